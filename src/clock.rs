@@ -1,0 +1,1 @@
+//! The clock: time as an argument, so that tests can move it.

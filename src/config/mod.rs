@@ -1,0 +1,1 @@
+//! Configuration: one struct, one loader; environment over file over defaults.

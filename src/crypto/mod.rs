@@ -1,0 +1,1 @@
+//! Secrets at rest: the key ring, sealing, hashes of tokens and passwords.

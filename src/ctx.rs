@@ -1,0 +1,1 @@
+//! What every service is handed: database, clock, keys, dialer, configuration.

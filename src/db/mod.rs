@@ -1,0 +1,1 @@
+//! The database: connections, transactions, claims. SQLite by default, PostgreSQL by URL.

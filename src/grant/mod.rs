@@ -1,0 +1,1 @@
+//! Grants: what a mailbox owner gave us through an integration.

@@ -1,0 +1,1 @@
+//! Prefixed identifiers: `mbx_` + ULID.

@@ -1,0 +1,1 @@
+//! Integrations: OAuth client registrations at mail providers.

@@ -1,0 +1,1 @@
+//! Jobs: the timetable, the runner, one file per job.

@@ -1,0 +1,39 @@
+//! Mailgrant connects mailboxes through OAuth 2.0 and turns their mail into tickets.
+//!
+//! The modules in reading order:
+//!
+//! * foundation: [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`],
+//!   [`ctx`], [`project`], [`event`];
+//! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
+//!   [`message`], [`ticket`];
+//! * identity: [`account`];
+//! * edges: [`jobs`], [`web`], [`sandbox`], [`cli`], and [`app`], which puts them together.
+//!
+//! `ARCHITECTURE.md` says why it is cut this way.
+
+pub mod clock;
+pub mod config;
+pub mod crypto;
+pub mod ctx;
+pub mod db;
+pub mod id;
+pub mod net;
+pub mod oauth2_client;
+pub mod render;
+
+pub mod event;
+pub mod project;
+
+pub mod grant;
+pub mod integration;
+pub mod mailbox;
+pub mod message;
+pub mod ticket;
+
+pub mod account;
+
+pub mod app;
+pub mod cli;
+pub mod jobs;
+pub mod sandbox;
+pub mod web;

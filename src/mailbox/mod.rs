@@ -1,0 +1,2 @@
+//! Mailboxes: the mail accounts we read.
+pub mod imap;

@@ -1,0 +1,3 @@
+//! The `mailgrant` command.
+
+fn main() {}

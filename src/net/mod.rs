@@ -1,0 +1,1 @@
+//! Every outbound socket: resolve, classify, pin, connect. The one place where SSRF is stopped.

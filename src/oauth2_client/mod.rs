@@ -1,0 +1,1 @@
+//! The token endpoint of a mail provider: requests, tolerant answers, outcomes.

@@ -1,0 +1,1 @@
+//! Projects: a home for tickets with a key.

@@ -1,0 +1,1 @@
+//! Templates: the one door to Tera.

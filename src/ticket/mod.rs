@@ -1,0 +1,1 @@
+//! Tickets: what a message becomes.

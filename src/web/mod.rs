@@ -1,0 +1,5 @@
+//! HTTP: admin pages, REST, the OAuth callback, health.
+
+pub mod admin;
+pub mod api;
+pub mod oauth2;
