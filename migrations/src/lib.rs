@@ -1,1 +1,19 @@
-//! The database schema of Mailgrant.
+//! The database schema of Mailgrant, for SQLite and PostgreSQL.
+//!
+//! Rules: a column never changes its meaning; times are milliseconds since 1970-01-01T00:00:00Z; lists and objects
+//! are JSON text; every sealed column ends in `_sealed`; each file adds and is never edited after a release.
+
+use sea_orm_migration::prelude::*;
+
+mod m0001_first;
+
+/// All migrations, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_first::Migration)]
+    }
+}

@@ -1,1 +1,164 @@
-//! Configuration: one struct, one loader; environment over file over defaults.
+//! Configuration: one struct, one loader. A value comes from `MAILGRANT_*` variables, else from the file, else from
+//! the defaults; secrets may stand in files of their own (`*_FILE`, `$CREDENTIALS_DIRECTORY`).
+//!
+//! The environment is read here and nowhere else.
+
+mod load;
+mod print;
+
+pub use load::{ConfigError, Environment, load};
+pub use print::{describe, example_file};
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use url::Url;
+
+/// Everything that can be configured, checked and complete.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address the HTTP listener binds.
+    pub listen: SocketAddr,
+    /// Where people and providers reach this service; https, except on loopback. No trailing slash in its path.
+    pub base_url: Url,
+    /// `sqlite:` or `postgres:` URL; may hold a password.
+    pub database_url: SecretString,
+    /// Folder of the SQLite file and the key file.
+    pub data_dir: PathBuf,
+    /// The file with the sealing keys.
+    pub key_file: PathBuf,
+    /// Certificates (PEM) trusted beside the system's.
+    pub extra_ca_file: Option<PathBuf>,
+    /// Networks that outbound connections may reach although they are not public.
+    pub allow_networks: Vec<IpNet>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines appear, in the syntax of `tracing`'s env-filter.
+    pub log_level: String,
+    /// How many mailboxes are read at once by this process.
+    pub max_connections: usize,
+    /// Where each value came from, for `config check`.
+    pub sources: Vec<Setting>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// One effective value and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Name in the file; the variable is `MAILGRANT_` + the name in capitals.
+    pub name: &'static str,
+    /// The value as text, secrets masked.
+    pub shown: String,
+    /// `default`, `file PATH`, `env NAME`, …
+    pub source: String,
+}
+
+impl Config {
+    /// The public URL of a path, for example `url("/oauth2/callback/x")`.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base_url.as_str().trim_end_matches('/'))
+    }
+
+    /// Whether people reach this service by https.
+    pub fn is_https(&self) -> bool {
+        self.base_url.scheme() == "https"
+    }
+}
+
+/// One known setting: name, default, what it is. The loader, the example file and `config check` all read this table.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) name: &'static str,
+    pub(crate) default: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) secret: bool,
+    pub(crate) list: bool,
+}
+
+/// Every setting, in the order they are shown.
+pub(crate) const KNOWN: [Known; 10] = [
+    Known {
+        name: "listen",
+        default: "127.0.0.1:8080",
+        about: "Address and port the HTTP listener binds.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "base_url",
+        default: "",
+        about: "Where people and mail providers reach this service. Must be https, except on loopback.\n\
+                Empty: http:// and the address of `listen`.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "database_url",
+        default: "",
+        about: "sqlite:/path/to/file.db or postgres://user:password@host/database.\n\
+                Empty: mailgrant.db in `data_dir`. A file with the URL: MAILGRANT_DATABASE_URL_FILE.",
+        secret: true,
+        list: false,
+    },
+    Known {
+        name: "data_dir",
+        default: "./data",
+        about: "Folder for the SQLite database and the key file; made if it is missing.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "key_file",
+        default: "",
+        about: "File with the keys that seal secrets, readable by its owner only. Empty: `key` in `data_dir`.\n\
+                Back it up apart from the database.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "extra_ca_file",
+        default: "",
+        about: "Certificates (PEM) to trust beside the system's, for providers with a private authority.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "allow_networks",
+        default: "",
+        about: "Networks that outbound connections may reach although they are not public, for example\n\
+                [\"10.20.0.0/16\"]. As a variable: comma-separated.",
+        secret: false,
+        list: true,
+    },
+    Known {
+        name: "log_format",
+        default: "text",
+        about: "text or json.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "log_level",
+        default: "info",
+        about: "error, warn, info, debug or trace, or a filter such as mailgrant=debug,info.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "max_connections",
+        default: "200",
+        about: "How many mailboxes this process reads at once.",
+        secret: false,
+        list: false,
+    },
+];

@@ -1,1 +1,35 @@
-//! Secrets at rest: the key ring, sealing, hashes of tokens and passwords.
+//! Secrets at rest and the numbers nobody may guess: the key ring, sealing, random tokens, hashes of tokens and
+//! passwords. Nothing here knows what the secrets are for, and nothing else in the crate touches a cipher.
+
+mod keyring;
+mod password;
+
+pub use keyring::{KeyRing, KeyRingError, Place, SealError};
+pub use password::{MIN_PASSWORD_CHARS, hash_password, verify_password};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
+/// A random value of `bytes` bytes from the operating system's generator, as base64url without padding.
+pub fn random_token(bytes: usize) -> String {
+    let mut buffer = vec![0_u8; bytes];
+    rand::fill(&mut buffer[..]);
+    URL_SAFE_NO_PAD.encode(buffer)
+}
+
+/// SHA-256 in lower-case hex: the form in which bearer tokens, states and link tokens are stored and looked up.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// The PKCE challenge of a verifier, method S256 (RFC 7636, section 4.2).
+pub fn pkce_challenge(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()))
+}
+
+/// Compares two secrets without telling by its timing where they differ.
+pub fn same_secret(a: &str, b: &str) -> bool {
+    use subtle::ConstantTimeEq;
+    a.as_bytes().ct_eq(b.as_bytes()).into()
+}

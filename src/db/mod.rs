@@ -1,1 +1,184 @@
 //! The database: connections, transactions, claims. SQLite by default, PostgreSQL by URL.
+//!
+//! SQLite has one writer: one connection writes, its transactions begin IMMEDIATE and queue for it in order; readers
+//! have a pool beside it. On PostgreSQL both are one pool. What is stored where is written in the `store.rs` files.
+
+mod claim;
+mod keycheck;
+
+pub use claim::{Claim, Lease, claim, extend, release};
+pub use keycheck::{KeyCheckError, check_keys, has_key_checks};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailgrant_migrations::Migrator;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    Statement, TransactionOptions, TransactionTrait, Value,
+};
+use sea_orm_migration::MigratorTrait;
+
+/// Why the database could not be opened or used.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The URL's scheme is neither `sqlite:` nor `postgres:`.
+    #[error("database URL must begin with sqlite: or postgres: (it begins with {0})")]
+    Scheme(String),
+    /// The driver's own error.
+    #[error("database: {0}")]
+    Driver(#[from] DbErr),
+}
+
+/// A handle on the database; cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    write: DatabaseConnection,
+    read: DatabaseConnection,
+    backend: DbBackend,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Db({:?})", self.inner.backend)
+    }
+}
+
+impl Db {
+    /// Opens the database at a URL (`sqlite:/path/file.db` or `postgres://…`), creating a SQLite file if needed.
+    pub async fn open(url: &str) -> Result<Self, DbError> {
+        if url.starts_with("sqlite:") {
+            Self::open_sqlite(url).await
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            Self::open_postgres(url).await
+        } else {
+            Err(DbError::Scheme(
+                url.split(':')
+                    .next()
+                    .unwrap_or_default()
+                    .chars()
+                    .take(20)
+                    .collect(),
+            ))
+        }
+    }
+
+    async fn open_sqlite(url: &str) -> Result<Self, DbError> {
+        let path = url
+            .trim_start_matches("sqlite:")
+            .trim_start_matches("//")
+            .to_owned();
+        let url = format!("sqlite://{path}?mode=rwc");
+        let write = Database::connect(sqlite_options(&url, 1)).await?;
+        let read = Database::connect(sqlite_options(&url, 4)).await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                write,
+                read,
+                backend: DbBackend::Sqlite,
+            }),
+        })
+    }
+
+    async fn open_postgres(url: &str) -> Result<Self, DbError> {
+        let mut options = ConnectOptions::new(url);
+        options
+            .max_connections(16)
+            .min_connections(1)
+            .connect_timeout(Duration::from_secs(10))
+            .acquire_timeout(Duration::from_secs(30))
+            .sqlx_logging(false);
+        let pool = Database::connect(options).await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                write: pool.clone(),
+                read: pool,
+                backend: DbBackend::Postgres,
+            }),
+        })
+    }
+
+    /// Brings the schema up to date. Two processes that start at once do not get in each other's way.
+    pub async fn migrate(&self) -> Result<(), DbError> {
+        if self.is_postgres() {
+            // Held by one connection, so lock, migrate and unlock must share it: a transaction-scoped lock beside
+            // the migrator's own connection serves as the gate.
+            let gate = self.inner.write.begin().await?;
+            gate.execute_unprepared("SELECT pg_advisory_xact_lock(7239104401)")
+                .await?;
+            Migrator::up(&self.inner.write, None).await?;
+            gate.commit().await?;
+        } else {
+            Migrator::up(&self.inner.write, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction that writes. On SQLite it waits its turn for the only writer: do no network and no
+    /// parsing inside, and never begin a second one while holding the first.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.inner
+            .write
+            .begin_with_options(TransactionOptions {
+                sqlite_transaction_mode: Some(sea_orm::SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            })
+            .await
+    }
+
+    /// The connection for single statements that write.
+    pub fn write(&self) -> &DatabaseConnection {
+        &self.inner.write
+    }
+
+    /// The connections for reading.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.inner.read
+    }
+
+    /// Whether this is PostgreSQL.
+    pub fn is_postgres(&self) -> bool {
+        self.inner.backend == DbBackend::Postgres
+    }
+
+    /// Closes all connections; later calls fail.
+    pub async fn close(&self) {
+        let _ = self.inner.read.clone().close().await;
+        let _ = self.inner.write.clone().close().await;
+    }
+}
+
+fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(60))
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|options| {
+            options
+                .foreign_keys(true)
+                .busy_timeout(Duration::from_secs(30))
+                .pragma("journal_mode", "WAL")
+                .pragma("synchronous", "FULL")
+                .pragma("secure_delete", "ON")
+        });
+    options
+}
+
+/// A statement in the SQL both databases share, with `$1`, `$2`, … for its values.
+pub fn sql<C: ConnectionTrait>(on: &C, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+    Statement::from_sql_and_values(on.get_database_backend(), sql, values)
+}
+
+/// Whether an error says that a row with this unique value exists already.
+pub fn is_duplicate(error: &DbErr) -> bool {
+    matches!(
+        error.sql_err(),
+        Some(sea_orm::SqlErr::UniqueConstraintViolation(_))
+    )
+}
