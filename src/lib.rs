@@ -20,6 +20,7 @@ pub mod id;
 pub mod net;
 pub mod oauth2_client;
 pub mod render;
+pub mod trouble;
 
 pub mod event;
 pub mod project;
