@@ -1,1 +1,30 @@
-//! From bytes to a parsed mail.
+//! From bytes to a parsed mail: pre-scan, decode, classify, split the reply, sanitise.
+//!
+//! Everything here is pure: bytes in, values out. No clock, no database, no network, no threads. Every function takes
+//! any input without failing, panicking or recursing deeper than [`prescan::MAX_NESTING`].
+//!
+//! Reading order: [`prescan`] finds the structure and enforces the limits; `header`, `encoded_word`, `params` and
+//! `address` read header fields; `transfer` and `charset` decode bodies; `body` chooses what is body and what is
+//! attachment; `html` makes the text and the sanitised form; `classify` and `reply` say what the mail is and what its
+//! writer newly wrote; `parse` puts all of it into one [`ParsedMail`].
+
+mod address;
+mod attachment;
+mod body;
+mod charset;
+pub mod classify;
+mod encoded_word;
+mod header;
+pub mod html;
+mod ids;
+mod model;
+mod params;
+mod parse;
+pub mod prescan;
+pub mod reply;
+mod transfer;
+
+pub use attachment::{Attachment, attachment};
+pub use html::sanitize_html;
+pub use model::*;
+pub use parse::{Options, is_placeholder, parse, parse_with};

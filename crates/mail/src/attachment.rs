@@ -1,0 +1,80 @@
+//! Attachments: what the list says of them, and cutting one out of the raw mail on demand.
+
+use crate::model::BodyPart;
+use crate::prescan::{self, Part, Structure};
+use crate::transfer;
+
+/// A file cut from a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// File name, never a path.
+    pub name: Option<String>,
+    /// Media type as the sender declared it; not to be trusted for display.
+    pub content_type: String,
+    /// Decoded bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Cuts the part that [`BodyPart::part_id`] names out of the raw mail. None when there is no such leaf.
+pub fn attachment(raw: &[u8], part_id: &str) -> Option<Attachment> {
+    let found = prescan::scan(raw).ok()?;
+    let index: usize = part_id.parse().ok()?;
+    let part = found
+        .parts
+        .get(index.checked_sub(1)?)
+        .filter(|p| !p.is_multipart)?;
+    let (bytes, _) = transfer::decode(raw.get(part.body.clone())?, part.encoding);
+    Some(Attachment {
+        name: file_name(part),
+        content_type: part.content_type.value.clone(),
+        bytes: bytes.into_owned(),
+    })
+}
+
+/// Describes a leaf.
+pub(crate) fn describe(raw: &[u8], found: &Structure<'_>, index: usize) -> BodyPart {
+    let part = &found.parts[index];
+    let body = raw.get(part.body.clone()).unwrap_or_default();
+    let text = |v: &str| (!v.is_empty()).then(|| v.to_ascii_lowercase());
+    BodyPart {
+        part_id: (index + 1).to_string(),
+        blob_id: None,
+        name: file_name(part),
+        r#type: part.content_type.value.clone(),
+        size: transfer::decode(body, part.encoding).0.len() as u64,
+        charset: part.content_type.param("charset").and_then(text),
+        disposition: text(&part.disposition.value),
+        cid: part
+            .headers
+            .first("Content-ID")
+            .map(crate::ids::parse)
+            .and_then(|ids| ids.into_iter().next()),
+    }
+}
+
+/// The declared name, without any path and without characters that no file name should hold.
+pub(crate) fn file_name(part: &Part<'_>) -> Option<String> {
+    let declared = part
+        .disposition
+        .param("filename")
+        .filter(|n| !n.trim().is_empty());
+    let name = declared.or_else(|| part.content_type.param("name"))?;
+    clean_name(name)
+}
+
+pub(crate) fn clean_name(name: &str) -> Option<String> {
+    let name = name.trim();
+    // C:\fakepath\a.txt and ../../a.txt alike.
+    let last = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let clean: String = last
+        .chars()
+        .filter(|c| !c.is_control() && !is_bidi_control(*c))
+        .collect();
+    let clean = clean.trim();
+    (!clean.is_empty() && clean != "." && clean != "..").then(|| clean.to_owned())
+}
+
+/// Characters that make `exe.gpj` read as `jpg.exe` backwards.
+fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+}

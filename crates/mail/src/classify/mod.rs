@@ -1,0 +1,1 @@
+//! What a mail is: bounce, automatic answer, report, bulk, or written by a person.

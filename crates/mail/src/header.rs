@@ -1,0 +1,170 @@
+//! Header blocks: bytes to (name, raw value) pairs. Values are not decoded here.
+
+use std::ops::Range;
+
+/// Why a header block cannot be taken whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeaderLimit {
+    /// More than [`MAX_HEADERS`].
+    Count,
+    /// More than [`MAX_BLOCK`].
+    Size,
+    /// A line longer than [`MAX_LINE`].
+    Line,
+}
+
+/// Header fields in one block.
+pub(crate) const MAX_HEADERS: usize = 2_000;
+/// Bytes of one header block.
+pub(crate) const MAX_BLOCK: usize = 1 << 20;
+/// Bytes of one physical header line.
+pub(crate) const MAX_LINE: usize = 64 << 10;
+
+/// One header field as it stands in the mail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RawHeader<'a> {
+    pub name: &'a [u8],
+    /// Still folded, without the trailing line end.
+    pub value: &'a [u8],
+}
+
+/// A parsed header block.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Headers<'a> {
+    pub fields: Vec<RawHeader<'a>>,
+    /// The block ended at a line that is neither a field nor empty.
+    pub broken: bool,
+    /// A limit was met; the fields before it are kept.
+    pub limit: Option<HeaderLimit>,
+}
+
+impl<'a> Headers<'a> {
+    /// The first field of that name (ASCII case ignored).
+    pub fn first(&self, name: &str) -> Option<&'a [u8]> {
+        self.all(name).next()
+    }
+
+    /// All fields of that name, in order.
+    pub fn all<'n>(&'n self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + 'n {
+        self.fields
+            .iter()
+            .filter(move |f| f.name.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|f| f.value)
+    }
+}
+
+/// End of the line that starts at `pos`: (end of its text, start of the next line).
+pub(crate) fn line_end(raw: &[u8], pos: usize) -> (usize, usize) {
+    match memchr::memchr(b'\n', &raw[pos..]) {
+        Some(i) => {
+            let end = pos + i;
+            let text = if end > pos && raw[end - 1] == b'\r' {
+                end - 1
+            } else {
+                end
+            };
+            (text, end + 1)
+        }
+        None => (raw.len(), raw.len()),
+    }
+}
+
+/// Length of the field name when the line is `name:`, with white space before the colon forgiven.
+fn field_name(line: &[u8]) -> Option<(usize, usize)> {
+    let name = line.iter().position(|&b| !(33..=126).contains(&b) || b == b':')?;
+    if name == 0 {
+        return None;
+    }
+    let colon = name + line[name..].iter().position(|&b| b != b' ' && b != b'\t')?;
+    (line[colon] == b':').then_some((name, colon))
+}
+
+/// Whether the line could be a header field.
+pub(crate) fn is_field(line: &[u8]) -> bool {
+    field_name(line).is_some()
+}
+
+/// Reads the header block at the start of `raw[range]`. Returns the fields and the offset where the body starts.
+pub(crate) fn read(raw: &[u8], range: Range<usize>) -> (Headers<'_>, usize) {
+    let mut headers = Headers::default();
+    let raw = &raw[..range.end];
+    let mut pos = range.start;
+    while pos < range.end {
+        let (end, next) = line_end(raw, pos);
+        let line = &raw[pos..end];
+        if line.is_empty() {
+            return (headers, next);
+        }
+        if end - pos > MAX_LINE {
+            headers.limit.get_or_insert(HeaderLimit::Line);
+            return (headers, next);
+        }
+        if next - range.start > MAX_BLOCK {
+            headers.limit.get_or_insert(HeaderLimit::Size);
+            return (headers, next);
+        }
+        let folded = line[0] == b' ' || line[0] == b'\t';
+        if folded {
+            // White space only: some senders mean the end of the header by it.
+            if line.iter().all(|b| b.is_ascii_whitespace()) && !continues(raw, next) {
+                return (headers, next);
+            }
+            match headers.fields.last_mut() {
+                Some(last) => {
+                    let start = offset_in(raw, last.value);
+                    last.value = &raw[start..end];
+                }
+                None => {
+                    headers.broken = true;
+                    return (headers, pos);
+                }
+            }
+        } else if let Some((name, colon)) = field_name(line) {
+            if headers.fields.len() == MAX_HEADERS {
+                headers.limit.get_or_insert(HeaderLimit::Count);
+                return (headers, next);
+            }
+            headers.fields.push(RawHeader {
+                name: &line[..name],
+                value: &line[colon + 1..],
+            });
+        } else if headers.fields.is_empty() && pos == range.start && is_envelope_line(line) {
+            // The separator line of an mbox file.
+        } else {
+            headers.broken = true;
+            return (headers, pos);
+        }
+        pos = next;
+    }
+    (headers, range.end)
+}
+
+/// Whether a header block goes on after a line of white space.
+fn continues(raw: &[u8], pos: usize) -> bool {
+    let (end, _) = line_end(raw, pos);
+    is_field(&raw[pos..end])
+}
+
+fn is_envelope_line(line: &[u8]) -> bool {
+    line.starts_with(b"From ") || line.starts_with(b">From ")
+}
+
+/// Offset of a sub-slice inside the slice it was cut from.
+fn offset_in(whole: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize)
+        .saturating_sub(whole.as_ptr() as usize)
+        .min(whole.len())
+}
+
+/// The value on one line: line ends removed, outer white space trimmed.
+pub(crate) fn unfold(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    for &b in value {
+        match b {
+            b'\r' | b'\n' => {}
+            0 => {}
+            b => out.push(b),
+        }
+    }
+    out.trim_ascii().to_vec()
+}

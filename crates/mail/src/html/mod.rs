@@ -1,0 +1,10 @@
+//! HTML bodies: a linear tokeniser, the text form and the sanitised form. Nothing here builds a tree of its own.
+
+mod cost;
+mod entity;
+mod sanitize;
+mod text;
+mod tokenizer;
+
+pub use sanitize::{MAX_DEPTH, MAX_SIZE, sanitize_html};
+pub(crate) use text::{Mark, to_text};
