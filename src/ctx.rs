@@ -1,1 +1,51 @@
-//! What every service is handed: database, clock, keys, dialer, configuration.
+//! What every service is handed: database, clock, keys, dialer, configuration. Built in `app` only.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::crypto::KeyRing;
+use crate::db::Db;
+use crate::net::Dialer;
+
+/// The parts that services work with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ctx {
+    /// The database.
+    pub db: Db,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// The keys that seal secrets.
+    pub keys: Arc<KeyRing>,
+    /// Dials every outbound socket.
+    pub dialer: Dialer,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The name of this process in leases; unique per start.
+    pub holder: Arc<str>,
+    /// Background tasks start through this, so that stopping waits for them.
+    pub tasks: TaskTracker,
+    /// Cancelled when the process should stop.
+    pub stop: CancellationToken,
+    /// Says that something changed that a sleeping job may be waiting for.
+    pub nudge: Nudge,
+}
+
+/// Wakes jobs before their time: a saved integration, a mailbox made, *Poll now*.
+#[derive(Clone, Debug, Default)]
+pub struct Nudge(Arc<tokio::sync::Notify>);
+
+impl Nudge {
+    /// Wakes whoever waits; the next to wait is not kept waiting either.
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits for the next nudge.
+    pub async fn wait(&self) {
+        self.0.notified().await;
+    }
+}

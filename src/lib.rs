@@ -3,7 +3,7 @@
 //! The modules in reading order:
 //!
 //! * foundation: [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`],
-//!   [`ctx`], [`project`], [`event`];
+//!   [`ctx`], [`project`], [`event`], [`connection_test`];
 //! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
 //!   [`message`], [`ticket`];
 //! * identity: [`account`];
@@ -22,6 +22,7 @@ pub mod oauth2_client;
 pub mod render;
 pub mod trouble;
 
+pub mod connection_test;
 pub mod event;
 pub mod project;
 

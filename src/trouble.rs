@@ -32,3 +32,25 @@ fn tidy(text: &str) -> String {
         .take(500)
         .collect()
 }
+
+/// What is wrong with one field of a form or a JSON body. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Name of the field in the API, camelCase.
+    pub field: &'static str,
+    /// Machine code, snake_case: `required`, `duplicate`, `invalid`, …
+    pub code: &'static str,
+    /// What is wrong and what to write instead.
+    pub message: String,
+}
+
+impl FieldError {
+    /// A field's error.
+    pub fn new(field: &'static str, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            field,
+            code,
+            message: message.into(),
+        }
+    }
+}

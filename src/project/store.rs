@@ -1,0 +1,106 @@
+//! All queries on projects.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder};
+
+use crate::db::sql;
+
+pub use row::Model as Project;
+
+mod row {
+    //! The table `projects`.
+    #![allow(missing_docs, reason = "derived items")]
+    use sea_orm::entity::prelude::*;
+
+    /// A project: a home for tickets with a key.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "projects")]
+    pub struct Model {
+        /// `prj_` + ULID.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        /// The part of ticket keys before the number, for example `HELP`.
+        pub key: String,
+        /// Name shown to people.
+        pub name: String,
+        /// What it is for; may be empty.
+        pub description: String,
+        /// Number of the next ticket.
+        pub next_number: i64,
+        /// Grows with every change; the API's ETag.
+        pub revision: i64,
+        /// Milliseconds since 1970.
+        pub created_at: i64,
+        /// Milliseconds since 1970.
+        pub updated_at: i64,
+    }
+
+    /// None: relations are read by their own queries.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(super) async fn insert<C: ConnectionTrait>(on: &C, project: &Project) -> Result<(), DbErr> {
+    let model = row::ActiveModel {
+        id: Set(project.id.clone()),
+        key: Set(project.key.clone()),
+        name: Set(project.name.clone()),
+        description: Set(project.description.clone()),
+        next_number: Set(project.next_number),
+        revision: Set(project.revision),
+        created_at: Set(project.created_at),
+        updated_at: Set(project.updated_at),
+    };
+    row::Entity::insert(model).exec_without_returning(on).await?;
+    Ok(())
+}
+
+/// Changes name and description if the revision is still the one that was read; false if it is not.
+pub(super) async fn update<C: ConnectionTrait>(on: &C, project: &Project, seen: i64) -> Result<bool, DbErr> {
+    let result = row::Entity::update_many()
+        .col_expr(row::Column::Name, Expr::value(project.name.clone()))
+        .col_expr(row::Column::Description, Expr::value(project.description.clone()))
+        .col_expr(row::Column::Revision, Expr::value(seen + 1))
+        .col_expr(row::Column::UpdatedAt, Expr::value(project.updated_at))
+        .filter(row::Column::Id.eq(&project.id))
+        .filter(row::Column::Revision.eq(seen))
+        .exec(on)
+        .await?;
+    Ok(result.rows_affected == 1)
+}
+
+pub(super) async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Project>, DbErr> {
+    row::Entity::find_by_id(id).one(on).await
+}
+
+pub(super) async fn by_key<C: ConnectionTrait>(on: &C, key: &str) -> Result<Option<Project>, DbErr> {
+    row::Entity::find().filter(row::Column::Key.eq(key)).one(on).await
+}
+
+pub(super) async fn all<C: ConnectionTrait>(on: &C) -> Result<Vec<Project>, DbErr> {
+    row::Entity::find().order_by_asc(row::Column::Key).all(on).await
+}
+
+/// Holds the project until the transaction ends, so that two mails of one conversation find each other's ticket.
+pub(crate) async fn lock<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<String>, DbErr> {
+    // SQLite's writer is alone anyway.
+    let suffix = if on.get_database_backend() == sea_orm::DbBackend::Postgres {
+        " FOR UPDATE"
+    } else {
+        ""
+    };
+    let text = format!("SELECT key FROM projects WHERE id = $1{suffix}");
+    let row = on.query_one_raw(sql(on, &text, [id.into()])).await?;
+    row.map(|row| row.try_get("", "key")).transpose()
+}
+
+/// Takes the next ticket number of a locked project.
+pub(crate) async fn next_number<C: ConnectionTrait>(on: &C, id: &str) -> Result<i64, DbErr> {
+    let text =
+        "UPDATE projects SET next_number = next_number + 1 WHERE id = $1 RETURNING next_number - 1 AS number";
+    let row = on.query_one_raw(sql(on, text, [id.into()])).await?;
+    row.ok_or_else(|| DbErr::RecordNotFound(id.to_owned()))?
+        .try_get("", "number")
+}
