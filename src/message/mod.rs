@@ -1,1 +1,17 @@
-//! Messages: one mail as received.
+//! Messages: one mail as received: raw bytes, parsed form. Unique by (mailbox, hash of the bytes).
+//!
+//! Storing raw bytes and reading them back is here; which mails are fetched is `mailbox`'s business, what becomes of
+//! them is `ticket`'s, and the order of it all is in `jobs/ingest_mail.rs`.
+
+mod model;
+mod parse;
+mod service;
+mod store;
+
+pub use model::{MessageState, NewRaw, Stored};
+pub use parse::{Understood, understand};
+pub use service::{MessageError, MessageFilter, Page, attachment, get, list, parsed, raw};
+pub use store::{
+    Message, begin_attempt, insert_raw, mark_placed, mark_quarantined, pending, pending_mailboxes, raw_bytes,
+    save_parsed,
+};

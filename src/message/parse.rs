@@ -1,0 +1,68 @@
+//! From raw bytes to what the ticket stage and the database need. Pure.
+
+use mailgrant_mail::ParsedMail;
+
+/// A parsed mail and the columns that lists show.
+#[derive(Clone, Debug)]
+pub struct Understood {
+    /// The parsed mail as JSON: a JMAP Email with `mailgrant` extras.
+    pub json: String,
+    /// Subject; empty if there is none.
+    pub subject: String,
+    /// Sender's display name; text to show, never authority.
+    pub from_name: String,
+    /// Sender's address; empty if there is none.
+    pub from_email: String,
+    /// The first words of the text.
+    pub preview: String,
+    /// The Date header, RFC 3339; empty if there is none.
+    pub sent_at: String,
+    /// Whether files come with it.
+    pub has_attachment: bool,
+    /// Its own Message-IDs.
+    pub message_ids: Vec<String>,
+    /// The Message-IDs it answers, nearest first.
+    pub answers: Vec<String>,
+}
+
+/// More identifiers than a conversation needs only cost queries.
+const MAX_ANSWERS: usize = 50;
+
+/// Parses a mail. Never fails; what was wrong with the mail is in the JSON's `problems`.
+pub fn understand(raw: &[u8]) -> Understood {
+    let mail = mailgrant_mail::parse(raw);
+    let json = serde_json::to_string(&mail).unwrap_or_else(|_| "{}".to_owned());
+    let from = mail.from.first();
+    Understood {
+        subject: clip(mail.subject.as_deref().unwrap_or_default(), 500),
+        from_name: clip(
+            from.and_then(|from| from.name.as_deref()).unwrap_or_default(),
+            200,
+        ),
+        from_email: clip(from.map(|from| from.email.as_str()).unwrap_or_default(), 320),
+        preview: clip(&mail.preview, 300),
+        sent_at: mail.sent_at.clone().unwrap_or_default(),
+        has_attachment: mail.has_attachment,
+        answers: answers(&mail),
+        message_ids: mail.message_id,
+        json,
+    }
+}
+
+fn answers(mail: &ParsedMail) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    for id in mail.in_reply_to.iter().chain(mail.references.iter().rev()) {
+        if !ids.contains(id) {
+            ids.push(id.clone());
+        }
+        if ids.len() == MAX_ANSWERS {
+            break;
+        }
+    }
+    ids
+}
+
+/// At most `chars` characters, without NUL, which PostgreSQL does not store.
+fn clip(text: &str, chars: usize) -> String {
+    text.chars().filter(|c| *c != '\0').take(chars).collect()
+}

@@ -1,0 +1,108 @@
+//! What can be asked of messages.
+
+use mailgrant_mail::Attachment;
+
+use super::store::{self, Message};
+use crate::ctx::Ctx;
+
+/// Why a message could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// There is none with this id.
+    #[error("there is no such message")]
+    NotFound,
+    /// The message has no such attachment.
+    #[error("the message has no such attachment")]
+    NoAttachment,
+    /// The database failed.
+    #[error("database: {0}")]
+    Db(#[from] sea_orm::DbErr),
+}
+
+/// Which messages a list shows; empty shows all.
+#[derive(Clone, Debug, Default)]
+pub struct MessageFilter {
+    /// Only of this mailbox.
+    pub mailbox_id: Option<String>,
+    /// Only in this ticket.
+    pub ticket_id: Option<String>,
+    /// Only of this project.
+    pub project_id: Option<String>,
+    /// Only in this state: `stored`, `ticketed` or `quarantined`.
+    pub state: Option<String>,
+    /// Only those that come after this id in the list, which goes from new to old.
+    pub after: Option<String>,
+}
+
+/// A part of a list, and where the next part begins.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The `after` of the next part; none if this is the last.
+    pub next: Option<String>,
+}
+
+/// One message.
+pub async fn get(ctx: &Ctx, id: &str) -> Result<Message, MessageError> {
+    store::by_id(ctx.db.read(), id)
+        .await?
+        .ok_or(MessageError::NotFound)
+}
+
+/// Messages from new to old, `limit` at most.
+pub async fn list(ctx: &Ctx, filter: &MessageFilter, limit: u64) -> Result<Page<Message>, MessageError> {
+    let mut items = store::list(ctx.db.read(), filter, limit + 1).await?;
+    let more = items.len() as u64 > limit;
+    items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let next = if more {
+        items.last().map(|message| message.id.clone())
+    } else {
+        None
+    };
+    Ok(Page { items, next })
+}
+
+/// The raw bytes of a message, as received.
+pub async fn raw(ctx: &Ctx, id: &str) -> Result<Vec<u8>, MessageError> {
+    get(ctx, id).await?;
+    Ok(store::raw_bytes(ctx.db.read(), id).await?)
+}
+
+/// The parsed form of a message with its ids filled in; before it is parsed, `null` members only.
+pub fn parsed(message: &Message) -> serde_json::Value {
+    let mut json: serde_json::Value = serde_json::from_str(&message.parsed).unwrap_or_default();
+    if let Some(object) = json.as_object_mut() {
+        object.insert("id".into(), message.id.clone().into());
+        object.insert("blobId".into(), message.id.clone().into());
+        object.insert(
+            "receivedAt".into(),
+            crate::clock::rfc3339(message.received_at).into(),
+        );
+        for member in ["attachments", "textBody", "htmlBody"] {
+            for part in object
+                .get_mut(member)
+                .and_then(|list| list.as_array_mut())
+                .into_iter()
+                .flatten()
+            {
+                let blob = part
+                    .get("partId")
+                    .and_then(|part| part.as_str())
+                    .map(|part| format!("{}-{part}", message.id));
+                if let (Some(part), Some(blob)) = (part.as_object_mut(), blob) {
+                    part.insert("blobId".into(), blob.into());
+                }
+            }
+        }
+    }
+    json
+}
+
+/// One attachment, cut from the raw mail.
+pub async fn attachment(ctx: &Ctx, id: &str, part_id: &str) -> Result<Attachment, MessageError> {
+    let bytes = raw(ctx, id).await?;
+    let part_id = part_id.to_owned();
+    let found = tokio::task::spawn_blocking(move || mailgrant_mail::attachment(&bytes, &part_id)).await;
+    found.ok().flatten().ok_or(MessageError::NoAttachment)
+}

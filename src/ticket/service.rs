@@ -1,0 +1,150 @@
+//! What can be done with tickets.
+
+use sea_orm::{ConnectionTrait, DbErr};
+use serde_json::json;
+
+use super::model::{Incoming, Placed};
+use super::store::{self, Entry, Ticket};
+use crate::clock::Clock;
+use crate::ctx::Ctx;
+use crate::event::{self, NewEvent, SYSTEM};
+use crate::message::Page;
+use crate::{id, project};
+
+/// Why a ticket could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum TicketError {
+    /// There is none with this id or key.
+    #[error("there is no such ticket")]
+    NotFound,
+    /// The cursor of the list is not one of ours.
+    #[error("the cursor `after` is not one that a list gave out")]
+    BadCursor,
+    /// The database failed.
+    #[error("database: {0}")]
+    Db(#[from] DbErr),
+}
+
+/// Which tickets a list shows; empty shows all.
+#[derive(Clone, Debug, Default)]
+pub struct TicketFilter {
+    /// Only in this state.
+    pub state: Option<String>,
+    /// Only of this project.
+    pub project_id: Option<String>,
+    /// Only with these words in key, subject or requester.
+    pub text: Option<String>,
+    /// Cursor: only what comes after it.
+    pub after: Option<String>,
+}
+
+/// A ticket with its entries, oldest first.
+#[derive(Clone, Debug)]
+pub struct TicketDetail {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// Its entries.
+    pub entries: Vec<Entry>,
+}
+
+/// Puts a message into the ticket it belongs to, or into a new one, with its event, in the caller's transaction.
+/// The project must be locked by the caller (`project::lock`).
+pub async fn place<C: ConnectionTrait>(
+    on: &C,
+    clock: &Clock,
+    project_key: &str,
+    incoming: &Incoming<'_>,
+) -> Result<Placed, DbErr> {
+    let now = clock.now_ms();
+    let entry_id = id::new("ent", clock);
+    let known = store::ticket_of_ids(on, incoming.project_id, incoming.answers).await?;
+    let (ticket_id, key, is_new) = match known {
+        Some((ticket_id, key)) => (ticket_id, key, false),
+        None => {
+            let number = project::next_number(on, incoming.project_id).await?;
+            let ticket_id = id::new("tkt", clock);
+            let key = format!("{project_key}-{number}");
+            store::insert_ticket(on, &ticket_id, &key, number, incoming, now).await?;
+            (ticket_id, key, true)
+        }
+    };
+    let author = author(incoming);
+    store::insert_entry(on, &entry_id, &ticket_id, incoming.message_id, &author, now).await?;
+    store::remember_ids(
+        on,
+        incoming.project_id,
+        incoming.rfc_message_ids,
+        &ticket_id,
+        incoming.message_id,
+    )
+    .await?;
+    event::append(
+        on,
+        clock,
+        NewEvent {
+            kind: if is_new {
+                "ticket.created"
+            } else {
+                "ticket.updated"
+            },
+            project_id: incoming.project_id,
+            subject_id: &ticket_id,
+            actor: SYSTEM,
+            data: json!({ "key": key, "entryId": entry_id, "messageId": incoming.message_id }),
+        },
+    )
+    .await?;
+    Ok(Placed {
+        ticket_id,
+        key,
+        entry_id,
+        is_new,
+    })
+}
+
+fn author(incoming: &Incoming<'_>) -> String {
+    match (incoming.from_name, incoming.from_email) {
+        ("", email) => email.to_owned(),
+        (name, "") => name.to_owned(),
+        (name, email) => format!("{name} <{email}>"),
+    }
+}
+
+/// One ticket with its entries.
+pub async fn get(ctx: &Ctx, id: &str) -> Result<TicketDetail, TicketError> {
+    let ticket = store::by_id(ctx.db.read(), id)
+        .await?
+        .ok_or(TicketError::NotFound)?;
+    let entries = store::entries_of(ctx.db.read(), &ticket.id).await?;
+    Ok(TicketDetail { ticket, entries })
+}
+
+/// One ticket by its key, for example `HELP-42`.
+pub async fn get_by_key(ctx: &Ctx, key: &str) -> Result<TicketDetail, TicketError> {
+    let ticket = store::by_key(ctx.db.read(), key)
+        .await?
+        .ok_or(TicketError::NotFound)?;
+    let entries = store::entries_of(ctx.db.read(), &ticket.id).await?;
+    Ok(TicketDetail { ticket, entries })
+}
+
+/// Tickets, the last changed first, `limit` at most.
+pub async fn list(ctx: &Ctx, filter: &TicketFilter, limit: u64) -> Result<Page<Ticket>, TicketError> {
+    let after = match &filter.after {
+        Some(text) => Some(parse_cursor(text).ok_or(TicketError::BadCursor)?),
+        None => None,
+    };
+    let mut items = store::list(ctx.db.read(), filter, after, limit + 1).await?;
+    let more = items.len() as u64 > limit;
+    items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let next = match items.last() {
+        Some(ticket) if more => Some(format!("{}.{}", ticket.updated_at, ticket.id)),
+        _ => None,
+    };
+    Ok(Page { items, next })
+}
+
+fn parse_cursor(text: &str) -> Option<(i64, String)> {
+    let (updated, id) = text.split_once('.')?;
+    Some((updated.parse().ok()?, id.to_owned())).filter(|(_, id)| crate::id::is("tkt", id))
+}

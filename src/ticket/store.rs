@@ -1,0 +1,271 @@
+//! All queries on tickets, entries and the Message-IDs that lead to them.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{Condition, ConnectionTrait, QueryOrder, QuerySelect, Value};
+
+use super::model::Incoming;
+use super::service::TicketFilter;
+use crate::db::sql;
+
+pub use entry::Model as Entry;
+pub use row::Model as Ticket;
+
+mod row {
+    //! The table `tickets`.
+    #![allow(missing_docs, reason = "derived items")]
+    use sea_orm::entity::prelude::*;
+
+    /// What a message became.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "tickets")]
+    pub struct Model {
+        /// `tkt_` + ULID.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        /// Its project.
+        pub project_id: String,
+        /// Number within the project.
+        pub number: i64,
+        /// Project key and number: `HELP-42`.
+        pub key: String,
+        /// Subject of its first message.
+        pub subject: String,
+        /// Display name of who asked.
+        pub requester_name: String,
+        /// Address of who asked.
+        pub requester_email: String,
+        /// `open`, `pending` or `closed`.
+        pub state: String,
+        /// Who works on it; empty if nobody.
+        pub assignee_id: String,
+        /// Labels, a JSON list.
+        pub labels: String,
+        /// `low`, `normal`, `high` or `urgent`.
+        pub priority: String,
+        /// What the list's search looks in, lower case.
+        pub search_text: String,
+        /// How many entries it has.
+        pub entry_count: i64,
+        /// Grows with every change; the API's ETag.
+        pub revision: i64,
+        /// Milliseconds since 1970.
+        pub created_at: i64,
+        /// Milliseconds since 1970.
+        pub updated_at: i64,
+    }
+
+    /// None: relations are read by their own queries.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+mod entry {
+    //! The table `entries`.
+    #![allow(missing_docs, reason = "derived items")]
+    use sea_orm::entity::prelude::*;
+
+    /// One message or reply in a ticket.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "entries")]
+    pub struct Model {
+        /// `ent_` + ULID.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        /// Its ticket.
+        pub ticket_id: String,
+        /// `message`, `reply` or `note`.
+        pub kind: String,
+        /// The message it shows; none for notes.
+        pub message_id: Option<String>,
+        /// Who wrote it.
+        pub author: String,
+        /// Text of a reply or note.
+        pub body: String,
+        /// Milliseconds since 1970.
+        pub created_at: i64,
+    }
+
+    /// None: relations are read by their own queries.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The ticket of the first known Message-ID, in the order given: its id and key.
+pub(super) async fn ticket_of_ids<C: ConnectionTrait>(
+    on: &C,
+    project_id: &str,
+    rfc_ids: &[String],
+) -> Result<Option<(String, String)>, DbErr> {
+    let text = "SELECT t.id AS id, t.key AS key FROM thread_ids k JOIN tickets t ON t.id = k.ticket_id \
+                WHERE k.project_id = $1 AND k.rfc_message_id = $2 ORDER BY t.created_at, t.id LIMIT 1";
+    for rfc_id in rfc_ids {
+        let values: [Value; 2] = [project_id.into(), rfc_id.clone().into()];
+        if let Some(row) = on.query_one_raw(sql(on, text, values)).await? {
+            return Ok(Some((row.try_get("", "id")?, row.try_get("", "key")?)));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) async fn insert_ticket<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    key: &str,
+    number: i64,
+    incoming: &Incoming<'_>,
+    now: i64,
+) -> Result<(), DbErr> {
+    let search = format!(
+        "{key} {} {} {}",
+        incoming.subject, incoming.from_name, incoming.from_email
+    )
+    .to_lowercase();
+    let values: [Value; 9] = [
+        id.into(),
+        incoming.project_id.into(),
+        number.into(),
+        key.into(),
+        incoming.subject.into(),
+        incoming.from_name.into(),
+        incoming.from_email.into(),
+        search.into(),
+        now.into(),
+    ];
+    let text = "INSERT INTO tickets (id, project_id, number, key, subject, requester_name, requester_email, state, \
+                search_text, entry_count, revision, created_at, updated_at) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, 0, 1, $9, $9)";
+    on.execute_raw(sql(on, text, values)).await.map(|_| ())
+}
+
+pub(super) async fn insert_entry<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    ticket_id: &str,
+    message_id: &str,
+    author: &str,
+    now: i64,
+) -> Result<(), DbErr> {
+    let values: [Value; 5] = [
+        id.into(),
+        ticket_id.into(),
+        message_id.into(),
+        author.into(),
+        now.into(),
+    ];
+    let text = "INSERT INTO entries (id, ticket_id, kind, message_id, author, created_at) \
+                VALUES ($1, $2, 'message', $3, $4, $5)";
+    on.execute_raw(sql(on, text, values)).await?;
+    // An answer to a closed ticket opens it again: somebody has to look.
+    let text = "UPDATE tickets SET entry_count = entry_count + 1, revision = revision + 1, updated_at = $1, \
+                state = 'open' WHERE id = $2";
+    on.execute_raw(sql(on, text, [now.into(), ticket_id.into()]))
+        .await
+        .map(|_| ())
+}
+
+pub(super) async fn remember_ids<C: ConnectionTrait>(
+    on: &C,
+    project_id: &str,
+    rfc_ids: &[String],
+    ticket_id: &str,
+    message_id: &str,
+) -> Result<(), DbErr> {
+    let text = "INSERT INTO thread_ids (project_id, rfc_message_id, ticket_id, message_id) \
+                VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    // A mail has one Message-ID; more than a few are an attempt to claim other people's.
+    for rfc_id in rfc_ids.iter().take(3) {
+        let values: [Value; 4] = [
+            project_id.into(),
+            rfc_id.clone().into(),
+            ticket_id.into(),
+            message_id.into(),
+        ];
+        on.execute_raw(sql(on, text, values)).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Ticket>, DbErr> {
+    row::Entity::find_by_id(id).one(on).await
+}
+
+pub(super) async fn by_key<C: ConnectionTrait>(on: &C, key: &str) -> Result<Option<Ticket>, DbErr> {
+    row::Entity::find()
+        .filter(row::Column::Key.eq(key.to_uppercase()))
+        .one(on)
+        .await
+}
+
+pub(super) async fn entries_of<C: ConnectionTrait>(on: &C, ticket_id: &str) -> Result<Vec<Entry>, DbErr> {
+    entry::Entity::find()
+        .filter(entry::Column::TicketId.eq(ticket_id))
+        .order_by_asc(entry::Column::CreatedAt)
+        .order_by_asc(entry::Column::Id)
+        .all(on)
+        .await
+}
+
+pub(super) async fn list<C: ConnectionTrait>(
+    on: &C,
+    filter: &TicketFilter,
+    after: Option<(i64, String)>,
+    limit: u64,
+) -> Result<Vec<Ticket>, DbErr> {
+    let mut query = row::Entity::find()
+        .order_by_desc(row::Column::UpdatedAt)
+        .order_by_desc(row::Column::Id)
+        .limit(limit);
+    if let Some(state) = &filter.state {
+        query = query.filter(row::Column::State.eq(state));
+    }
+    if let Some(project) = &filter.project_id {
+        query = query.filter(row::Column::ProjectId.eq(project));
+    }
+    for word in filter
+        .text
+        .as_deref()
+        .unwrap_or_default()
+        .split_whitespace()
+        .take(8)
+    {
+        query = query.filter(row::Column::SearchText.contains(word.to_lowercase()));
+    }
+    if let Some((updated, id)) = after {
+        query = query.filter(
+            Condition::any().add(row::Column::UpdatedAt.lt(updated)).add(
+                Condition::all()
+                    .add(row::Column::UpdatedAt.eq(updated))
+                    .add(row::Column::Id.lt(id)),
+            ),
+        );
+    }
+    query.all(on).await
+}
+
+/// How many tickets were opened in an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HourCount {
+    /// Beginning of the hour, milliseconds since 1970.
+    pub hour: i64,
+    /// Tickets opened in it.
+    pub tickets: i64,
+}
+
+/// Tickets opened per hour since a time; hours without any are left out.
+pub async fn per_hour<C: ConnectionTrait>(on: &C, since: i64) -> Result<Vec<HourCount>, DbErr> {
+    let text = "SELECT created_at / 3600000 AS hour, COUNT(*) AS tickets FROM tickets WHERE created_at >= $1 \
+                GROUP BY created_at / 3600000 ORDER BY 1";
+    let rows = on.query_all_raw(sql(on, text, [since.into()])).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(HourCount {
+                hour: row.try_get::<i64>("", "hour")? * 3_600_000,
+                tickets: row.try_get("", "tickets")?,
+            })
+        })
+        .collect()
+}
