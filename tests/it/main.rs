@@ -1,1 +1,12 @@
-//! Integration tests, one binary.
+//! Integration tests, one binary: every further one would link the whole service again.
+//!
+//! What the tests stand on is in [`support`]; each other module is one subject, and its tests are sentences.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "tests may panic, read the environment and use the wall clock; the service may not"
+)]
+
+mod support;

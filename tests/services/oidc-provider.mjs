@@ -1,0 +1,57 @@
+// Starts npm's oidc-provider, an OAuth 2.0 and OpenID Connect server that is not ours, for the tests.
+//
+// usage: node oidc-provider.mjs '{"port": 12345, "clients": [{"client_id": "a", "client_secret": "b",
+//        "redirect_uris": ["http://127.0.0.1:8080/oauth2/callback/x"]}]}'
+//
+// Further members: "accessTokenSeconds" (3600), "refreshTokenSeconds", "appMailbox" (the `sub` of a client-credentials
+// token: such a token is nobody's, so a mail server must be told whose mailbox it opens), "requirePkce" (true).
+// Login page: any user name, any password; the subject is the user name. Prints "ready ISSUER" when it listens.
+import { Provider } from 'oidc-provider';
+
+const settings = JSON.parse(process.argv[2]);
+const issuer = `http://127.0.0.1:${settings.port}`;
+
+const client = (given) => {
+  const redirects = given.redirect_uris ?? [];
+  const people = redirects.length > 0;
+  return {
+    redirect_uris: redirects,
+    response_types: people ? ['code'] : [],
+    grant_types: ['client_credentials', ...(people ? ['authorization_code', 'refresh_token'] : [])],
+    ...given,
+  };
+};
+
+const provider = new Provider(issuer, {
+  clients: settings.clients.map(client),
+  pkce: { required: () => settings.requirePkce ?? true },
+  scopes: ['openid', 'offline_access', 'email', 'profile', 'mail'],
+  claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
+  ttl: {
+    AccessToken: settings.accessTokenSeconds ?? 3600,
+    ClientCredentials: settings.accessTokenSeconds ?? 3600,
+    RefreshToken: settings.refreshTokenSeconds ?? 14 * 24 * 3600,
+  },
+  // A rotated refresh token that comes back kills the grant: the library's own behaviour.
+  rotateRefreshToken: true,
+  issueRefreshToken: async (_ctx, forClient, code) =>
+    forClient.grantTypeAllowed('refresh_token') && code.scopes.has('offline_access'),
+  extraTokenClaims: async (_ctx, token) =>
+    token.kind === 'ClientCredentials' && settings.appMailbox ? { sub: settings.appMailbox } : undefined,
+  features: {
+    devInteractions: { enabled: true },
+    clientCredentials: { enabled: true },
+    introspection: { enabled: true, allowedPolicy: () => true },
+    revocation: { enabled: true, allowedPolicy: () => true },
+  },
+  findAccount: async (_ctx, id) => ({
+    accountId: id,
+    claims: async () => ({ sub: id, email: id, email_verified: true, name: id }),
+  }),
+});
+
+for (const event of ['server_error', 'grant.error', 'authorization.error']) {
+  provider.on(event, (_ctx, error) => console.error(event, error.error ?? '', error.error_description ?? error));
+}
+
+provider.listen(settings.port, '127.0.0.1', () => console.log(`ready ${issuer}`));
