@@ -1,1 +1,121 @@
-//! Templates: the one door to Tera.
+//! Templates and static files: the one door to Tera and to what is embedded in the binary.
+//!
+//! A page is a [`View`]: one struct per template that holds only values ready for display. Nothing here knows
+//! HTTP, and nothing here decides what a page says. Everything a template prints is escaped, whatever the
+//! template is called; the `safe` filter is refused when the templates are loaded.
+
+mod assets;
+
+pub use assets::{Asset, asset_version, static_asset};
+
+use rust_embed::RustEmbed;
+use serde::Serialize;
+use tera::{Context, Tera};
+
+/// The templates, compiled into the binary.
+#[derive(RustEmbed)]
+#[folder = "templates/"]
+struct Templates;
+
+/// What one template is given, and examples of it.
+pub trait View: Serialize {
+    /// The template's path below `templates/`, for example `admin/dashboard.html`.
+    const TEMPLATE: &'static str;
+
+    /// Examples that tests render: at least an empty state and a full one.
+    fn samples() -> Vec<Self>
+    where
+        Self: Sized;
+}
+
+/// Why a page could not be made. Both are mistakes in this program, never in what a user typed.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The embedded templates do not fit together.
+    #[error("load the embedded templates")]
+    Load(#[source] Box<tera::Error>),
+    /// A template uses a filter that would switch escaping off.
+    #[error("template {template} uses the filter `safe`; print the value escaped instead")]
+    Unescaped {
+        /// The template's name.
+        template: String,
+    },
+    /// An embedded template is not UTF-8.
+    #[error("template {template} is not UTF-8")]
+    NotUtf8 {
+        /// The template's name.
+        template: String,
+    },
+    /// A template asked for something its view does not hold.
+    #[error("render {template}")]
+    Render {
+        /// The template's name.
+        template: &'static str,
+        /// What Tera says, with line and column.
+        #[source]
+        source: Box<tera::Error>,
+    },
+}
+
+/// All templates, parsed once. Cheap to share behind an `Arc`.
+#[derive(Debug)]
+pub struct Renderer {
+    tera: Tera,
+}
+
+impl Renderer {
+    /// Loads the templates that are embedded in the binary.
+    ///
+    /// # Errors
+    /// [`RenderError::Load`], [`RenderError::Unescaped`] or [`RenderError::NotUtf8`]: a broken build.
+    pub fn new() -> Result<Self, RenderError> {
+        let mut sources = Vec::new();
+        for name in Templates::iter() {
+            let Some(file) = Templates::get(&name) else {
+                continue;
+            };
+            let template = name.into_owned();
+            let Ok(text) = String::from_utf8(file.data.into_owned()) else {
+                return Err(RenderError::NotUtf8 { template });
+            };
+            if switches_escaping_off(&text) {
+                return Err(RenderError::Unescaped { template });
+            }
+            sources.push((template, text));
+        }
+        let mut tera = Tera::default();
+        // Every name ends in the empty suffix, so every template is escaped, also one called `.txt`.
+        tera.autoescape_on([""]);
+        tera.add_raw_templates(sources.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+            .map_err(|error| RenderError::Load(Box::new(error)))?;
+        Ok(Self { tera })
+    }
+
+    /// Renders a view with its template.
+    ///
+    /// # Errors
+    /// [`RenderError::Render`] when the template asks for a value that the view does not hold.
+    pub fn render<V: View>(&self, view: &V) -> Result<String, RenderError> {
+        let failed = |source| RenderError::Render {
+            template: V::TEMPLATE,
+            source: Box::new(source),
+        };
+        let context = Context::from_serialize(view).map_err(failed)?;
+        self.tera.render(V::TEMPLATE, &context).map_err(failed)
+    }
+}
+
+/// Whether a template pipes a value through `safe`, with any spacing.
+fn switches_escaping_off(template: &str) -> bool {
+    template.split('|').skip(1).any(|rest| {
+        let word: String = rest
+            .trim_start()
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect();
+        word == "safe"
+    })
+}
+
+#[cfg(test)]
+mod tests;

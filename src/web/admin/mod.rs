@@ -1,1 +1,3 @@
 //! The admin pages.
+
+pub mod views;

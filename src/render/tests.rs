@@ -1,0 +1,192 @@
+//! Every template with every sample, and with hostile values in every text of every sample.
+
+use super::*;
+use crate::web::admin::views::for_each_view;
+use serde_json::Value;
+
+const HOSTILE: &str = "mgx\"><script>alert(1)</script>'&{{ 733*7 }}";
+
+/// One sample of one view, as plain data.
+pub(super) struct Sample {
+    template: &'static str,
+    number: usize,
+    data: Value,
+}
+
+/// Collects the samples of all views; [`for_each_view`] names every view once.
+fn all_samples() -> Vec<Sample> {
+    fn collect<V: View>(into: &mut Vec<Sample>) {
+        let samples = V::samples();
+        assert!(!samples.is_empty(), "{} has no sample", V::TEMPLATE);
+        for (number, sample) in samples.iter().enumerate() {
+            let data = serde_json::to_value(sample).unwrap();
+            into.push(Sample {
+                template: V::TEMPLATE,
+                number,
+                data,
+            });
+        }
+    }
+    let mut samples = Vec::new();
+    macro_rules! collect_all {
+        ($($view:ty),* $(,)?) => { $( collect::<$view>(&mut samples); )* };
+    }
+    for_each_view!(collect_all);
+    samples
+}
+
+fn render_data(renderer: &Renderer, template: &str, data: &Value) -> String {
+    let context = Context::from_serialize(data).unwrap();
+    renderer
+        .tera
+        .render(template, &context)
+        .unwrap_or_else(|error| panic!("{template}: {error}"))
+}
+
+/// Paths (JSON pointers) of all texts in `value`.
+fn text_paths(value: &Value, at: &str, into: &mut Vec<String>) {
+    match value {
+        Value::String(_) => into.push(at.to_owned()),
+        Value::Array(items) => {
+            for (n, item) in items.iter().enumerate() {
+                text_paths(item, &format!("{at}/{n}"), into);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, item) in fields {
+                text_paths(item, &format!("{at}/{name}"), into);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn assert_harmless(html: &str, what: &str) {
+    let lower = html.to_ascii_lowercase();
+    assert!(!lower.contains("<script>"), "{what}: a script got in");
+    assert!(!html.contains("mgx\""), "{what}: a value left its attribute");
+    assert!(
+        !html.contains("5131"),
+        "{what}: a value was evaluated as a template"
+    );
+}
+
+#[test]
+fn every_template_renders_with_every_sample() {
+    let renderer = Renderer::new().unwrap();
+    for sample in all_samples() {
+        let html = render_data(&renderer, sample.template, &sample.data);
+        let what = format!("{} sample {}", sample.template, sample.number);
+        assert!(html.starts_with("<!doctype html>"), "{what} is no document");
+        assert_eq!(html.matches("<h1").count(), 1, "{what}: one h1");
+        assert!(html.contains("id=\"main\""), "{what}: the skip link has a target");
+        for forbidden in [" style=", " onclick=", "javascript:", "<style", "//cdn"] {
+            assert!(
+                !html.contains(forbidden),
+                "{what}: {forbidden} does not fit the content security policy"
+            );
+        }
+        for script in html.split("<script").skip(1) {
+            assert!(
+                script.starts_with(" type=\"module\" src=\"/static/"),
+                "{what}: inline script"
+            );
+        }
+        for form in html
+            .split("<form")
+            .skip(1)
+            .filter(|form| form.contains("method=\"post\""))
+        {
+            let form = form.split("</form>").next().unwrap_or_default();
+            assert!(
+                form.contains("name=\"csrf\""),
+                "{what}: a form without its token: {form}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_page_template_has_a_view() {
+    let viewed: std::collections::BTreeSet<_> = all_samples().iter().map(|s| s.template.to_owned()).collect();
+    let on_disk: std::collections::BTreeSet<_> = Templates::iter()
+        .map(|name| name.into_owned())
+        .filter(|name| name.starts_with("admin/"))
+        .collect();
+    assert_eq!(viewed, on_disk);
+}
+
+#[test]
+fn hostile_text_in_any_field_comes_out_escaped() {
+    let renderer = Renderer::new().unwrap();
+    for sample in all_samples() {
+        let mut paths = Vec::new();
+        text_paths(&sample.data, "", &mut paths);
+        // One at a time, so that a value which selects a branch still selects it while another is hostile.
+        for path in &paths {
+            let mut data = sample.data.clone();
+            *data.pointer_mut(path).unwrap() = Value::String(HOSTILE.to_owned());
+            let html = render_data(&renderer, sample.template, &data);
+            assert_harmless(
+                &html,
+                &format!("{} sample {} at {path}", sample.template, sample.number),
+            );
+        }
+        let mut data = sample.data.clone();
+        for path in &paths {
+            *data.pointer_mut(path).unwrap() = Value::String(HOSTILE.to_owned());
+        }
+        assert_harmless(&render_data(&renderer, sample.template, &data), sample.template);
+    }
+}
+
+#[test]
+fn templates_never_switch_escaping_off_and_quote_every_attribute() {
+    assert!(switches_escaping_off("{{ x |safe }}") && switches_escaping_off("{{ x | upper |  safe}}"));
+    assert!(!switches_escaping_off("{{ x | safely }} safe"));
+    for name in Templates::iter() {
+        let text = String::from_utf8(Templates::get(&name).unwrap().data.into_owned()).unwrap();
+        assert!(!switches_escaping_off(&text), "{name} uses `safe`");
+        // In an attribute without quotes a space is enough to leave the value. A component's argument is
+        // written with a single brace.
+        assert!(
+            !text.replace("?v={{", "").contains("={{"),
+            "{name} has an attribute without quotes"
+        );
+        assert!(!text.contains("style=\""), "{name} has an inline style");
+    }
+}
+
+/// Writes all samples as files when `MAILGRANT_RENDER_DIR` names a directory: the way to look at the pages
+/// without a running service. Without it, this checks that the asset links point to files that exist.
+#[test]
+fn pages_link_only_static_files_that_exist() {
+    let renderer = Renderer::new().unwrap();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a switch of this test only, never read by the service"
+    )]
+    let directory = std::env::var("MAILGRANT_RENDER_DIR").ok();
+    for sample in all_samples() {
+        let file = directory.as_ref().map(|directory| {
+            let stem = sample.template.replace('/', "-").replace(".html", "");
+            std::path::Path::new(directory).join(format!("{stem}-{}", sample.number))
+        });
+        if let Some(file) = &file {
+            let json = serde_json::json!({ "template": sample.template, "data": sample.data });
+            std::fs::write(file.with_extension("json"), json.to_string()).unwrap();
+        }
+        let html = render_data(&renderer, sample.template, &sample.data);
+        if let Some(file) = &file {
+            std::fs::write(file.with_extension("html"), &html).unwrap();
+        }
+        for link in html.split("\"/static/").skip(1) {
+            let path = link.split(['?', '"']).next().unwrap_or_default();
+            assert!(
+                static_asset(path).is_some(),
+                "{} links /static/{path}",
+                sample.template
+            );
+        }
+    }
+}

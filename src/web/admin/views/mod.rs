@@ -1,0 +1,38 @@
+//! What each admin page shows: one struct per template, holding only values that are ready for display.
+//!
+//! Nothing here asks a service or knows HTTP. Each view's documentation is the page's contract: its route, the
+//! forms it holds, where they post and the names of their fields. Every `POST` form also sends `csrf`.
+//! Times, counts and words arrive already worded; a template only places them.
+
+pub mod account;
+pub mod connect;
+pub mod dashboard;
+pub mod errors;
+pub mod page;
+pub mod parts;
+pub mod tests_page;
+
+pub use page::{Flash, FlashKind, Page, Section, Theme, UserName};
+
+/// Calls the given macro with the list of all views. A view that is missing here is caught by a test, because
+/// its template then has none.
+#[cfg(test)]
+macro_rules! for_each_view {
+    ($then:ident) => {
+        $then!(
+            crate::web::admin::views::account::Setup,
+            crate::web::admin::views::account::SignIn,
+            crate::web::admin::views::dashboard::Dashboard,
+            crate::web::admin::views::connect::ConnectChoose,
+            crate::web::admin::views::connect::ConnectForm,
+            crate::web::admin::views::connect::ConnectDone,
+            crate::web::admin::views::connect::CallbackResult,
+            crate::web::admin::views::tests_page::TestPage,
+            crate::web::admin::views::errors::ErrorPage,
+            crate::web::admin::views::errors::RedirectChanged,
+            crate::web::admin::views::parts::Confirm,
+        );
+    };
+}
+#[cfg(test)]
+pub(crate) use for_each_view;

@@ -1,0 +1,24 @@
+// Keeps regions marked with `data-live` fresh without reloading the page: the same page is fetched again and a
+// region whose content changed is swapped. A region that holds the focus or an open `details` is left alone, and
+// nothing happens while the page is hidden.
+const every = 5000;
+
+async function refresh() {
+  if (document.hidden) return;
+  let answer;
+  try {
+    answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
+  } catch {
+    return;
+  }
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const region of document.querySelectorAll("[data-live][id]")) {
+    const next = fresh.getElementById(region.id);
+    if (!next || region.innerHTML === next.innerHTML) continue;
+    if (region.contains(document.activeElement) || region.querySelector("details[open]")) continue;
+    region.replaceChildren(...next.childNodes);
+  }
+}
+
+setInterval(refresh, every);
