@@ -174,10 +174,9 @@ kill -s KILL "$2" 2>/dev/null
 pub const RUN_SERVICES: &str = "Run `tests/run services`, which installs what the tests need.";
 
 fn signal(id: u32, name: &str) {
-    let _ = Command::new("/bin/kill")
-        .args(["-s", name, &id.to_string()])
-        .stderr(Stdio::null())
-        .status();
+    let kill = ["-c", "kill -s \"$0\" \"$1\"", name, &id.to_string()];
+    // The shell's own, because `/bin/kill` is not on every machine.
+    let _ = Command::new("/bin/sh").args(kill).stderr(Stdio::null()).status();
 }
 
 /// The first of `candidates` (absolute paths or names on the path) that exists, or a panic that says what to run.

@@ -1,0 +1,84 @@
+// Starts what the browser tests look at: `mailgrant demo` on a free port, as a newcomer would.
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
+
+/** The built program. */
+export const PROGRAM = process.env.MAILGRANT_TEST_PROGRAM ?? join(target, 'debug', 'mailgrant');
+
+/** A loopback port that nobody listens on. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** Asks `probe` again and again until it answers something true; fails with `what` after `limit` milliseconds. */
+export async function eventually(what, probe, limit = 30_000) {
+  const until = Date.now() + limit;
+  for (let pause = 20; ; pause = Math.min(pause * 2, 300)) {
+    const found = await probe();
+    if (found) return found;
+    if (Date.now() > until) throw new Error(`not within ${limit} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+}
+
+/**
+ * Starts `mailgrant demo` (or another command) and waits for it.
+ *
+ * Returns `{ baseUrl, link, output(), stop() }`: where it listens, the one-time link it printed, what it printed so
+ * far, and how to end it.
+ */
+export async function startMailgrant({ command = ['demo'], env = {} } = {}) {
+  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is not built. Run \`tests/run browser\`.`);
+  const port = await freePort();
+  const directory = await mkdtemp(join(tmpdir(), 'mailgrant-browser-'));
+  const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MAILGRANT_')));
+  const child = spawn(PROGRAM, command, {
+    cwd: directory,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...clean, MAILGRANT_DATA_DIR: join(directory, 'data'), MAILGRANT_LISTEN: `127.0.0.1:${port}`, ...env },
+  });
+  let printed = '';
+  let ended;
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => { printed += bytes; });
+  child.on('exit', (code, signal) => { ended = `it ended (${signal ?? code})`; });
+  child.on('error', (error) => { ended = String(error); });
+
+  const stop = async () => {
+    if (ended === undefined) {
+      child.kill('SIGTERM');
+      await eventually('mailgrant ends', () => ended, 10_000).catch(() => child.kill('SIGKILL'));
+    }
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    // The link is the first absolute loopback URL that carries a secret: more than a bare address.
+    const link = await eventually('mailgrant prints its one-time link', () => {
+      if (ended) throw new Error(ended);
+      return /https?:\/\/(?:127\.0\.0\.1|localhost|\[::1\]):\d+\/[^\s"'<>]{16,}/.exec(printed)?.[0];
+    });
+    const baseUrl = new URL(link).origin;
+    await eventually('/readyz answers 200', async () => {
+      if (ended) throw new Error(ended);
+      return (await fetch(`${baseUrl}/readyz`).catch(() => undefined))?.ok;
+    });
+    return { baseUrl, link, output: () => printed, stop };
+  } catch (error) {
+    await stop();
+    throw new Error(`mailgrant ${command.join(' ')}: ${error.message}; it printed:\n${printed}`);
+  }
+}
