@@ -31,17 +31,22 @@ pub fn attachment(raw: &[u8], part_id: &str) -> Option<Attachment> {
     })
 }
 
-/// Describes a leaf.
-pub(crate) fn describe(raw: &[u8], found: &Structure<'_>, index: usize) -> BodyPart {
+/// Decodes a leaf to learn its size, and describes it.
+pub(crate) fn measure(raw: &[u8], found: &Structure<'_>, index: usize) -> BodyPart {
     let part = &found.parts[index];
     let body = raw.get(part.body.clone()).unwrap_or_default();
+    describe(part, index, transfer::decode(body, part.encoding).0.len() as u64)
+}
+
+/// Describes a leaf whose decoded size is known.
+pub(crate) fn describe(part: &Part<'_>, index: usize, size: u64) -> BodyPart {
     let text = |v: &str| (!v.is_empty()).then(|| v.to_ascii_lowercase());
     BodyPart {
         part_id: (index + 1).to_string(),
         blob_id: None,
         name: file_name(part),
         r#type: part.content_type.value.clone(),
-        size: transfer::decode(body, part.encoding).0.len() as u64,
+        size,
         charset: part.content_type.param("charset").and_then(text),
         disposition: text(&part.disposition.value),
         cid: part
@@ -58,8 +63,22 @@ pub(crate) fn file_name(part: &Part<'_>) -> Option<String> {
         .disposition
         .param("filename")
         .filter(|n| !n.trim().is_empty());
-    let name = declared.or_else(|| part.content_type.param("name"))?;
-    clean_name(name)
+    let name = declared.or_else(|| part.content_type.param("name").filter(|n| !n.trim().is_empty()));
+    match name {
+        Some(name) => clean_name(name),
+        None => name_from_cid(part),
+    }
+}
+
+/// Outlook writes the name of a picture into its Content-ID: `image001.png@01D9A1B2.C3D4E5F6`. A picture may stay
+/// nameless, since it is looked at; a file is saved, and any name is better than none.
+fn name_from_cid(part: &Part<'_>) -> Option<String> {
+    let id = part.headers.first("Content-ID").map(crate::ids::parse)?.into_iter().next()?;
+    let local = id.split('@').next().filter(|l| l.contains('.') && id.contains('@'))?;
+    let extension = local.rsplit('.').next().unwrap_or_default();
+    let is_name = (2..=5).contains(&extension.len()) && extension.starts_with(|c: char| c.is_ascii_alphabetic());
+    let is_media = ["image/", "audio/", "video/"].iter().any(|m| part.content_type.value.starts_with(m));
+    (is_name || !is_media).then(|| clean_name(local)).flatten()
 }
 
 pub(crate) fn clean_name(name: &str) -> Option<String> {

@@ -91,7 +91,8 @@ fn walk(
             if lists.text {
                 lists.roles.text.push(index);
             }
-            if lists.html {
+            // What was recovered from a broken multipart is plain text whatever it was meant to be.
+            if lists.html && !part.is_recovered {
                 lists.roles.html.push(index);
             }
         }

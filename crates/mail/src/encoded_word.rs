@@ -86,7 +86,7 @@ fn clean(text: String) -> String {
 }
 
 /// Longest encoded word that is read; RFC 2047 allows 75, senders write whole subjects into one.
-const MAX_WORD: usize = 16 << 10;
+const MAX_WORD: usize = 4 << 10;
 
 /// Reads `=?charset?B|Q?text?=` at the start of `value`.
 fn read_word(value: &[u8]) -> Option<Word<'_>> {

@@ -130,6 +130,13 @@ pub(crate) fn read(raw: &[u8], range: Range<usize>) -> (Headers<'_>, usize) {
             });
         } else if headers.fields.is_empty() && pos == range.start && is_envelope_line(line) {
             // The separator line of an mbox file.
+        } else if header_resumes(raw, next, line, headers.fields.is_empty(), pos == 0) {
+            // A folded line that lost its white space on the way, or a banner above the header.
+            headers.broken = true;
+            if let Some(last) = headers.fields.last_mut() {
+                let start = offset_in(raw, last.value);
+                last.value = &raw[start..end];
+            }
         } else {
             headers.broken = true;
             return (headers, pos);
@@ -143,6 +150,36 @@ pub(crate) fn read(raw: &[u8], range: Range<usize>) -> (Headers<'_>, usize) {
 fn continues(raw: &[u8], pos: usize) -> bool {
     let (end, _) = line_end(raw, pos);
     is_field(&raw[pos..end])
+}
+
+/// Lines that may interrupt a header block.
+const MAX_INTERRUPTION: usize = 5;
+/// Fields that prove that a header block goes on: text rarely has lines that start so.
+const PROOF: [&str; 12] = [
+    "from", "to", "subject", "date", "message-id", "mime-version", "content-type", "content-transfer-encoding",
+    "received", "return-path", "reply-to", "delivered-to",
+];
+
+/// Whether a line that is no field stands in the middle of a header block rather than at its end.
+fn header_resumes(raw: &[u8], mut pos: usize, line: &[u8], none_yet: bool, at_start: bool) -> bool {
+    // Inside a mail such a line may be a boundary.
+    if (line.starts_with(b"--") || none_yet) && !at_start {
+        return false;
+    }
+    for _ in 0..MAX_INTERRUPTION {
+        let (end, next) = line_end(raw, pos);
+        let line = &raw[pos..end.min(pos + MAX_LINE)];
+        if line.is_empty() {
+            return false;
+        }
+        if let Some((name, _)) = field_name(line) {
+            let name = &line[..name];
+            return PROOF.iter().any(|p| name.eq_ignore_ascii_case(p.as_bytes()))
+                || name.get(..2).is_some_and(|x| x.eq_ignore_ascii_case(b"x-"));
+        }
+        pos = next;
+    }
+    false
 }
 
 fn is_envelope_line(line: &[u8]) -> bool {
@@ -167,4 +204,33 @@ pub(crate) fn unfold(value: &[u8]) -> Vec<u8> {
         }
     }
     out.trim_ascii().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    fn names(raw: &str) -> (Vec<String>, &str) {
+        let (headers, body) = read(raw.as_bytes(), 0..raw.len());
+        (headers.fields.iter().map(|f| String::from_utf8_lossy(f.name).into_owned()).collect(), &raw[body..])
+    }
+
+    #[test]
+    fn a_line_that_lost_its_folding_does_not_end_the_header() {
+        let (fields, body) = names("Received: from a\nby b\nfor c;\nSubject: x\n\nbody");
+        assert_eq!(fields, ["Received", "Subject"]);
+        assert_eq!(body, "body");
+    }
+
+    #[test]
+    fn text_without_an_empty_line_before_it_is_body() {
+        let (fields, body) = names("Subject: x\nDear all,\nplease note\n\nmore");
+        assert_eq!(fields, ["Subject"]);
+        assert_eq!(body, "Dear all,\nplease note\n\nmore");
+    }
+
+    #[test]
+    fn the_separator_line_of_an_mbox_is_skipped() {
+        assert_eq!(names("From a@example.org Mon Jan  1\nTo: b\n\nx"), (vec!["To".to_owned()], "x"));
+    }
 }

@@ -1,13 +1,15 @@
 //! The way from raw bytes to a [`ParsedMail`]: the stages in their order, nothing else.
 
+use std::collections::BTreeMap;
+
 use encoding_rs::Encoding;
 use mail_parser::DateTime;
 
 use crate::body::{self, Roles};
 use crate::header::{self, Headers};
 use crate::html::{self, Mark};
-use crate::model::{Address, BodyValue, ParsedMail, Problem};
-use crate::prescan::{self, Structure, TooComplex};
+use crate::model::{Address, BodyPart, BodyValue, ParsedMail, Problem};
+use crate::prescan::{self, Part, Structure, TooComplex};
 use crate::{address, attachment, charset, encoded_word, ids, reply, transfer};
 
 /// Bytes of decoded text kept of one mail; the raw mail has the rest.
@@ -68,7 +70,7 @@ fn whole(raw: &[u8], found: &Structure<'_>, _options: &Options) -> ParsedMail {
     mail.attachments = roles
         .attachments
         .iter()
-        .map(|&i| attachment::describe(raw, found, i))
+        .map(|&i| attachment::measure(raw, found, i))
         .collect();
     mail.has_attachment = mail
         .attachments
@@ -212,43 +214,32 @@ fn received_date(raw: &[u8]) -> Option<String> {
 
 fn read_bodies(mail: &mut ParsedMail, raw: &[u8], found: &Structure<'_>, roles: &Roles) {
     let mut budget = MAX_TEXT;
-    let mut problems = std::mem::take(&mut mail.mailgrant.problems);
+    let mut described: BTreeMap<usize, BodyPart> = BTreeMap::new();
     for &index in roles.text.iter().chain(&roles.html) {
-        let id = (index + 1).to_string();
-        if mail.body_values.contains_key(&id) {
+        if described.contains_key(&index) {
             continue;
         }
-        let value = read_text(raw, found, index, &mut budget, &mut problems);
-        mail.body_values.insert(id, value);
+        let part = &found.parts[index];
+        let (bytes, broken) = transfer::decode(raw.get(part.body.clone()).unwrap_or_default(), part.encoding);
+        let value = read_text(part, index + 1, &bytes, broken, &mut budget, &mut mail.mailgrant.problems);
+        mail.body_values.insert((index + 1).to_string(), value);
+        described.insert(index, attachment::describe(part, index, bytes.len() as u64));
     }
-    mail.mailgrant.problems = problems;
-    mail.text_body = roles
-        .text
-        .iter()
-        .map(|&i| attachment::describe(raw, found, i))
-        .collect();
-    mail.html_body = roles
-        .html
-        .iter()
-        .map(|&i| attachment::describe(raw, found, i))
-        .collect();
+    let pick = |list: &[usize]| list.iter().filter_map(|i| described.get(i).cloned()).collect();
+    mail.text_body = pick(&roles.text);
+    mail.html_body = pick(&roles.html);
 }
 
 fn read_text(
-    raw: &[u8],
-    found: &Structure<'_>,
-    index: usize,
+    part: &Part<'_>,
+    id: usize,
+    bytes: &[u8],
+    broken: bool,
     budget: &mut usize,
     problems: &mut Vec<Problem>,
 ) -> BodyValue {
-    let part = &found.parts[index];
-    let id = index + 1;
-    let (bytes, broken) = transfer::decode(raw.get(part.body.clone()).unwrap_or_default(), part.encoding);
     if broken {
-        problems.push(Problem::new(
-            "encoding_broken",
-            format!("The transfer encoding of part {id} is damaged."),
-        ));
+        problems.push(Problem::new("encoding_broken", format!("The transfer encoding of part {id} is damaged.")));
     }
     let declared = part.content_type.param("charset");
     let is_truncated = bytes.len() > *budget;
@@ -256,22 +247,13 @@ fn read_text(
     *budget = budget.saturating_sub(bytes.len());
     if let Some(guessed) = decoded.guessed {
         let said = declared.map_or("names no charset".to_owned(), |d| format!("says {d:.40}"));
-        problems.push(Problem::new(
-            "charset_guessed",
-            format!("Part {id} {said}; it was read as {guessed}."),
-        ));
+        problems.push(Problem::new("charset_guessed", format!("Part {id} {said}; it was read as {guessed}.")));
     }
     if declared.is_some_and(|d| d.to_ascii_lowercase().contains("utf-7")) {
-        problems.push(Problem::new(
-            "charset_refused",
-            format!("Part {id} is UTF-7, which is shown undecoded."),
-        ));
+        problems.push(Problem::new("charset_refused", format!("Part {id} is UTF-7, which is shown undecoded.")));
     }
     if is_truncated {
-        problems.push(Problem::new(
-            "text_truncated",
-            format!("Only the start of part {id} was taken as text."),
-        ));
+        problems.push(Problem::new("text_truncated", format!("Only the start of part {id} was taken as text.")));
     }
     BodyValue {
         value: with_lf(decoded.text),

@@ -63,6 +63,8 @@ pub(crate) struct Part<'a> {
     /// Empty for leaves.
     pub children: Vec<usize>,
     pub is_multipart: bool,
+    /// A multipart in which no part was found; its body is shown as text.
+    pub is_recovered: bool,
 }
 
 /// What the pre-scan found.
@@ -237,6 +239,7 @@ impl<'a> Scan<'a> {
 /// A multipart without parts is shown as the text it is.
 fn demote(part: &mut Part<'_>) {
     part.is_multipart = false;
+    part.is_recovered = true;
     part.content_type.value = "text/plain".to_owned();
 }
 
