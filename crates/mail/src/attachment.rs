@@ -73,11 +73,22 @@ pub(crate) fn file_name(part: &Part<'_>) -> Option<String> {
 /// Outlook writes the name of a picture into its Content-ID: `image001.png@01D9A1B2.C3D4E5F6`. A picture may stay
 /// nameless, since it is looked at; a file is saved, and any name is better than none.
 fn name_from_cid(part: &Part<'_>) -> Option<String> {
-    let id = part.headers.first("Content-ID").map(crate::ids::parse)?.into_iter().next()?;
-    let local = id.split('@').next().filter(|l| l.contains('.') && id.contains('@'))?;
+    let id = part
+        .headers
+        .first("Content-ID")
+        .map(crate::ids::parse)?
+        .into_iter()
+        .next()?;
+    let local = id
+        .split('@')
+        .next()
+        .filter(|l| l.contains('.') && id.contains('@'))?;
     let extension = local.rsplit('.').next().unwrap_or_default();
-    let is_name = (2..=5).contains(&extension.len()) && extension.starts_with(|c: char| c.is_ascii_alphabetic());
-    let is_media = ["image/", "audio/", "video/"].iter().any(|m| part.content_type.value.starts_with(m));
+    let is_name =
+        (2..=5).contains(&extension.len()) && extension.starts_with(|c: char| c.is_ascii_alphabetic());
+    let is_media = ["image/", "audio/", "video/"]
+        .iter()
+        .any(|m| part.content_type.value.starts_with(m));
     (is_name || !is_media).then(|| clean_name(local)).flatten()
 }
 

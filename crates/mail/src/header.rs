@@ -114,6 +114,8 @@ pub(crate) fn read(raw: &[u8], range: Range<usize>) -> (Headers<'_>, usize) {
                     let start = offset_in(raw, last.value);
                     last.value = &raw[start..end];
                 }
+                // Some mail readers add lines of their own below the separator of an mbox.
+                None if range.start == 0 && header_resumes(raw, next, line, false, false) => {}
                 None => {
                     headers.broken = true;
                     return (headers, pos);
@@ -156,8 +158,18 @@ fn continues(raw: &[u8], pos: usize) -> bool {
 const MAX_INTERRUPTION: usize = 5;
 /// Fields that prove that a header block goes on: text rarely has lines that start so.
 const PROOF: [&str; 12] = [
-    "from", "to", "subject", "date", "message-id", "mime-version", "content-type", "content-transfer-encoding",
-    "received", "return-path", "reply-to", "delivered-to",
+    "from",
+    "to",
+    "subject",
+    "date",
+    "message-id",
+    "mime-version",
+    "content-type",
+    "content-transfer-encoding",
+    "received",
+    "return-path",
+    "reply-to",
+    "delivered-to",
 ];
 
 /// Whether a line that is no field stands in the middle of a header block rather than at its end.
@@ -212,7 +224,14 @@ mod tests {
 
     fn names(raw: &str) -> (Vec<String>, &str) {
         let (headers, body) = read(raw.as_bytes(), 0..raw.len());
-        (headers.fields.iter().map(|f| String::from_utf8_lossy(f.name).into_owned()).collect(), &raw[body..])
+        (
+            headers
+                .fields
+                .iter()
+                .map(|f| String::from_utf8_lossy(f.name).into_owned())
+                .collect(),
+            &raw[body..],
+        )
     }
 
     #[test]
@@ -231,6 +250,9 @@ mod tests {
 
     #[test]
     fn the_separator_line_of_an_mbox_is_skipped() {
-        assert_eq!(names("From a@example.org Mon Jan  1\nTo: b\n\nx"), (vec!["To".to_owned()], "x"));
+        assert_eq!(
+            names("From a@example.org Mon Jan  1\nTo: b\n\nx"),
+            (vec!["To".to_owned()], "x")
+        );
     }
 }

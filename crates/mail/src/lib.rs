@@ -12,7 +12,7 @@ mod address;
 mod attachment;
 mod body;
 mod charset;
-pub mod classify;
+mod classify;
 mod encoded_word;
 mod header;
 pub mod html;
@@ -21,7 +21,7 @@ mod model;
 mod params;
 mod parse;
 pub mod prescan;
-pub mod reply;
+mod reply;
 mod transfer;
 
 pub use attachment::{Attachment, attachment};

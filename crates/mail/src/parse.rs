@@ -10,7 +10,7 @@ use crate::header::{self, Headers};
 use crate::html::{self, Mark};
 use crate::model::{Address, BodyPart, BodyValue, ParsedMail, Problem};
 use crate::prescan::{self, Part, Structure, TooComplex};
-use crate::{address, attachment, charset, encoded_word, ids, reply, transfer};
+use crate::{address, attachment, charset, classify, encoded_word, ids, reply, transfer};
 
 /// Bytes of decoded text kept of one mail; the raw mail has the rest.
 const MAX_TEXT: usize = 2 << 20;
@@ -57,7 +57,7 @@ fn headers_only(raw: &[u8], limit: TooComplex) -> ParsedMail {
     mail
 }
 
-fn whole(raw: &[u8], found: &Structure<'_>, _options: &Options) -> ParsedMail {
+fn whole(raw: &[u8], found: &Structure<'_>, options: &Options) -> ParsedMail {
     let mut mail = ParsedMail::default();
     note_structure(&mut mail.mailgrant.problems, raw, found);
     let roles = body::roles(found);
@@ -78,6 +78,15 @@ fn whole(raw: &[u8], found: &Structure<'_>, _options: &Options) -> ParsedMail {
         .any(|a| a.disposition.as_deref() != Some("inline") || a.cid.is_none());
     let marks = render(&mut mail);
     mail.mailgrant.reply = reply::split(&mail.mailgrant.text, &marks);
+    let classified = classify::classify(&classify::Input {
+        raw,
+        found,
+        mail: &mail,
+    });
+    mail.mailgrant.automated = classified.automated;
+    mail.mailgrant.bounce = classified.bounce;
+    mail.mailgrant.authentication =
+        classify::authentication(&found.parts[0].headers, &options.trusted_authserv_ids);
     mail.preview = preview(&mail.mailgrant.reply.text);
     if mail.preview.is_empty() {
         mail.preview = preview(&mail.mailgrant.text);
@@ -221,7 +230,14 @@ fn read_bodies(mail: &mut ParsedMail, raw: &[u8], found: &Structure<'_>, roles: 
         }
         let part = &found.parts[index];
         let (bytes, broken) = transfer::decode(raw.get(part.body.clone()).unwrap_or_default(), part.encoding);
-        let value = read_text(part, index + 1, &bytes, broken, &mut budget, &mut mail.mailgrant.problems);
+        let value = read_text(
+            part,
+            index + 1,
+            &bytes,
+            broken,
+            &mut budget,
+            &mut mail.mailgrant.problems,
+        );
         mail.body_values.insert((index + 1).to_string(), value);
         described.insert(index, attachment::describe(part, index, bytes.len() as u64));
     }
@@ -239,7 +255,10 @@ fn read_text(
     problems: &mut Vec<Problem>,
 ) -> BodyValue {
     if broken {
-        problems.push(Problem::new("encoding_broken", format!("The transfer encoding of part {id} is damaged.")));
+        problems.push(Problem::new(
+            "encoding_broken",
+            format!("The transfer encoding of part {id} is damaged."),
+        ));
     }
     let declared = part.content_type.param("charset");
     let is_truncated = bytes.len() > *budget;
@@ -247,13 +266,22 @@ fn read_text(
     *budget = budget.saturating_sub(bytes.len());
     if let Some(guessed) = decoded.guessed {
         let said = declared.map_or("names no charset".to_owned(), |d| format!("says {d:.40}"));
-        problems.push(Problem::new("charset_guessed", format!("Part {id} {said}; it was read as {guessed}.")));
+        problems.push(Problem::new(
+            "charset_guessed",
+            format!("Part {id} {said}; it was read as {guessed}."),
+        ));
     }
     if declared.is_some_and(|d| d.to_ascii_lowercase().contains("utf-7")) {
-        problems.push(Problem::new("charset_refused", format!("Part {id} is UTF-7, which is shown undecoded.")));
+        problems.push(Problem::new(
+            "charset_refused",
+            format!("Part {id} is UTF-7, which is shown undecoded."),
+        ));
     }
     if is_truncated {
-        problems.push(Problem::new("text_truncated", format!("Only the start of part {id} was taken as text.")));
+        problems.push(Problem::new(
+            "text_truncated",
+            format!("Only the start of part {id} was taken as text."),
+        ));
     }
     BodyValue {
         value: with_lf(decoded.text),
