@@ -77,7 +77,11 @@ fn whole(raw: &[u8], found: &Structure<'_>, options: &Options) -> ParsedMail {
         .iter()
         .any(|a| a.disposition.as_deref() != Some("inline") || a.cid.is_none());
     let marks = render(&mut mail);
-    mail.mailgrant.reply = reply::split(&mail.mailgrant.text, &marks);
+    mail.mailgrant.reply = reply::split(
+        &mail.mailgrant.text,
+        &marks,
+        mail.subject.as_deref().unwrap_or_default(),
+    );
     let classified = classify::classify(&classify::Input {
         raw,
         found,

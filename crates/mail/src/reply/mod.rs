@@ -1,25 +1,360 @@
 //! Whose words are whose: the newly written text, what it quotes, the signature.
+//!
+//! The text is cut into lines; each line gets a kind; runs of lines become segments, which cover the text. Nothing is
+//! dropped: [`crate::Reply::text`] is only a selection. A quote that is introduced ("On … wrote:") and answered once is
+//! left out; a quote between two answers, or one that nobody introduces, is what the answer refers to and stays.
 
-use crate::html::Mark;
+mod header;
+mod lines;
+mod signature;
+mod words;
+
+use crate::html::{Mark, MarkKind};
 use crate::model::{Reply, Segment, SegmentKind};
+use lines::Line;
 
-/// Splits the text form of a body. `marks` are the stretches that the HTML names.
-pub(crate) fn split(text: &str, marks: &[Mark]) -> Reply {
-    let _ = marks;
-    let mut segments = Vec::new();
-    if !text.is_empty() {
-        segments.push(Segment {
-            kind: SegmentKind::Reply,
-            start: 0,
-            end: text.len(),
-        });
+/// Splits the text form of a body. `marks` are the stretches that the HTML names, `subject` tells forwards.
+pub(crate) fn split(text: &str, marks: &[Mark], subject: &str) -> Reply {
+    let lines = lines::split(text);
+    let forward = is_forward(subject);
+    let mut work = Work {
+        lines: &lines,
+        kinds: vec![SegmentKind::Reply; lines.len()],
+        intros: Vec::new(),
+        html: false,
+    };
+    work.quote_lines();
+    work.html_marks(marks);
+    work.introductions(forward);
+    work.contexts();
+    work.signatures(marks);
+    work.settle();
+    assemble(text, &work)
+}
+
+fn is_forward(subject: &str) -> bool {
+    let lower = subject.trim_start().to_lowercase();
+    words::FORWARD_PREFIXES.iter().any(|p| lower.starts_with(p))
+}
+
+struct Work<'a> {
+    lines: &'a [Line<'a>],
+    kinds: Vec<SegmentKind>,
+    /// Ranges of lines that introduce a quote.
+    intros: Vec<(usize, usize)>,
+    html: bool,
+}
+
+impl Work<'_> {
+    fn is_new(&self, i: usize) -> bool {
+        self.kinds[i] == SegmentKind::Reply && !self.lines[i].is_blank()
     }
+
+    fn fill(&mut self, from: usize, to: usize, kind: SegmentKind) {
+        let to = to.min(self.kinds.len());
+        if from < to {
+            self.kinds[from..to].fill(kind);
+        }
+    }
+
+    fn any_new(&self, from: usize, to: usize) -> bool {
+        (from..to.min(self.lines.len())).any(|i| self.is_new(i))
+    }
+
+    fn quote_lines(&mut self) {
+        for (i, line) in self.lines.iter().enumerate() {
+            if line.depth > 0 {
+                self.kinds[i] = SegmentKind::Quote;
+            }
+        }
+    }
+
+    fn html_marks(&mut self, marks: &[Mark]) {
+        for mark in marks {
+            let Some((from, to)) = self.line_range(mark) else {
+                continue;
+            };
+            match mark.kind {
+                MarkKind::QuoteHeader => {
+                    self.fill(from, to, SegmentKind::Quote);
+                    self.intros.push((from, to));
+                    self.html = true;
+                }
+                MarkKind::RestIsQuote => {
+                    // With nothing above it, what is marked is all there is.
+                    if self.any_new(0, from) {
+                        let start = self.absorb_rules(from);
+                        self.fill(start, self.kinds.len(), SegmentKind::Quote);
+                        self.intros.push((start, from + 1));
+                        self.html = true;
+                    }
+                }
+                MarkKind::Quote => {
+                    let first = (from..to).find(|&i| self.lines[i].depth > 0);
+                    // Inside a container that holds block quotes, lines between them are answers.
+                    let end = first.unwrap_or(to);
+                    if first.is_some() || self.any_new(0, from) {
+                        self.fill(from, end, SegmentKind::Quote);
+                        self.intros.push((from, end));
+                        self.html = true;
+                    }
+                }
+                MarkKind::Signature => {}
+            }
+        }
+    }
+
+    /// The lines that a mark covers.
+    fn line_range(&self, mark: &Mark) -> Option<(usize, usize)> {
+        let from = self.lines.partition_point(|l| l.end <= mark.start);
+        let to = self.lines.partition_point(|l| l.start < mark.end);
+        (from < to).then_some((from, to))
+    }
+
+    fn introductions(&mut self, forward_subject: bool) {
+        let mut i = 0;
+        while i < self.lines.len() {
+            let Some(intro) = header::find(self.lines, i) else {
+                i += 1;
+                continue;
+            };
+            let quoted_already = self.lines[i].depth > 0;
+            let start = self.absorb_rules(intro.start);
+            let forward = intro.forward || (intro.block && forward_subject);
+            let kind = if forward {
+                SegmentKind::Forward
+            } else {
+                SegmentKind::Quote
+            };
+            if quoted_already && !forward {
+                self.intros.push((intro.start, intro.end));
+                i = intro.end;
+                continue;
+            }
+            self.fill(start, intro.end, kind);
+            self.intros.push((start, intro.end));
+            let next = (intro.end..self.lines.len()).find(|&j| !self.lines[j].is_blank());
+            let marked = next.is_some_and(|j| {
+                self.kinds[j] == SegmentKind::Quote || self.lines[j].depth > self.lines[i].depth
+            });
+            let rest = forward || (!marked && (intro.block || self.any_new(0, start)));
+            if rest {
+                let end = if quoted_already {
+                    self.end_of_quote(intro.end)
+                } else {
+                    self.kinds.len()
+                };
+                self.fill(start, end, kind);
+                if end == self.kinds.len() {
+                    return;
+                }
+                i = end;
+                continue;
+            }
+            i = intro.end;
+        }
+    }
+
+    fn end_of_quote(&self, from: usize) -> usize {
+        (from..self.lines.len())
+            .find(|&i| self.lines[i].depth == 0 && !self.lines[i].is_blank())
+            .unwrap_or(self.lines.len())
+    }
+
+    /// Rules of dashes directly above belong to the quote.
+    fn absorb_rules(&self, at: usize) -> usize {
+        let mut start = at;
+        let mut i = at;
+        while i > 0 {
+            i -= 1;
+            let line = &self.lines[i];
+            if line.is_blank() {
+                continue;
+            }
+            let body = line.body;
+            let rule = body.len() >= 5 && body.chars().all(|c| "-_=*~ \u{2014}\u{2500}".contains(c));
+            if !rule || at - i > 4 {
+                break;
+            }
+            start = i;
+        }
+        start
+    }
+
+    /// Decides which quotes are needed to understand the answers.
+    fn contexts(&mut self) {
+        let quotes = self.quote_runs();
+        let answers_after = |work: &Self, end: usize| {
+            // Stretches of new text below the end of this quote.
+            let mut count = 0;
+            let mut inside = false;
+            for i in end..work.lines.len() {
+                if work.is_new(i) && !inside {
+                    inside = true;
+                    count += 1;
+                } else if work.kinds[i] == SegmentKind::Quote && !work.lines[i].is_blank() {
+                    inside = false;
+                }
+            }
+            count
+        };
+        let Some(&(_, first_end)) = quotes.first() else {
+            return;
+        };
+        let interleaved = answers_after(self, first_end) >= 2;
+        for &(from, to) in &quotes {
+            let answered = self.tail_is_new(to);
+            let introduced = self
+                .intros
+                .iter()
+                .any(|&(s, e)| s < to && e > from && s <= from + 2);
+            if answered && (interleaved || !introduced) {
+                for i in from..to {
+                    if !self.intros.iter().any(|&(s, e)| (s..e).contains(&i)) {
+                        self.kinds[i] = SegmentKind::Context;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether something newly written, more than a signature, follows.
+    fn tail_is_new(&self, from: usize) -> bool {
+        let Some(first) = (from..self.lines.len()).find(|&i| !self.lines[i].is_blank()) else {
+            return false;
+        };
+        if !self.is_new(first) {
+            return false;
+        }
+        let end = (first..self.lines.len())
+            .find(|&i| !self.lines[i].is_blank() && self.kinds[i] != SegmentKind::Reply)
+            .unwrap_or(self.lines.len());
+        signature::find(self.lines, first, end).is_none_or(|s| s > first)
+    }
+
+    /// Runs of quoted lines; blank lines do not end one.
+    fn quote_runs(&self) -> Vec<(usize, usize)> {
+        let mut out: Vec<(usize, usize)> = Vec::new();
+        let mut open: Option<(usize, usize)> = None;
+        for i in 0..self.lines.len() {
+            if self.kinds[i] == SegmentKind::Quote {
+                open = Some((open.map_or(i, |o| o.0), i + 1));
+            } else if !self.lines[i].is_blank()
+                && let Some(run) = open.take()
+            {
+                out.push(run);
+            }
+        }
+        out.extend(open);
+        out
+    }
+
+    fn signatures(&mut self, marks: &[Mark]) {
+        for mark in marks.iter().filter(|m| m.kind == MarkKind::Signature) {
+            let Some((from, to)) = self.line_range(mark) else {
+                continue;
+            };
+            // A mark in front of the whole answer would hide it.
+            if self.any_new(0, from) {
+                for i in from..to {
+                    if self.kinds[i] == SegmentKind::Reply {
+                        self.kinds[i] = SegmentKind::Signature;
+                    }
+                }
+            }
+        }
+        let mut from = 0;
+        while from < self.lines.len() {
+            if self.kinds[from] != SegmentKind::Reply {
+                from += 1;
+                continue;
+            }
+            let to = (from..self.lines.len())
+                .find(|&i| self.kinds[i] != SegmentKind::Reply && !self.lines[i].is_blank())
+                .unwrap_or(self.lines.len());
+            if let Some(start) = signature::find(self.lines, from, to) {
+                // Something must be left that was written, here or above.
+                if self.any_new(0, start) {
+                    self.fill(start, to, SegmentKind::Signature);
+                }
+            }
+            from = to;
+        }
+    }
+
+    /// Blank lines take the kind of the line above.
+    fn settle(&mut self) {
+        for i in 1..self.lines.len() {
+            if self.lines[i].is_empty() {
+                self.kinds[i] = self.kinds[i - 1];
+            }
+        }
+    }
+}
+
+fn assemble(text: &str, work: &Work<'_>) -> Reply {
+    let mut segments: Vec<Segment> = Vec::new();
+    for (line, &kind) in work.lines.iter().zip(&work.kinds) {
+        match segments.last_mut() {
+            Some(last) if last.kind == kind => last.end = line.end,
+            _ => segments.push(Segment {
+                kind,
+                start: line.start,
+                end: line.end,
+            }),
+        }
+    }
+    let pick = |wanted: &dyn Fn(usize, SegmentKind) -> bool| {
+        let parts: Vec<&str> = segments
+            .iter()
+            .enumerate()
+            .filter(|(i, s)| wanted(*i, s.kind))
+            .map(|(_, s)| trim_block(&text[s.start..s.end]))
+            .filter(|p| !p.is_empty())
+            .collect();
+        parts.join("\n\n")
+    };
+    let some = |s: String| (!s.is_empty()).then_some(s);
+    let has = |kind: SegmentKind| segments.iter().any(|s| s.kind == kind);
+    let mut reply = pick(&|_, k| matches!(k, SegmentKind::Reply | SegmentKind::Context));
+    if reply.is_empty() && has(SegmentKind::Forward) {
+        // A forward without a word of its own is about what it forwards.
+        reply = pick(&|_, k| k == SegmentKind::Forward);
+    }
+    let quoted = some(pick(&|_, k| {
+        matches!(k, SegmentKind::Quote | SegmentKind::Forward)
+    }));
+    let signature = some(pick(&|_, k| k == SegmentKind::Signature));
+    let (method, confidence) = if has(SegmentKind::Context) {
+        ("inline", 0.7)
+    } else if work.html {
+        ("html", 0.95)
+    } else if !work.intros.is_empty() {
+        ("header", 0.9)
+    } else if quoted.is_some() {
+        ("marker", 0.8)
+    } else {
+        ("none", if signature.is_some() { 0.9 } else { 0.8 })
+    };
+    let confidence = if reply.is_empty() && !text.trim().is_empty() {
+        0.3
+    } else {
+        confidence
+    };
     Reply {
-        text: text.trim().to_owned(),
-        quoted: None,
-        signature: None,
+        text: reply,
+        quoted,
+        signature,
         segments,
-        method: "none".to_owned(),
-        confidence: 0.0,
+        method: method.to_owned(),
+        confidence,
     }
+}
+
+/// Without blank lines around; the indentation of the first line stays.
+fn trim_block(block: &str) -> &str {
+    let end = block.trim_end();
+    let lead = end.len() - end.trim_start().len();
+    let start = end[..lead].rfind('\n').map_or(0, |i| i + 1);
+    &end[start..]
 }

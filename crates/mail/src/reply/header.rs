@@ -1,0 +1,332 @@
+//! Where a quoted or forwarded mail begins: "On …, … wrote:", the header block of Outlook and its kin, lines of dashes
+//! with "Original Message" between them.
+
+use super::lines::Line;
+use super::words;
+
+/// The beginning of a quoted mail: lines `start..end` introduce it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Intro {
+    pub start: usize,
+    pub end: usize,
+    pub forward: bool,
+    /// A block that says so unmistakably; a sentence with "wrote:" is less sure.
+    pub block: bool,
+}
+
+/// Lines that one introduction may be wrapped over.
+const MAX_WRAP: usize = 5;
+/// Longest introduction in bytes.
+const MAX_LEN: usize = 600;
+
+/// Looks for an introduction at line `at`.
+pub(super) fn find(lines: &[Line<'_>], at: usize) -> Option<Intro> {
+    if lines[at].is_blank() || lines[at].text.len() > 2 * MAX_LEN {
+        return None;
+    }
+    delimiter(lines, at)
+        .or_else(|| field_block(lines, at))
+        .or_else(|| wrote(lines, at))
+}
+
+/// `-----Original Message-----`, `---------- Forwarded message ---------`, `Begin forwarded message:`.
+fn delimiter(lines: &[Line<'_>], at: usize) -> Option<Intro> {
+    let body = lines[at].body;
+    if body.len() > 120 {
+        return None;
+    }
+    let core = body.trim_matches(|c: char| "-*_=~ \u{a0}—–>".contains(c));
+    let dashed = body.len() > core.len() + 3 && body.starts_with(|c: char| "-*_=~—–".contains(c));
+    let lower = core.trim_end_matches([':', '：', '.']).trim().to_lowercase();
+    let apple = core.ends_with(':');
+    let is = |list: &[&str]| {
+        list.iter()
+            .any(|w| lower == *w || (dashed && lower.starts_with(w)))
+    };
+    let forward = (dashed || apple) && is(words::FORWARDED);
+    let original = dashed && is(words::ORIGINAL);
+    if !forward && !original {
+        return None;
+    }
+    let mut end = at + 1;
+    // The header block below belongs to it.
+    let next = (end..lines.len().min(end + 4)).find(|&i| !lines[i].is_blank());
+    if let Some(block) = next.and_then(|i| field_run(lines, i, 2)) {
+        end = block;
+    }
+    Some(Intro {
+        start: at,
+        end,
+        forward,
+        block: true,
+    })
+}
+
+/// `From: … Sent: … To: … Subject: …` in any order and language.
+fn field_block(lines: &[Line<'_>], at: usize) -> Option<Intro> {
+    field_kind(lines[at].body)?;
+    let end = field_run(lines, at, 3)?;
+    Some(Intro {
+        start: at,
+        end,
+        forward: false,
+        block: true,
+    })
+}
+
+/// End of a run of header fields that has at least `wanted` different ones.
+fn field_run(lines: &[Line<'_>], at: usize, wanted: u32) -> Option<usize> {
+    let mut seen = 0u8;
+    let mut end = at;
+    let mut gap = 0;
+    for (i, line) in lines.iter().enumerate().skip(at).take(14) {
+        if let Some(kind) = field_kind(line.body) {
+            seen |= kind;
+            end = i + 1;
+            gap = 0;
+        } else {
+            // One wrapped line or one blank line between fields.
+            gap += 1;
+            if gap > 1 || i == at {
+                break;
+            }
+        }
+    }
+    let names_sender = seen & 1 != 0;
+    (names_sender && seen.count_ones() >= wanted).then_some(end)
+}
+
+/// Which field the line is, as a bit.
+fn field_kind(body: &str) -> Option<u8> {
+    let body = body.trim_start_matches(['*', '_', '|', ' ']);
+    let colon = body.find([':', '：'])?;
+    if colon > 40 {
+        return None;
+    }
+    let name = body[..colon]
+        .trim_matches(['*', '_', ' ', '\u{a0}'])
+        .to_lowercase();
+    let bits: [(&[&str], u8); 5] = [
+        (words::FROM, 1),
+        (words::SENT, 2),
+        (words::TO, 4),
+        (words::SUBJECT, 8),
+        (words::REPLY_TO, 16),
+    ];
+    bits.iter()
+        .find(|(list, _)| list.contains(&name.as_str()))
+        .map(|(_, bit)| *bit)
+}
+
+/// `On Monday, Ada <ada@example.org> wrote:` and what other languages make of it.
+fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
+    let first = lines[at].body;
+    if !could_start(first) {
+        return None;
+    }
+    let mut joined = String::new();
+    for (i, line) in lines.iter().enumerate().skip(at).take(MAX_WRAP) {
+        if line.is_blank() || joined.len() + line.body.len() > MAX_LEN {
+            return None;
+        }
+        // The sign that closes an address may be wrapped to the start of a line and look like a quote mark.
+        let closing =
+            i > at && line.depth == lines[at].depth + 1 && joined.contains('<') && line.body.ends_with(':');
+        if i > at && line.depth != lines[at].depth && !closing {
+            return None;
+        }
+        if i > at && is_new_start(line.body) {
+            return None;
+        }
+        if !joined.is_empty() {
+            joined.push(' ');
+        }
+        joined.push_str(line.body);
+        if ends_intro(&joined) && is_intro(&joined) {
+            return Some(Intro {
+                start: at,
+                end: i + 1,
+                forward: false,
+                block: false,
+            });
+        }
+    }
+    None
+}
+
+fn ends_intro(joined: &str) -> bool {
+    let trimmed = joined.trim_end_matches(|c: char| "-_* \u{a0}".contains(c));
+    // Zoho writes dashes instead of the colon.
+    trimmed.ends_with([':', '：']) || (trimmed.len() + 3 < joined.len() && joined.starts_with("--"))
+}
+
+fn has_wrote(lower: &str) -> bool {
+    words::WROTE.iter().any(|w| match lower.find(w) {
+        Some(i) => {
+            let before = lower[..i].chars().next_back();
+            !w.is_ascii() || before.is_none_or(|c| !c.is_alphanumeric())
+        }
+        None => false,
+    })
+}
+
+fn is_intro(joined: &str) -> bool {
+    let core = joined.trim_matches(|c: char| "-_* ".contains(c));
+    let lower = core.to_lowercase();
+    let address = core.contains('@') || core.contains('<') && core.contains('>') || core.contains("[mailto");
+    let date = has_date(&lower);
+    let starts = starts_like_header(&lower);
+    // `: ` in the middle is a sentence or a header field; times (10:30) and `mailto:` are not meant.
+    let sentence = core[..core.len().saturating_sub(1)].contains(": ");
+    if sentence && !(address && date && has_wrote(&lower)) {
+        return false;
+    }
+    if has_wrote(&lower) {
+        return address && (date || starts || core.split_whitespace().count() <= 12) || (date && starts);
+    }
+    address && date && core.split_whitespace().count() <= 25
+}
+
+/// Whether the first line of an introduction could be this one.
+fn could_start(body: &str) -> bool {
+    let core = body.trim_start_matches(|c: char| "-_* ".contains(c));
+    let lower = core.to_lowercase();
+    let digits = lower.bytes().any(|b| b.is_ascii_digit());
+    (starts_like_header(&lower) && (digits || core.contains('@') || lower.len() < 40))
+        || core.contains('@')
+        || core.contains('<')
+        || (digits && has_wrote(&lower))
+}
+
+/// Whether a wrapped line is rather the first line of an introduction: the text above it is no part of it.
+fn is_new_start(body: &str) -> bool {
+    let lower = body.to_lowercase();
+    let digits = lower.bytes().filter(u8::is_ascii_digit).count();
+    ["on ", "le ", "am ", "den ", "el ", "em ", "il ", "op ", "dnia "]
+        .iter()
+        .any(|s| lower.starts_with(s))
+        && digits >= 5
+}
+
+fn starts_like_header(lower: &str) -> bool {
+    lower.starts_with(|c: char| c.is_ascii_digit())
+        || words::HEADER_STARTS.iter().any(|s| lower.starts_with(s))
+        || words::DAYS.iter().any(|d| lower.starts_with(d))
+}
+
+/// A year, a time or a date in figures.
+fn has_date(lower: &str) -> bool {
+    let mut run = String::new();
+    for c in lower.chars().chain([' ']) {
+        if c.is_ascii_digit() || matches!(c, ':' | '.' | '/' | '-') {
+            run.push(c);
+            continue;
+        }
+        let word = run.trim_matches([':', '.', '/', '-']);
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        let is_year = digits == 4 && word.len() == 4 && (word.starts_with("19") || word.starts_with("20"));
+        let is_figures = (3..=8).contains(&digits) && word.len() > digits;
+        if is_year || is_figures {
+            return true;
+        }
+        run.clear();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+    use crate::reply::lines;
+
+    fn intro(text: &str) -> Option<(usize, bool)> {
+        find(&lines::split(text), 0).map(|i| (i.end, i.forward))
+    }
+
+    #[test]
+    fn introductions_of_many_clients_and_languages_are_known() {
+        for text in [
+            "On Mon, Mar 2, 2026 at 10:00 AM Ada <ada@example.org> wrote:",
+            "On 2 Mar 2026, at 10:00, Ada <ada@example.org> wrote:",
+            "Am 02.03.26 um 10:00 schrieb Ada Graf:",
+            "Am Mo., 2. März 2026 um 10:00 Uhr schrieb Ada <ada@example.org>:",
+            "Ada <ada@example.org> schrieb am Mo., 2. März 2026, 10:00:",
+            "Le lun. 2 mars 2026 à 10:00, Ada <ada@example.org> a écrit :",
+            "El lun, 2 mar 2026 a las 10:00, Ada (<ada@example.org>) escribió:",
+            "Em seg., 2 de mar. de 2026 às 10:00, Ada <ada@example.org> escreveu:",
+            "Il giorno lun 2 mar 2026 alle ore 10:00 Ada <ada@example.org> ha scritto:",
+            "Op ma 2 mrt 2026 om 10:00 schreef Ada <ada@example.org>:",
+            "Den mån 2 mars 2026 kl 10:00 skrev Ada <ada@example.org>:",
+            "pon., 2 mar 2026 o 10:00 Ada <ada@example.org> napisał(a):",
+            "W dniu 02.03.2026 o 10:00, Ada pisze:",
+            "po 2. 3. 2026 v 10:00 odesílatel Ada <ada@example.org> napsal:",
+            "пн, 2 мар. 2026 г. в 10:00, Ада <ada@example.org>:",
+            "02.03.2026 10:00, Ада пишет:",
+            "Понедельник, 2 марта 2026, 10:00 +03:00 от Ада <ada@example.org>:",
+            "ma 2. maalisk. 2026 klo 10.00 Ada (ada@example.org) kirjoitti:",
+            "Ada <ada@example.org>, 2 Mar 2026 Pzt, 10:00 tarihinde şunu yazdı:",
+            "Ada <ada@example.org> ezt írta (időpont: 2026. márc. 2., H, 10:00):",
+            "2026年3月2日(月) 10:00 Ada <ada@example.org>:",
+            "Ada <ada@example.org> 于2026年3月2日周一 10:00写道：",
+            "2026년 3월 2일 (월) 오전 10:00, Ada <ada@example.org>님이 작성:",
+            "---- On Mon, 02 Mar 2026 10:00:00 +0000 Ada <ada@example.org> wrote ----",
+            "Vào Th 2, 2 thg 3, 2026 vào lúc 10:00 Ada <ada@example.org> đã viết:",
+            "On Monday, March 2nd, 2026 at 10:00 AM, Ada <ada@example.org> wrote:",
+            "\"Ada\" <ada@example.org> wrote:",
+        ] {
+            assert_eq!(intro(text), Some((1, false)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrapped_introduction_is_one() {
+        assert_eq!(
+            intro("On Mon, Mar 2, 2026 at 10:00 AM Ada Countess of Lovelace <\nada@example.org> wrote:")
+                .map(|i| i.0),
+            Some(2)
+        );
+        assert_eq!(
+            intro("Am 02.03.2026 10:00 schrieb \"Ada\" <ada@a.rather.long.host.example\n>:").map(|i| i.0),
+            Some(2)
+        );
+    }
+
+    #[test]
+    fn header_blocks_are_known_in_many_languages() {
+        for text in [
+            "From: Ada\nSent: Monday\nTo: Bob\nSubject: x",
+            "*Von:* Ada\n*Gesendet:* Montag\n*An:* Bob\n*Betreff:* x",
+            "De : Ada\nEnvoyé : lundi\nÀ : Bob\nObjet : x",
+            "Från: Ada\nSkickat: den 2 mars\nTill: Bob\nÄmne: x",
+            "发件人: Ada\n发送时间: 2026年3月2日\n收件人: Bob\n主题: x",
+            "差出人: Ada\n送信日時: 2026年3月2日\n宛先: Bob\n件名: x",
+        ] {
+            assert_eq!(intro(text), Some((4, false)), "{text}");
+        }
+    }
+
+    #[test]
+    fn forwards_are_told_from_quotes() {
+        assert_eq!(
+            intro("---------- Forwarded message ---------\nFrom: Ada\nDate: x\nSubject: y"),
+            Some((4, true))
+        );
+        assert_eq!(intro("Begin forwarded message:"), Some((1, true)));
+        assert_eq!(intro("-----Ursprüngliche Nachricht-----"), Some((1, false)));
+    }
+
+    #[test]
+    fn sentences_are_no_introductions() {
+        for text in [
+            "Please write to ada@example.org:",
+            "As I wrote: nothing helps.",
+            "On Monday I will be away.",
+            "The steps are as follows:",
+            "From: the start we knew",
+            "He wrote 3 mails:",
+            "Error 2026-03-02 10:00: the printer is on fire",
+        ] {
+            assert_eq!(intro(text), None, "{text}");
+        }
+    }
+}

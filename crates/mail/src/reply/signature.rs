@@ -1,0 +1,108 @@
+//! Closing lines that are no message: signatures below `-- `, names of devices and programs, footers of lists.
+
+use super::lines::Line;
+use super::words;
+
+/// Lines that a signature may have.
+const MAX_LINES: usize = 25;
+
+/// First line of the signature in `lines[from..to]`, which is a stretch of newly written text.
+pub(super) fn find(lines: &[Line<'_>], from: usize, to: usize) -> Option<usize> {
+    let last = (from..to).rev().find(|&i| !lines[i].is_blank())?;
+    let delimiter = (from..=last)
+        .rev()
+        .take(MAX_LINES)
+        .find(|&i| is_delimiter(lines, i, last) && !in_fence(&lines[from..i]));
+    if let Some(i) = delimiter {
+        // A device line may stand above.
+        return Some(device_above(lines, from, i).unwrap_or(i));
+    }
+    device_above(lines, from, last + 1)
+}
+
+/// `-- `, `--`, or a rule of underscores above the footer of a list.
+fn is_delimiter(lines: &[Line<'_>], at: usize, last: usize) -> bool {
+    let line = lines[at].text.trim_end();
+    if line == "--" || line == "—" || line == "\u{2013}\u{2013}" {
+        return last > at && last - at <= MAX_LINES;
+    }
+    let rule = line.len() >= 5 && line.bytes().all(|b| b == b'_');
+    rule && last > at && last - at <= 8
+}
+
+/// Inside ``` nothing is a signature.
+fn in_fence(lines: &[Line<'_>]) -> bool {
+    lines
+        .iter()
+        .filter(|l| l.text.trim_start().starts_with("```"))
+        .count()
+        % 2
+        == 1
+}
+
+/// The device line that ends at `end`, with only blank lines between.
+fn device_above(lines: &[Line<'_>], from: usize, end: usize) -> Option<usize> {
+    let i = (from..end).rev().find(|&i| !lines[i].is_blank())?;
+    is_device(lines[i].body).then_some(i)
+}
+
+/// Whether the line is what a phone or a program adds.
+pub(super) fn is_device(line: &str) -> bool {
+    let bare = line.trim_matches(|c: char| "<>()*_-. ".contains(c) || c == '\u{a0}');
+    if bare.len() > 120 {
+        return false;
+    }
+    let lower = bare.to_lowercase();
+    let Some(start) = words::SENT_FROM.iter().find(|s| lower.contains(**s)) else {
+        return false;
+    };
+    let at_start = lower.starts_with(start);
+    let words = bare.split_whitespace().count();
+    // "Sent from my desk, which is easier to type on" is a sentence.
+    let clause = lower.contains(", ") || lower.contains(". ") || lower.contains("? ");
+    let marker = !start.is_ascii() || start.contains("outlook") || start.contains("iphone") || at_start;
+    let limit = if lower.contains("http") || lower.contains('<') {
+        14
+    } else {
+        9
+    };
+    marker && words <= limit && !clause
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_device;
+
+    #[test]
+    fn device_lines_are_known_in_many_languages() {
+        for line in [
+            "Sent from my iPhone",
+            "Sent from Yahoo Mail on Android",
+            "Von meinem iPhone gesendet",
+            "Envoyé de mon iPhone",
+            "Enviado desde mi iPad",
+            "Inviato da iPhone",
+            "Verzonden vanaf mijn iPhone",
+            "Sendt fra min iPad",
+            "Wysłane z iPhone'a",
+            "Отправлено с iPhone",
+            "iPhoneから送信",
+            "发自我的iPhone",
+            "Get Outlook for iOS<https://aka.ms/x>",
+            "Sent with Proton Mail secure email.",
+        ] {
+            assert!(is_device(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn sentences_are_no_device_lines() {
+        for line in [
+            "Sent from my desk, is much easier then my mobile phone.",
+            "I sent from my account two mails and got nothing back at all",
+            "Hello",
+        ] {
+            assert!(!is_device(line), "{line}");
+        }
+    }
+}
