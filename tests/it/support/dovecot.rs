@@ -370,16 +370,19 @@ impl Dovecot {
         let scope = options
             .scope
             .as_ref()
-            .map(|scope| format!("  scope = {scope}\n"))
+            .map(|scope| format!("oauth2_scope = {scope}\n"))
             .unwrap_or_default();
+        // The versions come first, or Dovecot refuses the file.
         "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n".to_owned()
             + &self.common()
             + &format!(
                 "protocols {{\n  imap = yes\n  lmtp = yes\n}}\nmail_driver = maildir\nmail_path = ~/Maildir\n\
                  ssl_server_cert_file = {dir}/server.pem\nssl_server_key_file = {dir}/server.key\n\
                  auth_username_format = %{{user | lower}}\n\
-                 oauth2 {{\n  introspection_mode = post\n  introspection_url = {}\n  force_introspection = yes\n\
-                 \x20 active_attribute = active\n  active_value = true\n  username_attribute = {}\n{scope}}}\n\
+                 oauth2_introspection_mode = post\noauth2_introspection_url = {}\n\
+                 oauth2_force_introspection = yes\noauth2_active_attribute = active\noauth2_active_value = true\n\
+                 oauth2_username_attribute = {}\n{scope}\
+                 passdb oauth2 {{\n  mechanisms_filter = xoauth2 oauthbearer\n}}\n\
                  userdb passwd-file {{\n  passwd_file_path = {dir}/users\n}}\n\
                  namespace inbox {{\n  inbox = yes\n  separator = /\n}}\n",
                 options.introspection_url, options.username_attribute
