@@ -147,12 +147,12 @@ fn templates_never_switch_escaping_off_and_quote_every_attribute() {
     for name in Templates::iter() {
         let text = String::from_utf8(Templates::get(&name).unwrap().data.into_owned()).unwrap();
         assert!(!switches_escaping_off(&text), "{name} uses `safe`");
-        // In an attribute without quotes a space is enough to leave the value. A component's argument is
-        // written with a single brace.
-        assert!(
-            !text.replace("?v={{", "").contains("={{"),
-            "{name} has an attribute without quotes"
-        );
+        // In an attribute without quotes a space is enough to leave the value.
+        for (before, _) in text.match_indices("={{").map(|(at, _)| text.split_at(at)) {
+            let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+            let attribute = word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+            assert!(!attribute, "{name} has the attribute {word} without quotes");
+        }
         assert!(!text.contains("style=\""), "{name} has an inline style");
     }
 }

@@ -8,9 +8,15 @@ pub mod account;
 pub mod connect;
 pub mod dashboard;
 pub mod errors;
+pub mod grants;
+pub mod integrations;
+pub mod mailboxes;
 pub mod page;
 pub mod parts;
+pub mod projects;
+pub mod settings;
 pub mod tests_page;
+pub mod tickets;
 
 pub use page::{Flash, FlashKind, Page, Section, Theme, UserName};
 
@@ -27,7 +33,22 @@ macro_rules! for_each_view {
             crate::web::admin::views::connect::ConnectForm,
             crate::web::admin::views::connect::ConnectDone,
             crate::web::admin::views::connect::CallbackResult,
+            crate::web::admin::views::integrations::IntegrationList,
+            crate::web::admin::views::integrations::IntegrationForm,
+            crate::web::admin::views::integrations::IntegrationDetail,
+            crate::web::admin::views::grants::GrantList,
+            crate::web::admin::views::grants::GrantDetail,
+            crate::web::admin::views::grants::IdentityMismatch,
+            crate::web::admin::views::mailboxes::MailboxList,
+            crate::web::admin::views::mailboxes::MailboxForm,
+            crate::web::admin::views::mailboxes::MailboxDetail,
+            crate::web::admin::views::projects::ProjectList,
+            crate::web::admin::views::projects::ProjectForm,
+            crate::web::admin::views::projects::ProjectDetail,
+            crate::web::admin::views::tickets::TicketList,
+            crate::web::admin::views::tickets::TicketDetail,
             crate::web::admin::views::tests_page::TestPage,
+            crate::web::admin::views::settings::Settings,
             crate::web::admin::views::errors::ErrorPage,
             crate::web::admin::views::errors::RedirectChanged,
             crate::web::admin::views::parts::Confirm,
