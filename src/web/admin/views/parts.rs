@@ -550,30 +550,37 @@ pub struct Mark {
 }
 
 impl Timeline {
-    /// Places moments, given in seconds of any common epoch, and `now` on one line.
+    /// Places moments, given in seconds of any common epoch, at even distances, and `now` between them. The
+    /// distances are even because a grant lives for months and a token for an hour: to scale, everything of
+    /// interest would be one dot.
     #[must_use]
     pub fn new(mut moments: Vec<(i64, String, When, Tone)>, now: i64) -> Self {
         moments.sort_by_key(|(at, ..)| *at);
-        let first = moments.first().map_or(now, |m| m.0);
-        let last = moments.last().map_or(now, |m| m.0);
-        let place = |at: i64| {
-            let span = last.saturating_sub(first).max(1);
-            let x = at.saturating_sub(first).clamp(0, span).saturating_mul(1000) / span;
-            u32::try_from(x).unwrap_or(0)
-        };
+        let times: Vec<i64> = moments.iter().map(|(at, ..)| *at).collect();
+        let gaps = times.len().saturating_sub(1).max(1);
+        let place = |n: usize| u32::try_from(n * 1000 / gaps).unwrap_or(1000);
+        let mut passed = 0;
+        for (n, pair) in times.windows(2).enumerate() {
+            let (from, to) = (pair[0], pair[1]);
+            if now >= to {
+                passed = place(n + 1);
+            } else if now > from {
+                let width = i64::from(place(n + 1) - place(n));
+                let part = now.saturating_sub(from).saturating_mul(width) / to.saturating_sub(from).max(1);
+                passed = place(n) + u32::try_from(part).unwrap_or(0);
+            }
+        }
         let marks = moments
             .into_iter()
-            .map(|(at, label, when, tone)| Mark {
-                x: place(at),
+            .enumerate()
+            .map(|(n, (_, label, when, tone))| Mark {
+                x: place(n),
                 label,
                 when,
                 tone,
             })
             .collect();
-        Self {
-            marks,
-            passed: place(now),
-        }
+        Self { marks, passed }
     }
 
     /// An example.
@@ -683,12 +690,20 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_placed_in_order_and_now_is_kept_on_the_line() {
+    fn moments_stand_at_even_distances_and_now_between_its_neighbours() {
         let moment = |at: i64| (at, at.to_string(), When::sample("now"), Tone::Ok);
-        let line = Timeline::new(vec![moment(100), moment(0), moment(50)], 500);
-        assert_eq!(line.marks.iter().map(|m| m.x).collect::<Vec<_>>(), [0, 500, 1000]);
-        assert_eq!(line.passed, 1000);
-        assert_eq!(Timeline::new(vec![moment(5)], 5).marks[0].x, 0);
+        let line = |now| Timeline::new(vec![moment(1_000_000), moment(0), moment(999_900)], now);
+        assert_eq!(
+            line(0).marks.iter().map(|m| m.x).collect::<Vec<_>>(),
+            [0, 500, 1000]
+        );
+        assert_eq!(
+            [-5, 0, 999_900, 999_950, 1_000_000, 2_000_000].map(|now| line(now).passed),
+            [0, 0, 500, 750, 1000, 1000]
+        );
+        let alone = Timeline::new(vec![moment(5)], 5);
+        assert_eq!((alone.marks[0].x, alone.passed), (0, 0));
+        assert!(Timeline::new(vec![], 5).marks.is_empty());
     }
 
     #[test]
