@@ -485,7 +485,7 @@ async fn a_stopped_sandbox_gives_its_ports_back() {
         if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             return;
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     };
     let both = async { (free(http).await, free(imap).await) };
     tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
