@@ -1,1 +1,30 @@
-//! Accounts: people, their sessions, and tokens of the command line.
+//! Accounts: people, their sessions, the links and tokens that stand in for a password, and the brake on guessing.
+//!
+//! Knows nothing of mail. Cookies, headers and pages are `web`'s; here a cookie is a value that finds a session.
+
+mod brake;
+mod error;
+mod link;
+mod model;
+mod password;
+mod session;
+mod sign_in;
+mod store;
+mod token;
+mod user;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use error::AccountError;
+pub use link::{
+    LINK_MINUTES, SetupLink, needs_setup, print_setup_link, set_up, setup_link, sign_in_link,
+    use_sign_in_link,
+};
+pub use model::{Flash, FlashKind, NewUser, Session, TokenIdentity, TokenInfo, User};
+pub use session::{
+    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, find, purge, set_flash, start, take_flash,
+};
+pub use sign_in::{SignIn, sign_in};
+pub use token::{authenticate, create_token, list_tokens, revoke_token};
+pub use user::{change_password, create, disable, enable, get, get_by_email, list, set_theme};

@@ -1,5 +1,120 @@
 //! HTTP: admin pages, REST, the OAuth callback, health.
+//!
+//! * [`route`]: the table of all addresses, with who may ask;
+//! * [`gate`]: what stands before every handler;
+//! * [`extract`] and [`respond`]: what handlers ask for and give back;
+//! * [`error`]: refusals, as problem+json or as a page.
+//!
+//! Handlers translate: they read the request, call a service, and show what it said. Decisions are the services'.
 
 pub mod admin;
 pub mod api;
+pub mod error;
+pub mod extract;
+pub mod gate;
+mod health;
 pub mod oauth2;
+pub mod respond;
+pub mod route;
+mod session_link;
+mod statics;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{FieldProblem, Problem};
+pub use extract::{Bearer, CurrentUser, FormData, Visitor};
+pub use gate::{Current, RequestId, Viewer};
+pub use route::{Guard, Route};
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::web::ServiceConfig;
+use actix_web::{App, HttpServer, web};
+
+use crate::ctx::Ctx;
+use crate::render::{RenderError, Renderer};
+
+/// Puts data for handlers into one worker's application.
+pub type Install = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
+/// What `demo` adds to the service.
+#[derive(Clone, Default)]
+pub struct Extras {
+    /// More routes.
+    pub routes: Vec<Route>,
+    /// Data for its handlers.
+    pub data: Option<Install>,
+    /// Threads that serve; 0 takes one for each CPU.
+    pub workers: usize,
+}
+
+impl std::fmt::Debug for Extras {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Extras")
+            .field("routes", &self.routes.len())
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the service cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The templates are broken: a broken build.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The listener cannot be used.
+    #[error("listen: {0}")]
+    Listen(#[from] std::io::Error),
+}
+
+/// Every route of the service, those of the demo apart.
+pub fn routes() -> Vec<Route> {
+    [
+        health::ROUTES,
+        statics::ROUTES,
+        session_link::ROUTES,
+        oauth2::ROUTES,
+        api::ROUTES,
+        admin::ROUTES,
+    ]
+    .concat()
+}
+
+/// The server on a listener that is bound already. Await it on a multi-threaded runtime; its handle stops it. It does
+/// not listen to signals: whoever builds it does.
+///
+/// # Errors
+/// A broken template, or a listener that cannot be used.
+pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server, ServeError> {
+    let renderer = web::Data::new(Renderer::new()?);
+    let ctx = web::Data::new(ctx);
+    let table: Arc<[Route]> = routes().into_iter().chain(extras.routes).collect();
+    let workers = match extras.workers {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        n => n,
+    };
+    let data = extras.data;
+    let server = HttpServer::new(move || {
+        let mut app = App::new()
+            .app_data(ctx.clone())
+            .app_data(renderer.clone())
+            .wrap(from_fn(gate::pages))
+            .wrap(from_fn(gate::outermost));
+        if let Some(data) = &data {
+            app = app.configure(|config| data(config));
+        }
+        app.configure(|config| route::configure(&table, config))
+            .default_service(web::to(route::not_found))
+    })
+    .workers(workers)
+    .disable_signals()
+    .shutdown_timeout(5)
+    .listen(listener)?
+    .run();
+    Ok(server)
+}

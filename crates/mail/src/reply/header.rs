@@ -177,7 +177,7 @@ fn is_intro(joined: &str) -> bool {
     let date = has_date(&lower);
     let starts = starts_like_header(&lower);
     // `: ` in the middle is a sentence or a header field; times (10:30) and `mailto:` are not meant.
-    let sentence = core.trim_end_matches([':', '：']).contains(": ");
+    let sentence = core[..core.len().saturating_sub(1)].contains(": ");
     if sentence && !(address && date && has_wrote(&lower)) {
         return false;
     }

@@ -1,0 +1,92 @@
+//! What can go wrong with accounts, in words for the person in front of the form.
+
+use sea_orm::DbErr;
+
+use crate::crypto::MIN_PASSWORD_CHARS;
+
+/// Why an account operation was refused. The texts may be shown; they hold nothing that was typed but the address.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// Not an address.
+    #[error("write the whole e-mail address, for example ada@example.org")]
+    BadEmail,
+    /// The address has an account.
+    #[error("{0} has an account already")]
+    DuplicateEmail(String),
+    /// Too few characters.
+    #[error("the password is too short: use at least {MIN_PASSWORD_CHARS} characters, a sentence does well")]
+    ShortPassword,
+    /// So many characters that hashing it would be an attack.
+    #[error("the password is too long: use at most {MAX_PASSWORD_CHARS} characters")]
+    LongPassword,
+    /// The password is the address or the name.
+    #[error("the password must not be the e-mail address or the name")]
+    GuessablePassword,
+    /// Empty or too long.
+    #[error("the name must have 1 to {MAX_NAME_CHARS} characters")]
+    BadName,
+    /// Address and password do not belong together. Said of unknown and disabled accounts too.
+    #[error("address or password is wrong")]
+    WrongCredentials,
+    /// Too many wrong passwords.
+    #[error("too many attempts; try again in {retry_after} s")]
+    TooManyAttempts {
+        /// Seconds to wait.
+        retry_after: i64,
+    },
+    /// A link that was used, replaced or is too old.
+    #[error("this link was used already, was replaced by a newer one or is older than 30 minutes")]
+    DeadLink,
+    /// The set-up was done.
+    #[error("Mailgrant is set up already; sign in instead")]
+    AlreadySetUp,
+    /// The last one who could let the others in.
+    #[error("this is the only site admin who can sign in; make another one first")]
+    LastAdmin,
+    /// Nothing with this id.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// The hashing thread failed.
+    #[error("the password could not be hashed; try again")]
+    Hashing,
+    /// The database failed.
+    #[error("database: {0}")]
+    Db(#[from] DbErr),
+}
+
+/// Longest password accepted, in characters.
+pub(super) const MAX_PASSWORD_CHARS: usize = 512;
+/// Longest name of a person or token, in characters.
+pub(super) const MAX_NAME_CHARS: usize = 100;
+
+impl AccountError {
+    /// Machine code, snake_case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BadEmail => "bad_email",
+            Self::DuplicateEmail(_) => "duplicate_email",
+            Self::ShortPassword => "password_too_short",
+            Self::LongPassword => "password_too_long",
+            Self::GuessablePassword => "password_guessable",
+            Self::BadName => "bad_name",
+            Self::WrongCredentials => "wrong_credentials",
+            Self::TooManyAttempts { .. } => "too_many_attempts",
+            Self::DeadLink => "dead_link",
+            Self::AlreadySetUp => "already_set_up",
+            Self::LastAdmin => "last_admin",
+            Self::NotFound(_) => "not_found",
+            Self::Hashing => "hashing_failed",
+            Self::Db(_) => "database_error",
+        }
+    }
+
+    /// The form field it belongs beside, if any: `email`, `name` or `password`.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::BadEmail | Self::DuplicateEmail(_) => Some("email"),
+            Self::ShortPassword | Self::LongPassword | Self::GuessablePassword => Some("password"),
+            Self::BadName => Some("name"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Plain types: people, sessions, tokens. No secret is in any of them.
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// Somebody who can sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// `usr_` + ULID.
+    pub id: String,
+    /// Address they sign in with, lower-case, unique.
+    pub email: String,
+    /// Name shown; the address if none was given.
+    pub name: String,
+    /// Whether they may do everything on the site.
+    pub is_site_admin: bool,
+    /// `auto`, `light` or `dark`.
+    pub theme: String,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Set when the account may no longer sign in.
+    pub disabled_at: Option<i64>,
+}
+
+/// What a new account is made of.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// Address to sign in with.
+    pub email: String,
+    /// Name shown; empty takes the address.
+    pub name: String,
+    /// The password.
+    pub password: SecretString,
+    /// Whether they may do everything on the site.
+    pub is_site_admin: bool,
+}
+
+/// A signed-in browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// SHA-256 of the cookie's value: names the session everywhere, opens nothing.
+    pub id: String,
+    /// Whose it is.
+    pub user_id: String,
+    /// Token that every unsafe request of this session carries.
+    pub csrf_token: String,
+    /// Whether a flash message waits.
+    pub has_flash: bool,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// End of the session, whatever happens; milliseconds since 1970.
+    pub expires_at: i64,
+}
+
+/// A message for the next page this session sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flash {
+    /// What kind of news.
+    pub kind: FlashKind,
+    /// The text, to be escaped like any other.
+    pub text: String,
+}
+
+/// What kind of news a flash message brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlashKind {
+    /// It worked.
+    Success,
+    /// It worked, but.
+    Warning,
+    /// It did not work.
+    Error,
+}
+
+/// An API token as listed: never the token itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenInfo {
+    /// `tok_` + ULID.
+    pub id: String,
+    /// Name given by who made it.
+    pub name: String,
+    /// On whose behalf it acts: a user id, or `cli` for a token of no person.
+    pub actor: String,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Milliseconds since 1970.
+    pub expires_at: Option<i64>,
+    /// Last use, exact to the minute; milliseconds since 1970.
+    pub last_used_at: Option<i64>,
+    /// Milliseconds since 1970.
+    pub revoked_at: Option<i64>,
+}
+
+/// Who a bearer token speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenIdentity {
+    /// Id of the token: who did it, in events and on grants.
+    pub id: String,
+    /// Name of the token.
+    pub name: String,
+    /// On whose behalf it acts: a user id, or `cli`.
+    pub actor: String,
+}

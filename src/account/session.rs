@@ -1,0 +1,112 @@
+//! Sessions: a random cookie value finds a row; only its hash is stored. 30 minutes idle, 12 hours in all.
+
+use sea_orm::{ConnectionTrait, DbErr};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::model::{Flash, Session, User};
+use super::{brake, store};
+use crate::clock::Clock;
+use crate::crypto;
+use crate::db::Db;
+
+/// A session nobody uses ends after this many minutes.
+pub const IDLE_MINUTES: i64 = 30;
+/// Every session ends after this many hours.
+pub const ABSOLUTE_HOURS: i64 = 12;
+
+const IDLE_MS: i64 = IDLE_MINUTES * 60_000;
+const ABSOLUTE_MS: i64 = ABSOLUTE_HOURS * 3_600_000;
+/// A session's use is written down at most this often.
+const TOUCH_MS: i64 = 60_000;
+
+/// A session that just began.
+#[derive(Debug)]
+pub struct Started {
+    /// What the cookie carries: 256 random bits. Stored nowhere.
+    pub cookie: SecretString,
+    /// The session.
+    pub session: Session,
+}
+
+/// Begins a session. The one the browser had before (`replaces`) ends: a sign-in always gets a new id.
+pub async fn start(db: &Db, clock: &Clock, user_id: &str, replaces: Option<&str>) -> Result<Started, DbErr> {
+    let cookie = crypto::random_token(32);
+    let now = clock.now_ms();
+    let session = Session {
+        id: crypto::sha256_hex(cookie.as_bytes()),
+        user_id: user_id.to_owned(),
+        csrf_token: crypto::random_token(32),
+        has_flash: false,
+        created_at: now,
+        expires_at: now + ABSOLUTE_MS,
+    };
+    let tx = db.begin().await?;
+    if let Some(old) = replaces {
+        store::delete_session(&tx, old).await?;
+    }
+    store::insert_session(&tx, &session).await?;
+    tx.commit().await?;
+    Ok(Started {
+        cookie: SecretString::from(cookie),
+        session,
+    })
+}
+
+/// The live session a cookie value belongs to, and whose it is. Its use is written down.
+pub async fn find(db: &Db, clock: &Clock, cookie: &SecretString) -> Result<Option<(Session, User)>, DbErr> {
+    let id = crypto::sha256_hex(cookie.expose_secret().as_bytes());
+    let now = clock.now_ms();
+    let Some((session, last_seen_at)) = store::session(db.read(), &id).await? else {
+        return Ok(None);
+    };
+    if now >= session.expires_at || now - last_seen_at >= IDLE_MS {
+        return Ok(None);
+    }
+    let Some(user) = store::user(db.read(), &session.user_id).await? else {
+        return Ok(None);
+    };
+    if user.disabled_at.is_some() {
+        return Ok(None);
+    }
+    if now - last_seen_at >= TOUCH_MS {
+        store::touch_session(db.write(), &id, now).await?;
+    }
+    Ok(Some((session, user)))
+}
+
+/// Ends a session.
+pub async fn end(db: &Db, session_id: &str) -> Result<(), DbErr> {
+    store::delete_session(db.write(), session_id).await
+}
+
+/// Ends every session of a person.
+pub async fn end_all(db: &Db, user_id: &str) -> Result<(), DbErr> {
+    end_all_on(db.write(), user_id).await
+}
+
+pub(super) async fn end_all_on<C: ConnectionTrait>(on: &C, user_id: &str) -> Result<(), DbErr> {
+    store::delete_sessions_of(on, user_id).await
+}
+
+/// Leaves a message for the next page of this session.
+pub async fn set_flash(db: &Db, session_id: &str, flash: &Flash) -> Result<(), DbErr> {
+    let text = serde_json::to_string(flash).unwrap_or_default();
+    store::set_flash(db.write(), session_id, &text).await
+}
+
+/// Takes the waiting message; the next page will not see it again.
+pub async fn take_flash(db: &Db, session: &Session) -> Result<Option<Flash>, DbErr> {
+    if !session.has_flash {
+        return Ok(None);
+    }
+    let text = store::take_flash(db, &session.id).await?;
+    Ok(serde_json::from_str(&text).ok())
+}
+
+/// Deletes what is over: dead sessions, dead links, forgotten failures.
+pub async fn purge(db: &Db, clock: &Clock) -> Result<(), DbErr> {
+    let now = clock.now_ms();
+    store::purge_sessions(db.write(), now, now - IDLE_MS).await?;
+    store::purge_links(db.write(), now).await?;
+    brake::purge(db, now).await
+}

@@ -1,0 +1,40 @@
+//! Signing in with address and password.
+
+use secrecy::SecretString;
+
+use super::brake::Attempt;
+use super::error::AccountError;
+use super::model::User;
+use super::{password, store, user};
+use crate::clock::Clock;
+use crate::db::Db;
+
+/// An attempt to sign in.
+#[derive(Clone, Debug)]
+pub struct SignIn<'a> {
+    /// Address of the account, as typed.
+    pub email: &'a str,
+    /// Password, as typed.
+    pub password: &'a SecretString,
+    /// Network address it came from.
+    pub address: &'a str,
+}
+
+/// Whose address and password this is. Unknown and disabled accounts get the same answer after the same work.
+///
+/// # Errors
+/// [`AccountError::WrongCredentials`], or [`AccountError::TooManyAttempts`] after several wrong ones.
+pub async fn sign_in(db: &Db, clock: &Clock, attempt: &SignIn<'_>) -> Result<User, AccountError> {
+    let email = user::normal_email(attempt.email);
+    let brake = Attempt::new(&email, attempt.address);
+    brake.begin(db, clock.now_ms()).await?;
+    let found = store::user_with_hash(db.read(), &email)
+        .await?
+        .filter(|(user, _)| user.disabled_at.is_none());
+    let (user, hash) = found.unzip();
+    if !password::verify(attempt.password, hash).await? {
+        return Err(AccountError::WrongCredentials);
+    }
+    brake.succeeded(db).await?;
+    user.ok_or(AccountError::WrongCredentials)
+}

@@ -1,0 +1,208 @@
+//! Use cases on people: make, list, disable.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::error::{AccountError, MAX_NAME_CHARS};
+use super::model::{NewUser, User};
+use super::{password, session, store};
+use crate::clock::Clock;
+use crate::db::{self, Db};
+use crate::event::{self, NewEvent};
+use crate::id;
+
+/// Makes an account. `actor` is who asked for it: a user id or `cli`.
+///
+/// # Errors
+/// What is wrong with the address, name or password, or that the address has an account.
+pub async fn create(db: &Db, clock: &Clock, new: &NewUser, actor: &str) -> Result<User, AccountError> {
+    let checked = check(new)?;
+    let hash = password::hash(&new.password).await?;
+    let tx = db.begin().await?;
+    lock(db, &tx).await?;
+    let user = insert(&tx, clock, checked, &hash, actor).await?;
+    tx.commit().await?;
+    Ok(user)
+}
+
+/// A person by id.
+pub async fn get(db: &Db, id: &str) -> Result<Option<User>, DbErr> {
+    store::user(db.read(), id).await
+}
+
+/// A person by address, however it is written.
+pub async fn get_by_email(db: &Db, email: &str) -> Result<Option<User>, DbErr> {
+    Ok(store::user_with_hash(db.read(), &normal_email(email))
+        .await?
+        .map(|(user, _)| user))
+}
+
+/// Everybody, by address.
+pub async fn list(db: &Db) -> Result<Vec<User>, DbErr> {
+    store::users(db.read()).await
+}
+
+/// Keeps somebody out from now on; their sessions end.
+///
+/// # Errors
+/// [`AccountError::LastAdmin`] for the last site admin who can sign in, [`AccountError::NotFound`].
+pub async fn disable(db: &Db, clock: &Clock, id: &str, actor: &str) -> Result<(), AccountError> {
+    let tx = db.begin().await?;
+    lock(db, &tx).await?;
+    let user = store::user(&tx, id)
+        .await?
+        .ok_or(AccountError::NotFound("user"))?;
+    if user.is_site_admin && store::other_active_admins(&tx, id).await? == 0 {
+        return Err(AccountError::LastAdmin);
+    }
+    store::set_disabled(&tx, id, Some(clock.now_ms())).await?;
+    session::end_all_on(&tx, id).await?;
+    append(&tx, clock, "user.disabled", id, actor).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Lets somebody in again.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn enable(db: &Db, clock: &Clock, id: &str, actor: &str) -> Result<(), AccountError> {
+    let tx = db.begin().await?;
+    if !store::set_disabled(&tx, id, None).await? {
+        return Err(AccountError::NotFound("user"));
+    }
+    append(&tx, clock, "user.enabled", id, actor).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Sets a new password and ends every session of the account.
+///
+/// # Errors
+/// What is wrong with the password, or [`AccountError::NotFound`].
+pub async fn change_password(
+    db: &Db,
+    clock: &Clock,
+    id: &str,
+    new: &SecretString,
+    actor: &str,
+) -> Result<(), AccountError> {
+    let user = store::user(db.read(), id)
+        .await?
+        .ok_or(AccountError::NotFound("user"))?;
+    password::check(new, &user.email, &user.name)?;
+    let hash = password::hash(new).await?;
+    let tx = db.begin().await?;
+    store::set_password(&tx, id, &hash).await?;
+    session::end_all_on(&tx, id).await?;
+    append(&tx, clock, "user.password_changed", id, actor).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Keeps the choice of colours; anything but `light` and `dark` is `auto`.
+pub async fn set_theme(db: &Db, id: &str, theme: &str) -> Result<(), DbErr> {
+    let theme = match theme {
+        "light" | "dark" => theme,
+        _ => "auto",
+    };
+    store::set_theme(db.write(), id, theme).await
+}
+
+/// A new account whose fields were found good.
+pub(super) struct Checked {
+    email: String,
+    name: String,
+    is_site_admin: bool,
+}
+
+pub(super) fn check(new: &NewUser) -> Result<Checked, AccountError> {
+    let email = normal_email(&new.email);
+    if !is_email(&email) {
+        return Err(AccountError::BadEmail);
+    }
+    let name = match new.name.trim() {
+        "" => email.clone(),
+        name => name.to_owned(),
+    };
+    if name.chars().count() > MAX_NAME_CHARS.max(email.len()) || name.chars().any(char::is_control) {
+        return Err(AccountError::BadName);
+    }
+    password::check(&new.password, &email, &name)?;
+    Ok(Checked {
+        email,
+        name,
+        is_site_admin: new.is_site_admin,
+    })
+}
+
+pub(super) async fn insert(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    new: Checked,
+    hash: &str,
+    actor: &str,
+) -> Result<User, AccountError> {
+    let user = User {
+        id: id::new("usr", clock),
+        email: new.email,
+        name: new.name,
+        is_site_admin: new.is_site_admin,
+        theme: "auto".into(),
+        created_at: clock.now_ms(),
+        disabled_at: None,
+    };
+    store::insert_user(tx, &user, hash).await.map_err(|error| {
+        if db::is_duplicate(&error) {
+            AccountError::DuplicateEmail(user.email.clone())
+        } else {
+            AccountError::Db(error)
+        }
+    })?;
+    append(tx, clock, "user.created", &user.id, actor).await?;
+    Ok(user)
+}
+
+/// One at a time may decide by how many people there are. SQLite has one writer anyway.
+pub(super) async fn lock(db: &Db, tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    if db.is_postgres() {
+        tx.execute_unprepared("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) fn normal_email(text: &str) -> String {
+    text.trim().to_lowercase()
+}
+
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let plain = |part: &str| {
+        !part.is_empty()
+            && !part
+                .chars()
+                .any(|c| c.is_whitespace() || c.is_control() || "<>,;\"@".contains(c))
+    };
+    text.len() <= 254 && plain(local) && plain(domain) && !domain.starts_with('.') && !domain.ends_with('.')
+}
+
+async fn append(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    kind: &str,
+    user_id: &str,
+    actor: &str,
+) -> Result<(), DbErr> {
+    let event = NewEvent {
+        kind,
+        project_id: "",
+        subject_id: user_id,
+        actor,
+        data: json!({}),
+    };
+    event::append(tx, clock, event).await.map(|_| ())
+}

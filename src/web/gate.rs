@@ -1,0 +1,407 @@
+//! What stands between a socket and every handler: request id, access log, security headers, sessions, the Origin and
+//! token checks of forms, bearer tokens, body limits, and a net under panics.
+
+use std::cell::Cell;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, header, header::HeaderMap};
+use actix_web::middleware::Next;
+use actix_web::web::{Bytes, BytesMut};
+use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
+use futures_util::{FutureExt, StreamExt};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::{Problem, dress};
+use super::respond;
+use crate::account::{self, Session, TokenIdentity, User};
+use crate::config::Config;
+use crate::crypto;
+use crate::ctx::Ctx;
+
+/// Largest body of a form, bytes.
+pub const MAX_FORM_BYTES: usize = 1024 * 1024;
+
+/// The policy of every page that does not bring its own.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; \
+     connect-src 'self'; form-action 'self'; frame-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Names a request in the log and in the answer's `x-request-id`.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// Somebody who is signed in.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// The person.
+    pub user: User,
+    /// Their session.
+    pub session: Session,
+}
+
+/// Who asks, signed in or not. In every request outside `/api/` and `/static/`.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    current: Option<Current>,
+    visit: Rc<Visit>,
+}
+
+/// A browser that is not signed in, recognised by a random cookie of its own, so that its forms can carry a token.
+#[derive(Debug)]
+struct Visit {
+    value: String,
+    is_new: bool,
+    is_used: Cell<bool>,
+}
+
+impl Viewer {
+    /// Who is signed in.
+    pub fn current(&self) -> Option<&Current> {
+        self.current.as_ref()
+    }
+
+    /// The token for the forms of this page.
+    pub fn csrf(&self) -> String {
+        self.visit.is_used.set(true);
+        self.expected_csrf()
+    }
+
+    fn expected_csrf(&self) -> String {
+        match &self.current {
+            Some(current) => current.session.csrf_token.clone(),
+            None => crypto::sha256_hex(format!("visit form {}", self.visit.value).as_bytes()),
+        }
+    }
+}
+
+/// Around every handler: its panic is one failed request, not a lost connection.
+pub(super) async fn net_under_panics(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    // Only here, behind the router, may a request have a second handle.
+    let bare = request.request().clone();
+    Ok(match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        Ok(Ok(response)) => response.map_into_boxed_body(),
+        Ok(Err(error)) => ServiceResponse::from_err(error, bare),
+        Err(_) => ServiceResponse::from_err(Problem::internal(&"a handler panicked"), bare),
+    })
+}
+
+/// Around everything: id, log, headers, and the body of errors. Middlewares answer with a response, never with an
+/// error: an error would pass by this one.
+pub(super) async fn outermost(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let request_id = format!("req_{}", crypto::random_token(9));
+    request.extensions_mut().insert(RequestId(request_id.clone()));
+    let mut response = dress(next.call(request).await?.map_into_boxed_body());
+    let https = response
+        .request()
+        .app_data::<web::Data<Ctx>>()
+        .is_some_and(|ctx| ctx.config.is_https());
+    let status = response.status().as_u16();
+    let is_api = response.request().path().starts_with("/api/");
+    set_headers(response.headers_mut(), https, &request_id);
+    tracing::info!(
+        target: "mailgrant::access",
+        method = %response.request().method(),
+        // Never the query: codes, states and one-time tokens travel there.
+        path = response.request().path(),
+        status,
+        ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        request_id,
+        is_api,
+    );
+    Ok(response)
+}
+
+fn set_headers(headers: &mut HeaderMap, https: bool, request_id: &str) {
+    let mut default = |name: header::HeaderName, value: &str| {
+        if !headers.contains_key(&name)
+            && let Ok(value) = header::HeaderValue::from_str(value)
+        {
+            headers.insert(name, value);
+        }
+    };
+    default(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    // Not `no-referrer`: with it browsers send `Origin: null` with our own forms, and the Origin check would be blind.
+    default(header::REFERRER_POLICY, "same-origin");
+    default(header::CACHE_CONTROL, "no-store");
+    default(
+        header::HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    default(
+        header::HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    );
+    default(
+        header::HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=()",
+    );
+    default(header::HeaderName::from_static("x-request-id"), request_id);
+    if https {
+        default(header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+    }
+}
+
+/// Finds the session, and lets unsafe requests of the pages through only from our own pages.
+pub(super) async fn pages(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let path = request.path();
+    if path.starts_with("/api/") || path.starts_with("/static/") || path == "/livez" || path == "/readyz" {
+        return Ok(next.call(request).await?.map_into_left_body());
+    }
+    let (ctx, visit) = match admit(&mut request).await {
+        Ok(admitted) => admitted,
+        Err(problem) => return Ok(refuse(request, &problem).map_into_right_body()),
+    };
+    let mut response = next.call(request).await?;
+    if visit.is_new && visit.is_used.get() && response.status().is_success() {
+        let cookie = cookie(&ctx.config, visit_cookie_name(&ctx.config), visit.value.clone());
+        let _ = response.response_mut().add_cookie(&cookie);
+    }
+    Ok(response.map_into_left_body())
+}
+
+async fn admit(request: &mut ServiceRequest) -> Result<(web::Data<Ctx>, Rc<Visit>), Problem> {
+    let ctx = ctx(request.request())?;
+    let viewer = viewer(&ctx, request.request()).await?;
+    request.extensions_mut().insert(viewer.clone());
+    if !is_safe(request.method()) {
+        check_form(&ctx, request, &viewer).await?;
+    }
+    Ok((ctx, viewer.visit))
+}
+
+fn refuse(request: ServiceRequest, problem: &Problem) -> ServiceResponse<BoxBody> {
+    let (request, _) = request.into_parts();
+    ServiceResponse::new(request, problem.error_response())
+}
+
+async fn viewer(ctx: &Ctx, request: &HttpRequest) -> Result<Viewer, Problem> {
+    let current = match request.cookie(session_cookie_name(&ctx.config)) {
+        Some(cookie) => {
+            let value = SecretString::from(cookie.value().to_owned());
+            account::find(&ctx.db, &ctx.clock, &value)
+                .await?
+                .map(|(session, user)| Current { user, session })
+        }
+        None => None,
+    };
+    let known = request
+        .cookie(visit_cookie_name(&ctx.config))
+        .map(|cookie| cookie.value().to_owned())
+        .filter(|value| value.len() == 43);
+    let visit = Rc::new(Visit {
+        is_new: known.is_none(),
+        value: known.unwrap_or_else(|| crypto::random_token(32)),
+        is_used: Cell::new(false),
+    });
+    Ok(Viewer { current, visit })
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+async fn check_form(ctx: &Ctx, request: &mut ServiceRequest, viewer: &Viewer) -> Result<(), Problem> {
+    check_origin(&ctx.config, request.headers())?;
+    let body = read_body(request.take_payload(), MAX_FORM_BYTES).await?;
+    let sent = match request.headers().get("x-csrf-token") {
+        Some(value) => value.to_str().ok().map(str::to_owned),
+        None => form_token(request.headers(), &body).await,
+    };
+    request.set_payload(Payload::from(body));
+    let good = sent.is_some_and(|sent| crypto::same_secret(&sent, &viewer.expected_csrf()));
+    if good {
+        return Ok(());
+    }
+    Err(Problem::forbidden(
+        "csrf_token_wrong",
+        "this form is too old, or did not come from a page of Mailgrant; nothing was changed",
+    )
+    .with_title("Please send the form again")
+    .with_remedy("Go back, load the page again and repeat. If you were signed out meanwhile, sign in first."))
+}
+
+/// Refuses requests that a browser says come from somewhere else.
+fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let foreign_site = headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site != "same-origin" && site != "none");
+    let foreign_origin = headers.contains_key(header::ORIGIN)
+        && !text(header::ORIGIN).is_some_and(|origin| {
+            let scheme = config.base_url.scheme();
+            let own = config.base_url.origin().ascii_serialization();
+            // An admin may reach the same machine by another name than the configured one.
+            let asked = text(header::HOST).map(|host| format!("{scheme}://{host}"));
+            origin == own || Some(origin) == asked.as_deref()
+        });
+    if foreign_site || foreign_origin {
+        return Err(Problem::forbidden(
+            "foreign_origin",
+            "the request came from a page of another site; nothing was changed",
+        ));
+    }
+    Ok(())
+}
+
+/// Reads a body up to a limit.
+pub(super) async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk
+            .map_err(|_| Problem::bad_request("cut_body", "the body of the request did not arrive whole"))?;
+        if body.len() + chunk.len() > limit {
+            return Err(Problem::new(
+                actix_web::http::StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                format!("the body of the request is larger than {} kB", limit / 1024),
+            ));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+async fn form_token(headers: &HeaderMap, body: &Bytes) -> Option<String> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    if kind.starts_with("multipart/form-data") {
+        return multipart_token(headers, body).await;
+    }
+    url::form_urlencoded::parse(body)
+        .find(|(name, _)| name == "csrf")
+        .map(|(_, value)| value.into_owned())
+}
+
+async fn multipart_token(headers: &HeaderMap, body: &Bytes) -> Option<String> {
+    let chunks = futures_util::stream::iter([Ok::<_, actix_web::error::PayloadError>(body.clone())]);
+    let mut form = actix_multipart::Multipart::new(headers, chunks);
+    while let Some(Ok(mut field)) = form.next().await {
+        let is_token = field.name() == Some("csrf");
+        let mut value = Vec::new();
+        while let Some(Ok(chunk)) = field.next().await {
+            if is_token {
+                value.extend_from_slice(&chunk);
+            }
+        }
+        if is_token {
+            return String::from_utf8(value).ok();
+        }
+    }
+    None
+}
+
+/// Around routes for people who are signed in.
+pub(super) async fn require_session(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let signed_in = request
+        .extensions()
+        .get::<Viewer>()
+        .is_some_and(|viewer| viewer.current.is_some());
+    if signed_in {
+        return Ok(next.call(request).await?.map_into_left_body());
+    }
+    let answer = match ctx(request.request()) {
+        Ok(ctx) => respond::to_sign_in(&ctx, request.request()).await,
+        Err(problem) => Err(problem),
+    };
+    Ok(match answer {
+        Ok(response) => request.into_response(response).map_into_right_body(),
+        Err(problem) => refuse(request, &problem).map_into_right_body(),
+    })
+}
+
+/// Around everything below `/api/v1`: 401 comes before any other answer. Cookies are not looked at.
+pub(super) async fn require_bearer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    match identify(request.request()).await {
+        Ok(identity) => {
+            request.extensions_mut().insert::<TokenIdentity>(identity);
+            Ok(next.call(request).await?.map_into_left_body())
+        }
+        Err(problem) => Ok(refuse(request, &problem).map_into_right_body()),
+    }
+}
+
+async fn identify(request: &HttpRequest) -> Result<TokenIdentity, Problem> {
+    let ctx = ctx(request)?;
+    let found = match bearer(request.headers()) {
+        Some(token) => account::authenticate(&ctx.db, &ctx.clock, &token).await?,
+        None => None,
+    };
+    found.ok_or_else(|| {
+        Problem::new(
+            actix_web::http::StatusCode::UNAUTHORIZED,
+            "token_missing_or_wrong",
+            "send a valid token as `Authorization: Bearer mg_pat_…`; `mailgrant token create` makes one",
+        )
+    })
+}
+
+fn bearer(headers: &HeaderMap) -> Option<SecretString> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| SecretString::from(token.trim().to_owned()))
+}
+
+/// The parts every service is handed, from the application.
+pub(super) fn ctx(request: &HttpRequest) -> Result<web::Data<Ctx>, Problem> {
+    request
+        .app_data::<web::Data<Ctx>>()
+        .cloned()
+        .ok_or_else(|| Problem::internal(&"the application has no context"))
+}
+
+/// The cookie that signs a browser in.
+pub(super) fn session_cookie(config: &Config, value: &SecretString) -> Cookie<'static> {
+    cookie(
+        config,
+        session_cookie_name(config),
+        value.expose_secret().to_owned(),
+    )
+}
+
+/// The cookie's name. `__Host-` binds it to https and this host; without https browsers refuse that prefix.
+pub fn session_cookie_name(config: &Config) -> &'static str {
+    if config.is_https() {
+        "__Host-mailgrant"
+    } else {
+        "mailgrant"
+    }
+}
+
+fn visit_cookie_name(config: &Config) -> &'static str {
+    if config.is_https() {
+        "__Host-mailgrant-visit"
+    } else {
+        "mailgrant-visit"
+    }
+}
+
+pub(super) fn cookie(config: &Config, name: &'static str, value: String) -> Cookie<'static> {
+    Cookie::build(name, value)
+        .path("/")
+        .secure(config.is_https())
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .finish()
+}

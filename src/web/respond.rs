@@ -1,0 +1,269 @@
+//! Answers that several handlers give: pages, redirects, messages for the next page, signing in and out.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+use sea_orm::DbErr;
+
+use super::error::Problem;
+use super::gate::{self, Current};
+use crate::account::{self, Flash, FlashKind, Session, User};
+use crate::config::Config;
+use crate::ctx::Ctx;
+
+/// A page.
+pub fn html(body: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .body(body)
+}
+
+/// 303 to a local path, for after a form.
+pub fn see_other(ctx: &Ctx, path: &str) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, format!("{}{path}", base_path(ctx))))
+        .finish()
+}
+
+/// 303 to a local path whose page shows a message.
+pub async fn see_other_with(
+    ctx: &Ctx,
+    session: &Session,
+    kind: FlashKind,
+    text: impl Into<String>,
+    path: &str,
+) -> Result<HttpResponse, Problem> {
+    let flash = Flash {
+        kind,
+        text: text.into(),
+    };
+    account::set_flash(&ctx.db, &session.id, &flash).await?;
+    Ok(see_other(ctx, path))
+}
+
+/// The message that waits for this session, taken.
+pub async fn take_flash(ctx: &Ctx, current: &Current) -> Result<Option<Flash>, DbErr> {
+    account::take_flash(&ctx.db, &current.session).await
+}
+
+/// What precedes every path when a proxy serves Mailgrant below one; empty otherwise.
+pub fn base_path(ctx: &Ctx) -> &str {
+    ctx.config.base_url.path().trim_end_matches('/')
+}
+
+/// Sends a visitor to the sign-in page (or to the set-up hint while nobody has an account) and back afterwards.
+pub async fn to_sign_in(ctx: &Ctx, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    if account::needs_setup(&ctx.db).await? {
+        return Ok(see_other(ctx, "/setup"));
+    }
+    let asked = request.uri().path_and_query().map_or("/", |both| both.as_str());
+    let is_get = request.method() == actix_web::http::Method::GET;
+    let path = match safe_next(asked) {
+        Some(next) if is_get && next != "/" => {
+            let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+            format!("/sign-in?next={next}")
+        }
+        _ => "/sign-in".to_owned(),
+    };
+    Ok(see_other(ctx, &path))
+}
+
+/// Signs a person in: a new session in the cookie, the old one ended, and on to `next`.
+pub async fn sign_in(
+    ctx: &Ctx,
+    before: Option<&Session>,
+    user: &User,
+    next: Option<&str>,
+) -> Result<HttpResponse, Problem> {
+    let replaces = before.map(|session| session.id.as_str());
+    let started = account::start(&ctx.db, &ctx.clock, &user.id, replaces).await?;
+    let mut response = see_other(ctx, next.and_then(safe_next).unwrap_or("/"));
+    add_cookie(&mut response, &gate::session_cookie(&ctx.config, &started.cookie))?;
+    Ok(response)
+}
+
+/// Signs out: the session ends here, not only in the browser.
+pub async fn sign_out(ctx: &Ctx, session: &Session) -> Result<HttpResponse, Problem> {
+    account::end(&ctx.db, &session.id).await?;
+    let mut response = see_other(ctx, "/sign-in");
+    let mut cookie = gate::cookie(&ctx.config, gate::session_cookie_name(&ctx.config), String::new());
+    cookie.make_removal();
+    add_cookie(&mut response, &cookie)?;
+    Ok(response)
+}
+
+fn add_cookie(response: &mut HttpResponse, cookie: &actix_web::cookie::Cookie<'_>) -> Result<(), Problem> {
+    response
+        .add_cookie(cookie)
+        .map_err(|error| Problem::internal(&error))
+}
+
+/// A page that leaves for another site. A redirect would not do: `form-action` follows the redirects of a form, and
+/// the answer to a form is where it is asked for. The page goes on by itself, without script, and has a link.
+pub fn leave_for(url: &str, host: &str) -> HttpResponse {
+    let (url, host) = (escape(url), escape(host));
+    let body = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta http-equiv=\"refresh\" content=\"0; url={url}\"><title>Going to {host}</title></head>\
+         <body><main><h1>Going to {host}</h1><p><a href=\"{url}\">Continue to {host}</a></p></main></body></html>"
+    );
+    html(body)
+}
+
+/// The given target if it is a path of this site, so that nobody is sent elsewhere after signing in.
+pub fn safe_next(next: &str) -> Option<&str> {
+    let is_local = next.starts_with('/')
+        && !next.starts_with("//")
+        && next.len() <= 2_000
+        && next.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    if !is_local {
+        return None;
+    }
+    // A path that decodes to `//` or climbs must not become a host in some client.
+    let path = next
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let is_plain = !path.contains("//")
+        && !path.contains("%2f")
+        && !path.contains("%5c")
+        && !path.contains("%0")
+        && !path
+            .split('/')
+            .any(|part| matches!(part.replace("%2e", ".").as_str(), "." | ".."));
+    is_plain.then_some(next)
+}
+
+/// The address a request came from. A reverse proxy on this machine is believed about it, nobody else.
+pub fn client_address(request: &HttpRequest) -> String {
+    let Some(peer) = request.peer_addr() else {
+        return "unknown".into();
+    };
+    let forwarded = request
+        .headers()
+        .get("x-forwarded-for")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|list| list.rsplit(',').next())
+        .and_then(|last| last.trim().parse::<std::net::IpAddr>().ok());
+    match forwarded {
+        Some(ip) if peer.ip().is_loopback() => ip.to_string(),
+        _ => peer.ip().to_string(),
+    }
+}
+
+/// Whether a browser that asks for this host will keep the session's cookie.
+pub fn is_own_host(config: &Config, host: &str) -> bool {
+    let own = config.base_url.origin().ascii_serialization();
+    own == format!("{}://{host}", config.base_url.scheme())
+}
+
+/// Text for HTML and its attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_another_site_after_signing_in() {
+        let good = [
+            "/",
+            "/tickets",
+            "/tickets?state=open&q=a%20b",
+            "/integrations/int_01?tab=grants#top",
+            "/a?u=https://evil.example/",
+            "/a?back=//evil.example",
+            "/.well-known/x",
+            "/a..b",
+        ];
+        let bad = [
+            "",
+            "tickets",
+            "evil.example",
+            "//evil.example",
+            "///evil.example",
+            "////evil.example/%2e%2e",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "\\/evil.example",
+            "/\\/evil.example",
+            "/a\\b",
+            "https://evil.example",
+            "http:evil.example",
+            "https:/evil.example",
+            "https:evil.example",
+            "HTTPS://evil.example",
+            "javascript:alert(1)",
+            "JaVaScRiPt:alert(1)",
+            "data:text/html,x",
+            "vbscript:x",
+            "ftp://evil.example",
+            " /tickets",
+            "/tickets ",
+            "\t//evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "/\r\nLocation: https://evil.example",
+            "/a\r\nSet-Cookie: x=1",
+            "/\u{0}",
+            "/\u{7f}",
+            "/\u{a0}/evil.example",
+            "/\u{2028}/evil.example",
+            "/\u{202e}evil",
+            "/\u{ff0f}/evil.example",
+            "\u{ff0f}\u{ff0f}evil.example",
+            "/%2fevil.example",
+            "/%2Fevil.example",
+            "/%5cevil.example",
+            "/%5Cevil.example",
+            "/%09/evil.example",
+            "/%0a/evil.example",
+            "/%0d%0aLocation:x",
+            "/%00",
+            "/..//evil.example",
+            "/../evil",
+            "/a/../../evil",
+            "/%2e%2e/evil",
+            "/%2E%2E/evil",
+            "/.%2e/evil",
+            "/./evil",
+            "/a//evil.example",
+            "/a/..",
+            "@evil.example",
+            "?next=//evil.example",
+            "#//evil.example",
+            ".evil.example",
+            "..",
+            "/a/%2f%2fevil.example",
+            "%2f%2fevil.example",
+            "%5c%5cevil.example",
+            "mailto:a@b",
+            "//[::1]/",
+            "//127.1/",
+            "/\"><script>alert(1)</script>//x",
+        ];
+        assert!(bad.len() + good.len() >= 60);
+        for next in good {
+            assert_eq!(safe_next(next), Some(next));
+        }
+        for next in bad {
+            assert_eq!(safe_next(next), None, "{next:?}");
+        }
+        let long = format!("/{}", "a".repeat(2_000));
+        assert_eq!(safe_next(&long), None);
+    }
+}
