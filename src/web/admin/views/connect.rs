@@ -63,7 +63,7 @@ impl View for ConnectChoose {
 ///
 /// Form: `POST /connect/{provider}` with `callback_id` (hidden, drawn when the form opened), `client_id`,
 /// `client_secret`, for Microsoft also `tenant` and `cloud`; optional `google_json` (the pasted file, used when
-/// the two fields are empty). Answers with a redirect to the provider, or the form with errors.
+/// the two fields are empty). Answers with [`Leaving`], or the form with errors.
 #[derive(Debug, Serialize)]
 pub struct ConnectForm {
     /// The frame.
@@ -265,5 +265,30 @@ impl View for CallbackResult {
                 actions: vec![],
             },
         ]
+    }
+}
+
+/// The page between a form and the provider: a browser applies `form-action` to every redirect that follows a
+/// form, so a form cannot lead to a provider under a strict policy. This page can: it goes on by itself, at once
+/// and without a script, and shows a link beside. Answer to every `POST` that starts an authorization.
+#[derive(Debug, Serialize)]
+pub struct Leaving {
+    /// The frame.
+    pub page: Page,
+    /// Host of the authorization endpoint, so that people see where they go.
+    pub host: String,
+    /// The authorization URL: https, or http on loopback; the handler has built it.
+    pub url: String,
+}
+
+impl View for Leaving {
+    const TEMPLATE: &'static str = "admin/leaving.html";
+
+    fn samples() -> Vec<Self> {
+        vec![Self {
+            page: Page::new("On to the provider", Section::None),
+            host: "accounts.example.org".to_owned(),
+            url: "https://accounts.example.org/o/oauth2/v2/auth?client_id=1234&state=abc".to_owned(),
+        }]
     }
 }

@@ -33,6 +33,7 @@ macro_rules! for_each_view {
             crate::web::admin::views::connect::ConnectForm,
             crate::web::admin::views::connect::ConnectDone,
             crate::web::admin::views::connect::CallbackResult,
+            crate::web::admin::views::connect::Leaving,
             crate::web::admin::views::integrations::IntegrationList,
             crate::web::admin::views::integrations::IntegrationForm,
             crate::web::admin::views::integrations::IntegrationDetail,
