@@ -3,7 +3,8 @@
 //! Addresses are checked in the resolver the connection itself uses, so a name cannot change between check and use;
 //! literal addresses, which skip a resolver, are checked on the URL.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -274,7 +275,8 @@ impl Resolve for Vetted {
                 Err(DialError::Forbidden { .. }) if loopback_only => Err(EndpointError::PlainHttp { host }),
                 other => other.map_err(EndpointError::from),
             };
-            let found: Vec<SocketAddr> = vetted.map_err(|e| Box::new(Refused(e)))?;
+            let found: Vec<SocketAddr> =
+                vetted.map_err(|e| Box::new(Refused(e)) as Box<dyn Error + Send + Sync>)?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
@@ -295,24 +297,24 @@ fn error(host: &str, error: &reqwest::Error) -> HttpError {
                 kind: tls::classify(tls),
             });
         }
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            if let Some(Refused(e)) = io.get_ref().and_then(|inner| inner.downcast_ref::<Refused>()) {
-                return e.clone().into();
-            }
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return dial(DialError::Tls {
-                    host: host.into(),
-                    kind: tls::failure(io),
-                });
-            }
-            if io.kind() == std::io::ErrorKind::ConnectionRefused {
-                return dial(DialError::Refused {
-                    host: host.into(),
-                    port,
-                });
-            }
+        let io = cause.downcast_ref::<io::Error>();
+        if io.is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+            return dial(DialError::Refused {
+                host: host.into(),
+                port,
+            });
         }
-        source = cause.source();
+        if error.is_connect() && io.is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof) {
+            return dial(DialError::Tls {
+                host: host.into(),
+                kind: io.map_or(TlsFailure::NotTls, tls::failure),
+            });
+        }
+        // An I/O error names as its source what its content names as source, and leaves the content out.
+        source = match io.and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => cause.source(),
+        };
     }
     if error.is_timeout() && error.is_connect() {
         return dial(DialError::Timeout {

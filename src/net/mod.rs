@@ -12,6 +12,9 @@ mod error;
 mod http;
 mod tls;
 
+#[cfg(test)]
+mod tests;
+
 pub use classify::{Class, class};
 pub use dial::{Dialer, Lookup, Resolver};
 pub use error::{DialError, EndpointError, HttpError, NetError, TlsFailure};

@@ -92,9 +92,7 @@ impl ImapError {
             ImapError::Preauth => "imap_preauth",
             ImapError::AuthRejected { .. } => "imap_auth_rejected",
             _ if self.is_throttle() => "imap_throttled",
-            ImapError::No { code: Some(code), .. } if code == "TRYCREATE" || code == "NONEXISTENT" => {
-                "imap_folder_missing"
-            }
+            _ if self.is_folder_missing() => "imap_folder_missing",
             ImapError::No { .. } => "imap_no",
             ImapError::Bad { .. } => "imap_bad",
             ImapError::Bye { .. } => "imap_bye",
@@ -148,6 +146,24 @@ impl ImapError {
     /// Whether the server says that these credentials are not good (and not merely that it is busy).
     pub fn is_auth(&self) -> bool {
         matches!(self, ImapError::AuthRejected { .. })
+    }
+
+    /// Whether the server says that the folder does not exist. Some say it by code (RFC 5530), some only in words.
+    pub fn is_folder_missing(&self) -> bool {
+        let ImapError::No { code, text } = self else {
+            return false;
+        };
+        let text = text.to_ascii_lowercase();
+        matches!(code.as_deref(), Some("TRYCREATE" | "NONEXISTENT"))
+            || [
+                "doesn't exist",
+                "does not exist",
+                "no such mailbox",
+                "unknown mailbox",
+                "nonexistent",
+            ]
+            .iter()
+            .any(|phrase| text.contains(phrase))
     }
 
     /// Whether the server asks us to come back later.

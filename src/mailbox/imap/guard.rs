@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::error::ImapError;
 
@@ -51,11 +51,20 @@ impl ByteBudget {
     }
 
     /// Waits until this many bytes are free. More than the whole budget counts as the whole budget.
-    pub(super) async fn reserve(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn reserve(
+        &self,
+        bytes: u64,
+        longest: Duration,
+    ) -> Result<OwnedSemaphorePermit, ImapError> {
         let kib = u32::try_from(bytes.div_ceil(1024))
             .unwrap_or(u32::MAX)
             .clamp(1, self.total_kib);
-        self.kib.clone().acquire_many_owned(kib).await.ok()
+        match timeout(longest, self.kib.clone().acquire_many_owned(kib)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(ImapError::Timeout {
+                what: "memory for mail, held by other mailboxes",
+            }),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use chrono::DateTime;
 use futures_util::FutureExt as _;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
@@ -227,6 +228,11 @@ impl<S: Io> Wire<S> {
             Response::Done { .. } => Err(self.give_up(ImapError::Protocol("an answer to another command"))),
             _ => Ok(None),
         }
+    }
+
+    /// Takes a share of the process's memory for mail, before anything is asked of the server.
+    async fn reserve(&mut self, bytes: u64) -> Result<OwnedSemaphorePermit, ImapError> {
+        self.limits.budget.reserve(bytes, self.limits.fetch).await
     }
 
     /// Marks the connection unusable.
@@ -668,7 +674,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return Ok(Vec::new());
         }
         let announced: u64 = metas.iter().map(|m| u64::from(m.size)).sum();
-        let _held = self.wire.limits.budget.reserve(announced).await;
+        let _held = self.wire.reserve(announced).await?;
         let command = format!(
             "UID FETCH {} (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
             uid_set(&uids)
@@ -701,12 +707,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// One mail in pieces.
     async fn fetch_large(&mut self, meta: &Meta) -> Result<Large, ImapError> {
         let (maximum, chunk) = (self.wire.limits.max_message, self.wire.limits.chunk.max(1));
-        let _held = self
-            .wire
-            .limits
-            .budget
-            .reserve(u64::from(meta.size) + u64::from(chunk))
-            .await;
+        let _held = self.wire.reserve(u64::from(meta.size) + u64::from(chunk)).await?;
         let uid = meta.uid;
         let mut raw: Vec<u8> = Vec::new();
         loop {

@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex}
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::net::Dialer;
 
 /// One thing a scripted server does.
 enum Do {
@@ -457,16 +458,18 @@ async fn a_folder_name_cannot_carry_a_command() {
 
 #[tokio::test]
 async fn a_missing_folder_is_a_refusal_that_leaves_the_session_usable() {
-    let (mut session, _) = session(vec![
-        Do::Hear,
-        say("{tag} NO [NONEXISTENT] Mailbox doesn't exist: Sent\r\n"),
-        Do::Agree,
-    ])
-    .await;
-    let error = session.select("Sent", false).await.unwrap_err();
-    assert_eq!(error.code(), "imap_folder_missing");
-    assert!(session.is_usable());
-    session.noop().await.unwrap();
+    for answer in [
+        "{tag} NO [NONEXISTENT] Unknown Mailbox: Sent (Failure)\r\n",
+        "{tag} NO [TRYCREATE] first\r\n",
+        "{tag} NO Mailbox doesn't exist: Sent (0.001 + 0.000 secs).\r\n",
+        "{tag} NO Sent doesn't exist.\r\n",
+    ] {
+        let (mut session, _) = session(vec![Do::Hear, say(answer), Do::Agree]).await;
+        let error = session.select("Sent", false).await.unwrap_err();
+        assert_eq!(error.code(), "imap_folder_missing", "{answer}");
+        assert!(session.is_usable());
+        session.noop().await.unwrap();
+    }
 }
 
 // ── searching ──
@@ -1163,4 +1166,102 @@ fn batches_respect_count_and_bytes_and_leave_nothing_out() {
         .collect();
     assert_eq!(cut, [vec![1, 2], vec![3], vec![4], vec![5, 6]]);
     assert_eq!(batches(&[], 2, 25).count(), 0);
+}
+
+#[tokio::test]
+async fn sessions_share_one_budget_of_memory() {
+    let limits = Limits {
+        budget: ByteBudget::new(1024 * 1024),
+        fetch: Duration::from_millis(50),
+        ..quick()
+    };
+    let held = limits.budget.reserve(1024 * 1024, Duration::ZERO).await.unwrap();
+    let one = || {
+        vec![
+            Do::Hear,
+            say("* 1 FETCH (UID 5 BODY[] {3}\r\nabc)\r\n{tag} OK\r\n"),
+        ]
+    };
+    let (mut session, _) = session_with(limits, one()).await;
+    let (report, _) = fetch(&mut session, &[meta(5, 3)]).await;
+    assert!(matches!(report.unwrap_err(), ImapError::Timeout { .. }));
+    assert!(session.is_usable());
+    drop(held);
+    let (report, mails) = fetch(&mut session, &[meta(5, 3)]).await;
+    assert_eq!((report.unwrap().fetched, mails.len()), (1, 1));
+}
+
+// ── connecting ──
+
+fn loopback() -> Dialer {
+    Dialer::new(vec!["127.0.0.0/8".parse().unwrap()], None).unwrap()
+}
+
+#[tokio::test]
+async fn each_step_to_a_greeted_server_is_reported_once_with_what_it_found() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(GREETING.as_bytes()).await.unwrap();
+        let mut rest = String::new();
+        let _ = BufReader::new(stream).read_line(&mut rest).await;
+    });
+    let endpoint = Endpoint {
+        host: "127.0.0.1".into(),
+        port,
+        tls: TlsMode::None,
+    };
+    let mut reports = Vec::new();
+    let connection = connect(&loopback(), &endpoint, &quick(), |r| reports.push(r))
+        .await
+        .unwrap();
+    assert_eq!(connection.greeting(), "ready");
+    let names: Vec<&str> = reports.iter().map(|r| r.step.name()).collect();
+    assert_eq!(names, ["dns", "tcp", "greeting", "capability"]);
+    let Ok(StepDetail::Capabilities(offered)) = &reports[3].outcome else {
+        panic!("{:?}", reports[3])
+    };
+    assert!(offered.xoauth2() && !offered.starttls());
+}
+
+#[tokio::test]
+async fn the_step_that_fails_is_the_last_one_reported() {
+    let port = {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    for (host, tls, steps, code) in [
+        ("127.0.0.1", TlsMode::Implicit, 2, "connection_refused"),
+        ("10.0.0.1", TlsMode::Implicit, 1, "address_not_allowed"),
+        ("8.8.8.8", TlsMode::None, 1, "imap_plain_refused"),
+    ] {
+        let endpoint = Endpoint {
+            host: host.into(),
+            port,
+            tls,
+        };
+        let mut reports = Vec::new();
+        let error = connect(&loopback(), &endpoint, &quick(), |r| reports.push(r))
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), code);
+        assert_eq!(reports.len(), steps);
+        assert_eq!(reports.last().unwrap().outcome, Err(error));
+    }
+}
+
+/// Pollers run on many threads: everything they await must be able to move between them.
+#[test]
+fn sessions_can_be_used_from_any_thread() {
+    fn is_send<T: Send>(_: T) {}
+    fn check(mut session: Session<BoxedStream>, endpoint: &'static Endpoint, dialer: &'static Dialer) {
+        static METAS: [Meta; 0] = [];
+        is_send(connect(dialer, endpoint, &Limits::default(), |_| {}));
+        is_send(session.fetch_raw(&METAS, |_| {}));
+        is_send(session.idle(Duration::ZERO, std::future::pending()));
+        is_send(session.search_uids(1, SearchFilter::All));
+        is_send(session.logout());
+    }
+    let _ = check;
 }
