@@ -9,7 +9,7 @@ use crate::body::{self, Roles};
 use crate::header::{self, Headers};
 use crate::html::{self, Mark};
 use crate::model::{Address, BodyPart, BodyValue, ParsedMail, Problem};
-use crate::prescan::{self, Part, Structure, TooComplex};
+use crate::prescan::{self, Part, Structure};
 use crate::{address, attachment, charset, classify, encoded_word, ids, reply, transfer};
 
 /// Bytes of decoded text kept of one mail; the raw mail has the rest.
@@ -18,6 +18,8 @@ const MAX_TEXT: usize = 2 << 20;
 const PREVIEW: usize = 256;
 /// The problem code of a mail of which only the headers were read.
 const TOO_COMPLEX: &str = "too_complex";
+/// The problem code of a mail that a defect kept from being read.
+const PARSER_FAILED: &str = "parser_failed";
 
 /// What the caller knows and the mail does not say.
 #[derive(Debug, Clone, Default)]
@@ -34,25 +36,35 @@ pub fn parse(raw: &[u8]) -> ParsedMail {
 /// As [`parse`], with knowledge about the mailbox the mail came from.
 pub fn parse_with(raw: &[u8], options: &Options) -> ParsedMail {
     let mut mail = match prescan::scan(raw) {
-        Ok(found) => whole(raw, &found, options),
-        Err(limit) => headers_only(raw, limit),
+        // A defect of a library below must cost one mail its reading, not the mailbox its worker.
+        Ok(found) => std::panic::catch_unwind(|| whole(raw, &found, options)).unwrap_or_else(|_| {
+            headers_only(
+                raw,
+                Problem::new(PARSER_FAILED, "Only the headers were read: the parser failed."),
+            )
+        }),
+        Err(limit) => headers_only(
+            raw,
+            Problem::new(TOO_COMPLEX, format!("Only the headers were read: {limit}.")),
+        ),
     };
     mail.size = raw.len() as u64;
     mail
 }
 
-/// Whether only the headers were read because the mail exceeds a limit of the pre-scan.
+/// Whether only the headers were read: the mail exceeds a limit of the pre-scan (`too_complex`), or the parser failed
+/// (`parser_failed`).
 pub fn is_placeholder(mail: &ParsedMail) -> bool {
-    mail.mailgrant.problems.iter().any(|p| p.code == TOO_COMPLEX)
+    mail.mailgrant
+        .problems
+        .iter()
+        .any(|p| p.code == TOO_COMPLEX || p.code == PARSER_FAILED)
 }
 
-fn headers_only(raw: &[u8], limit: TooComplex) -> ParsedMail {
+fn headers_only(raw: &[u8], problem: Problem) -> ParsedMail {
     let (headers, _) = header::read(raw, 0..raw.len());
     let mut mail = ParsedMail::default();
-    mail.mailgrant.problems.push(Problem::new(
-        TOO_COMPLEX,
-        format!("Only the headers were read: {limit}."),
-    ));
+    mail.mailgrant.problems.push(problem);
     read_headers(&mut mail, &headers, None);
     mail
 }

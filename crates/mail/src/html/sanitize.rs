@@ -15,17 +15,35 @@ const MAX_REPAIRS: usize = 200_000;
 /// White space, quotes and slashes inside one tag, a bound for its attributes, which are compared pair by pair.
 const MAX_ATTRIBUTES: usize = 4_000;
 
+/// Times a document is cleaned until it no longer changes.
+const MAX_ROUNDS: usize = 4;
+
 /// Removes everything active or remote. Pictures keep their source only when it is a `cid:` reference to a part of the
 /// same mail. None when the document is too large or too deep to clean safely; show the text form then.
+///
+/// HTML that is written out and read again can mean something else (`<a><table><a>`), which is how markup has been
+/// smuggled past cleaners. So the result is cleaned again until reading it changes nothing.
 pub fn sanitize_html(html: &str) -> Option<String> {
+    let mut current = Cow::Borrowed(html);
+    for _ in 0..MAX_ROUNDS {
+        if is_costly(&current) {
+            return None;
+        }
+        let next = CLEANER.clean(&current).to_string();
+        if next == *current {
+            return Some(next);
+        }
+        current = Cow::Owned(next);
+    }
+    None
+}
+
+fn is_costly(html: &str) -> bool {
     if html.len() > MAX_SIZE {
-        return None;
+        return true;
     }
     let cost = cost::measure(html);
-    if cost.depth > MAX_DEPTH || cost.repairs > MAX_REPAIRS || cost.attributes > MAX_ATTRIBUTES {
-        return None;
-    }
-    Some(CLEANER.clean(html).to_string())
+    cost.depth > MAX_DEPTH || cost.repairs > MAX_REPAIRS || cost.attributes > MAX_ATTRIBUTES
 }
 
 static CLEANER: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {

@@ -35,6 +35,9 @@ fn delimiter(lines: &[Line<'_>], at: usize) -> Option<Intro> {
     if body.len() > 120 {
         return None;
     }
+    if !body.starts_with(|c: char| "-*_=~—–".contains(c)) && !body.ends_with([':', '：']) {
+        return None;
+    }
     let core = body.trim_matches(|c: char| "-*_=~ \u{a0}—–>".contains(c));
     let dashed = body.len() > core.len() + 3 && body.starts_with(|c: char| "-*_=~—–".contains(c));
     let lower = core.trim_end_matches([':', '：', '.']).trim().to_lowercase();
@@ -99,10 +102,11 @@ fn field_run(lines: &[Line<'_>], at: usize, wanted: u32) -> Option<usize> {
 /// Which field the line is, as a bit.
 fn field_kind(body: &str) -> Option<u8> {
     let body = body.trim_start_matches(['*', '_', '|', ' ']);
-    let colon = body.find([':', '：'])?;
-    if colon > 40 {
-        return None;
-    }
+    let colon = body
+        .char_indices()
+        .take(40)
+        .find(|(_, c)| matches!(c, ':' | '：'))?
+        .0;
     let name = body[..colon]
         .trim_matches(['*', '_', ' ', '\u{a0}'])
         .to_lowercase();
@@ -121,7 +125,8 @@ fn field_kind(body: &str) -> Option<u8> {
 /// `On Monday, Ada <ada@example.org> wrote:` and what other languages make of it.
 fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
     let first = lines[at].body;
-    if !could_start(first) {
+    let closes = |l: &Line<'_>| l.body.ends_with([':', '：', '-', '_', '*']);
+    if !lines.iter().skip(at).take(MAX_WRAP).any(closes) || !could_start(first) {
         return None;
     }
     let mut joined = String::new();
@@ -177,7 +182,7 @@ fn is_intro(joined: &str) -> bool {
     let date = has_date(&lower);
     let starts = starts_like_header(&lower);
     // `: ` in the middle is a sentence or a header field; times (10:30) and `mailto:` are not meant.
-    let sentence = core[..core.len().saturating_sub(1)].contains(": ");
+    let sentence = core.trim_end_matches([':', '：']).contains(": ");
     if sentence && !(address && date && has_wrote(&lower)) {
         return false;
     }
