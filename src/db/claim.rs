@@ -37,25 +37,40 @@ pub struct Lease {
 
 /// Claims due rows, the longest waiting first.
 pub async fn claim(db: &Db, claim: &Claim<'_>) -> Result<Vec<Lease>, DbErr> {
+    claim_where(db, claim, None).await
+}
+
+/// Claims one row by its key, if it is due and nobody holds it.
+pub async fn claim_one(db: &Db, claim: &Claim<'_>, id: &str) -> Result<Option<Lease>, DbErr> {
+    Ok(claim_where(db, claim, Some(id)).await?.pop())
+}
+
+async fn claim_where(db: &Db, claim: &Claim<'_>, id: Option<&str>) -> Result<Vec<Lease>, DbErr> {
     let skip_locked = if db.is_postgres() {
         "FOR UPDATE SKIP LOCKED"
     } else {
         ""
     };
+    let only = if id.is_some() {
+        format!("{} = $5 AND", claim.key)
+    } else {
+        String::new()
+    };
     let text = format!(
         "UPDATE {table} SET lease_holder = $1, lease_no = lease_no + 1, lease_until = $2 \
-         WHERE {key} IN (SELECT {key} FROM {table} WHERE lease_until <= $4 AND ({due}) \
+         WHERE {key} IN (SELECT {key} FROM {table} WHERE {only} lease_until <= $4 AND ({due}) \
          ORDER BY lease_until LIMIT $3 {skip_locked}) RETURNING {key} AS id, lease_no AS number",
         table = claim.table,
         key = claim.key,
         due = claim.due,
     );
-    let values: [Value; 4] = [
+    let mut values: Vec<Value> = vec![
         claim.holder.into(),
         (claim.now + claim.lasts).into(),
         i64::from(claim.limit).into(),
         claim.now.into(),
     ];
+    values.extend(id.map(Value::from));
     let rows = db.write().query_all_raw(sql(db.write(), &text, values)).await?;
     rows.iter()
         .map(|row| {

@@ -435,9 +435,11 @@ impl Sandbox {
         &self.shared.faults
     }
 
-    /// Every access token dies now; refreshing still works.
+    /// Every access token dies now and open IMAP connections end with it, as large providers do it; refreshing
+    /// still works.
     pub fn expire_tokens(&self) {
         self.shared.tokens().expire_access_tokens();
+        self.shared.faults.drop_connections();
     }
 
     /// The mailbox owner takes the consent back: tokens die, refreshing answers `invalid_grant`, and open IMAP

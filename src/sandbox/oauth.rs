@@ -614,11 +614,14 @@ fn subject(account: &str) -> String {
     )
 }
 
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
 async fn userinfo(shared: web::Data<Shared>, request: HttpRequest) -> HttpResponse {
-    let token = (request.headers().get(header::AUTHORIZATION))
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .unwrap_or_default();
+    let token = bearer(&request).unwrap_or_default();
     match shared.tokens().inspect(token, shared.clock.now()) {
         Some(info) => {
             shared.note("userinfo", None, "ok");
@@ -634,7 +637,8 @@ async fn userinfo(shared: web::Data<Shared>, request: HttpRequest) -> HttpRespon
 }
 
 /// RFC 7662. A mail server may ask without credentials (this listens on loopback only), but wrong
-/// credentials are refused.
+/// credentials are refused. The token comes in the form, in the query or as the bearer, since mail servers
+/// have a setting for each.
 async fn introspect(
     shared: web::Data<Shared>,
     request: HttpRequest,
@@ -646,12 +650,13 @@ async fn introspect(
     if has_credentials && let Err(refused) = authenticate_client(&shared, &request, &form) {
         return refused.answer();
     }
-    let token = form
+    let token = (form
         .get("token")
         .or_else(|| query.get("token"))
-        .cloned()
-        .unwrap_or_default();
-    let Some(info) = shared.tokens().inspect(&token, shared.clock.now()) else {
+        .map(String::as_str))
+    .or_else(|| bearer(&request))
+    .unwrap_or_default();
+    let Some(info) = shared.tokens().inspect(token, shared.clock.now()) else {
         shared.note("introspect", None, "inactive");
         return HttpResponse::Ok().json(json!({ "active": false }));
     };

@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header;
 
 use super::Shared;
-use super::oauth::PendingConsent;
+use super::oauth::{PendingConsent, SCOPES};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ground:#eef1f5;--card:#fff;--ink:#1b2430;--soft:#56606d;--line:#cfd6de;\
@@ -54,9 +54,8 @@ pub(super) fn respond(status: StatusCode, redirect_origin: &str, html: String) -
 
 /// The question to the mailbox owner.
 pub(super) fn consent(shared: &Shared, request_id: &str, pending: &PendingConsent) -> String {
-    let wishes: String = pending
-        .scopes
-        .iter()
+    let asked = SCOPES.iter().filter(|scope| pending.scopes.contains(**scope));
+    let wishes: String = asked
         .map(|scope| format!("<li>{}</li>", escape(wish(scope))))
         .collect();
     let body = format!(

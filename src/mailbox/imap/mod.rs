@@ -1,6 +1,6 @@
 //! IMAP: our own thin layer over the bytes and the parser of async-imap.
 //!
-//! Reading order: [`connect`] dials and reports its steps; [`Connection`] is a server that has greeted us, [`Session`]
+//! Reading order: [`connect()`] dials and reports its steps; [`Connection`] is a server that has greeted us, [`Session`]
 //! one that has let us in; `guard` stands between the wire and the parser and bounds what a server can make us do.
 //!
 //! async-imap parses; what an answer *means* (NO, BAD, BYE, end of stream, silence) is decided here, because its own

@@ -507,6 +507,36 @@ async fn queued_imap_faults_are_used_up_one_by_one() {
 }
 
 #[tokio::test]
+async fn a_command_can_be_delayed_met_with_silence_or_with_the_end_of_the_connection() {
+    let (sandbox, mut client) = in_inbox().await;
+    let faults = sandbox.faults();
+    faults.queue_imap_fault("NOOP", ImapFaultKind::Delay(Duration::from_millis(60)), 1);
+    faults.queue_imap_fault("NOOP", ImapFaultKind::Close, 1);
+    faults.queue_imap_fault("SEARCH", ImapFaultKind::Silence, 1);
+    let asked = std::time::Instant::now();
+    assert!(client.command("NOOP").await.contains("OK"));
+    assert!(asked.elapsed() >= Duration::from_millis(60));
+    client.say("x NOOP").await;
+    assert_eq!(client.line().await, "");
+    let token = connect(&sandbox).await;
+    let mut client = Client::plain(&sandbox).await;
+    client.sign_in("demo@sandbox.test", &token).await;
+    client.command("SELECT INBOX").await;
+    client.say("x UID SEARCH ALL").await;
+    let answer = tokio::time::timeout(Duration::from_millis(60), client.line()).await;
+    assert!(answer.is_err(), "silence was asked for: {answer:?}");
+    faults.drop_connections();
+    assert_eq!(client.line().await, "");
+}
+
+#[tokio::test]
+async fn expired_tokens_end_open_connections() {
+    let (sandbox, mut client) = in_inbox().await;
+    sandbox.expire_tokens();
+    assert_eq!(client.line().await, "");
+}
+
+#[tokio::test]
 async fn commands_and_their_outcomes_are_in_the_log() {
     let (sandbox, mut client) = in_inbox().await;
     client.command("SELECT Nowhere").await;

@@ -292,6 +292,19 @@ async fn introspection_tells_a_mail_server_whose_token_it_is_until_it_ends() {
     assert_eq!(found["username"], "demo@sandbox.test");
     assert_eq!(found["scope"], "email imap offline_access openid");
     assert_eq!(found["exp"], start_of_time().timestamp() + 3600);
+    let by_bearer = http().post(sandbox.introspection_endpoint());
+    let by_bearer = by_bearer
+        .bearer_auth(token["access_token"].as_str().unwrap())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(by_bearer.json::<Value>().await.unwrap()["active"], true);
+    let wrong = http()
+        .post(sandbox.introspection_endpoint())
+        .basic_auth("nobody", Some("x"))
+        .send()
+        .await;
+    assert_eq!(wrong.unwrap().status(), 401);
     clock.advance(chrono::Duration::seconds(3600));
     let found: Value = http().get(&url).send().await.unwrap().json().await.unwrap();
     assert_eq!(found, serde_json::json!({ "active": false }));
@@ -421,6 +434,18 @@ async fn an_answer_can_be_rewritten_and_can_be_lost_after_the_rotation() {
 }
 
 #[tokio::test]
+async fn a_delayed_answer_is_the_real_one_but_late() {
+    let (sandbox, _) = sandbox().await;
+    let code = allowed_code(&sandbox, &[]);
+    sandbox
+        .faults()
+        .queue_token_fault(TokenFault::delay(Duration::from_millis(80)));
+    let asked = std::time::Instant::now();
+    assert_eq!(redeem(&sandbox, &code).await.0, 200);
+    assert!(asked.elapsed() >= Duration::from_millis(80));
+}
+
+#[tokio::test]
 async fn restoring_everything_empties_the_fault_queues() {
     let (sandbox, _) = sandbox().await;
     sandbox
@@ -460,7 +485,7 @@ async fn a_stopped_sandbox_gives_its_ports_back() {
         if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             return;
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     };
     let both = async { (free(http).await, free(imap).await) };
     tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
