@@ -300,6 +300,19 @@ async fn a_literal_inner_address_in_a_url_is_not_requested() {
 }
 
 #[tokio::test]
+async fn plain_http_to_a_name_outside_this_machine_is_not_requested() {
+    for (address, allow) in [("8.8.8.8", "127.0.0.0/8"), ("10.0.0.1", "10.0.0.0/8")] {
+        let dialer = named(Names::with("plain.example", &[&[address]]), &[allow]);
+        let error = dialer
+            .http()
+            .get("http://plain.example:9/", &[])
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), "endpoint_plain_http", "{address}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let (port, seen) =
         target(b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 2\r\n\r\nhi")
