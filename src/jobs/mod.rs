@@ -1,1 +1,3 @@
 //! Jobs: the timetable, the runner, one file per job.
+
+pub mod refresh_grants;

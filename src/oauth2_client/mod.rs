@@ -14,6 +14,7 @@ mod tokens;
 
 pub use client::{AuthorizationRequest, ClientConfig, TokenClient, authorization_url};
 pub use error::TokenError;
+pub(crate) use explain::printable;
 pub use explain::{Class, Explanation, classify_imap, explain_imap, lookup};
 pub(crate) use provider::stored_text;
 pub use provider::{AuthMethod, Provider};
