@@ -2,7 +2,7 @@
 
 use crate::model::BodyPart;
 use crate::prescan::{self, Part, Structure};
-use crate::transfer;
+use crate::{special, transfer};
 
 /// A file cut from a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,19 +16,82 @@ pub struct Attachment {
 }
 
 /// Cuts the part that [`BodyPart::part_id`] names out of the raw mail. None when there is no such leaf.
+///
+/// The bytes of a `message/rfc822` part can be given to [`crate::parse`].
 pub fn attachment(raw: &[u8], part_id: &str) -> Option<Attachment> {
     let found = prescan::scan(raw).ok()?;
-    let index: usize = part_id.parse().ok()?;
+    let (outer, inner) = part_id
+        .split_once('/')
+        .map_or((part_id, None), |(o, i)| (o, Some(i)));
+    let index: usize = outer.parse().ok()?;
     let part = found
         .parts
         .get(index.checked_sub(1)?)
         .filter(|p| !p.is_multipart)?;
+    if let Some(inner) = inner {
+        let number: usize = inner.parse().ok()?;
+        let file = special::tnef_files(raw, part)
+            .into_iter()
+            .nth(number.checked_sub(1)?)?;
+        let content_type = media_type(file.name.as_deref()).to_owned();
+        return Some(Attachment {
+            name: file.name,
+            content_type,
+            bytes: file.bytes,
+        });
+    }
     let (bytes, _) = transfer::decode(raw.get(part.body.clone())?, part.encoding);
     Some(Attachment {
         name: file_name(part),
         content_type: part.content_type.value.clone(),
         bytes: bytes.into_owned(),
     })
+}
+
+/// The attachments that a leaf stands for: itself, or the files inside a container.
+pub(crate) fn list(raw: &[u8], found: &Structure<'_>, index: usize) -> Vec<BodyPart> {
+    let part = &found.parts[index];
+    let files = if special::is_tnef(part) {
+        special::tnef_files(raw, part)
+    } else {
+        Vec::new()
+    };
+    if files.is_empty() {
+        return vec![measure(raw, found, index)];
+    }
+    files
+        .into_iter()
+        .enumerate()
+        .map(|(i, file)| BodyPart {
+            part_id: format!("{}/{}", index + 1, i + 1),
+            r#type: media_type(file.name.as_deref()).to_owned(),
+            name: file.name,
+            size: file.bytes.len() as u64,
+            disposition: Some("attachment".to_owned()),
+            ..BodyPart::default()
+        })
+        .collect()
+}
+
+/// The media type that a file name's extension suggests; containers keep none.
+fn media_type(name: Option<&str>) -> &'static str {
+    let extension = name
+        .and_then(|n| n.rsplit_once('.'))
+        .map(|(_, e)| e.to_ascii_lowercase())
+        .unwrap_or_default();
+    match extension.as_str() {
+        "pdf" => "application/pdf",
+        "txt" | "log" => "text/plain",
+        "csv" => "text/csv",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "zip" => "application/zip",
+        "docx" => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "pptx" => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        _ => "application/octet-stream",
+    }
 }
 
 /// Decodes a leaf to learn its size, and describes it.

@@ -4,7 +4,7 @@
 //! any input without failing, panicking or recursing deeper than [`prescan::MAX_NESTING`].
 //!
 //! Reading order: [`prescan`] finds the structure and enforces the limits; `header`, `encoded_word`, `params` and
-//! `address` read header fields; `transfer` and `charset` decode bodies; `body` chooses what is body and what is
+//! `address` read header fields; `transfer` and `charset` decode bodies; `special` and `tnef` open parts with a meaning of their own; `body` chooses what is body and what is
 //! attachment; `html` makes the text and the sanitised form; `classify` and `reply` say what the mail is and what its
 //! writer newly wrote; `parse` puts all of it into one [`ParsedMail`].
 
@@ -22,6 +22,8 @@ mod params;
 mod parse;
 pub mod prescan;
 mod reply;
+mod special;
+mod tnef;
 mod transfer;
 
 pub use attachment::{Attachment, attachment};

@@ -10,7 +10,7 @@ use crate::header::{self, Headers};
 use crate::html::{self, Mark};
 use crate::model::{Address, BodyPart, BodyValue, ParsedMail, Problem};
 use crate::prescan::{self, Part, Structure};
-use crate::{address, attachment, charset, classify, encoded_word, ids, reply, transfer};
+use crate::{address, attachment, charset, classify, encoded_word, ids, reply, special, transfer};
 
 /// Bytes of decoded text kept of one mail; the raw mail has the rest.
 const MAX_TEXT: usize = 2 << 20;
@@ -82,12 +82,13 @@ fn whole(raw: &[u8], found: &Structure<'_>, options: &Options) -> ParsedMail {
     mail.attachments = roles
         .attachments
         .iter()
-        .map(|&i| attachment::measure(raw, found, i))
+        .flat_map(|&i| attachment::list(raw, found, i))
         .collect();
     mail.has_attachment = mail
         .attachments
         .iter()
         .any(|a| a.disposition.as_deref() != Some("inline") || a.cid.is_none());
+    mail.mailgrant.parts = special::find(raw, found);
     let marks = render(&mut mail);
     mail.mailgrant.reply = reply::split(
         &mail.mailgrant.text,
