@@ -15,6 +15,10 @@ mod model;
 mod refresh;
 mod service;
 mod store;
+#[cfg(test)]
+pub(crate) mod testkit;
+#[cfg(test)]
+mod tests;
 
 pub use authorize::{CallbackOutcome, CallbackParams, confirm_identity_change, finish_callback, start};
 pub use check::{Step, StepState, integration_test};

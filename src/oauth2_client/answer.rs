@@ -53,7 +53,9 @@ pub(super) fn retry_after(value: &str, now_ms: i64) -> Option<Duration> {
         let seconds = value.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
     }
-    let date = chrono::DateTime::parse_from_rfc2822(value).ok()?;
+    // The day of the week says nothing the date does not, and is sometimes wrong.
+    let date = value.split_once(',').map_or(value, |(_, date)| date.trim());
+    let date = chrono::DateTime::parse_from_rfc2822(date).ok()?;
     let wait = u64::try_from(date.timestamp_millis() - now_ms).unwrap_or(0);
     Some(Duration::from_millis(wait).min(MAX_RETRY_AFTER))
 }
