@@ -1,1 +1,218 @@
-//! The whole service, built from a configuration: `App::build`, `port`, `run_until_stopped`.
+//! The whole service, built from a configuration. The command line and the tests build the same thing.
+
+use std::fs::{File, TryLockError};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::crypto::{KeyRing, KeyRingError, random_token};
+use crate::ctx::{Ctx, Nudge};
+use crate::db::{self, Db, DbError, KeyCheckError};
+use crate::mailbox::imap::ByteBudget;
+use crate::net::{self, Dialer, NetError};
+use crate::web::{self, Extras};
+use crate::{jobs, mailbox};
+
+/// Why the service did not start. Nothing was overwritten.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be made or used.
+    #[error("data folder {path}: {source}. Set MAILGRANT_DATA_DIR to a folder this user may write to")]
+    DataDir {
+        /// The folder.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The key file cannot be used.
+    #[error(transparent)]
+    KeyRing(#[from] KeyRingError),
+    /// The key file is gone, and the database was sealed with it.
+    #[error(
+        "the key file {path} is missing, but this database holds secrets that were sealed with it. Restore it from a \
+         backup; a new one cannot open them. Nothing was changed"
+    )]
+    KeyFileMissing {
+        /// Where it should be.
+        path: String,
+    },
+    /// The key file belongs to another database.
+    #[error(transparent)]
+    WrongKey(#[from] KeyCheckError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// Another process serves this SQLite database.
+    #[error(
+        "another mailgrant serves the database in {path}. SQLite takes one; for several, use PostgreSQL \
+         (MAILGRANT_DATABASE_URL=postgres://…)"
+    )]
+    AlreadyServed {
+        /// The data folder.
+        path: String,
+    },
+    /// The certificates to trust cannot be used.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// A file of certificates cannot be read.
+    #[error("MAILGRANT_EXTRA_CA_FILE {path}: {source}")]
+    ExtraCa {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The listener could not be opened.
+    #[error("cannot listen on {address}: {source}. Set MAILGRANT_LISTEN to another address or port")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl From<sea_orm::DbErr> for StartError {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self::Db(DbError::Driver(error))
+    }
+}
+
+/// Opens everything but the listener: what commands beside a running service need.
+pub async fn open(config: Config, clock: Clock) -> Result<Ctx, StartError> {
+    net::install_crypto_provider();
+    make_data_dir(&config.data_dir)?;
+    let db = Db::open(config.database_url.expose_secret()).await?;
+    db.migrate().await?;
+    let keys = open_keys(&config, &db).await?;
+    db::check_keys(&db, &keys, clock.now_ms()).await?;
+    let dialer = Dialer::new(config.allow_networks.clone(), extra_ca(&config)?.as_deref())?;
+    Ok(Ctx {
+        db,
+        clock,
+        keys: Arc::new(keys),
+        dialer,
+        imap_budget: ByteBudget::new(256 * 1024 * 1024),
+        config: Arc::new(config),
+        holder: random_token(12).into(),
+        tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
+        nudge: Nudge::default(),
+    })
+}
+
+fn make_data_dir(path: &Path) -> Result<(), StartError> {
+    let failed = |source| StartError::DataDir { path: path.display().to_string(), source };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path).map_err(failed)
+}
+
+async fn open_keys(config: &Config, db: &Db) -> Result<KeyRing, StartError> {
+    if config.key_file.exists() {
+        return Ok(KeyRing::read(&config.key_file)?);
+    }
+    if db::has_key_checks(db).await? {
+        return Err(StartError::KeyFileMissing { path: config.key_file.display().to_string() });
+    }
+    match KeyRing::create(&config.key_file) {
+        Ok(keys) => {
+            tracing::info!("made the key file {}; back it up", config.key_file.display());
+            Ok(keys)
+        }
+        // Another command made it in the same moment.
+        Err(_) if config.key_file.exists() => Ok(KeyRing::read(&config.key_file)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn extra_ca(config: &Config) -> Result<Option<Vec<u8>>, StartError> {
+    let Some(path) = &config.extra_ca_file else { return Ok(None) };
+    let read = std::fs::read(path);
+    read.map(Some).map_err(|source| StartError::ExtraCa { path: path.display().to_string(), source })
+}
+
+/// The service, listening but not yet answering.
+pub struct App {
+    ctx: Ctx,
+    listener: TcpListener,
+    port: u16,
+    // Held while the service runs; the system lets go of it when the process ends, however it ends.
+    _only_server: Option<File>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Builds the service: database migrated, keys checked, port bound.
+    pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let address = config.listen;
+        let ctx = open(config, clock).await?;
+        let only_server = claim_sqlite(&ctx).await?;
+        let failed = |source| StartError::Listen { address: address.to_string(), source };
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        let port = listener.local_addr().map_err(failed)?.port();
+        Ok(Self { ctx, listener, port, _only_server: only_server })
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The parts it works with.
+    pub fn ctx(&self) -> &Ctx {
+        &self.ctx
+    }
+
+    /// Answers requests (`extras` are routes beside the usual ones) and runs the jobs until the context's `stop` is cancelled, then lets running work end.
+    pub async fn run_until_stopped(self, extras: Extras) -> std::io::Result<()> {
+        let Self { ctx, listener, .. } = self;
+        let server = web::server(ctx.clone(), listener, extras).map_err(std::io::Error::other)?;
+        let handle = server.handle();
+        let serving = tokio::spawn(server);
+        jobs::start(&ctx).await.map_err(std::io::Error::other)?;
+        ctx.stop.cancelled().await;
+        handle.stop(true).await;
+        ctx.tasks.close();
+        if tokio::time::timeout(Duration::from_secs(10), ctx.tasks.wait()).await.is_err() {
+            tracing::warn!("some tasks did not end in ten seconds; what they were doing is repeated at the next start");
+        }
+        ctx.db.close().await;
+        serving.await.map_err(std::io::Error::other)?
+    }
+}
+
+/// One process serves a SQLite file; that one may end the leases of a process that was killed.
+async fn claim_sqlite(ctx: &Ctx) -> Result<Option<File>, StartError> {
+    if ctx.db.is_postgres() {
+        return Ok(None);
+    }
+    let shown = ctx.config.data_dir.display().to_string();
+    let failed = |source| StartError::DataDir { path: shown.clone(), source };
+    let file = File::create(ctx.config.data_dir.join("serve.lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StartError::AlreadyServed { path: shown }),
+        Err(TryLockError::Error(source)) => return Err(StartError::DataDir { path: shown, source }),
+    }
+    mailbox::release_all(&ctx.db).await?;
+    db::release_jobs_and_grants(&ctx.db).await?;
+    Ok(Some(file))
+}

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::KeyRing;
 use crate::db::Db;
+use crate::mailbox::imap::ByteBudget;
 use crate::net::Dialer;
 
 /// The parts that services work with. Cheap to clone.
@@ -22,6 +23,8 @@ pub struct Ctx {
     pub keys: Arc<KeyRing>,
     /// Dials every outbound socket.
     pub dialer: Dialer,
+    /// The bytes that all IMAP sessions of this process together may hold.
+    pub imap_budget: ByteBudget,
     /// The configuration.
     pub config: Arc<Config>,
     /// The name of this process in leases; unique per start.

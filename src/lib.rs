@@ -2,7 +2,7 @@
 //!
 //! The modules in reading order:
 //!
-//! * foundation: [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`],
+//! * foundation: [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`], [`schedule`], [`trouble`],
 //!   [`ctx`], [`project`], [`event`], [`connection_test`];
 //! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
 //!   [`message`], [`ticket`];
@@ -12,6 +12,7 @@
 //! `ARCHITECTURE.md` says why it is cut this way.
 
 pub mod clock;
+mod crash;
 pub mod config;
 pub mod crypto;
 pub mod ctx;
@@ -20,6 +21,7 @@ pub mod id;
 pub mod net;
 pub mod oauth2_client;
 pub mod render;
+pub mod schedule;
 pub mod trouble;
 
 pub mod connection_test;

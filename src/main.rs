@@ -1,3 +1,6 @@
 //! The `mailgrant` command.
 
-fn main() {}
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    mailgrant::cli::run().await
+}

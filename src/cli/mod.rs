@@ -1,1 +1,199 @@
-//! The command line.
+//! The command line: data on standard output, talk on standard error, examples in every help text.
+
+mod doctor;
+mod manage;
+mod serve;
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, Environment, LogFormat};
+
+/// Connects mailboxes through OAuth 2.0 and turns their mail into tickets.
+#[derive(Debug, Parser)]
+#[command(name = "mailgrant", version, after_help = "Examples:\n  mailgrant demo\n  mailgrant serve\n  \
+    MAILGRANT_DATA_DIR=/var/lib/mailgrant mailgrant doctor\n  mailgrant parse - < message.eml")]
+struct Cli {
+    /// Configuration file (TOML); else MAILGRANT_CONFIG, else the defaults.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service.
+    #[command(after_help = "Examples:\n  mailgrant serve\n  MAILGRANT_BASE_URL=https://mail.example.com mailgrant serve")]
+    Serve,
+    /// Show everything on this machine: a provider, a mailbox, mail that arrives. No account, no network.
+    #[command(after_help = "Examples:\n  mailgrant demo            open the printed link\n  \
+        mailgrant demo --check    the same without a browser; exit code 0 if all of it works")]
+    Demo(serve::DemoArgs),
+    /// Bring the database schema up to date and stop.
+    #[command(after_help = "Example:\n  MAILGRANT_DATABASE_URL=postgres://mg@db/mg mailgrant migrate")]
+    Migrate,
+    /// Look for what is wrong with this installation.
+    #[command(after_help = "Examples:\n  mailgrant doctor\n  mailgrant doctor --json\n\nExit code: 0 nothing wrong, \
+        1 warnings, 2 errors.")]
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show or check the configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Parse one message and print it as JSON.
+    #[command(after_help = "Examples:\n  mailgrant parse message.eml\n  mailgrant parse - < message.eml")]
+    Parse {
+        /// A file with one RFC 5322 message; - is standard input.
+        #[arg(default_value = "-")]
+        file: PathBuf,
+    },
+    /// Test the connection of a mailbox, step by step.
+    #[command(after_help = "Examples:\n  mailgrant test-connection mbx_01K9…\n  mailgrant test-connection \"Support\"\n\n\
+        Exit code: 0 ok, 1 warnings, 2 failed.")]
+    TestConnection {
+        /// Id or name of the mailbox.
+        mailbox: String,
+    },
+    /// Tokens for the REST API.
+    Token {
+        #[command(subcommand)]
+        command: manage::TokenCommand,
+    },
+    /// People who sign in.
+    User {
+        #[command(subcommand)]
+        command: manage::UserCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the effective values with their source, secrets masked.
+    #[command(after_help = "Example:\n  MAILGRANT_LISTEN=0.0.0.0:8080 mailgrant config check")]
+    Check,
+    /// Print a configuration file with every setting and its default.
+    #[command(after_help = "Example:\n  mailgrant config example > mailgrant.toml")]
+    Example,
+}
+
+/// Runs the command line and says how it went.
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli).await {
+        Ok(code) => code,
+        Err(error) => {
+            let mut text = format!("mailgrant: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                // Display texts say only their own layer; a cause that is already in them is not repeated.
+                let cause_text = cause.to_string();
+                if !text.contains(&cause_text) {
+                    text.push_str(": ");
+                    text.push_str(&cause_text);
+                }
+                source = cause.source();
+            }
+            complain(&text);
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let environment = Environment::of_process();
+    let load = || config::load(&environment, cli.config.as_deref());
+    match cli.command {
+        Command::Parse { file } => parse(&file),
+        Command::Config { command: ConfigCommand::Example } => {
+            print(&config::example_file());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config { command: ConfigCommand::Check } => {
+            print(&config::describe(&load()?));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(args) => serve::demo(args).await,
+        Command::Serve => {
+            let config = load()?;
+            start_logging(&config);
+            serve::serve(config).await
+        }
+        Command::Migrate => {
+            let config = load()?;
+            start_quiet_logging();
+            crate::app::open(config, crate::clock::Clock::system()).await?;
+            complain("the schema is up to date");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor { json } => {
+            start_quiet_logging();
+            doctor::run(load(), json).await
+        }
+        Command::TestConnection { mailbox } => {
+            start_quiet_logging();
+            manage::test_connection(load()?, &mailbox).await
+        }
+        Command::Token { command } => {
+            start_quiet_logging();
+            manage::token(load()?, command).await
+        }
+        Command::User { command } => {
+            start_quiet_logging();
+            manage::user(load()?, command).await
+        }
+    }
+}
+
+fn parse(file: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let mut raw = Vec::new();
+    if file.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut raw)?;
+    } else {
+        raw = std::fs::read(file).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+    }
+    let mail = mailgrant_mail::parse(&raw);
+    print(&format!("{}\n", serde_json::to_string_pretty(&mail)?));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes data to standard output; a closed pipe ends the output, not the program.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Says something to the person at the terminal.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Libraries that print tokens or mail when they are asked for details are not asked.
+const QUIET_LIBRARIES: &str =
+    "async_imap=off,imap_proto=off,sqlx=warn,sea_orm=warn,sea_orm_migration=warn,lettre=warn,hyper=warn,reqwest=warn,\
+     rustls=warn,h2=warn,oauth2=warn";
+
+fn start_logging(config: &Config) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::new(format!("{},{QUIET_LIBRARIES}", config.log_level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match config.log_format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.with_target(false).try_init(),
+    };
+    // A second start in one process (tests) keeps the first one's logging.
+    let _ = started;
+}
+
+fn start_quiet_logging() {
+    let filter = tracing_subscriber::EnvFilter::new(format!("warn,{QUIET_LIBRARIES}"));
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+}

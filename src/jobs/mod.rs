@@ -1,3 +1,12 @@
-//! Jobs: the timetable, the runner, one file per job.
+//! Jobs: what happens without anybody asking. The timetable is below; each job has a file.
+//!
+//! Jobs own transactions and carry values from one stage of the pipeline to the next, so the whole chain can be read
+//! in `poll_mailboxes.rs` and `ingest_mail.rs`.
 
-pub mod refresh_grants;
+mod housekeeping;
+pub mod ingest_mail;
+mod poll_mailboxes;
+mod refresh_grants;
+mod timetable;
+
+pub use timetable::start;

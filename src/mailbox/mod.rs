@@ -1,2 +1,22 @@
-//! Mailboxes: the mail accounts we read.
+//! Mailboxes: the mail accounts we read, their cursors, and the sessions that read them.
+//!
+//! What becomes of a fetched mail is not decided here: `sync::plan` says which mails are new, and `jobs/poll_mailboxes`
+//! carries them on. POP3 is not here yet; `Protocol` leaves room for it.
+
 pub mod imap;
+mod model;
+mod service;
+mod session;
+mod store;
+mod sync;
+mod test;
+
+pub use model::{AfterIngest, MailboxError, MailboxInput, Protocol, StartFrom, TlsMode};
+pub use service::{create, delete, folders_of, get, list, pause, poll_now, recent, resume, update};
+pub use session::{OpenError, OpenSession, open, trouble_of};
+pub use store::{
+    Cursor, Ingested, Mailbox, Outcome, claim_due, heartbeat, insert_ingestion, move_cursor, record_failure,
+    record_success, release, release_all,
+};
+pub use sync::{Plan, SyncError, plan, tell};
+pub use test::{run_test, start_test};

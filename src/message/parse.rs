@@ -25,6 +25,23 @@ pub struct Understood {
     pub answers: Vec<String>,
 }
 
+impl Understood {
+    /// What stands in for a mail that cannot be parsed.
+    pub fn placeholder(subject: &str, preview: &str) -> Self {
+        Self {
+            json: "{}".into(),
+            subject: subject.into(),
+            from_name: String::new(),
+            from_email: String::new(),
+            preview: preview.into(),
+            sent_at: String::new(),
+            has_attachment: true,
+            message_ids: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+}
+
 /// More identifiers than a conversation needs only cost queries.
 const MAX_ANSWERS: usize = 50;
 

@@ -9,4 +9,7 @@
     reason = "tests may panic, read the environment and use the wall clock; the service may not"
 )]
 
+mod crash;
+mod pipeline;
 mod support;
+mod world;

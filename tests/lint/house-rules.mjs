@@ -11,7 +11,7 @@ export const DOORS = {
   sea_orm: ['src/db/', 'store.rs', '/store/'],
   aes_gcm: ['src/crypto/'],
   tera: ['src/render/'],
-  cron: ['src/jobs/schedule.rs'],
+  cron: ['src/schedule.rs'],
 };
 
 /** What a service must be able to name in order to work inside the transaction it is given. */

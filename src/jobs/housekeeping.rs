@@ -1,0 +1,83 @@
+//! What keeps the database small and warns in time.
+
+use sea_orm::{ConnectionTrait, DbErr, Value};
+use serde_json::json;
+
+use crate::ctx::Ctx;
+use crate::db::sql;
+use crate::event::{self, NewEvent, SYSTEM};
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// Warns of client secrets that expire: once each at 30, 14, 7 and 1 days before, and when it has happened.
+pub(super) async fn watch_expiries(ctx: &Ctx) -> Result<(), DbErr> {
+    let now = ctx.clock.now_ms();
+    let text = "SELECT id, name, secret_expires_at AS at FROM integrations WHERE secret_expires_at IS NOT NULL \
+                AND secret_expires_at < $1";
+    let rows = ctx.db.read().query_all_raw(sql(ctx.db.read(), text, [(now + 30 * DAY_MS).into()])).await?;
+    for row in rows {
+        let id: String = row.try_get("", "id")?;
+        let name: String = row.try_get("", "name")?;
+        let at: i64 = row.try_get("", "at")?;
+        warn_once(ctx, &id, &name, at, stage(at - now)).await?;
+    }
+    Ok(())
+}
+
+/// Which warning is due: the days that are left, as one of the announced steps.
+fn stage(left_ms: i64) -> i64 {
+    let days = left_ms.div_euclid(DAY_MS);
+    [0, 1, 7, 14, 30].into_iter().find(|step| days < *step || (*step == 30)).unwrap_or(30)
+}
+
+async fn warn_once(ctx: &Ctx, id: &str, name: &str, at: i64, stage: i64) -> Result<(), DbErr> {
+    let said = event::of_subject(ctx.db.read(), id, 200).await?;
+    let said = said.iter().any(|event| {
+        event.kind == "integration.secret_expiring"
+            && event.data.get("expiresAt").and_then(serde_json::Value::as_i64) == Some(at)
+            && event.data.get("stage").and_then(serde_json::Value::as_i64) == Some(stage)
+    });
+    if said {
+        return Ok(());
+    }
+    tracing::warn!(integration = id, "the client secret of {name} expires or has expired");
+    let txn = ctx.db.begin().await?;
+    let event = NewEvent {
+        kind: "integration.secret_expiring",
+        project_id: "",
+        subject_id: id,
+        actor: SYSTEM,
+        data: json!({ "name": name, "expiresAt": at, "stage": stage }),
+    };
+    event::append(&txn, &ctx.clock, event).await?;
+    txn.commit().await
+}
+
+/// Deletes what has run out: sessions, links, pending authorizations, drafts, old tests.
+pub(super) async fn tidy_up(ctx: &Ctx) -> Result<(), DbErr> {
+    let now = ctx.clock.now_ms();
+    let old: [(&str, i64); 6] = [
+        ("DELETE FROM sessions WHERE expires_at < $1", now),
+        ("DELETE FROM one_time_links WHERE expires_at < $1", now),
+        ("DELETE FROM authorizations WHERE expires_at < $1", now - 30 * DAY_MS),
+        ("DELETE FROM callback_drafts WHERE created_at < $1", now - DAY_MS),
+        ("DELETE FROM connection_tests WHERE created_at < $1", now - 30 * DAY_MS),
+        ("DELETE FROM sign_in_failures WHERE last_at < $1", now - DAY_MS),
+    ];
+    for (text, before) in old {
+        let values: [Value; 1] = [before.into()];
+        ctx.db.write().execute_raw(sql(ctx.db.write(), text, values)).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_announced_in_steps() {
+        let steps: Vec<i64> = [29, 13, 6, 0, -1].into_iter().map(|days| stage(days * DAY_MS + 1)).collect();
+        assert_eq!(steps, [30, 14, 7, 1, 0]);
+    }
+}

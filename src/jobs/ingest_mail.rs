@@ -1,0 +1,223 @@
+//! From fetched mails to tickets, in the order that loses nothing and doubles nothing:
+//!
+//! 1. [`store_batch`]: one transaction holds the raw bytes, what became of each UID, and the cursor;
+//! 2. the caller tells the server;
+//! 3. [`process`]: the attempt is counted, then the mail is parsed;
+//! 4. one transaction holds ticket, entry and event.
+//!
+//! A crash between any two steps repeats work and changes nothing: every row has a unique key, and whoever lost the
+//! mailbox's lease commits nothing.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use sea_orm::DbErr;
+use serde_json::json;
+
+use crate::ctx::Ctx;
+use crate::db::Lease;
+use crate::event::{self, NewEvent, SYSTEM};
+use crate::mailbox::imap::Fetched;
+use crate::mailbox::{self, AfterIngest, Cursor, Ingested, Mailbox};
+use crate::message::{self, NewRaw, Stored, Understood};
+use crate::ticket::{self, Incoming};
+use crate::{crash_point, project};
+
+/// Why a batch was not taken; nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// Another node reads the mailbox now, or its settings changed.
+    #[error("the mailbox's lease was taken over")]
+    LeaseLost,
+    /// The database failed.
+    #[error("database: {0}")]
+    Db(#[from] DbErr),
+}
+
+/// A batch of mails from one folder.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Mails with all their bytes.
+    pub mails: Vec<Fetched>,
+    /// Mails over the size limit, with their header only.
+    pub headers: Vec<Fetched>,
+    /// UIDs that were gone when they were fetched.
+    pub vanished: Vec<u32>,
+    /// With this batch, everything up to this UID is finished.
+    pub done_up_to: u32,
+}
+
+/// Stores a batch with the cursor, in one transaction.
+pub async fn store_batch(
+    ctx: &Ctx,
+    lease: &Lease,
+    mailbox: &Mailbox,
+    cursor: &Cursor,
+    batch: &Batch,
+) -> Result<(), IngestError> {
+    crash_point!("fetched");
+    let now = ctx.clock.now_ms();
+    let tell = mailbox.after_ingest != AfterIngest::Leave.as_str();
+    let txn = ctx.db.begin().await?;
+    let mut stored_mail = false;
+    let whole = batch.mails.iter().map(|mail| (mail, false));
+    let partial = batch.headers.iter().map(|mail| (mail, true));
+    for (mail, is_partial) in whole.chain(partial) {
+        let raw = NewRaw {
+            mailbox_id: &mailbox.id,
+            project_id: &mailbox.project_id,
+            folder: &mailbox.folder,
+            uid_validity: cursor.uid_validity,
+            uid: mail.uid,
+            internal_date: mail.internal_date_ms,
+            bytes: &mail.raw,
+            is_partial,
+            size: if is_partial { u64::from(mail.size) } else { mail.raw.len() as u64 },
+        };
+        let (outcome, message_id) = match message::insert_raw(&txn, &ctx.clock, &raw).await? {
+            Stored::New(id) => {
+                stored_mail = true;
+                ("stored", id)
+            }
+            Stored::DuplicateOf(id) => ("duplicate_of", id),
+        };
+        let ingested = Ingested { uid: mail.uid, outcome, message_id };
+        mailbox::insert_ingestion(&txn, cursor, &ingested, tell, now).await?;
+    }
+    for uid in &batch.vanished {
+        let ingested = Ingested { uid: *uid, outcome: "vanished", message_id: String::new() };
+        mailbox::insert_ingestion(&txn, cursor, &ingested, false, now).await?;
+    }
+    if !mailbox::move_cursor(&txn, lease, cursor, batch.done_up_to, stored_mail, now).await? {
+        txn.rollback().await?;
+        return Err(IngestError::LeaseLost);
+    }
+    txn.commit().await?;
+    crash_point!("stored");
+    Ok(())
+}
+
+/// A mail that was begun this often without an end is not begun again by itself.
+const MAX_ATTEMPTS: i64 = 3;
+
+/// How many messages go through one transaction.
+const PROCESS_AT_ONCE: u32 = 50;
+
+/// Turns every waiting message of a mailbox into a ticket or an entry of one.
+pub async fn process(ctx: &Ctx, mailbox_id: &str) -> Result<(), DbErr> {
+    loop {
+        let waiting = message::pending(ctx.db.read(), mailbox_id, PROCESS_AT_ONCE).await?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        // Who was begun before may be what ended the process: alone, it takes nobody with it.
+        let (fresh, suspects): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, attempts)| *attempts == 0);
+        let fresh: Vec<String> = fresh.into_iter().map(|(id, _)| id).collect();
+        process_together(ctx, &fresh).await?;
+        for (id, attempts) in suspects {
+            if attempts >= MAX_ATTEMPTS {
+                give_up(ctx, &id).await?;
+            } else {
+                process_together(ctx, &[id]).await?;
+            }
+        }
+    }
+}
+
+/// Processes what a crash or a pause left behind; whoever reads the mailbox does the rest at once.
+pub async fn process_waiting(ctx: &Ctx) -> Result<(), DbErr> {
+    let before = ctx.clock.now_ms() - 15_000;
+    for mailbox_id in message::pending_mailboxes(ctx.db.read(), before).await? {
+        process(ctx, &mailbox_id).await?;
+    }
+    Ok(())
+}
+
+async fn process_together(ctx: &Ctx, ids: &[String]) -> Result<(), DbErr> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    message::begin_attempt(ctx.db.write(), ids).await?;
+    let mut raws = Vec::with_capacity(ids.len());
+    for id in ids {
+        raws.push((id.clone(), message::raw_bytes(ctx.db.read(), id).await?));
+    }
+    let understood = parse_all(raws).await;
+    crash_point!("parsed");
+    let txn = ctx.db.begin().await?;
+    for (id, understood) in &understood {
+        // None: the parser gave up on it; the attempt is counted, and the next round sees to it.
+        if let Some(understood) = understood
+            && message::save_parsed(&txn, id, understood).await?
+        {
+            place(ctx, &txn, id, understood).await?;
+        }
+    }
+    txn.commit().await?;
+    crash_point!("ticketed");
+    Ok(())
+}
+
+/// Parses on a thread of its own with a large stack: what a mail can do to a stack stays bounded by the pre-scan, and
+/// this is the second line.
+async fn parse_all(raws: Vec<(String, Vec<u8>)>) -> Vec<(String, Option<Understood>)> {
+    const STACK: usize = 32 * 1024 * 1024;
+    let (done, result) = tokio::sync::oneshot::channel();
+    let worker = std::thread::Builder::new().name("parse".into()).stack_size(STACK).spawn(move || {
+        let parse = |raw: &[u8]| catch_unwind(AssertUnwindSafe(|| message::understand(raw))).ok();
+        let all = raws.into_iter().map(|(id, raw)| (id, parse(&raw))).collect();
+        let _ = done.send(all);
+    });
+    if let Err(error) = worker {
+        tracing::error!("no thread for parsing: {error}");
+    }
+    result.await.unwrap_or_default()
+}
+
+async fn place(
+    ctx: &Ctx,
+    txn: &sea_orm::DatabaseTransaction,
+    id: &str,
+    understood: &Understood,
+) -> Result<(), DbErr> {
+    let message = message::get_in(txn, id).await?;
+    let project_key = project::lock(txn, &message.project_id).await?.unwrap_or_default();
+    let incoming = Incoming {
+        message_id: id,
+        project_id: &message.project_id,
+        subject: &understood.subject,
+        from_name: &understood.from_name,
+        from_email: &understood.from_email,
+        rfc_message_ids: &understood.message_ids,
+        answers: &understood.answers,
+    };
+    let received = NewEvent {
+        kind: "message.received",
+        project_id: &message.project_id,
+        subject_id: id,
+        actor: SYSTEM,
+        data: json!({ "mailboxId": message.mailbox_id, "size": message.size }),
+    };
+    event::append(txn, &ctx.clock, received).await?;
+    let placed = ticket::place(txn, &ctx.clock, &project_key, &incoming).await?;
+    message::mark_placed(txn, id, &placed.ticket_id, &placed.entry_id).await
+}
+
+/// A mail that ends the parser every time still gets a ticket, with the raw mail attached.
+async fn give_up(ctx: &Ctx, id: &str) -> Result<(), DbErr> {
+    let problem = format!("Reading this mail failed {MAX_ATTEMPTS} times. The raw mail is attached as it came.");
+    let txn = ctx.db.begin().await?;
+    if message::mark_quarantined(&txn, id, &problem).await? {
+        let understood = Understood::placeholder("Mail that could not be read", &problem);
+        place(ctx, &txn, id, &understood).await?;
+        let message = message::get_in(&txn, id).await?;
+        let quarantined = NewEvent {
+            kind: "message.quarantined",
+            project_id: &message.project_id,
+            subject_id: id,
+            actor: SYSTEM,
+            data: json!({ "mailboxId": message.mailbox_id }),
+        };
+        event::append(&txn, &ctx.clock, quarantined).await?;
+    }
+    txn.commit().await
+}

@@ -1,0 +1,355 @@
+//! Reads mailboxes: one task each, under a lease, so that a broken one never delays another.
+//!
+//! A task opens a session, takes what is new, and then either waits in IDLE or gives the mailbox back until its
+//! schedule says so. Between any two mailboxes nothing is shared but the database's writer and the byte budget.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::DbErr;
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::ingest_mail::{self, Batch, IngestError};
+use crate::ctx::Ctx;
+use crate::db::Lease;
+use crate::event::{self, NewEvent, SYSTEM};
+use crate::mailbox::imap::{self, Fetched, IdleOutcome, ImapError, Meta};
+use crate::mailbox::{self, Mailbox, OpenError, OpenSession, Plan};
+use crate::trouble::Trouble;
+use crate::{grant, schedule};
+
+/// How often due mailboxes are looked for.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How often leases are prolonged; a lease lasts three times as long.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// IDLE is renewed well before the 10 minutes after which Exchange Online goes deaf, and checked by a search each time.
+const LONGEST_IDLE: Duration = Duration::from_secs(4 * 60 + 30);
+
+/// Mails and bytes that are fetched before they are stored.
+const BATCH_MAILS: usize = 100;
+const BATCH_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Longest pause after failures, milliseconds.
+const LONGEST_PAUSE_MS: i64 = 5 * 60_000;
+
+/// Finds due mailboxes and starts their tasks, until the process stops.
+pub(super) async fn run(ctx: Ctx) {
+    let room = Arc::new(Semaphore::new(ctx.config.max_connections));
+    let mut running: HashMap<String, (i64, CancellationToken)> = HashMap::new();
+    let mut last_heartbeat = tokio::time::Instant::now();
+    while !ctx.stop.is_cancelled() {
+        if last_heartbeat.elapsed() >= HEARTBEAT {
+            last_heartbeat = tokio::time::Instant::now();
+            if let Err(error) = mailbox::heartbeat(&ctx.db, &ctx.holder, ctx.clock.now_ms()).await {
+                tracing::warn!("leases were not prolonged: {error}");
+            }
+        }
+        let free = u32::try_from(room.available_permits()).unwrap_or(u32::MAX).min(50);
+        match mailbox::claim_due(&ctx.db, &ctx.holder, ctx.clock.now_ms(), free).await {
+            Ok(leases) => {
+                for lease in leases {
+                    let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { break };
+                    // Claimed anew while an older task of this process still sits in IDLE: that one has lost.
+                    let stop = ctx.stop.child_token();
+                    let older = running.insert(lease.id.clone(), (lease.number, stop.clone()));
+                    if let Some((_, older)) = older {
+                        older.cancel();
+                    }
+                    start(&ctx, lease, stop, permit);
+                }
+            }
+            Err(error) => tracing::warn!("due mailboxes were not found: {error}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => {}
+            () = ctx.nudge.wait() => {}
+            () = ctx.stop.cancelled() => {}
+        }
+    }
+}
+
+fn start(ctx: &Ctx, lease: Lease, stop: CancellationToken, permit: OwnedSemaphorePermit) {
+    let ctx = ctx.clone();
+    let tasks = ctx.tasks.clone();
+    tasks.spawn(async move {
+        let _permit = permit;
+        let next = visit(&ctx, &lease, &stop).await;
+        let next = next.unwrap_or_else(|| ctx.clock.now_ms() + 1_000);
+        if let Err(error) = mailbox::release(&ctx.db, &lease, next).await {
+            tracing::warn!(mailbox = lease.id, "the mailbox was not given back: {error}");
+        }
+    });
+}
+
+/// One visit: from signing in to giving back. Returns when the mailbox is due again.
+async fn visit(ctx: &Ctx, lease: &Lease, stop: &CancellationToken) -> Option<i64> {
+    let mailbox = match mailbox::get(ctx, &lease.id).await {
+        Ok(mailbox) => mailbox,
+        Err(error) => {
+            tracing::warn!(mailbox = lease.id, "the mailbox cannot be read from the database: {error}");
+            return Some(ctx.clock.now_ms() + 5_000);
+        }
+    };
+    if let Err(error) = ingest_mail::process(ctx, &mailbox.id).await {
+        tracing::warn!(mailbox = mailbox.id, "waiting messages were not processed: {error}");
+    }
+    let work = read(ctx, lease, &mailbox, stop);
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        () = stop.cancelled() => return None,
+    };
+    let now = ctx.clock.now_ms();
+    match outcome {
+        Ok(next) => Some(next),
+        Err(VisitError::Lost) => None,
+        Err(VisitError::Cut) => Some(now + 1_000),
+        Err(VisitError::Failed { trouble, pause }) => {
+            let pause = pause.unwrap_or_else(|| pause_after(mailbox.failures));
+            fail(ctx, lease, &mailbox, &trouble).await;
+            Some(now + pause)
+        }
+    }
+}
+
+/// Why a visit ended early.
+enum VisitError {
+    /// Another holder has the mailbox, or its settings changed.
+    Lost,
+    /// A session that had worked was cut: it is opened again at once, and only a failure to do so is told.
+    Cut,
+    /// Something a person should see.
+    Failed { trouble: Trouble, pause: Option<i64> },
+}
+
+impl From<DbErr> for VisitError {
+    fn from(error: DbErr) -> Self {
+        tracing::warn!("database: {error}");
+        Self::Failed {
+            trouble: Trouble::new(
+                "database_unavailable",
+                "Mailgrant's own database did not answer.",
+                "Look at the database and at Mailgrant's log; reading goes on by itself.",
+            ),
+            pause: Some(5_000),
+        }
+    }
+}
+
+impl From<IngestError> for VisitError {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::LeaseLost => Self::Lost,
+            IngestError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<OpenError> for VisitError {
+    fn from(error: OpenError) -> Self {
+        let pause = error.is_throttle().then_some(60_000);
+        Self::Failed { trouble: error.trouble(), pause }
+    }
+}
+
+fn imap_failed(error: &ImapError) -> VisitError {
+    VisitError::Failed {
+        trouble: mailbox::trouble_of(error),
+        pause: error.is_throttle().then_some(60_000),
+    }
+}
+
+/// Waits 5 s, 10 s, … up to five minutes after failures in a row, a little less or more so that mailboxes spread.
+fn pause_after(failures: i64) -> i64 {
+    let doublings = u32::try_from(failures.clamp(0, 10)).unwrap_or(0);
+    let pause = (5_000_i64 << doublings).min(LONGEST_PAUSE_MS);
+    pause * i64::from(80 + rand::random::<u8>() % 41) / 100
+}
+
+async fn read(
+    ctx: &Ctx,
+    lease: &Lease,
+    mailbox: &Mailbox,
+    stop: &CancellationToken,
+) -> Result<i64, VisitError> {
+    let mut session = match mailbox::open(ctx, mailbox).await {
+        Ok(session) => session,
+        Err(error) => {
+            if let OpenError::Refused(trouble) = &error {
+                grant::note_imap_refusal(ctx, &mailbox.grant_id, trouble).await.map_err(OpenError::from)?;
+            }
+            return Err(error.into());
+        }
+    };
+    grant::note_success(ctx, &mailbox.grant_id).await.map_err(OpenError::from)?;
+    take_what_is_new(ctx, lease, mailbox, &mut session).await?;
+    succeed(ctx, lease, mailbox).await?;
+    let can_idle = mailbox.idle && session.capabilities().await.is_ok_and(|offered| offered.idle());
+    let mut next = next_poll(ctx, mailbox);
+    if can_idle {
+        next = stay(ctx, lease, mailbox, &mut session, stop).await?;
+    }
+    session.logout().await;
+    Ok(next)
+}
+
+fn next_poll(ctx: &Ctx, mailbox: &Mailbox) -> i64 {
+    let now = ctx.clock.now();
+    schedule::next_after(&mailbox.schedule, now)
+        .unwrap_or(now + chrono::Duration::hours(1))
+        .timestamp_millis()
+}
+
+/// Waits for mail in the open session until it ends. A session that ends after it worked is no failure: providers cut
+/// them when the access token expires.
+async fn stay(
+    ctx: &Ctx,
+    lease: &Lease,
+    mailbox: &Mailbox,
+    session: &mut OpenSession,
+    stop: &CancellationToken,
+) -> Result<i64, VisitError> {
+    loop {
+        let now = ctx.clock.now_ms();
+        let until_poll = Duration::from_millis(u64::try_from(next_poll(ctx, mailbox) - now).unwrap_or(0));
+        let outcome = session.idle(until_poll.min(LONGEST_IDLE), stop.cancelled()).await;
+        match outcome {
+            Ok(IdleOutcome::Cancelled) => return Err(VisitError::Lost),
+            Ok(IdleOutcome::Refused { text }) => {
+                tracing::info!(mailbox = mailbox.id, "the server refuses IDLE, polling instead: {text}");
+                return Ok(next_poll(ctx, mailbox));
+            }
+            Ok(IdleOutcome::NewMail | IdleOutcome::Timeout | IdleOutcome::Ended) => {}
+            Err(error) => {
+                tracing::info!(mailbox = mailbox.id, "the session ended, opening a new one: {error}");
+                return Err(VisitError::Cut);
+            }
+        }
+        match take_what_is_new(ctx, lease, mailbox, session).await {
+            Ok(()) => {}
+            Err(VisitError::Failed { .. }) if !session.is_usable() => return Err(VisitError::Cut),
+            Err(error) => return Err(error),
+        }
+        succeed(ctx, lease, mailbox).await?;
+    }
+}
+
+/// Fetches, stores, tells and processes, batch by batch.
+async fn take_what_is_new(
+    ctx: &Ctx,
+    lease: &Lease,
+    mailbox: &Mailbox,
+    session: &mut OpenSession,
+) -> Result<(), VisitError> {
+    let plan = mailbox::plan(ctx, session, mailbox).await.map_err(sync_failed)?;
+    // What was stored before a crash is told first.
+    mailbox::tell(ctx, session, mailbox, &plan.cursor).await.map_err(sync_failed)?;
+    let mut batches = imap::batches(&plan.mails, BATCH_MAILS, BATCH_BYTES).peekable();
+    while let Some(metas) = batches.next() {
+        let last = batches.peek().is_none();
+        let batch = fetch(session, metas, last, &plan).await.map_err(|error| imap_failed(&error))?;
+        ingest_mail::store_batch(ctx, lease, mailbox, &plan.cursor, &batch).await?;
+        mailbox::tell(ctx, session, mailbox, &plan.cursor).await.map_err(sync_failed)?;
+        ingest_mail::process(ctx, &mailbox.id).await?;
+    }
+    if plan.mails.is_empty() && plan.done_up_to > plan.cursor.last_uid {
+        let batch = Batch { done_up_to: plan.done_up_to, ..Batch::default() };
+        ingest_mail::store_batch(ctx, lease, mailbox, &plan.cursor, &batch).await?;
+    }
+    Ok(())
+}
+
+fn sync_failed(error: mailbox::SyncError) -> VisitError {
+    match error {
+        mailbox::SyncError::Imap(error) => imap_failed(&error),
+        mailbox::SyncError::Db(error) => error.into(),
+    }
+}
+
+async fn fetch(
+    session: &mut OpenSession,
+    metas: &[Meta],
+    last: bool,
+    plan: &Plan,
+) -> Result<Batch, ImapError> {
+    let mut batch = Batch::default();
+    let report = session.fetch_raw(metas, |mail| batch.mails.push(mail)).await?;
+    for uid in report.too_large {
+        let Some(meta) = metas.iter().find(|meta| meta.uid == uid) else { continue };
+        match session.fetch_header(uid).await? {
+            Some(raw) => batch.headers.push(Fetched {
+                uid,
+                internal_date_ms: meta.internal_date_ms,
+                size: meta.size,
+                flags: meta.flags.clone(),
+                raw,
+            }),
+            None => batch.vanished.push(uid),
+        }
+    }
+    batch.vanished.extend(report.vanished);
+    let read_up_to = metas.last().map_or(0, |meta| meta.uid);
+    // A mail the server has but does not give: the cursor stops before it, and it is asked for again next time.
+    batch.done_up_to = match report.unreadable.iter().min() {
+        Some(first) => first.saturating_sub(1).max(plan.cursor.last_uid),
+        None if last => plan.done_up_to,
+        None => read_up_to,
+    };
+    Ok(batch)
+}
+
+async fn succeed(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox) -> Result<(), VisitError> {
+    let before = mailbox::record_success(&ctx.db, lease, ctx.clock.now_ms()).await?;
+    if let Some(state) = before {
+        let kind = if state == "new" { "mailbox.connected" } else { "mailbox.recovered" };
+        announce(ctx, mailbox, kind, json!({ "name": mailbox.name })).await?;
+        tracing::info!(mailbox = mailbox.id, "{kind}");
+    }
+    Ok(())
+}
+
+async fn fail(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox, trouble: &Trouble) {
+    tracing::warn!(mailbox = mailbox.id, code = trouble.code, "reading failed: {}", trouble.cause);
+    let noted = async {
+        let txn = ctx.db.begin().await?;
+        let before = mailbox::record_failure(&txn, lease, trouble, ctx.clock.now_ms()).await?;
+        if before.is_some() {
+            let event = NewEvent {
+                kind: "mailbox.failing",
+                project_id: &mailbox.project_id,
+                subject_id: &mailbox.id,
+                actor: SYSTEM,
+                data: json!({ "name": mailbox.name, "code": trouble.code, "cause": trouble.cause }),
+            };
+            event::append(&txn, &ctx.clock, event).await?;
+        }
+        txn.commit().await
+    };
+    if let Err(error) = noted.await {
+        tracing::warn!(mailbox = mailbox.id, "the failure was not noted: {error}");
+    }
+}
+
+async fn announce(ctx: &Ctx, mailbox: &Mailbox, kind: &str, data: serde_json::Value) -> Result<(), DbErr> {
+    let txn = ctx.db.begin().await?;
+    let event =
+        NewEvent { kind, project_id: &mailbox.project_id, subject_id: &mailbox.id, actor: SYSTEM, data };
+    event::append(&txn, &ctx.clock, event).await?;
+    txn.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_below_their_bound() {
+        assert!((4_000..=6_000).contains(&pause_after(0)));
+        assert!((16_000..=24_000).contains(&pause_after(2)));
+        assert!(pause_after(1_000) <= LONGEST_PAUSE_MS * 12 / 10);
+    }
+}

@@ -1,0 +1,140 @@
+//! The timetable: which job runs when, on which node. Cron expressions, seconds first, UTC.
+//!
+//! A job of the timetable runs on one node at a time: its row in `job_runs` is claimed like everything else.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DbErr, Value};
+
+use super::{housekeeping, ingest_mail, poll_mailboxes, refresh_grants};
+use crate::ctx::Ctx;
+use crate::db::{self, Claim, Lease, sql};
+use crate::schedule;
+
+type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// One line of the timetable.
+struct Job {
+    name: &'static str,
+    /// Cron expression, seconds first.
+    when: &'static str,
+    run: fn(Ctx) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
+}
+
+const TIMETABLE: [Job; 4] = [
+    Job {
+        name: "refresh_grants",
+        when: "*/5 * * * * *",
+        run: |ctx| Box::pin(async move { Ok(refresh_grants::run(&ctx).await?) }),
+    },
+    Job {
+        name: "process_waiting_messages",
+        when: "*/10 * * * * *",
+        run: |ctx| Box::pin(async move { Ok(ingest_mail::process_waiting(&ctx).await?) }),
+    },
+    Job {
+        name: "watch_expiries",
+        when: "0 7 * * * *",
+        run: |ctx| Box::pin(async move { Ok(housekeeping::watch_expiries(&ctx).await?) }),
+    },
+    Job {
+        name: "tidy_up",
+        when: "30 11 3 * * *",
+        run: |ctx| Box::pin(async move { Ok(housekeeping::tidy_up(&ctx).await?) }),
+    },
+];
+
+/// How often the timetable is looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How long a job's claim lasts; a job that takes longer may begin again elsewhere, which every job bears.
+const LEASE_MS: i64 = 120_000;
+
+/// Starts the timetable and the mailbox runner in the background.
+pub async fn start(ctx: &Ctx) -> Result<(), DbErr> {
+    for job in &TIMETABLE {
+        let text = "INSERT INTO job_runs (name, next_run_at) VALUES ($1, 0) ON CONFLICT DO NOTHING";
+        ctx.db.write().execute_raw(sql(ctx.db.write(), text, [job.name.into()])).await?;
+    }
+    let runner = ctx.clone();
+    ctx.tasks.spawn(async move { run_timetable(runner).await });
+    let runner = ctx.clone();
+    ctx.tasks.spawn(async move { poll_mailboxes::run(runner).await });
+    Ok(())
+}
+
+async fn run_timetable(ctx: Ctx) {
+    while !ctx.stop.is_cancelled() {
+        match claim_due(&ctx).await {
+            Ok(leases) => leases.into_iter().for_each(|lease| start_job(&ctx, lease)),
+            Err(error) => tracing::warn!("the timetable cannot be read: {error}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => {}
+            () = ctx.stop.cancelled() => {}
+        }
+    }
+}
+
+async fn claim_due(ctx: &Ctx) -> Result<Vec<Lease>, DbErr> {
+    let claim = Claim {
+        table: "job_runs",
+        key: "name",
+        due: "next_run_at <= $4",
+        holder: &ctx.holder,
+        now: ctx.clock.now_ms(),
+        lasts: LEASE_MS,
+        limit: 4,
+    };
+    // Most ticks find nothing: a read spares the writer.
+    let text = "SELECT name FROM job_runs WHERE next_run_at <= $1 AND lease_until <= $1 LIMIT 1";
+    if ctx.db.read().query_one_raw(sql(ctx.db.read(), text, [claim.now.into()])).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    db::claim(&ctx.db, &claim).await
+}
+
+fn start_job(ctx: &Ctx, lease: Lease) {
+    let Some(job) = TIMETABLE.iter().find(|job| job.name == lease.id) else { return };
+    let ctx = ctx.clone();
+    let tasks = ctx.tasks.clone();
+    tasks.spawn(async move {
+        let outcome = (job.run)(ctx.clone()).await;
+        if let Err(error) = &outcome {
+            tracing::warn!(job = job.name, "job failed: {error}");
+        }
+        if let Err(error) = finish(&ctx, job, &lease, outcome).await {
+            tracing::warn!(job = job.name, "the end of a job was not noted: {error}");
+        }
+    });
+}
+
+async fn finish(ctx: &Ctx, job: &Job, lease: &Lease, outcome: Outcome) -> Result<(), DbErr> {
+    let now = ctx.clock.now();
+    let next = schedule::next_after(job.when, now).unwrap_or(now + chrono::Duration::hours(1));
+    let error = outcome.err().map(|error| error.to_string().chars().take(500).collect::<String>());
+    let values: [Value; 5] = [
+        next.timestamp_millis().into(),
+        now.timestamp_millis().into(),
+        error.unwrap_or_default().into(),
+        lease.id.clone().into(),
+        lease.number.into(),
+    ];
+    let text = "UPDATE job_runs SET next_run_at = $1, last_run_at = $2, last_error = $3, lease_until = 0 \
+                WHERE name = $4 AND lease_no = $5";
+    ctx.db.write().execute_raw(sql(ctx.db.write(), text, values)).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_timetable_fires() {
+        for job in &TIMETABLE {
+            assert_eq!(schedule::check(job.when, crate::clock::from_ms(0)), Ok(()), "{}", job.name);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The words of this stage, as the API and the database write them.
+
+use chrono::{DateTime, NaiveDate, TimeZone, Utc};
+
+pub use super::imap::TlsMode;
+use crate::trouble::FieldError;
+
+/// How mail is read. POP3 is planned; the database and the API leave room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// IMAP4rev1 (RFC 3501).
+    Imap,
+}
+
+impl Protocol {
+    /// The text in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Imap => "imap",
+        }
+    }
+
+    /// Reads the text of the API.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text == "imap").then_some(Self::Imap)
+    }
+}
+
+impl TlsMode {
+    /// The text in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Implicit => "implicit",
+            Self::StartTls => "starttls",
+            Self::None => "none",
+        }
+    }
+
+    /// Reads the text of the database and the API.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Implicit, Self::StartTls, Self::None].into_iter().find(|mode| mode.as_str() == text)
+    }
+}
+
+/// What is done with a mail on the server once it is stored here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterIngest {
+    /// Nothing.
+    Leave,
+    /// It is marked as seen.
+    MarkSeen,
+    /// It is moved to another folder.
+    Move,
+}
+
+impl AfterIngest {
+    /// The text in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Leave => "leave",
+            Self::MarkSeen => "mark_seen",
+            Self::Move => "move",
+        }
+    }
+
+    /// Reads the text of the database and the API.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Leave, Self::MarkSeen, Self::Move].into_iter().find(|after| after.as_str() == text)
+    }
+}
+
+/// Which mail the first import takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartFrom {
+    /// What arrives from now on.
+    Now,
+    /// What the server says is unread, and all that arrives from now on.
+    Unread,
+    /// Everything in the folder.
+    All,
+    /// What arrived on or after a day (UTC), and all that arrives from now on.
+    Date(NaiveDate),
+}
+
+impl StartFrom {
+    /// The text in the database and the API.
+    pub fn to_text(self) -> String {
+        match self {
+            Self::Now => "now".into(),
+            Self::Unread => "unread".into(),
+            Self::All => "all".into(),
+            Self::Date(date) => date.format("%Y-%m-%d").to_string(),
+        }
+    }
+
+    /// Reads `now`, `unread`, `all`, a day (`2026-11-23`) or a time (RFC 3339, of which the day counts).
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "now" => Some(Self::Now),
+            "unread" => Some(Self::Unread),
+            "all" => Some(Self::All),
+            _ => text
+                .parse::<NaiveDate>()
+                .ok()
+                .or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc).date_naive()))
+                .map(Self::Date),
+        }
+    }
+
+    /// Mail that arrived before this moment (milliseconds) is not wanted, even if the folder is scanned anew.
+    pub fn oldest_wanted(self, mailbox_made: i64) -> Option<i64> {
+        match self {
+            Self::All => None,
+            Self::Now | Self::Unread => Some(mailbox_made),
+            Self::Date(date) => {
+                date.and_hms_opt(0, 0, 0).map(|start| Utc.from_utc_datetime(&start).timestamp_millis())
+            }
+        }
+    }
+}
+
+/// What a mailbox is made or changed with; texts as the API and the forms send them.
+#[derive(Clone, Debug)]
+pub struct MailboxInput {
+    /// Unique name.
+    pub name: String,
+    /// Project its mail goes to.
+    pub project_id: String,
+    /// Grant it signs in with.
+    pub grant_id: String,
+    /// `imap`.
+    pub protocol: String,
+    /// Server name or address.
+    pub host: String,
+    /// Server port.
+    pub port: i64,
+    /// `implicit`, `starttls` or `none`.
+    pub tls: String,
+    /// The account named in XOAUTH2; differs from the consenting identity for shared mailboxes.
+    pub login_name: String,
+    /// Folder to read.
+    pub folder: String,
+    /// `now`, `unread`, `all` or a day.
+    pub start_from: String,
+    /// `leave`, `mark_seen` or `move`.
+    pub after_ingest: String,
+    /// Target folder for `move`.
+    pub move_to: String,
+    /// Cron expression of six fields, seconds first, UTC.
+    pub schedule: String,
+    /// Whether IDLE is used when the server offers it.
+    pub idle: bool,
+}
+
+impl Default for MailboxInput {
+    /// The safe defaults: from now on, changing nothing on the server, IDLE with a poll every five minutes.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            project_id: String::new(),
+            grant_id: String::new(),
+            protocol: "imap".into(),
+            host: String::new(),
+            port: 993,
+            tls: "implicit".into(),
+            login_name: String::new(),
+            folder: "INBOX".into(),
+            start_from: "now".into(),
+            after_ingest: "leave".into(),
+            move_to: String::new(),
+            schedule: "0 */5 * * * *".into(),
+            idle: true,
+        }
+    }
+}
+
+/// Why a mailbox could not be made, changed or used.
+#[derive(Debug, thiserror::Error)]
+pub enum MailboxError {
+    /// Fields that do not fit; nothing was changed.
+    #[error("the mailbox was not saved: {}", .0.iter().map(|e| e.message.as_str()).collect::<Vec<_>>().join(" "))]
+    Invalid(Vec<FieldError>),
+    /// There is none with this id.
+    #[error("there is no such mailbox")]
+    NotFound,
+    /// Somebody else changed it meanwhile.
+    #[error("the mailbox was changed meanwhile; load it again and repeat the change")]
+    Conflict,
+    /// It has messages, which would be lost with it.
+    #[error("the mailbox has {0} messages; pause it instead of deleting it")]
+    HasMessages(i64),
+    /// The server or the grant refused; the text says what and what to do.
+    #[error("{}", .0.cause)]
+    Trouble(crate::trouble::Trouble),
+    /// The database failed.
+    #[error("database: {0}")]
+    Db(#[from] sea_orm::DbErr),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_start_is_read_as_it_is_written() {
+        for text in ["now", "unread", "all", "2026-11-23"] {
+            assert_eq!(StartFrom::parse(text).unwrap().to_text(), text);
+        }
+        assert_eq!(StartFrom::parse("2026-11-23T10:00:00+02:00"), StartFrom::parse("2026-11-23"));
+        for text in ["", "yesterday", "2026-13-01", "23.11.2026"] {
+            assert!(StartFrom::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_all_wants_mail_from_before_the_mailbox() {
+        assert_eq!(StartFrom::All.oldest_wanted(5), None);
+        assert_eq!(StartFrom::Now.oldest_wanted(5), Some(5));
+        assert_eq!(StartFrom::parse("1970-01-02").unwrap().oldest_wanted(5), Some(86_400_000));
+    }
+}

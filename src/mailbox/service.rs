@@ -1,0 +1,328 @@
+//! What people and apps can do with mailboxes.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::imap::Folder;
+use super::model::{AfterIngest, MailboxError, MailboxInput, Protocol, StartFrom, TlsMode};
+use super::session;
+use super::sync;
+use super::store::{self, Mailbox, Outcome};
+use crate::ctx::Ctx;
+use crate::db::is_duplicate;
+use crate::event::{self, NewEvent};
+use crate::net::DialError;
+use crate::trouble::FieldError;
+use crate::{grant, id, project, schedule};
+
+/// Mails larger than this are taken with their beginning only, bytes.
+const MAX_MESSAGE_BYTES: i64 = 50 * 1024 * 1024;
+
+/// How long making a mailbox waits for the mail server.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
+
+/// Makes a mailbox; it is read at once.
+pub async fn create(ctx: &Ctx, actor: &str, input: MailboxInput) -> Result<Mailbox, MailboxError> {
+    let input = check(ctx, input).await?;
+    let now = ctx.clock.now_ms();
+    let mailbox = fill(
+        Mailbox {
+            id: id::new("mbx", &ctx.clock),
+            name: String::new(),
+            project_id: String::new(),
+            grant_id: String::new(),
+            protocol: Protocol::Imap.as_str().to_owned(),
+            host: String::new(),
+            port: 0,
+            tls: String::new(),
+            login_name: String::new(),
+            folder: String::new(),
+            start_from: String::new(),
+            after_ingest: String::new(),
+            move_to: String::new(),
+            schedule: String::new(),
+            idle: true,
+            max_message_bytes: MAX_MESSAGE_BYTES,
+            paused: false,
+            state: "new".into(),
+            error_code: String::new(),
+            error_cause: String::new(),
+            error_remedy: String::new(),
+            error_at: None,
+            failures: 0,
+            next_poll_at: now + 2 * i64::try_from(FIRST_LOOK.as_millis()).unwrap_or(0),
+            last_success_at: None,
+            last_mail_at: None,
+            lease_holder: String::new(),
+            lease_no: 0,
+            lease_until: 0,
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+        },
+        input,
+    );
+    store::insert(ctx.db.write(), &mailbox).await.map_err(|error| duplicate_name(error, &mailbox.name))?;
+    tracing::info!(mailbox = mailbox.id, actor, "mailbox made");
+    look_once(ctx, &mailbox).await;
+    poll_now(ctx, &mailbox.id).await?;
+    get(ctx, &mailbox.id).await
+}
+
+/// "From now on" begins now, not when the mailbox is first polled: the folder's end is noted before the answer. If the
+/// server cannot be reached at this moment, the first poll goes by the time of arrival instead.
+async fn look_once(ctx: &Ctx, mailbox: &Mailbox) {
+    let look = async {
+        let mut session = session::open(ctx, mailbox).await.ok()?;
+        let planned = sync::plan(ctx, &mut session, mailbox).await;
+        session.logout().await;
+        planned.ok()
+    };
+    if tokio::time::timeout(FIRST_LOOK, look).await.ok().flatten().is_none() {
+        tracing::info!(mailbox = mailbox.id, "the first look at the folder failed; the poller goes on with it");
+    }
+}
+
+/// Changes a mailbox that still has the revision `seen`. Cursor and history stay.
+pub async fn update(
+    ctx: &Ctx,
+    actor: &str,
+    id: &str,
+    seen: i64,
+    input: MailboxInput,
+) -> Result<Mailbox, MailboxError> {
+    let before = get(ctx, id).await?;
+    let input = check(ctx, input).await?;
+    let mut changed = fill(before, input);
+    changed.updated_at = ctx.clock.now_ms();
+    let done = store::update(ctx.db.write(), &changed, seen).await;
+    if !done.map_err(|error| duplicate_name(error, &changed.name))? {
+        return Err(MailboxError::Conflict);
+    }
+    ctx.nudge.now();
+    tracing::info!(mailbox = id, actor, "mailbox changed");
+    get(ctx, id).await
+}
+
+/// One mailbox.
+pub async fn get(ctx: &Ctx, id: &str) -> Result<Mailbox, MailboxError> {
+    store::by_id(ctx.db.read(), id).await?.ok_or(MailboxError::NotFound)
+}
+
+/// All mailboxes by name.
+pub async fn list(ctx: &Ctx) -> Result<Vec<Mailbox>, MailboxError> {
+    Ok(store::all(ctx.db.read()).await?)
+}
+
+/// The last outcomes, newest first.
+pub async fn recent(ctx: &Ctx, id: &str, limit: u32) -> Result<Vec<Outcome>, MailboxError> {
+    Ok(store::outcomes(ctx.db.read(), id, limit).await?)
+}
+
+/// Stops reading it until it is resumed.
+pub async fn pause(ctx: &Ctx, actor: &str, id: &str) -> Result<(), MailboxError> {
+    set_paused(ctx, actor, id, true).await
+}
+
+/// Reads it again, from where it stopped.
+pub async fn resume(ctx: &Ctx, actor: &str, id: &str) -> Result<(), MailboxError> {
+    set_paused(ctx, actor, id, false).await
+}
+
+async fn set_paused(ctx: &Ctx, actor: &str, id: &str, paused: bool) -> Result<(), MailboxError> {
+    let mailbox = get(ctx, id).await?;
+    let txn = ctx.db.begin().await?;
+    store::set_paused(&txn, id, paused).await?;
+    if paused {
+        let event = NewEvent {
+            kind: "mailbox.paused",
+            project_id: &mailbox.project_id,
+            subject_id: id,
+            actor,
+            data: json!({ "name": mailbox.name }),
+        };
+        event::append(&txn, &ctx.clock, event).await?;
+    }
+    txn.commit().await?;
+    ctx.nudge.now();
+    Ok(())
+}
+
+/// Reads it now, whatever its schedule says.
+pub async fn poll_now(ctx: &Ctx, id: &str) -> Result<(), MailboxError> {
+    if !store::set_due(ctx.db.write(), id).await? {
+        return Err(MailboxError::NotFound);
+    }
+    ctx.nudge.now();
+    Ok(())
+}
+
+/// Deletes a mailbox that has no messages.
+pub async fn delete(ctx: &Ctx, actor: &str, id: &str) -> Result<(), MailboxError> {
+    get(ctx, id).await?;
+    let txn = ctx.db.begin().await?;
+    match store::message_count(&txn, id).await? {
+        0 => {}
+        n => return Err(MailboxError::HasMessages(n)),
+    }
+    store::remove(&txn, id).await?;
+    txn.commit().await?;
+    tracing::info!(mailbox = id, actor, "mailbox deleted");
+    Ok(())
+}
+
+/// The folders of the account, for picking one; signs in with the mailbox's grant.
+pub async fn folders_of(ctx: &Ctx, id: &str) -> Result<Vec<Folder>, MailboxError> {
+    let mailbox = get(ctx, id).await?;
+    let mut session = session::open(ctx, &mailbox).await.map_err(|error| MailboxError::Trouble(error.trouble()))?;
+    let folders = session.list_folders().await;
+    session.logout().await;
+    folders.map_err(|error| MailboxError::Trouble(session::trouble_of(&error)))
+}
+
+fn duplicate_name(error: sea_orm::DbErr, name: &str) -> MailboxError {
+    if is_duplicate(&error) {
+        return MailboxError::Invalid(vec![FieldError::new(
+            "name",
+            "duplicate",
+            format!("A mailbox named “{name}” exists already; choose another name."),
+        )]);
+    }
+    error.into()
+}
+
+fn fill(mut mailbox: Mailbox, input: MailboxInput) -> Mailbox {
+    mailbox.name = input.name;
+    mailbox.project_id = input.project_id;
+    mailbox.grant_id = input.grant_id;
+    mailbox.host = input.host;
+    mailbox.port = input.port;
+    mailbox.tls = input.tls;
+    mailbox.login_name = input.login_name;
+    mailbox.folder = input.folder;
+    mailbox.start_from = input.start_from;
+    mailbox.after_ingest = input.after_ingest;
+    mailbox.move_to = input.move_to;
+    mailbox.schedule = input.schedule;
+    mailbox.idle = input.idle;
+    mailbox
+}
+
+/// Checks every field and returns the input tidied, or all that is wrong with it.
+async fn check(ctx: &Ctx, input: MailboxInput) -> Result<MailboxInput, MailboxError> {
+    let input = tidy(input);
+    let mut errors = check_texts(ctx, &input);
+    if project::get(ctx, &input.project_id).await.is_err() {
+        errors.push(FieldError::new(
+            "projectId",
+            "unknown",
+            "There is no such project; choose the one whose tickets this mail becomes.",
+        ));
+    }
+    if grant::get(ctx, &input.grant_id).await.is_err() {
+        errors.push(FieldError::new(
+            "grantId",
+            "unknown",
+            "There is no such grant; connect an account through an integration first.",
+        ));
+    }
+    if !input.host.is_empty() && (1..=65_535).contains(&input.port) {
+        errors.extend(check_host(ctx, &input).await);
+    }
+    if errors.is_empty() { Ok(input) } else { Err(MailboxError::Invalid(errors)) }
+}
+
+fn tidy(mut input: MailboxInput) -> MailboxInput {
+    for text in [
+        &mut input.name,
+        &mut input.host,
+        &mut input.login_name,
+        &mut input.folder,
+        &mut input.move_to,
+        &mut input.schedule,
+        &mut input.start_from,
+    ] {
+        *text = text.trim().to_owned();
+    }
+    if input.schedule.is_empty() {
+        input.schedule = MailboxInput::default().schedule;
+    }
+    if input.folder.is_empty() {
+        input.folder = "INBOX".into();
+    }
+    if input.after_ingest != AfterIngest::Move.as_str() {
+        input.move_to.clear();
+    }
+    input
+}
+
+fn check_texts(ctx: &Ctx, input: &MailboxInput) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut bad = |field, code, message: &str| errors.push(FieldError::new(field, code, message));
+    match input.name.chars().count() {
+        0 => bad("name", "required", "Give the mailbox a name, for example its address."),
+        1..=100 => {}
+        _ => bad("name", "too_long", "Use at most 100 characters."),
+    }
+    if Protocol::parse(&input.protocol).is_none() {
+        bad("protocol", "invalid", "Only imap is available; POP3 is not there yet.");
+    }
+    if input.host.is_empty() {
+        bad("host", "required", "Name the mail server, for example imap.gmail.com.");
+    }
+    if !(1..=65_535).contains(&input.port) {
+        bad("port", "invalid", "Use a port from 1 to 65535; IMAP over TLS is 993.");
+    }
+    if TlsMode::parse(&input.tls).is_none() {
+        bad("tls", "invalid", "Choose implicit, starttls or none.");
+    }
+    if input.login_name.is_empty() || input.login_name.chars().any(char::is_control) {
+        bad("loginName", "required", "Name the account to read, usually its e-mail address.");
+    }
+    if input.folder.chars().any(char::is_control) || input.folder.chars().count() > 255 {
+        bad("folder", "invalid", "This is not a folder name; choose one from the list.");
+    }
+    if StartFrom::parse(&input.start_from).is_none() {
+        bad("startFrom", "invalid", "Choose now, unread, all, or a day such as 2026-11-23.");
+    }
+    match AfterIngest::parse(&input.after_ingest) {
+        None => bad("afterIngest", "invalid", "Choose leave, mark_seen or move."),
+        Some(AfterIngest::Move) if input.move_to.is_empty() || input.move_to == input.folder => {
+            bad("moveTo", "required", "Name the folder that mails are moved to; it must be another one.");
+        }
+        Some(AfterIngest::Move) if input.move_to.chars().any(char::is_control) => {
+            bad("moveTo", "invalid", "This is not a folder name; choose one from the list.");
+        }
+        Some(_) => {}
+    }
+    if let Err(error) = schedule::check(&input.schedule, ctx.clock.now()) {
+        let code = match error {
+            schedule::ScheduleError::Syntax => "invalid",
+            schedule::ScheduleError::Never => "never_fires",
+            schedule::ScheduleError::TooOften => "too_often",
+        };
+        errors.push(FieldError::new("schedule", code, error.to_string()));
+    }
+    errors
+}
+
+/// A server that is down today is no reason to refuse; a name that does not exist or an address that is not allowed is.
+async fn check_host(ctx: &Ctx, input: &MailboxInput) -> Option<FieldError> {
+    let port = u16::try_from(input.port).unwrap_or(0);
+    match ctx.dialer.resolve(&input.host, port).await {
+        Ok(addresses) if input.tls == TlsMode::None.as_str() && !ctx.dialer.is_allowed_plain(&addresses) => {
+            Some(FieldError::new(
+                "tls",
+                "plain_refused",
+                "Without TLS only this machine and networks in MAILGRANT_ALLOW_NETWORKS are read; choose implicit or \
+                 starttls.",
+            ))
+        }
+        Ok(_) => None,
+        Err(
+            error @ (DialError::NameNotFound { .. } | DialError::Forbidden { .. } | DialError::InvalidHost { .. }),
+        ) => Some(FieldError::new("host", error.code(), format!("{error}. {}", error.remedy()))),
+        Err(_) => None,
+    }
+}
