@@ -109,7 +109,10 @@ pub async fn open(config: Config, clock: Clock) -> Result<Ctx, StartError> {
 }
 
 fn make_data_dir(path: &Path) -> Result<(), StartError> {
-    let failed = |source| StartError::DataDir { path: path.display().to_string(), source };
+    let failed = |source| StartError::DataDir {
+        path: path.display().to_string(),
+        source,
+    };
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -125,7 +128,9 @@ async fn open_keys(config: &Config, db: &Db) -> Result<KeyRing, StartError> {
         return Ok(KeyRing::read(&config.key_file)?);
     }
     if db::has_key_checks(db).await? {
-        return Err(StartError::KeyFileMissing { path: config.key_file.display().to_string() });
+        return Err(StartError::KeyFileMissing {
+            path: config.key_file.display().to_string(),
+        });
     }
     match KeyRing::create(&config.key_file) {
         Ok(keys) => {
@@ -139,9 +144,14 @@ async fn open_keys(config: &Config, db: &Db) -> Result<KeyRing, StartError> {
 }
 
 fn extra_ca(config: &Config) -> Result<Option<Vec<u8>>, StartError> {
-    let Some(path) = &config.extra_ca_file else { return Ok(None) };
+    let Some(path) = &config.extra_ca_file else {
+        return Ok(None);
+    };
     let read = std::fs::read(path);
-    read.map(Some).map_err(|source| StartError::ExtraCa { path: path.display().to_string(), source })
+    read.map(Some).map_err(|source| StartError::ExtraCa {
+        path: path.display().to_string(),
+        source,
+    })
 }
 
 /// The service, listening but not yet answering.
@@ -155,7 +165,9 @@ pub struct App {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App").field("port", &self.port).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("port", &self.port)
+            .finish_non_exhaustive()
     }
 }
 
@@ -165,10 +177,18 @@ impl App {
         let address = config.listen;
         let ctx = open(config, clock).await?;
         let only_server = claim_sqlite(&ctx).await?;
-        let failed = |source| StartError::Listen { address: address.to_string(), source };
+        let failed = |source| StartError::Listen {
+            address: address.to_string(),
+            source,
+        };
         let listener = TcpListener::bind(address).map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
-        Ok(Self { ctx, listener, port, _only_server: only_server })
+        Ok(Self {
+            ctx,
+            listener,
+            port,
+            _only_server: only_server,
+        })
     }
 
     /// The port it listens on.
@@ -191,8 +211,13 @@ impl App {
         ctx.stop.cancelled().await;
         handle.stop(true).await;
         ctx.tasks.close();
-        if tokio::time::timeout(Duration::from_secs(10), ctx.tasks.wait()).await.is_err() {
-            tracing::warn!("some tasks did not end in ten seconds; what they were doing is repeated at the next start");
+        if tokio::time::timeout(Duration::from_secs(10), ctx.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "some tasks did not end in ten seconds; what they were doing is repeated at the next start"
+            );
         }
         ctx.db.close().await;
         serving.await.map_err(std::io::Error::other)?
@@ -205,7 +230,10 @@ async fn claim_sqlite(ctx: &Ctx) -> Result<Option<File>, StartError> {
         return Ok(None);
     }
     let shown = ctx.config.data_dir.display().to_string();
-    let failed = |source| StartError::DataDir { path: shown.clone(), source };
+    let failed = |source| StartError::DataDir {
+        path: shown.clone(),
+        source,
+    };
     let file = File::create(ctx.config.data_dir.join("serve.lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}

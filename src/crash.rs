@@ -12,7 +12,10 @@ pub(crate) fn pass(point: &str) {
     static PASSED: AtomicU64 = AtomicU64::new(0);
 
     let wanted = WANTED.get_or_init(|| {
-        #[expect(clippy::disallowed_methods, reason = "a switch of debug builds, not a setting")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a switch of debug builds, not a setting"
+        )]
         let text = std::env::var("MAILGRANT_CRASH_AT").ok()?;
         let (point, count) = text.split_once(':').unwrap_or((&text, "1"));
         Some((point.to_owned(), count.parse().ok()?))
@@ -22,7 +25,9 @@ pub(crate) fn pass(point: &str) {
         && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *count
     {
         // SIGKILL cannot be caught: nothing is flushed, nothing is closed.
-        let _ = std::process::Command::new("kill").args(["-9", &std::process::id().to_string()]).status();
+        let _ = std::process::Command::new("kill")
+            .args(["-9", &std::process::id().to_string()])
+            .status();
         std::process::abort();
     }
 }

@@ -12,8 +12,8 @@
 //! `ARCHITECTURE.md` says why it is cut this way.
 
 pub mod clock;
-mod crash;
 pub mod config;
+mod crash;
 pub mod crypto;
 pub mod ctx;
 pub mod db;

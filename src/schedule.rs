@@ -17,7 +17,9 @@ pub enum ScheduleError {
     #[error("this schedule never fires: no date fits it, for example the 31st of February")]
     Never,
     /// It fires more often than every five seconds.
-    #[error("this schedule fires more often than every 5 seconds, which mail providers punish; use 0 * * * * * or IDLE")]
+    #[error(
+        "this schedule fires more often than every 5 seconds, which mail providers punish; use 0 * * * * * or IDLE"
+    )]
     TooOften,
 }
 
@@ -33,7 +35,10 @@ pub fn check(expression: &str, now: DateTime<Utc>) -> Result<(), ScheduleError> 
     if times.is_empty() {
         return Err(ScheduleError::Never);
     }
-    let closest = times.windows(2).filter_map(|pair| Some((*pair.last()? - *pair.first()?).num_seconds())).min();
+    let closest = times
+        .windows(2)
+        .filter_map(|pair| Some((*pair.last()? - *pair.first()?).num_seconds()))
+        .min();
     if closest.is_some_and(|seconds| seconds < 5) {
         return Err(ScheduleError::TooOften);
     }
@@ -55,7 +60,12 @@ mod tests {
     #[test]
     fn schedules_are_checked_when_they_are_entered() {
         let now = from_ms(1_790_000_000_000);
-        for good in ["0 */5 * * * *", "30 0 8 * * Mon-Fri", "*/5 * * * * *", "0 0 0 29 2 *"] {
+        for good in [
+            "0 */5 * * * *",
+            "30 0 8 * * Mon-Fri",
+            "*/5 * * * * *",
+            "0 0 0 29 2 *",
+        ] {
             assert_eq!(check(good, now), Ok(()), "{good}");
         }
         assert_eq!(check("0 0 0 31 2 *", now), Err(ScheduleError::Never));

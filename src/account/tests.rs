@@ -28,6 +28,7 @@ pub(crate) async fn place() -> TestPlace {
         clock: Clock::manual(from_ms(1_800_000_000_000)),
         keys: Arc::new(KeyRing::create(&dir.path().join("key")).unwrap()),
         dialer: crate::net::Dialer::new(Vec::new(), None).unwrap(),
+        imap_budget: crate::mailbox::imap::ByteBudget::new(1 << 20),
         config: Arc::new(load(&Environment::default(), None).unwrap()),
         holder: "test".into(),
         tasks: Default::default(),

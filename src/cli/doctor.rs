@@ -32,7 +32,12 @@ struct Check {
 }
 
 fn check(name: &str, verdict: Verdict, detail: impl Into<String>, remedy: &str) -> Check {
-    Check { name: name.into(), verdict, detail: detail.into(), remedy: remedy.into() }
+    Check {
+        name: name.into(),
+        verdict,
+        detail: detail.into(),
+        remedy: remedy.into(),
+    }
 }
 
 pub(super) async fn run(config: Result<Config, ConfigError>, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -52,9 +57,16 @@ pub(super) async fn run(config: Result<Config, ConfigError>, as_json: bool) -> a
             }
         }
     }
-    let worst = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok);
+    let worst = checks
+        .iter()
+        .map(|check| check.verdict)
+        .max()
+        .unwrap_or(Verdict::Ok);
     if as_json {
-        print(&format!("{}\n", serde_json::json!({ "verdict": worst, "checks": checks })));
+        print(&format!(
+            "{}\n",
+            serde_json::json!({ "verdict": worst, "checks": checks })
+        ));
     } else {
         show(&checks, worst);
     }
@@ -95,9 +107,22 @@ fn base_url(config: &Config) -> Check {
 }
 
 async fn installation(ctx: &Ctx, checks: &mut Vec<Check>) -> anyhow::Result<()> {
-    let database = if ctx.db.is_postgres() { "PostgreSQL" } else { "SQLite" };
-    checks.push(check("database", Verdict::Ok, format!("{database}, schema up to date"), ""));
-    let key = format!("{}, sealing with {}", ctx.config.key_file.display(), ctx.keys.active_kid());
+    let database = if ctx.db.is_postgres() {
+        "PostgreSQL"
+    } else {
+        "SQLite"
+    };
+    checks.push(check(
+        "database",
+        Verdict::Ok,
+        format!("{database}, schema up to date"),
+        "",
+    ));
+    let key = format!(
+        "{}, sealing with {}",
+        ctx.config.key_file.display(),
+        ctx.keys.active_kid()
+    );
     checks.push(check("key file", Verdict::Ok, key, ""));
     checks.push(match account::needs_setup(&ctx.db).await? {
         false => check("users", Verdict::Ok, "there is an administrator", ""),
@@ -111,7 +136,12 @@ async fn installation(ctx: &Ctx, checks: &mut Vec<Check>) -> anyhow::Result<()> 
     for integration in integration::list(ctx, None, EVERY).await? {
         let name = format!("integration {}", integration.name);
         match &integration.trouble {
-            Some(trouble) => checks.push(check(&name, Verdict::Error, trouble.cause.as_str(), &trouble.remedy)),
+            Some(trouble) => checks.push(check(
+                &name,
+                Verdict::Error,
+                trouble.cause.as_str(),
+                &trouble.remedy,
+            )),
             None => checks.push(check(&name, Verdict::Ok, "configured", "")),
         }
         for warning in integration::warnings(&integration, ctx.clock.now_ms()) {
@@ -119,9 +149,21 @@ async fn installation(ctx: &Ctx, checks: &mut Vec<Check>) -> anyhow::Result<()> 
         }
     }
     for grant in grant::list(ctx, None, EVERY).await? {
-        let name = format!("grant {}", if grant.identity.is_empty() { &grant.id } else { &grant.identity });
+        let name = format!(
+            "grant {}",
+            if grant.identity.is_empty() {
+                &grant.id
+            } else {
+                &grant.identity
+            }
+        );
         match &grant.trouble {
-            Some(trouble) => checks.push(check(&name, Verdict::Error, trouble.cause.as_str(), &trouble.remedy)),
+            Some(trouble) => checks.push(check(
+                &name,
+                Verdict::Error,
+                trouble.cause.as_str(),
+                &trouble.remedy,
+            )),
             None => checks.push(check(&name, Verdict::Ok, grant.state.as_str(), "")),
         }
     }

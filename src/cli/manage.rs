@@ -49,8 +49,10 @@ pub(super) enum TokenCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
     /// Make an administrator; the password comes from standard input.
-    #[command(after_help = "Examples:\n  mailgrant user create --email ada@example.com --name \"Ada\"\n  \
-        mailgrant user create --email ada@example.com < password-file")]
+    #[command(
+        after_help = "Examples:\n  mailgrant user create --email ada@example.com --name \"Ada\"\n  \
+        mailgrant user create --email ada@example.com < password-file"
+    )]
     Create {
         /// Address to sign in with.
         #[arg(long)]
@@ -114,8 +116,14 @@ async fn list_tokens(ctx: &Ctx, as_json: bool) -> anyhow::Result<()> {
         complain("no tokens yet; make one with: mailgrant token create --name NAME");
     }
     for token in tokens {
-        let state = if token.revoked_at.is_some() { "revoked" } else { "active" };
-        let used = token.last_used_at.map_or_else(|| "never used".to_owned(), rfc3339);
+        let state = if token.revoked_at.is_some() {
+            "revoked"
+        } else {
+            "active"
+        };
+        let used = token
+            .last_used_at
+            .map_or_else(|| "never used".to_owned(), rfc3339);
         print(&format!("{}  {:<24} {state:<8} {used}\n", token.id, token.name));
     }
     Ok(())
@@ -126,20 +134,31 @@ pub(super) async fn user(config: Config, command: UserCommand) -> anyhow::Result
     match command {
         UserCommand::Create { email, name, json } => {
             let password = read_password()?;
-            let new = NewUser { email, name, password, is_site_admin: true };
+            let new = NewUser {
+                email,
+                name,
+                password,
+                is_site_admin: true,
+            };
             let user = account::create(&ctx.db, &ctx.clock, &new, ACTOR).await?;
             if json {
                 let body = json!({ "id": user.id, "email": user.email, "name": user.name });
                 print(&format!("{body}\n"));
             } else {
-                complain(&format!("{} can sign in at {}", user.email, ctx.config.url("/sign-in")));
+                complain(&format!(
+                    "{} can sign in at {}",
+                    user.email,
+                    ctx.config.url("/sign-in")
+                ));
             }
         }
         UserCommand::List { json } => {
             let users = account::list(&ctx.db).await?;
             if json {
-                let items: Vec<_> =
-                    users.iter().map(|u| json!({ "id": u.id, "email": u.email, "name": u.name })).collect();
+                let items: Vec<_> = users
+                    .iter()
+                    .map(|u| json!({ "id": u.id, "email": u.email, "name": u.name }))
+                    .collect();
                 print(&format!("{}\n", serde_json::Value::Array(items)));
             } else {
                 for user in users {
@@ -165,7 +184,10 @@ fn read_password() -> anyhow::Result<SecretString> {
 pub(super) async fn test_connection(config: Config, wanted: &str) -> anyhow::Result<ExitCode> {
     let ctx = app::open(config, Clock::system()).await?;
     let all = mailbox::list(&ctx).await?;
-    let Some(found) = all.iter().find(|mailbox| mailbox.id == wanted || mailbox.name == wanted) else {
+    let Some(found) = all
+        .iter()
+        .find(|mailbox| mailbox.id == wanted || mailbox.name == wanted)
+    else {
         let names: Vec<_> = all.iter().map(|mailbox| mailbox.name.as_str()).collect();
         anyhow::bail!("there is no mailbox “{wanted}”; there are: {}", names.join(", "));
     };
@@ -176,9 +198,15 @@ pub(super) async fn test_connection(config: Config, wanted: &str) -> anyhow::Res
             StepState::Warn => "warn",
             StepState::Failed => "FAIL",
         };
-        print(&format!("{mark} {:<16} {:>6} ms  {}\n", step.name, step.ms, step.detail));
+        print(&format!(
+            "{mark} {:<16} {:>6} ms  {}\n",
+            step.name, step.ms, step.detail
+        ));
         if !step.cause.is_empty() {
-            print(&format!("     cause:  {}\n     remedy: {}\n", step.cause, step.remedy));
+            print(&format!(
+                "     cause:  {}\n     remedy: {}\n",
+                step.cause, step.remedy
+            ));
         }
     }
     let run = connection_test::get(ctx.db.read(), &id).await?;

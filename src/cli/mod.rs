@@ -14,8 +14,12 @@ use crate::config::{self, Config, Environment, LogFormat};
 
 /// Connects mailboxes through OAuth 2.0 and turns their mail into tickets.
 #[derive(Debug, Parser)]
-#[command(name = "mailgrant", version, after_help = "Examples:\n  mailgrant demo\n  mailgrant serve\n  \
-    MAILGRANT_DATA_DIR=/var/lib/mailgrant mailgrant doctor\n  mailgrant parse - < message.eml")]
+#[command(
+    name = "mailgrant",
+    version,
+    after_help = "Examples:\n  mailgrant demo\n  mailgrant serve\n  \
+    MAILGRANT_DATA_DIR=/var/lib/mailgrant mailgrant doctor\n  mailgrant parse - < message.eml"
+)]
 struct Cli {
     /// Configuration file (TOML); else MAILGRANT_CONFIG, else the defaults.
     #[arg(long, global = true, value_name = "FILE")]
@@ -27,18 +31,24 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service.
-    #[command(after_help = "Examples:\n  mailgrant serve\n  MAILGRANT_BASE_URL=https://mail.example.com mailgrant serve")]
+    #[command(
+        after_help = "Examples:\n  mailgrant serve\n  MAILGRANT_BASE_URL=https://mail.example.com mailgrant serve"
+    )]
     Serve,
     /// Show everything on this machine: a provider, a mailbox, mail that arrives. No account, no network.
-    #[command(after_help = "Examples:\n  mailgrant demo            open the printed link\n  \
-        mailgrant demo --check    the same without a browser; exit code 0 if all of it works")]
+    #[command(
+        after_help = "Examples:\n  mailgrant demo            open the printed link\n  \
+        mailgrant demo --check    the same without a browser; exit code 0 if all of it works"
+    )]
     Demo(serve::DemoArgs),
     /// Bring the database schema up to date and stop.
     #[command(after_help = "Example:\n  MAILGRANT_DATABASE_URL=postgres://mg@db/mg mailgrant migrate")]
     Migrate,
     /// Look for what is wrong with this installation.
-    #[command(after_help = "Examples:\n  mailgrant doctor\n  mailgrant doctor --json\n\nExit code: 0 nothing wrong, \
-        1 warnings, 2 errors.")]
+    #[command(
+        after_help = "Examples:\n  mailgrant doctor\n  mailgrant doctor --json\n\nExit code: 0 nothing wrong, \
+        1 warnings, 2 errors."
+    )]
     Doctor {
         /// Print JSON.
         #[arg(long)]
@@ -57,8 +67,10 @@ enum Command {
         file: PathBuf,
     },
     /// Test the connection of a mailbox, step by step.
-    #[command(after_help = "Examples:\n  mailgrant test-connection mbx_01K9…\n  mailgrant test-connection \"Support\"\n\n\
-        Exit code: 0 ok, 1 warnings, 2 failed.")]
+    #[command(
+        after_help = "Examples:\n  mailgrant test-connection mbx_01K9…\n  mailgrant test-connection \"Support\"\n\n\
+        Exit code: 0 ok, 1 warnings, 2 failed."
+    )]
     TestConnection {
         /// Id or name of the mailbox.
         mailbox: String,
@@ -113,11 +125,15 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let load = || config::load(&environment, cli.config.as_deref());
     match cli.command {
         Command::Parse { file } => parse(&file),
-        Command::Config { command: ConfigCommand::Example } => {
+        Command::Config {
+            command: ConfigCommand::Example,
+        } => {
             print(&config::example_file());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Config { command: ConfigCommand::Check } => {
+        Command::Config {
+            command: ConfigCommand::Check,
+        } => {
             print(&config::describe(&load()?));
             Ok(ExitCode::SUCCESS)
         }
@@ -176,14 +192,15 @@ fn complain(text: &str) {
 }
 
 /// Libraries that print tokens or mail when they are asked for details are not asked.
-const QUIET_LIBRARIES: &str =
-    "async_imap=off,imap_proto=off,sqlx=warn,sea_orm=warn,sea_orm_migration=warn,lettre=warn,hyper=warn,reqwest=warn,\
+const QUIET_LIBRARIES: &str = "async_imap=off,imap_proto=off,sqlx=warn,sea_orm=warn,sea_orm_migration=warn,lettre=warn,hyper=warn,reqwest=warn,\
      rustls=warn,h2=warn,oauth2=warn";
 
 fn start_logging(config: &Config) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::new(format!("{},{QUIET_LIBRARIES}", config.log_level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match config.log_format {
         LogFormat::Json => builder.json().try_init(),
         LogFormat::Text => builder.with_target(false).try_init(),
@@ -194,6 +211,9 @@ fn start_logging(config: &Config) {
 
 fn start_quiet_logging() {
     let filter = tracing_subscriber::EnvFilter::new(format!("warn,{QUIET_LIBRARIES}"));
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
 }

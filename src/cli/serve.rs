@@ -27,7 +27,11 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let app = App::build(config, Clock::system()).await?;
     let ctx = app.ctx().clone();
     stop_on_signal(&ctx);
-    complain(&format!("Mailgrant {} listens on {}", env!("CARGO_PKG_VERSION"), ctx.config.url("/")));
+    complain(&format!(
+        "Mailgrant {} listens on {}",
+        env!("CARGO_PKG_VERSION"),
+        ctx.config.url("/")
+    ));
     if let Some(link) = account::print_setup_link(&ctx).await? {
         complain(&format!(
             "There is no user yet. Make the first administrator with this link (30 minutes, works once):\n  {link}"

@@ -102,7 +102,8 @@ pub async fn release(db: &Db, table: &str, key: &str, lease: &Lease) -> Result<(
 /// Ends every lease on jobs and grants; only where no other process can hold one (SQLite, at start).
 pub async fn release_jobs_and_grants(db: &Db) -> Result<(), DbErr> {
     for table in ["job_runs", "grants"] {
-        let text = format!("UPDATE {table} SET lease_until = 0, lease_no = lease_no + 1 WHERE lease_until > 0");
+        let text =
+            format!("UPDATE {table} SET lease_until = 0, lease_no = lease_no + 1 WHERE lease_until > 0");
         db.write().execute_raw(sql(db.write(), &text, [])).await?;
     }
     Ok(())

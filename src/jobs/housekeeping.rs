@@ -14,7 +14,11 @@ pub(super) async fn watch_expiries(ctx: &Ctx) -> Result<(), DbErr> {
     let now = ctx.clock.now_ms();
     let text = "SELECT id, name, secret_expires_at AS at FROM integrations WHERE secret_expires_at IS NOT NULL \
                 AND secret_expires_at < $1";
-    let rows = ctx.db.read().query_all_raw(sql(ctx.db.read(), text, [(now + 30 * DAY_MS).into()])).await?;
+    let rows = ctx
+        .db
+        .read()
+        .query_all_raw(sql(ctx.db.read(), text, [(now + 30 * DAY_MS).into()]))
+        .await?;
     for row in rows {
         let id: String = row.try_get("", "id")?;
         let name: String = row.try_get("", "name")?;
@@ -27,7 +31,10 @@ pub(super) async fn watch_expiries(ctx: &Ctx) -> Result<(), DbErr> {
 /// Which warning is due: the days that are left, as one of the announced steps.
 fn stage(left_ms: i64) -> i64 {
     let days = left_ms.div_euclid(DAY_MS);
-    [0, 1, 7, 14, 30].into_iter().find(|step| days < *step || (*step == 30)).unwrap_or(30)
+    [0, 1, 7, 14, 30]
+        .into_iter()
+        .find(|step| days < *step || (*step == 30))
+        .unwrap_or(30)
 }
 
 async fn warn_once(ctx: &Ctx, id: &str, name: &str, at: i64, stage: i64) -> Result<(), DbErr> {
@@ -40,7 +47,10 @@ async fn warn_once(ctx: &Ctx, id: &str, name: &str, at: i64, stage: i64) -> Resu
     if said {
         return Ok(());
     }
-    tracing::warn!(integration = id, "the client secret of {name} expires or has expired");
+    tracing::warn!(
+        integration = id,
+        "the client secret of {name} expires or has expired"
+    );
     let txn = ctx.db.begin().await?;
     let event = NewEvent {
         kind: "integration.secret_expiring",
@@ -59,14 +69,23 @@ pub(super) async fn tidy_up(ctx: &Ctx) -> Result<(), DbErr> {
     let old: [(&str, i64); 6] = [
         ("DELETE FROM sessions WHERE expires_at < $1", now),
         ("DELETE FROM one_time_links WHERE expires_at < $1", now),
-        ("DELETE FROM authorizations WHERE expires_at < $1", now - 30 * DAY_MS),
+        (
+            "DELETE FROM authorizations WHERE expires_at < $1",
+            now - 30 * DAY_MS,
+        ),
         ("DELETE FROM callback_drafts WHERE created_at < $1", now - DAY_MS),
-        ("DELETE FROM connection_tests WHERE created_at < $1", now - 30 * DAY_MS),
+        (
+            "DELETE FROM connection_tests WHERE created_at < $1",
+            now - 30 * DAY_MS,
+        ),
         ("DELETE FROM sign_in_failures WHERE last_at < $1", now - DAY_MS),
     ];
     for (text, before) in old {
         let values: [Value; 1] = [before.into()];
-        ctx.db.write().execute_raw(sql(ctx.db.write(), text, values)).await?;
+        ctx.db
+            .write()
+            .execute_raw(sql(ctx.db.write(), text, values))
+            .await?;
     }
     Ok(())
 }
@@ -77,7 +96,10 @@ mod tests {
 
     #[test]
     fn a_secret_is_announced_in_steps() {
-        let steps: Vec<i64> = [29, 13, 6, 0, -1].into_iter().map(|days| stage(days * DAY_MS + 1)).collect();
+        let steps: Vec<i64> = [29, 13, 6, 0, -1]
+            .into_iter()
+            .map(|days| stage(days * DAY_MS + 1))
+            .collect();
         assert_eq!(steps, [30, 14, 7, 1, 0]);
     }
 }

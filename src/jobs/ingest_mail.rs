@@ -71,7 +71,11 @@ pub async fn store_batch(
             internal_date: mail.internal_date_ms,
             bytes: &mail.raw,
             is_partial,
-            size: if is_partial { u64::from(mail.size) } else { mail.raw.len() as u64 },
+            size: if is_partial {
+                u64::from(mail.size)
+            } else {
+                mail.raw.len() as u64
+            },
         };
         let (outcome, message_id) = match message::insert_raw(&txn, &ctx.clock, &raw).await? {
             Stored::New(id) => {
@@ -80,11 +84,19 @@ pub async fn store_batch(
             }
             Stored::DuplicateOf(id) => ("duplicate_of", id),
         };
-        let ingested = Ingested { uid: mail.uid, outcome, message_id };
+        let ingested = Ingested {
+            uid: mail.uid,
+            outcome,
+            message_id,
+        };
         mailbox::insert_ingestion(&txn, cursor, &ingested, tell, now).await?;
     }
     for uid in &batch.vanished {
-        let ingested = Ingested { uid: *uid, outcome: "vanished", message_id: String::new() };
+        let ingested = Ingested {
+            uid: *uid,
+            outcome: "vanished",
+            message_id: String::new(),
+        };
         mailbox::insert_ingestion(&txn, cursor, &ingested, false, now).await?;
     }
     if !mailbox::move_cursor(&txn, lease, cursor, batch.done_up_to, stored_mail, now).await? {
@@ -110,7 +122,8 @@ pub async fn process(ctx: &Ctx, mailbox_id: &str) -> Result<(), DbErr> {
             return Ok(());
         }
         // Who was begun before may be what ended the process: alone, it takes nobody with it.
-        let (fresh, suspects): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, attempts)| *attempts == 0);
+        let (fresh, suspects): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(_, attempts)| *attempts == 0);
         let fresh: Vec<String> = fresh.into_iter().map(|(id, _)| id).collect();
         process_together(ctx, &fresh).await?;
         for (id, attempts) in suspects {
@@ -162,11 +175,14 @@ async fn process_together(ctx: &Ctx, ids: &[String]) -> Result<(), DbErr> {
 async fn parse_all(raws: Vec<(String, Vec<u8>)>) -> Vec<(String, Option<Understood>)> {
     const STACK: usize = 32 * 1024 * 1024;
     let (done, result) = tokio::sync::oneshot::channel();
-    let worker = std::thread::Builder::new().name("parse".into()).stack_size(STACK).spawn(move || {
-        let parse = |raw: &[u8]| catch_unwind(AssertUnwindSafe(|| message::understand(raw))).ok();
-        let all = raws.into_iter().map(|(id, raw)| (id, parse(&raw))).collect();
-        let _ = done.send(all);
-    });
+    let worker = std::thread::Builder::new()
+        .name("parse".into())
+        .stack_size(STACK)
+        .spawn(move || {
+            let parse = |raw: &[u8]| catch_unwind(AssertUnwindSafe(|| message::understand(raw))).ok();
+            let all = raws.into_iter().map(|(id, raw)| (id, parse(&raw))).collect();
+            let _ = done.send(all);
+        });
     if let Err(error) = worker {
         tracing::error!("no thread for parsing: {error}");
     }
@@ -204,7 +220,8 @@ async fn place(
 
 /// A mail that ends the parser every time still gets a ticket, with the raw mail attached.
 async fn give_up(ctx: &Ctx, id: &str) -> Result<(), DbErr> {
-    let problem = format!("Reading this mail failed {MAX_ATTEMPTS} times. The raw mail is attached as it came.");
+    let problem =
+        format!("Reading this mail failed {MAX_ATTEMPTS} times. The raw mail is attached as it came.");
     let txn = ctx.db.begin().await?;
     if message::mark_quarantined(&txn, id, &problem).await? {
         let understood = Understood::placeholder("Mail that could not be read", &problem);

@@ -49,11 +49,15 @@ pub(super) async fn run(ctx: Ctx) {
                 tracing::warn!("leases were not prolonged: {error}");
             }
         }
-        let free = u32::try_from(room.available_permits()).unwrap_or(u32::MAX).min(50);
+        let free = u32::try_from(room.available_permits())
+            .unwrap_or(u32::MAX)
+            .min(50);
         match mailbox::claim_due(&ctx.db, &ctx.holder, ctx.clock.now_ms(), free).await {
             Ok(leases) => {
                 for lease in leases {
-                    let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { break };
+                    let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+                        break;
+                    };
                     // Claimed anew while an older task of this process still sits in IDLE: that one has lost.
                     let stop = ctx.stop.child_token();
                     let older = running.insert(lease.id.clone(), (lease.number, stop.clone()));
@@ -91,12 +95,18 @@ async fn visit(ctx: &Ctx, lease: &Lease, stop: &CancellationToken) -> Option<i64
     let mailbox = match mailbox::get(ctx, &lease.id).await {
         Ok(mailbox) => mailbox,
         Err(error) => {
-            tracing::warn!(mailbox = lease.id, "the mailbox cannot be read from the database: {error}");
+            tracing::warn!(
+                mailbox = lease.id,
+                "the mailbox cannot be read from the database: {error}"
+            );
             return Some(ctx.clock.now_ms() + 5_000);
         }
     };
     if let Err(error) = ingest_mail::process(ctx, &mailbox.id).await {
-        tracing::warn!(mailbox = mailbox.id, "waiting messages were not processed: {error}");
+        tracing::warn!(
+            mailbox = mailbox.id,
+            "waiting messages were not processed: {error}"
+        );
     }
     let work = read(ctx, lease, &mailbox, stop);
     let outcome = tokio::select! {
@@ -152,7 +162,10 @@ impl From<IngestError> for VisitError {
 impl From<OpenError> for VisitError {
     fn from(error: OpenError) -> Self {
         let pause = error.is_throttle().then_some(60_000);
-        Self::Failed { trouble: error.trouble(), pause }
+        Self::Failed {
+            trouble: error.trouble(),
+            pause,
+        }
     }
 }
 
@@ -180,12 +193,16 @@ async fn read(
         Ok(session) => session,
         Err(error) => {
             if let OpenError::Refused(trouble) = &error {
-                grant::note_imap_refusal(ctx, &mailbox.grant_id, trouble).await.map_err(OpenError::from)?;
+                grant::note_imap_refusal(ctx, &mailbox.grant_id, trouble)
+                    .await
+                    .map_err(OpenError::from)?;
             }
             return Err(error.into());
         }
     };
-    grant::note_success(ctx, &mailbox.grant_id).await.map_err(OpenError::from)?;
+    grant::note_success(ctx, &mailbox.grant_id)
+        .await
+        .map_err(OpenError::from)?;
     take_what_is_new(ctx, lease, mailbox, &mut session).await?;
     succeed(ctx, lease, mailbox).await?;
     let can_idle = mailbox.idle && session.capabilities().await.is_ok_and(|offered| offered.idle());
@@ -220,12 +237,18 @@ async fn stay(
         match outcome {
             Ok(IdleOutcome::Cancelled) => return Err(VisitError::Lost),
             Ok(IdleOutcome::Refused { text }) => {
-                tracing::info!(mailbox = mailbox.id, "the server refuses IDLE, polling instead: {text}");
+                tracing::info!(
+                    mailbox = mailbox.id,
+                    "the server refuses IDLE, polling instead: {text}"
+                );
                 return Ok(next_poll(ctx, mailbox));
             }
             Ok(IdleOutcome::NewMail | IdleOutcome::Timeout | IdleOutcome::Ended) => {}
             Err(error) => {
-                tracing::info!(mailbox = mailbox.id, "the session ended, opening a new one: {error}");
+                tracing::info!(
+                    mailbox = mailbox.id,
+                    "the session ended, opening a new one: {error}"
+                );
                 return Err(VisitError::Cut);
             }
         }
@@ -247,17 +270,26 @@ async fn take_what_is_new(
 ) -> Result<(), VisitError> {
     let plan = mailbox::plan(ctx, session, mailbox).await.map_err(sync_failed)?;
     // What was stored before a crash is told first.
-    mailbox::tell(ctx, session, mailbox, &plan.cursor).await.map_err(sync_failed)?;
+    mailbox::tell(ctx, session, mailbox, &plan.cursor)
+        .await
+        .map_err(sync_failed)?;
     let mut batches = imap::batches(&plan.mails, BATCH_MAILS, BATCH_BYTES).peekable();
     while let Some(metas) = batches.next() {
         let last = batches.peek().is_none();
-        let batch = fetch(session, metas, last, &plan).await.map_err(|error| imap_failed(&error))?;
+        let batch = fetch(session, metas, last, &plan)
+            .await
+            .map_err(|error| imap_failed(&error))?;
         ingest_mail::store_batch(ctx, lease, mailbox, &plan.cursor, &batch).await?;
-        mailbox::tell(ctx, session, mailbox, &plan.cursor).await.map_err(sync_failed)?;
+        mailbox::tell(ctx, session, mailbox, &plan.cursor)
+            .await
+            .map_err(sync_failed)?;
         ingest_mail::process(ctx, &mailbox.id).await?;
     }
     if plan.mails.is_empty() && plan.done_up_to > plan.cursor.last_uid {
-        let batch = Batch { done_up_to: plan.done_up_to, ..Batch::default() };
+        let batch = Batch {
+            done_up_to: plan.done_up_to,
+            ..Batch::default()
+        };
         ingest_mail::store_batch(ctx, lease, mailbox, &plan.cursor, &batch).await?;
     }
     Ok(())
@@ -279,7 +311,9 @@ async fn fetch(
     let mut batch = Batch::default();
     let report = session.fetch_raw(metas, |mail| batch.mails.push(mail)).await?;
     for uid in report.too_large {
-        let Some(meta) = metas.iter().find(|meta| meta.uid == uid) else { continue };
+        let Some(meta) = metas.iter().find(|meta| meta.uid == uid) else {
+            continue;
+        };
         match session.fetch_header(uid).await? {
             Some(raw) => batch.headers.push(Fetched {
                 uid,
@@ -305,7 +339,11 @@ async fn fetch(
 async fn succeed(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox) -> Result<(), VisitError> {
     let before = mailbox::record_success(&ctx.db, lease, ctx.clock.now_ms()).await?;
     if let Some(state) = before {
-        let kind = if state == "new" { "mailbox.connected" } else { "mailbox.recovered" };
+        let kind = if state == "new" {
+            "mailbox.connected"
+        } else {
+            "mailbox.recovered"
+        };
         announce(ctx, mailbox, kind, json!({ "name": mailbox.name })).await?;
         tracing::info!(mailbox = mailbox.id, "{kind}");
     }
@@ -313,7 +351,12 @@ async fn succeed(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox) -> Result<(), Visi
 }
 
 async fn fail(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox, trouble: &Trouble) {
-    tracing::warn!(mailbox = mailbox.id, code = trouble.code, "reading failed: {}", trouble.cause);
+    tracing::warn!(
+        mailbox = mailbox.id,
+        code = trouble.code,
+        "reading failed: {}",
+        trouble.cause
+    );
     let noted = async {
         let txn = ctx.db.begin().await?;
         let before = mailbox::record_failure(&txn, lease, trouble, ctx.clock.now_ms()).await?;
@@ -336,8 +379,13 @@ async fn fail(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox, trouble: &Trouble) {
 
 async fn announce(ctx: &Ctx, mailbox: &Mailbox, kind: &str, data: serde_json::Value) -> Result<(), DbErr> {
     let txn = ctx.db.begin().await?;
-    let event =
-        NewEvent { kind, project_id: &mailbox.project_id, subject_id: &mailbox.id, actor: SYSTEM, data };
+    let event = NewEvent {
+        kind,
+        project_id: &mailbox.project_id,
+        subject_id: &mailbox.id,
+        actor: SYSTEM,
+        data,
+    };
     event::append(&txn, &ctx.clock, event).await?;
     txn.commit().await
 }

@@ -56,7 +56,10 @@ const LEASE_MS: i64 = 120_000;
 pub async fn start(ctx: &Ctx) -> Result<(), DbErr> {
     for job in &TIMETABLE {
         let text = "INSERT INTO job_runs (name, next_run_at) VALUES ($1, 0) ON CONFLICT DO NOTHING";
-        ctx.db.write().execute_raw(sql(ctx.db.write(), text, [job.name.into()])).await?;
+        ctx.db
+            .write()
+            .execute_raw(sql(ctx.db.write(), text, [job.name.into()]))
+            .await?;
     }
     let runner = ctx.clone();
     ctx.tasks.spawn(async move { run_timetable(runner).await });
@@ -90,14 +93,22 @@ async fn claim_due(ctx: &Ctx) -> Result<Vec<Lease>, DbErr> {
     };
     // Most ticks find nothing: a read spares the writer.
     let text = "SELECT name FROM job_runs WHERE next_run_at <= $1 AND lease_until <= $1 LIMIT 1";
-    if ctx.db.read().query_one_raw(sql(ctx.db.read(), text, [claim.now.into()])).await?.is_none() {
+    if ctx
+        .db
+        .read()
+        .query_one_raw(sql(ctx.db.read(), text, [claim.now.into()]))
+        .await?
+        .is_none()
+    {
         return Ok(Vec::new());
     }
     db::claim(&ctx.db, &claim).await
 }
 
 fn start_job(ctx: &Ctx, lease: Lease) {
-    let Some(job) = TIMETABLE.iter().find(|job| job.name == lease.id) else { return };
+    let Some(job) = TIMETABLE.iter().find(|job| job.name == lease.id) else {
+        return;
+    };
     let ctx = ctx.clone();
     let tasks = ctx.tasks.clone();
     tasks.spawn(async move {
@@ -114,7 +125,9 @@ fn start_job(ctx: &Ctx, lease: Lease) {
 async fn finish(ctx: &Ctx, job: &Job, lease: &Lease, outcome: Outcome) -> Result<(), DbErr> {
     let now = ctx.clock.now();
     let next = schedule::next_after(job.when, now).unwrap_or(now + chrono::Duration::hours(1));
-    let error = outcome.err().map(|error| error.to_string().chars().take(500).collect::<String>());
+    let error = outcome
+        .err()
+        .map(|error| error.to_string().chars().take(500).collect::<String>());
     let values: [Value; 5] = [
         next.timestamp_millis().into(),
         now.timestamp_millis().into(),
@@ -124,7 +137,11 @@ async fn finish(ctx: &Ctx, job: &Job, lease: &Lease, outcome: Outcome) -> Result
     ];
     let text = "UPDATE job_runs SET next_run_at = $1, last_run_at = $2, last_error = $3, lease_until = 0 \
                 WHERE name = $4 AND lease_no = $5";
-    ctx.db.write().execute_raw(sql(ctx.db.write(), text, values)).await.map(|_| ())
+    ctx.db
+        .write()
+        .execute_raw(sql(ctx.db.write(), text, values))
+        .await
+        .map(|_| ())
 }
 
 #[cfg(test)]
@@ -134,7 +151,12 @@ mod tests {
     #[test]
     fn every_line_of_the_timetable_fires() {
         for job in &TIMETABLE {
-            assert_eq!(schedule::check(job.when, crate::clock::from_ms(0)), Ok(()), "{}", job.name);
+            assert_eq!(
+                schedule::check(job.when, crate::clock::from_ms(0)),
+                Ok(()),
+                "{}",
+                job.name
+            );
         }
     }
 }

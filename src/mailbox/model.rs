@@ -38,7 +38,9 @@ impl TlsMode {
 
     /// Reads the text of the database and the API.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Implicit, Self::StartTls, Self::None].into_iter().find(|mode| mode.as_str() == text)
+        [Self::Implicit, Self::StartTls, Self::None]
+            .into_iter()
+            .find(|mode| mode.as_str() == text)
     }
 }
 
@@ -65,7 +67,9 @@ impl AfterIngest {
 
     /// Reads the text of the database and the API.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Leave, Self::MarkSeen, Self::Move].into_iter().find(|after| after.as_str() == text)
+        [Self::Leave, Self::MarkSeen, Self::Move]
+            .into_iter()
+            .find(|after| after.as_str() == text)
     }
 }
 
@@ -102,7 +106,11 @@ impl StartFrom {
             _ => text
                 .parse::<NaiveDate>()
                 .ok()
-                .or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|time| time.with_timezone(&Utc).date_naive()))
+                .or_else(|| {
+                    DateTime::parse_from_rfc3339(text)
+                        .ok()
+                        .map(|time| time.with_timezone(&Utc).date_naive())
+                })
                 .map(Self::Date),
         }
     }
@@ -112,9 +120,9 @@ impl StartFrom {
         match self {
             Self::All => None,
             Self::Now | Self::Unread => Some(mailbox_made),
-            Self::Date(date) => {
-                date.and_hms_opt(0, 0, 0).map(|start| Utc.from_utc_datetime(&start).timestamp_millis())
-            }
+            Self::Date(date) => date
+                .and_hms_opt(0, 0, 0)
+                .map(|start| Utc.from_utc_datetime(&start).timestamp_millis()),
         }
     }
 }
@@ -206,7 +214,10 @@ mod tests {
         for text in ["now", "unread", "all", "2026-11-23"] {
             assert_eq!(StartFrom::parse(text).unwrap().to_text(), text);
         }
-        assert_eq!(StartFrom::parse("2026-11-23T10:00:00+02:00"), StartFrom::parse("2026-11-23"));
+        assert_eq!(
+            StartFrom::parse("2026-11-23T10:00:00+02:00"),
+            StartFrom::parse("2026-11-23")
+        );
         for text in ["", "yesterday", "2026-13-01", "23.11.2026"] {
             assert!(StartFrom::parse(text).is_none(), "{text}");
         }
@@ -216,6 +227,9 @@ mod tests {
     fn only_all_wants_mail_from_before_the_mailbox() {
         assert_eq!(StartFrom::All.oldest_wanted(5), None);
         assert_eq!(StartFrom::Now.oldest_wanted(5), Some(5));
-        assert_eq!(StartFrom::parse("1970-01-02").unwrap().oldest_wanted(5), Some(86_400_000));
+        assert_eq!(
+            StartFrom::parse("1970-01-02").unwrap().oldest_wanted(5),
+            Some(86_400_000)
+        );
     }
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::imap::Folder;
 use super::model::{AfterIngest, MailboxError, MailboxInput, Protocol, StartFrom, TlsMode};
 use super::session;
-use super::sync;
 use super::store::{self, Mailbox, Outcome};
+use super::sync;
 use crate::ctx::Ctx;
 use crate::db::is_duplicate;
 use crate::event::{self, NewEvent};
@@ -63,7 +63,9 @@ pub async fn create(ctx: &Ctx, actor: &str, input: MailboxInput) -> Result<Mailb
         },
         input,
     );
-    store::insert(ctx.db.write(), &mailbox).await.map_err(|error| duplicate_name(error, &mailbox.name))?;
+    store::insert(ctx.db.write(), &mailbox)
+        .await
+        .map_err(|error| duplicate_name(error, &mailbox.name))?;
     tracing::info!(mailbox = mailbox.id, actor, "mailbox made");
     look_once(ctx, &mailbox).await;
     poll_now(ctx, &mailbox.id).await?;
@@ -79,8 +81,16 @@ async fn look_once(ctx: &Ctx, mailbox: &Mailbox) {
         session.logout().await;
         planned.ok()
     };
-    if tokio::time::timeout(FIRST_LOOK, look).await.ok().flatten().is_none() {
-        tracing::info!(mailbox = mailbox.id, "the first look at the folder failed; the poller goes on with it");
+    if tokio::time::timeout(FIRST_LOOK, look)
+        .await
+        .ok()
+        .flatten()
+        .is_none()
+    {
+        tracing::info!(
+            mailbox = mailbox.id,
+            "the first look at the folder failed; the poller goes on with it"
+        );
     }
 }
 
@@ -107,7 +117,9 @@ pub async fn update(
 
 /// One mailbox.
 pub async fn get(ctx: &Ctx, id: &str) -> Result<Mailbox, MailboxError> {
-    store::by_id(ctx.db.read(), id).await?.ok_or(MailboxError::NotFound)
+    store::by_id(ctx.db.read(), id)
+        .await?
+        .ok_or(MailboxError::NotFound)
 }
 
 /// All mailboxes by name.
@@ -175,7 +187,9 @@ pub async fn delete(ctx: &Ctx, actor: &str, id: &str) -> Result<(), MailboxError
 /// The folders of the account, for picking one; signs in with the mailbox's grant.
 pub async fn folders_of(ctx: &Ctx, id: &str) -> Result<Vec<Folder>, MailboxError> {
     let mailbox = get(ctx, id).await?;
-    let mut session = session::open(ctx, &mailbox).await.map_err(|error| MailboxError::Trouble(error.trouble()))?;
+    let mut session = session::open(ctx, &mailbox)
+        .await
+        .map_err(|error| MailboxError::Trouble(error.trouble()))?;
     let folders = session.list_folders().await;
     session.logout().await;
     folders.map_err(|error| MailboxError::Trouble(session::trouble_of(&error)))
@@ -230,7 +244,11 @@ async fn check(ctx: &Ctx, input: MailboxInput) -> Result<MailboxInput, MailboxEr
     if !input.host.is_empty() && (1..=65_535).contains(&input.port) {
         errors.extend(check_host(ctx, &input).await);
     }
-    if errors.is_empty() { Ok(input) } else { Err(MailboxError::Invalid(errors)) }
+    if errors.is_empty() {
+        Ok(input)
+    } else {
+        Err(MailboxError::Invalid(errors))
+    }
 }
 
 fn tidy(mut input: MailboxInput) -> MailboxInput {
@@ -261,38 +279,74 @@ fn check_texts(ctx: &Ctx, input: &MailboxInput) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut bad = |field, code, message: &str| errors.push(FieldError::new(field, code, message));
     match input.name.chars().count() {
-        0 => bad("name", "required", "Give the mailbox a name, for example its address."),
+        0 => bad(
+            "name",
+            "required",
+            "Give the mailbox a name, for example its address.",
+        ),
         1..=100 => {}
         _ => bad("name", "too_long", "Use at most 100 characters."),
     }
     if Protocol::parse(&input.protocol).is_none() {
-        bad("protocol", "invalid", "Only imap is available; POP3 is not there yet.");
+        bad(
+            "protocol",
+            "invalid",
+            "Only imap is available; POP3 is not there yet.",
+        );
     }
     if input.host.is_empty() {
-        bad("host", "required", "Name the mail server, for example imap.gmail.com.");
+        bad(
+            "host",
+            "required",
+            "Name the mail server, for example imap.gmail.com.",
+        );
     }
     if !(1..=65_535).contains(&input.port) {
-        bad("port", "invalid", "Use a port from 1 to 65535; IMAP over TLS is 993.");
+        bad(
+            "port",
+            "invalid",
+            "Use a port from 1 to 65535; IMAP over TLS is 993.",
+        );
     }
     if TlsMode::parse(&input.tls).is_none() {
         bad("tls", "invalid", "Choose implicit, starttls or none.");
     }
     if input.login_name.is_empty() || input.login_name.chars().any(char::is_control) {
-        bad("loginName", "required", "Name the account to read, usually its e-mail address.");
+        bad(
+            "loginName",
+            "required",
+            "Name the account to read, usually its e-mail address.",
+        );
     }
     if input.folder.chars().any(char::is_control) || input.folder.chars().count() > 255 {
-        bad("folder", "invalid", "This is not a folder name; choose one from the list.");
+        bad(
+            "folder",
+            "invalid",
+            "This is not a folder name; choose one from the list.",
+        );
     }
     if StartFrom::parse(&input.start_from).is_none() {
-        bad("startFrom", "invalid", "Choose now, unread, all, or a day such as 2026-11-23.");
+        bad(
+            "startFrom",
+            "invalid",
+            "Choose now, unread, all, or a day such as 2026-11-23.",
+        );
     }
     match AfterIngest::parse(&input.after_ingest) {
         None => bad("afterIngest", "invalid", "Choose leave, mark_seen or move."),
         Some(AfterIngest::Move) if input.move_to.is_empty() || input.move_to == input.folder => {
-            bad("moveTo", "required", "Name the folder that mails are moved to; it must be another one.");
+            bad(
+                "moveTo",
+                "required",
+                "Name the folder that mails are moved to; it must be another one.",
+            );
         }
         Some(AfterIngest::Move) if input.move_to.chars().any(char::is_control) => {
-            bad("moveTo", "invalid", "This is not a folder name; choose one from the list.");
+            bad(
+                "moveTo",
+                "invalid",
+                "This is not a folder name; choose one from the list.",
+            );
         }
         Some(_) => {}
     }
@@ -321,8 +375,14 @@ async fn check_host(ctx: &Ctx, input: &MailboxInput) -> Option<FieldError> {
         }
         Ok(_) => None,
         Err(
-            error @ (DialError::NameNotFound { .. } | DialError::Forbidden { .. } | DialError::InvalidHost { .. }),
-        ) => Some(FieldError::new("host", error.code(), format!("{error}. {}", error.remedy()))),
+            error @ (DialError::NameNotFound { .. }
+            | DialError::Forbidden { .. }
+            | DialError::InvalidHost { .. }),
+        ) => Some(FieldError::new(
+            "host",
+            error.code(),
+            format!("{error}. {}", error.remedy()),
+        )),
         Err(_) => None,
     }
 }

@@ -62,7 +62,10 @@ pub fn trouble_of(error: &ImapError) -> Trouble {
 
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
-    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let first = chars
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
     let dot = if text.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{first}{}{dot}", chars.as_str())
 }
@@ -104,18 +107,27 @@ where
     Fut: Future<Output = Result<Connection<BoxedStream>, ImapError>>,
 {
     let connection = connect().await.map_err(OpenError::Imap)?;
-    let refusal = match connection.authenticate_xoauth2(&mailbox.login_name, &token.secret).await {
+    let refusal = match connection
+        .authenticate_xoauth2(&mailbox.login_name, &token.secret)
+        .await
+    {
         Ok(session) => return Ok(session),
         Err(error @ ImapError::AuthRejected { .. }) => error,
         Err(error) => return Err(OpenError::Imap(error)),
     };
-    tracing::info!(mailbox = mailbox.id, "the server refused the access token; renewing it once");
+    tracing::info!(
+        mailbox = mailbox.id,
+        "the server refused the access token; renewing it once"
+    );
     let renewed = grant::force_refresh(ctx, &mailbox.grant_id, token.revision).await?;
     if renewed.revision == token.revision {
         return Err(OpenError::Refused(explain(ctx, mailbox, &refusal).await));
     }
     let connection = connect().await.map_err(OpenError::Imap)?;
-    match connection.authenticate_xoauth2(&mailbox.login_name, &renewed.secret).await {
+    match connection
+        .authenticate_xoauth2(&mailbox.login_name, &renewed.secret)
+        .await
+    {
         Ok(session) => Ok(session),
         Err(error @ ImapError::AuthRejected { .. }) => {
             Err(OpenError::Refused(explain(ctx, mailbox, &error).await))
@@ -136,8 +148,12 @@ pub(super) async fn explain(ctx: &Ctx, mailbox: &Mailbox, error: &ImapError) -> 
 }
 
 async fn provider_of(ctx: &Ctx, mailbox: &Mailbox) -> Provider {
-    let Ok(grant) = grant::get(ctx, &mailbox.grant_id).await else { return Provider::Custom };
-    integration::get(ctx, &grant.integration_id).await.map_or(Provider::Custom, |integration| integration.provider)
+    let Ok(grant) = grant::get(ctx, &mailbox.grant_id).await else {
+        return Provider::Custom;
+    };
+    integration::get(ctx, &grant.integration_id)
+        .await
+        .map_or(Provider::Custom, |integration| integration.provider)
 }
 
 /// Longest a test or a form waits for a mail server.

@@ -145,12 +145,17 @@ pub(super) async fn update<C: ConnectionTrait>(on: &C, changed: &Mailbox, seen: 
 pub(super) async fn set_paused<C: ConnectionTrait>(on: &C, id: &str, paused: bool) -> Result<bool, DbErr> {
     let text = "UPDATE mailboxes SET paused = $1, next_poll_at = 0, lease_until = 0, lease_no = lease_no + 1, \
                 revision = revision + 1 WHERE id = $2";
-    Ok(on.execute_raw(sql(on, text, [paused.into(), id.into()])).await?.rows_affected() == 1)
+    Ok(on
+        .execute_raw(sql(on, text, [paused.into(), id.into()]))
+        .await?
+        .rows_affected()
+        == 1)
 }
 
 /// Makes it due at once, even if it is waiting after failures or sits in IDLE.
 pub(super) async fn set_due<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
-    let text = "UPDATE mailboxes SET next_poll_at = 0, lease_until = 0, lease_no = lease_no + 1 WHERE id = $1";
+    let text =
+        "UPDATE mailboxes SET next_poll_at = 0, lease_until = 0, lease_no = lease_no + 1 WHERE id = $1";
     Ok(on.execute_raw(sql(on, text, [id.into()])).await?.rows_affected() == 1)
 }
 
@@ -198,20 +203,29 @@ pub async fn claim_due(db: &Db, holder: &str, now: i64, limit: u32) -> Result<Ve
 pub async fn heartbeat(db: &Db, holder: &str, now: i64) -> Result<(), DbErr> {
     let text = "UPDATE mailboxes SET lease_until = $1 WHERE lease_holder = $2 AND lease_until > $3";
     let values: [Value; 3] = [(now + LEASE_MS).into(), holder.into(), now.into()];
-    db.write().execute_raw(sql(db.write(), text, values)).await.map(|_| ())
+    db.write()
+        .execute_raw(sql(db.write(), text, values))
+        .await
+        .map(|_| ())
 }
 
 /// Ends every lease; only where no other process can hold one (SQLite, at start).
 pub async fn release_all(db: &Db) -> Result<(), DbErr> {
     let text = "UPDATE mailboxes SET lease_until = 0, lease_no = lease_no + 1 WHERE lease_until > 0";
-    db.write().execute_raw(sql(db.write(), text, [])).await.map(|_| ())
+    db.write()
+        .execute_raw(sql(db.write(), text, []))
+        .await
+        .map(|_| ())
 }
 
 /// Gives a mailbox back until `next_poll_at`.
 pub async fn release(db: &Db, lease: &Lease, next_poll_at: i64) -> Result<(), DbErr> {
     let text = "UPDATE mailboxes SET lease_until = 0, next_poll_at = $1 WHERE id = $2 AND lease_no = $3";
     let values: [Value; 3] = [next_poll_at.into(), lease.id.clone().into(), lease.number.into()];
-    db.write().execute_raw(sql(db.write(), text, values)).await.map(|_| ())
+    db.write()
+        .execute_raw(sql(db.write(), text, values))
+        .await
+        .map(|_| ())
 }
 
 /// Notes that the mailbox was read; true if it was new, or failing, before.
@@ -223,7 +237,12 @@ pub async fn record_success(db: &Db, lease: &Lease, now: i64) -> Result<Option<S
     let text = "UPDATE mailboxes SET state = 'ok', error_code = '', error_cause = '', error_remedy = '', \
                 failures = 0, last_success_at = $1 WHERE id = $2 AND lease_no = $3";
     let values: [Value; 3] = [now.into(), lease.id.clone().into(), lease.number.into()];
-    let mine = db.write().execute_raw(sql(db.write(), text, values)).await?.rows_affected() == 1;
+    let mine = db
+        .write()
+        .execute_raw(sql(db.write(), text, values))
+        .await?
+        .rows_affected()
+        == 1;
     Ok(before.filter(|state| mine && state != "ok"))
 }
 
@@ -276,7 +295,9 @@ pub(super) async fn cursors<C: ConnectionTrait>(
     folder: &str,
 ) -> Result<Vec<Cursor>, DbErr> {
     let text = "SELECT * FROM folder_cursors WHERE mailbox_id = $1 AND folder = $2 ORDER BY created_at";
-    let rows = on.query_all_raw(sql(on, text, [mailbox_id.into(), folder.into()])).await?;
+    let rows = on
+        .query_all_raw(sql(on, text, [mailbox_id.into(), folder.into()]))
+        .await?;
     rows.iter()
         .map(|row| {
             let uid = |column: &str| -> Result<u32, DbErr> {
@@ -296,7 +317,11 @@ pub(super) async fn cursors<C: ConnectionTrait>(
         .collect()
 }
 
-pub(super) async fn insert_cursor<C: ConnectionTrait>(on: &C, cursor: &Cursor, now: i64) -> Result<(), DbErr> {
+pub(super) async fn insert_cursor<C: ConnectionTrait>(
+    on: &C,
+    cursor: &Cursor,
+    now: i64,
+) -> Result<(), DbErr> {
     let values: [Value; 8] = [
         cursor.mailbox_id.clone().into(),
         cursor.folder.clone().into(),
@@ -322,7 +347,8 @@ pub async fn move_cursor<C: ConnectionTrait>(
     now: i64,
 ) -> Result<bool, DbErr> {
     let mail_at: Option<i64> = stored_mail.then_some(now);
-    let text = "UPDATE mailboxes SET last_mail_at = COALESCE($1, last_mail_at) WHERE id = $2 AND lease_no = $3";
+    let text =
+        "UPDATE mailboxes SET last_mail_at = COALESCE($1, last_mail_at) WHERE id = $2 AND lease_no = $3";
     let values: [Value; 3] = [mail_at.into(), lease.id.clone().into(), lease.number.into()];
     if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
         return Ok(false);
@@ -384,7 +410,9 @@ pub(super) async fn untold<C: ConnectionTrait>(on: &C, cursor: &Cursor) -> Resul
         i64::from(cursor.uid_validity).into(),
     ];
     let rows = on.query_all_raw(sql(on, text, values)).await?;
-    rows.iter().map(|row| Ok(u32::try_from(row.try_get::<i64>("", "uid")?).unwrap_or(0))).collect()
+    rows.iter()
+        .map(|row| Ok(u32::try_from(row.try_get::<i64>("", "uid")?).unwrap_or(0)))
+        .collect()
 }
 
 /// Notes that the server was told about these UIDs.
@@ -428,7 +456,11 @@ pub struct Outcome {
     pub created_at: i64,
 }
 
-pub(super) async fn outcomes<C: ConnectionTrait>(on: &C, id: &str, limit: u32) -> Result<Vec<Outcome>, DbErr> {
+pub(super) async fn outcomes<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    limit: u32,
+) -> Result<Vec<Outcome>, DbErr> {
     let text = "SELECT i.uid AS uid, i.outcome AS outcome, i.message_id AS message_id, i.tell AS tell, \
                 i.created_at AS created_at, m.subject AS subject, m.from_email AS from_email, m.state AS state, \
                 m.ticket_id AS ticket_id FROM ingestions i LEFT JOIN messages m ON m.id = i.message_id \

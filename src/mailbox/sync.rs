@@ -38,7 +38,9 @@ pub struct Plan {
 pub async fn plan(ctx: &Ctx, session: &mut OpenSession, mailbox: &Mailbox) -> Result<Plan, SyncError> {
     let read_only = mailbox.after_ingest == AfterIngest::Leave.as_str();
     let selected = session.select(&mailbox.folder, read_only).await?;
-    let uid_validity = selected.uid_validity.ok_or(ImapError::Protocol("the folder has no UIDVALIDITY"))?;
+    let uid_validity = selected
+        .uid_validity
+        .ok_or(ImapError::Protocol("the folder has no UIDVALIDITY"))?;
     let cursor = cursor_of(ctx, session, mailbox, &selected, uid_validity).await?;
     new_mails(session, cursor, selected.uid_next).await
 }
@@ -51,7 +53,11 @@ async fn new_mails(
 ) -> Result<Plan, SyncError> {
     let from = cursor.last_uid.saturating_add(1);
     if uid_next == Some(from) {
-        return Ok(Plan { done_up_to: cursor.last_uid, cursor, mails: Vec::new() });
+        return Ok(Plan {
+            done_up_to: cursor.last_uid,
+            cursor,
+            mails: Vec::new(),
+        });
     }
     let uids = session.search_uids(from, SearchFilter::All).await?;
     let done_up_to = uids.last().copied().unwrap_or(0).max(cursor.last_uid);
@@ -62,7 +68,11 @@ async fn new_mails(
         mails.retain(|mail| mail.internal_date_ms.is_none_or(|date| date >= since));
     }
     mails.sort_by_key(|mail| mail.uid);
-    Ok(Plan { cursor, mails, done_up_to })
+    Ok(Plan {
+        cursor,
+        mails,
+        done_up_to,
+    })
 }
 
 fn wants(cursor: &Cursor, uid: u32) -> bool {
@@ -96,7 +106,10 @@ async fn cursor_of(
             data: json!({ "folder": mailbox.folder, "before": before.uid_validity, "after": uid_validity }),
         };
         event::append(&txn, &ctx.clock, event).await?;
-        tracing::warn!(mailbox = mailbox.id, "the server gave all UIDs of the folder anew; scanning it again");
+        tracing::warn!(
+            mailbox = mailbox.id,
+            "the server gave all UIDs of the folder anew; scanning it again"
+        );
     }
     txn.commit().await?;
     Ok(cursor)
@@ -136,17 +149,30 @@ async fn first_cursor(
     };
     cursor.wanted.retain(|uid| *uid <= newest);
     cursor.wanted.sort_unstable();
-    cursor.last_uid = cursor.wanted.first().map_or(newest, |first| first.saturating_sub(1));
+    cursor.last_uid = cursor
+        .wanted
+        .first()
+        .map_or(newest, |first| first.saturating_sub(1));
     Ok(cursor)
 }
 
 async fn since_the_making(session: &mut OpenSession, mailbox: &Mailbox) -> Result<Vec<u32>, SyncError> {
     // The server's calendar day may differ from ours by one.
-    let day = crate::clock::from_ms(mailbox.created_at).date_naive().pred_opt().unwrap_or_default();
+    let day = crate::clock::from_ms(mailbox.created_at)
+        .date_naive()
+        .pred_opt()
+        .unwrap_or_default();
     let candidates = session.search_uids(1, SearchFilter::Since(day)).await?;
     let metas = session.fetch_meta(&candidates).await?;
-    let late = |meta: &Meta| meta.internal_date_ms.is_some_and(|date| date >= mailbox.created_at);
-    Ok(metas.iter().filter(|meta| late(meta)).map(|meta| meta.uid).collect())
+    let late = |meta: &Meta| {
+        meta.internal_date_ms
+            .is_some_and(|date| date >= mailbox.created_at)
+    };
+    Ok(metas
+        .iter()
+        .filter(|meta| late(meta))
+        .map(|meta| meta.uid)
+        .collect())
 }
 
 /// After a changed UIDVALIDITY the whole folder is scanned; what is stored already is recognised by its bytes.

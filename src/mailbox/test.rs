@@ -20,7 +20,8 @@ pub async fn start_test(ctx: &Ctx, actor: &str, mailbox_id: &str) -> Result<Stri
     let recorder = Recorder::start(ctx, Kind::Mailbox, &mailbox.id, actor).await?;
     let id = recorder.id().to_owned();
     let background = ctx.clone();
-    ctx.tasks.spawn(async move { run(&background, &mailbox, recorder).await });
+    ctx.tasks
+        .spawn(async move { run(&background, &mailbox, recorder).await });
     Ok(id)
 }
 
@@ -34,7 +35,10 @@ pub async fn run_test(ctx: &Ctx, actor: &str, mailbox_id: &str) -> Result<String
 }
 
 async fn run(ctx: &Ctx, mailbox: &Mailbox, mut recorder: Recorder) -> TestState {
-    if tokio::time::timeout(PATIENCE * 2, steps(ctx, mailbox, &mut recorder)).await.is_err() {
+    if tokio::time::timeout(PATIENCE * 2, steps(ctx, mailbox, &mut recorder))
+        .await
+        .is_err()
+    {
         let trouble = Trouble::new(
             "test_timeout",
             "The test took longer than a minute.",
@@ -47,15 +51,26 @@ async fn run(ctx: &Ctx, mailbox: &Mailbox, mut recorder: Recorder) -> TestState 
 
 /// The steps in order; the first that fails is the last.
 async fn steps(ctx: &Ctx, mailbox: &Mailbox, recorder: &mut Recorder) {
-    let Some(connection) = connect(ctx, mailbox, recorder).await else { return };
-    let Some(token) = token(ctx, mailbox, recorder).await else { return };
+    let Some(connection) = connect(ctx, mailbox, recorder).await else {
+        return;
+    };
+    let Some(token) = token(ctx, mailbox, recorder).await else {
+        return;
+    };
     let first = std::sync::Mutex::new(Some(connection));
     let again = || {
         let ready = first.lock().ok().and_then(|mut first| first.take());
         async move {
             match ready {
                 Some(connection) => Ok(connection),
-                None => imap::open(&ctx.dialer, &session::endpoint(mailbox), &session::limits(ctx, mailbox)).await,
+                None => {
+                    imap::open(
+                        &ctx.dialer,
+                        &session::endpoint(mailbox),
+                        &session::limits(ctx, mailbox),
+                    )
+                    .await
+                }
             }
         }
     };
@@ -66,7 +81,9 @@ async fn steps(ctx: &Ctx, mailbox: &Mailbox, recorder: &mut Recorder) {
             return;
         }
     };
-    recorder.ok("authenticate", format!("signed in as {}", mailbox.login_name)).await;
+    recorder
+        .ok("authenticate", format!("signed in as {}", mailbox.login_name))
+        .await;
     if let Err(error) = grant::note_success(ctx, &mailbox.grant_id).await {
         tracing::debug!("the success was not noted: {error}");
     }
@@ -115,9 +132,13 @@ fn describe(ctx: &Ctx, report: &StepReport) -> Step {
 fn judge(ctx: &Ctx, detail: &StepDetail) -> (StepState, String, Trouble) {
     let fine = |detail: String| (StepState::Ok, detail, Trouble::default());
     match detail {
-        StepDetail::Addresses(addresses) => {
-            fine(addresses.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(", "))
-        }
+        StepDetail::Addresses(addresses) => fine(
+            addresses
+                .iter()
+                .map(|address| address.ip().to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
         StepDetail::Connected => fine("connected".into()),
         StepDetail::Tls(info) => {
             let left = info.days_left(ctx.clock.now());
@@ -139,7 +160,9 @@ fn judge(ctx: &Ctx, detail: &StepDetail) -> (StepState, String, Trouble) {
         }
         StepDetail::Greeting(text) => fine(text.chars().take(200).collect()),
         StepDetail::Capabilities(offered) => {
-            let listed = ["SASL-IR", "IDLE", "MOVE", "UIDPLUS"].into_iter().filter(|name| offered.has(name));
+            let listed = ["SASL-IR", "IDLE", "MOVE", "UIDPLUS"]
+                .into_iter()
+                .filter(|name| offered.has(name));
             let listed = listed.collect::<Vec<_>>().join(", ");
             if offered.xoauth2() {
                 return fine(format!("XOAUTH2 {listed}").trim().to_owned());
@@ -166,7 +189,9 @@ async fn token(ctx: &Ctx, mailbox: &Mailbox, recorder: &mut Recorder) -> Option<
     match grant_of(ctx, mailbox).await {
         Ok((grant, integration)) => {
             let missing = grant::scopes_missing(&integration, &grant.scopes);
-            let audience = audience_of(&token.secret).map(|aud| format!(", for {aud}")).unwrap_or_default();
+            let audience = audience_of(&token.secret)
+                .map(|aud| format!(", for {aud}"))
+                .unwrap_or_default();
             let until = grant
                 .expires_at
                 .and_then(DateTime::from_timestamp_millis)
@@ -211,17 +236,29 @@ fn audience_of(token: &secrecy::SecretString) -> Option<String> {
 async fn folder(mailbox: &Mailbox, session: &mut OpenSession, recorder: &mut Recorder) -> bool {
     match session.select(&mailbox.folder, true).await {
         Ok(selected) => {
-            recorder.ok("folder", format!("{}: {} messages", mailbox.folder, selected.exists)).await;
+            recorder
+                .ok(
+                    "folder",
+                    format!("{}: {} messages", mailbox.folder, selected.exists),
+                )
+                .await;
             true
         }
         Err(error) => {
             let mut trouble = session::trouble_of(&error);
             if let Ok(folders) = session.list_folders().await {
-                let names: Vec<_> =
-                    folders.iter().filter(|f| f.selectable).map(|f| f.name.as_str()).take(12).collect();
+                let names: Vec<_> = folders
+                    .iter()
+                    .filter(|f| f.selectable)
+                    .map(|f| f.name.as_str())
+                    .take(12)
+                    .collect();
                 trouble = Trouble::new(
                     "folder_missing",
-                    format!("The folder “{}” cannot be opened: {}", mailbox.folder, trouble.cause),
+                    format!(
+                        "The folder “{}” cannot be opened: {}",
+                        mailbox.folder, trouble.cause
+                    ),
                     format!("Choose a folder that exists: {}.", names.join(", ")),
                 );
             }
@@ -242,10 +279,16 @@ async fn newest(session: &mut OpenSession, recorder: &mut Recorder) {
         Ok(Some(header)) => {
             let mail = mailgrant_mail::parse(&header);
             let subject = mail.subject.unwrap_or_else(|| "(no subject)".into());
-            recorder.ok("newest message", subject.chars().take(200).collect::<String>()).await;
+            recorder
+                .ok("newest message", subject.chars().take(200).collect::<String>())
+                .await;
         }
         Ok(None) => recorder.ok("newest message", "the folder is empty").await,
-        Err(error) => recorder.failed("newest message", session::trouble_of(&error)).await,
+        Err(error) => {
+            recorder
+                .failed("newest message", session::trouble_of(&error))
+                .await
+        }
     }
 }
 
@@ -256,10 +299,10 @@ mod tests {
     #[test]
     fn the_audience_of_a_readable_token_is_told() {
         use base64::Engine;
-        let payload =
-            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(r#"{"aud":"https://outlook.office.com"}"#);
+        let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .encode(r#"{"aud":"https://outlook.office.com"}"#);
         let token = secrecy::SecretString::from(format!("e30.{payload}.x"));
-        assert_eq!(audience_of(&token.secret).as_deref(), Some("https://outlook.office.com"));
+        assert_eq!(audience_of(&token).as_deref(), Some("https://outlook.office.com"));
         assert_eq!(audience_of(&secrecy::SecretString::from("ya29.opaque")), None);
     }
 }

@@ -213,7 +213,9 @@ pub async fn mark_placed<C: ConnectionTrait>(
 
 /// A message, read in the caller's transaction.
 pub async fn get_in<C: ConnectionTrait>(on: &C, id: &str) -> Result<Message, DbErr> {
-    by_id(on, id).await?.ok_or_else(|| DbErr::RecordNotFound(id.to_owned()))
+    by_id(on, id)
+        .await?
+        .ok_or_else(|| DbErr::RecordNotFound(id.to_owned()))
 }
 
 pub(super) async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Message>, DbErr> {

@@ -17,7 +17,16 @@ const MAILS_BEFORE_EACH: u64 = 110;
 
 /// Each step of the order, at its first passing and in the middle of the work.
 const POINTS: [&str; 10] = [
-    "fetched", "stored", "told", "parsed", "ticketed", "fetched:2", "stored:2", "told:2", "parsed:3", "ticketed:3",
+    "fetched",
+    "stored",
+    "told",
+    "parsed",
+    "ticketed",
+    "fetched:2",
+    "stored:2",
+    "told:2",
+    "parsed:3",
+    "ticketed:3",
 ];
 
 async fn killed_at_every_step_nothing_is_lost_or_doubled(database: TestDatabase) {
@@ -27,11 +36,16 @@ async fn killed_at_every_step_nothing_is_lost_or_doubled(database: TestDatabase)
     let mut delivered = 0;
     for point in POINTS {
         world.mailgrant.stop();
-        world.dovecot.seed_folder(ACCOUNT, "INBOX", 1, delivered..delivered + MAILS_BEFORE_EACH);
+        world
+            .dovecot
+            .seed_folder(ACCOUNT, "INBOX", 1, delivered..delivered + MAILS_BEFORE_EACH);
         delivered += MAILS_BEFORE_EACH;
         world.mailgrant.set("MAILGRANT_CRASH_AT", point);
         world.mailgrant.spawn();
-        eventually(&format!("it dies at {point}"), SOON * 3, async || world.mailgrant.ended().map(|_| ())).await;
+        eventually(&format!("it dies at {point}"), SOON * 3, async || {
+            world.mailgrant.ended().map(|_| ())
+        })
+        .await;
         world.mailgrant.kill9();
     }
     world.mailgrant.set("MAILGRANT_CRASH_AT", "");
@@ -44,9 +58,15 @@ async fn killed_at_every_step_nothing_is_lost_or_doubled(database: TestDatabase)
     let tickets = world.rest.all("/api/v1/tickets?limit=200").await;
     let mut entries = BTreeSet::new();
     for ticket in &tickets {
-        let detail = world.rest.get(&format!("/api/v1/tickets/{}", text(ticket, "id"))).await;
+        let detail = world
+            .rest
+            .get(&format!("/api/v1/tickets/{}", text(ticket, "id")))
+            .await;
         for entry in detail["entries"].as_array().unwrap() {
-            assert!(entries.insert(text(entry, "messageId")), "a message stands in two entries");
+            assert!(
+                entries.insert(text(entry, "messageId")),
+                "a message stands in two entries"
+            );
         }
     }
     assert_eq!(entries.len(), total, "each message is exactly one entry");

@@ -22,13 +22,23 @@ async fn mail_that_arrives_becomes_tickets(database: TestDatabase) {
     let world = World::start(database).await;
     let mailbox_id = world.add_mailbox(json!({ "startFrom": "now" })).await;
     world.mailbox_is(&mailbox_id, "ok").await;
-    let first = mails::simple("<a@x.test>", "Ada <ada@example.test>", "Printer on fire", "It burns.");
+    let first = mails::simple(
+        "<a@x.test>",
+        "Ada <ada@example.test>",
+        "Printer on fire",
+        "It burns.",
+    );
     world.dovecot.deliver(ACCOUNT, &first).await;
     let answer = b"Message-ID: <b@x.test>\r\nIn-Reply-To: <a@x.test>\r\nFrom: ada@example.test\r\n\
         Subject: Re: Printer on fire\r\n\r\nStill burning.\r\n";
     world.ticketed(1).await;
     world.dovecot.deliver(ACCOUNT, answer).await;
-    let other = mails::simple("<c@x.test>", "Bo <bo@example.test>", "Re: Printer on fire", "Same subject, other mail.");
+    let other = mails::simple(
+        "<c@x.test>",
+        "Bo <bo@example.test>",
+        "Re: Printer on fire",
+        "Same subject, other mail.",
+    );
     world.dovecot.deliver(ACCOUNT, &other).await;
     world.ticketed(3).await;
 
@@ -36,18 +46,28 @@ async fn mail_that_arrives_becomes_tickets(database: TestDatabase) {
     assert_eq!(tickets.len(), 2, "an answer joins, an equal subject does not");
     let help1 = world.rest.get("/api/v1/tickets/HELP-1").await;
     assert_eq!(help1["subject"], "Printer on fire");
-    assert_eq!(help1["requester"], json!({ "name": "Ada", "email": "ada@example.test" }));
+    assert_eq!(
+        help1["requester"],
+        json!({ "name": "Ada", "email": "ada@example.test" })
+    );
     assert_eq!(help1["state"], "open");
     assert_eq!(help1["entries"].as_array().map(Vec::len), Some(2));
     let message_id = text(&help1["entries"][0], "messageId");
     // LMTP puts its own lines on top; what was delivered comes out byte for byte below them.
-    let raw = world.rest.download(&format!("/api/v1/messages/{message_id}/raw")).await;
+    let raw = world
+        .rest
+        .download(&format!("/api/v1/messages/{message_id}/raw"))
+        .await;
     assert!(raw.ends_with(&first), "{}", String::from_utf8_lossy(&raw));
     let message = world.rest.get(&format!("/api/v1/messages/{message_id}")).await;
     assert_eq!(message["subject"], "Printer on fire");
     assert_eq!(message["mailgrant"]["mailboxId"], mailbox_id.as_str());
     assert_eq!(message["mailgrant"]["ticketId"], help1["id"]);
-    assert_eq!(world.dovecot.seen(ACCOUNT, "INBOX"), 0, "nothing is changed on the server");
+    assert_eq!(
+        world.dovecot.seen(ACCOUNT, "INBOX"),
+        0,
+        "nothing is changed on the server"
+    );
 }
 
 async fn what_is_done_on_the_server_is_what_was_asked_for(database: TestDatabase) {
@@ -60,7 +80,10 @@ async fn what_is_done_on_the_server_is_what_was_asked_for(database: TestDatabase
         (world.dovecot.seen(ACCOUNT, "INBOX") == 20).then_some(())
     })
     .await;
-    world.rest.post(&format!("/api/v1/mailboxes/{seen}/pause"), &json!({})).await;
+    world
+        .rest
+        .post(&format!("/api/v1/mailboxes/{seen}/pause"), &json!({}))
+        .await;
     world
         .add_mailbox(json!({ "name": "Mover", "afterIngest": "move", "moveTo": "Done" }))
         .await;
@@ -79,10 +102,17 @@ async fn a_changed_uidvalidity_neither_loses_nor_doubles(database: TestDatabase)
     let before = world.ticketed(60).await;
     world.dovecot.bump_uidvalidity(ACCOUNT).await;
     world.dovecot.seed_folder(ACCOUNT, "INBOX", 2, 0..5);
-    world.rest.post(&format!("/api/v1/mailboxes/{mailbox_id}/poll"), &json!({})).await;
+    world
+        .rest
+        .post(&format!("/api/v1/mailboxes/{mailbox_id}/poll"), &json!({}))
+        .await;
     let after = world.ticketed(65).await;
     assert_eq!(after.len(), 65);
-    assert_eq!(ids(&before).difference(&ids(&after)).count(), 0, "no message is gone");
+    assert_eq!(
+        ids(&before).difference(&ids(&after)).count(),
+        0,
+        "no message is gone"
+    );
     let entries: BTreeSet<String> = after.iter().map(|m| text(&m["mailgrant"], "entryId")).collect();
     assert_eq!(entries.len(), 65, "each message is exactly one entry");
 }
@@ -97,21 +127,37 @@ async fn the_start_decides_which_old_mail_is_taken(database: TestDatabase) {
     for number in 0..10_u64 {
         let mail = mails::Mail { seed: 1, number };
         let flags = if number < 6 { "S" } else { "" };
-        world.dovecot.put(ACCOUNT, "INBOX", &format!("{number}.M{number}P1.test"), &mail.bytes(), flags);
+        world.dovecot.put(
+            ACCOUNT,
+            "INBOX",
+            &format!("{number}.M{number}P1.test"),
+            &mail.bytes(),
+            flags,
+        );
     }
     let taken = async |name: &str, start: &str, count: usize| {
-        let id = world.add_mailbox(json!({ "name": name, "startFrom": start, "idle": false })).await;
+        let id = world
+            .add_mailbox(json!({ "name": name, "startFrom": start, "idle": false }))
+            .await;
         world.mailbox_is(&id, "ok").await;
         let path = format!("/api/v1/messages?mailbox={id}");
-        eventually(&format!("{count} messages with startFrom {start}"), SOON, async || {
-            (world.rest.all(&path).await.len() == count).then_some(())
-        })
+        eventually(
+            &format!("{count} messages with startFrom {start}"),
+            SOON,
+            async || (world.rest.all(&path).await.len() == count).then_some(()),
+        )
         .await;
     };
     taken("Unread", "unread", 4).await;
     taken("All", "all", 10).await;
     taken("Now", "now", 0).await;
-    world.dovecot.deliver(ACCOUNT, &mails::simple("<new@x.test>", "a@example.test", "New", "New.")).await;
+    world
+        .dovecot
+        .deliver(
+            ACCOUNT,
+            &mails::simple("<new@x.test>", "a@example.test", "New", "New."),
+        )
+        .await;
     for name in ["Unread", "All", "Now"] {
         let wanted = match name {
             "Unread" => 5,
@@ -119,9 +165,17 @@ async fn the_start_decides_which_old_mail_is_taken(database: TestDatabase) {
             _ => 1,
         };
         let mailboxes = world.rest.all("/api/v1/mailboxes").await;
-        let id = mailboxes.iter().find(|m| m["name"] == name).map(|m| text(m, "id")).unwrap();
+        let id = mailboxes
+            .iter()
+            .find(|m| m["name"] == name)
+            .map(|m| text(m, "id"))
+            .unwrap();
         eventually(&format!("{name} has taken the new mail"), SOON, async || {
-            let got = world.rest.all(&format!("/api/v1/messages?mailbox={id}")).await.len();
+            let got = world
+                .rest
+                .all(&format!("/api/v1/messages?mailbox={id}"))
+                .await
+                .len();
             (got == wanted).then_some(())
         })
         .await;
@@ -130,7 +184,9 @@ async fn the_start_decides_which_old_mail_is_taken(database: TestDatabase) {
 
 async fn one_broken_mailbox_does_not_delay_another(database: TestDatabase) {
     let world = World::start(database).await;
-    let broken = world.add_mailbox(json!({ "name": "Broken", "folder": "Nowhere" })).await;
+    let broken = world
+        .add_mailbox(json!({ "name": "Broken", "folder": "Nowhere" }))
+        .await;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     world.add_mailbox(json!({ "name": "Silent", "port": port })).await;

@@ -13,6 +13,7 @@ use crate::support::wait::{SOON, eventually};
 pub const ACCOUNT: &str = "support@example.test";
 
 /// Everybody, running.
+#[allow(dead_code, reason = "held so that they live as long as the scenario")]
 pub struct World {
     pub provider: OidcProvider,
     pub dovecot: Dovecot,
@@ -28,7 +29,14 @@ pub struct World {
 impl World {
     /// An app-only (client credentials) grant for [`ACCOUNT`]; no mailbox yet.
     pub async fn start(database: TestDatabase) -> Self {
-        Self::start_with(database, Options { app_mailbox: Some(ACCOUNT.to_owned()), ..Options::default() }).await
+        Self::start_with(
+            database,
+            Options {
+                app_mailbox: Some(ACCOUNT.to_owned()),
+                ..Options::default()
+            },
+        )
+        .await
     }
 
     /// With a provider that behaves otherwise.
@@ -41,13 +49,34 @@ impl World {
             .set("MAILGRANT_ALLOW_NETWORKS", "127.0.0.0/8");
         let mailgrant = Mailgrant::start(settings).await;
         let rest = mailgrant.rest();
-        let integration = rest.post("/api/v1/integrations", &integration(&provider, "client_credentials")).await;
-        let started = rest.post(&format!("/api/v1/integrations/{}/authorizations", text(&integration, "id")), &json!({})).await;
+        let integration = rest
+            .post(
+                "/api/v1/integrations",
+                &integration(&provider, "client_credentials"),
+            )
+            .await;
+        let started = rest
+            .post(
+                &format!("/api/v1/integrations/{}/authorizations", text(&integration, "id")),
+                &json!({}),
+            )
+            .await;
         assert_eq!(started["authorizationUrl"], Value::Null);
         let grant_id = text(&started, "grantId");
-        let project = rest.post("/api/v1/projects", &json!({ "key": "HELP", "name": "Help desk" })).await;
+        let project = rest
+            .post("/api/v1/projects", &json!({ "key": "HELP", "name": "Help desk" }))
+            .await;
         let project_id = text(&project, "id");
-        Self { provider, dovecot, mailgrant, rest, integration, grant_id, project_id, database }
+        Self {
+            provider,
+            dovecot,
+            mailgrant,
+            rest,
+            integration,
+            grant_id,
+            project_id,
+            database,
+        }
     }
 
     /// What `POST /api/v1/mailboxes` takes for [`ACCOUNT`], everything from the beginning.
@@ -70,7 +99,10 @@ impl World {
     pub async fn ticketed(&self, count: usize) -> Vec<Value> {
         eventually(&format!("{count} messages in tickets"), SOON * 6, async || {
             let all = self.rest.all("/api/v1/messages?limit=200").await;
-            let done = all.iter().filter(|message| message["mailgrant"]["entryId"].is_string()).count();
+            let done = all
+                .iter()
+                .filter(|message| message["mailgrant"]["entryId"].is_string())
+                .count();
             (done >= count).then_some(all)
         })
         .await
@@ -98,7 +130,10 @@ pub fn integration(provider: &OidcProvider, flow: &str) -> Value {
 
 /// A member that must be a text.
 pub fn text(value: &Value, member: &str) -> String {
-    value[member].as_str().unwrap_or_else(|| panic!("no text {member} in {value}")).to_owned()
+    value[member]
+        .as_str()
+        .unwrap_or_else(|| panic!("no text {member} in {value}"))
+        .to_owned()
 }
 
 fn merge(into: &mut Value, changes: &Value) {
