@@ -238,10 +238,12 @@ impl Writer {
         self.quote -= usize::from(open.quote);
         self.hidden -= usize::from(open.hidden);
         self.pre -= usize::from(open.pre);
-        if let Some(mark) = open.mark
-            && self.marks[mark].start != usize::MAX
-        {
+        let Some(mark) = open.mark else { return };
+        if self.marks[mark].start != usize::MAX {
             self.marks[mark].end = self.out.len();
+        } else if self.marks[mark].kind != MarkKind::RestIsQuote {
+            // It held no text, and must not begin with the text that follows.
+            self.starting.retain(|&m| m != mark);
         }
     }
 

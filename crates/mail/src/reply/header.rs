@@ -5,13 +5,15 @@ use super::lines::Line;
 use super::words;
 
 /// The beginning of a quoted mail: lines `start..end` introduce it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Intro {
     pub start: usize,
     pub end: usize,
     pub forward: bool,
     /// A block that says so unmistakably; a sentence with "wrote:" is less sure.
     pub block: bool,
+    /// Could be a sentence; only quote marks below make it an introduction.
+    pub weak: bool,
 }
 
 /// Lines that one introduction may be wrapped over.
@@ -35,11 +37,16 @@ fn delimiter(lines: &[Line<'_>], at: usize) -> Option<Intro> {
     if body.len() > 120 {
         return None;
     }
-    if !body.starts_with(|c: char| "-*_=~—–".contains(c)) && !body.ends_with([':', '：']) {
-        return None;
+    if !body.starts_with(|c: char| DASHES.contains(&c)) && !body.ends_with([':', '：']) {
+        return above_this_line(body).then_some(Intro {
+            start: at,
+            end: at + 1,
+            block: true,
+            ..Intro::default()
+        });
     }
-    let core = body.trim_matches(|c: char| "-*_=~ \u{a0}—–>".contains(c));
-    let dashed = body.len() > core.len() + 3 && body.starts_with(|c: char| "-*_=~—–".contains(c));
+    let core = body.trim_matches(|c: char| DASHES.contains(&c) || " \u{a0}>#".contains(c));
+    let dashed = body.len() > core.len() + 3 && body.starts_with(|c: char| DASHES.contains(&c));
     let lower = core.trim_end_matches([':', '：', '.']).trim().to_lowercase();
     let apple = core.ends_with(':');
     let is = |list: &[&str]| {
@@ -48,6 +55,7 @@ fn delimiter(lines: &[Line<'_>], at: usize) -> Option<Intro> {
     };
     let forward = (dashed || apple) && is(words::FORWARDED);
     let original = dashed && is(words::ORIGINAL);
+    let original = original || above_this_line(body);
     if !forward && !original {
         return None;
     }
@@ -62,7 +70,18 @@ fn delimiter(lines: &[Line<'_>], at: usize) -> Option<Intro> {
         end,
         forward,
         block: true,
+        ..Intro::default()
     })
+}
+
+const DASHES: [char; 8] = ['-', '*', '_', '=', '~', '—', '–', '\u{2010}'];
+
+/// Whether a helpdesk asks for answers above this line.
+fn above_this_line(body: &str) -> bool {
+    body.len() <= 120 && body.contains(' ') && {
+        let lower = body.to_lowercase();
+        words::ABOVE_THIS_LINE.iter().any(|w| lower.contains(w))
+    }
 }
 
 /// `From: … Sent: … To: … Subject: …` in any order and language.
@@ -72,8 +91,8 @@ fn field_block(lines: &[Line<'_>], at: usize) -> Option<Intro> {
     Some(Intro {
         start: at,
         end,
-        forward: false,
         block: true,
+        ..Intro::default()
     })
 }
 
@@ -147,12 +166,14 @@ fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
             joined.push(' ');
         }
         joined.push_str(line.body);
-        if ends_intro(&joined) && is_intro(&joined) {
+        if ends_intro(&joined)
+            && let Some(weak) = judge(&joined)
+        {
             return Some(Intro {
                 start: at,
                 end: i + 1,
-                forward: false,
-                block: false,
+                weak,
+                ..Intro::default()
             });
         }
     }
@@ -175,21 +196,33 @@ fn has_wrote(lower: &str) -> bool {
     })
 }
 
-fn is_intro(joined: &str) -> bool {
+/// `Ada <ada@example.org> wrote:`, as against "I wrote to ada@example.org and she said:".
+fn ends_with_wrote(lower: &str) -> bool {
+    let bare = lower.trim_end_matches([':', '：', ' ', '\u{a0}']);
+    words::WROTE
+        .iter()
+        .any(|w| bare.ends_with(w) || bare.strip_suffix("(a)").is_some_and(|b| b.ends_with(w)))
+}
+
+/// Whether the words introduce a quote, and if so whether they could be a sentence as well.
+fn judge(joined: &str) -> Option<bool> {
     let core = joined.trim_matches(|c: char| "-_* ".contains(c));
     let lower = core.to_lowercase();
     let address = core.contains('@') || core.contains('<') && core.contains('>') || core.contains("[mailto");
     let date = has_date(&lower);
     let starts = starts_like_header(&lower);
+    let wrote = has_wrote(&lower);
+    let words = core.split_whitespace().count();
     // `: ` in the middle is a sentence or a header field; times (10:30) and `mailto:` are not meant.
     let sentence = core.trim_end_matches([':', '：']).contains(": ");
-    if sentence && !(address && date && has_wrote(&lower)) {
-        return false;
+    if sentence && !(address && date && wrote) {
+        return None;
     }
-    if has_wrote(&lower) {
-        return address && (date || starts || core.split_whitespace().count() <= 12) || (date && starts);
+    if wrote {
+        let sure = address && (date || starts || words <= 12 && ends_with_wrote(&lower)) || date && starts;
+        return (sure || date && words <= 14).then_some(!sure);
     }
-    address && date && core.split_whitespace().count() <= 25
+    (address && date && words <= 25).then_some(false)
 }
 
 /// Whether the first line of an introduction could be this one.
@@ -214,6 +247,7 @@ fn is_new_start(body: &str) -> bool {
 }
 
 fn starts_like_header(lower: &str) -> bool {
+    let lower = lower.trim_start_matches(['(', '[']);
     lower.starts_with(|c: char| c.is_ascii_digit())
         || words::HEADER_STARTS.iter().any(|s| lower.starts_with(s))
         || words::DAYS.iter().any(|d| lower.starts_with(d))

@@ -24,7 +24,7 @@ pub(crate) fn split(text: &str, marks: &[Mark], subject: &str) -> Reply {
         html: false,
     };
     work.quote_lines();
-    work.html_marks(marks);
+    work.html_marks(marks, forward);
     work.introductions(forward);
     work.contexts();
     work.signatures(marks);
@@ -36,6 +36,9 @@ fn is_forward(subject: &str) -> bool {
     let lower = subject.trim_start().to_lowercase();
     words::FORWARD_PREFIXES.iter().any(|p| lower.starts_with(p))
 }
+
+/// Lines below a quote, with others above it, that make the quote part of the answer rather than its cause.
+const LONG_ANSWER: usize = 7;
 
 struct Work<'a> {
     lines: &'a [Line<'a>],
@@ -69,7 +72,12 @@ impl Work<'_> {
         }
     }
 
-    fn html_marks(&mut self, marks: &[Mark]) {
+    fn html_marks(&mut self, marks: &[Mark], forward: bool) {
+        let rest = if forward {
+            SegmentKind::Forward
+        } else {
+            SegmentKind::Quote
+        };
         for mark in marks {
             let Some((from, to)) = self.line_range(mark) else {
                 continue;
@@ -84,7 +92,7 @@ impl Work<'_> {
                     // With nothing above it, what is marked is all there is.
                     if self.any_new(0, from) {
                         let start = self.absorb_rules(from);
-                        self.fill(start, self.kinds.len(), SegmentKind::Quote);
+                        self.fill(start, self.kinds.len(), rest);
                         self.intros.push((start, from + 1));
                         self.html = true;
                     }
@@ -119,6 +127,14 @@ impl Work<'_> {
                 continue;
             };
             let quoted_already = self.lines[i].depth > 0;
+            let next = (intro.end..self.lines.len()).find(|&j| !self.lines[j].is_blank());
+            let marked = next.is_some_and(|j| {
+                self.kinds[j] == SegmentKind::Quote || self.lines[j].depth > self.lines[i].depth
+            });
+            if intro.weak && !marked {
+                i += 1;
+                continue;
+            }
             let start = self.absorb_rules(intro.start);
             let forward = intro.forward || (intro.block && forward_subject);
             let kind = if forward {
@@ -133,10 +149,6 @@ impl Work<'_> {
             }
             self.fill(start, intro.end, kind);
             self.intros.push((start, intro.end));
-            let next = (intro.end..self.lines.len()).find(|&j| !self.lines[j].is_blank());
-            let marked = next.is_some_and(|j| {
-                self.kinds[j] == SegmentKind::Quote || self.lines[j].depth > self.lines[i].depth
-            });
             let rest = forward || (!marked && (intro.block || self.any_new(0, start)));
             if rest {
                 let end = if quoted_already {
@@ -172,7 +184,9 @@ impl Work<'_> {
                 continue;
             }
             let body = line.body;
-            let rule = body.len() >= 5 && body.chars().all(|c| "-_=*~ \u{2014}\u{2500}".contains(c));
+            let rule = body.len() >= 5 && body.chars().all(|c| "-_=*~ \u{2014}\u{2500}".contains(c))
+                // Notes: `-----Ada Lovelace/ACME wrote: -----`.
+                || body.starts_with("---") && body.ends_with("---") && body.len() < 150;
             if !rule || at - i > 4 {
                 break;
             }
@@ -208,7 +222,8 @@ impl Work<'_> {
                 .intros
                 .iter()
                 .any(|&(s, e)| s < to && e > from && s <= from + 2);
-            if answered && (interleaved || !introduced) {
+            let between = self.any_new(0, from) && self.new_lines(to) >= LONG_ANSWER;
+            if answered && (interleaved || !introduced || between) {
                 for i in from..to {
                     if !self.intros.iter().any(|&(s, e)| (s..e).contains(&i)) {
                         self.kinds[i] = SegmentKind::Context;
@@ -216,6 +231,11 @@ impl Work<'_> {
                 }
             }
         }
+    }
+
+    /// Newly written lines from there on.
+    fn new_lines(&self, from: usize) -> usize {
+        (from..self.lines.len()).filter(|&i| self.is_new(i)).count()
     }
 
     /// Whether something newly written, more than a signature, follows.

@@ -17,7 +17,20 @@ pub(super) fn find(lines: &[Line<'_>], from: usize, to: usize) -> Option<usize> 
         // A device line may stand above.
         return Some(device_above(lines, from, i).unwrap_or(i));
     }
-    device_above(lines, from, last + 1)
+    device_above(lines, from, last + 1).or_else(|| dashed_name(lines, from, last))
+}
+
+/// `-Ada` or `--Ada Lovelace` on the last line, below an empty one.
+fn dashed_name(lines: &[Line<'_>], from: usize, last: usize) -> Option<usize> {
+    let line = lines[last].text.trim_end();
+    let name = line
+        .strip_prefix("--")
+        .or_else(|| line.strip_prefix(['-', '—', '–']))?;
+    let is_name = name.starts_with(char::is_uppercase)
+        && name.split_whitespace().count() <= 4
+        && !name.ends_with(['.', '!', '?', ':', ';', ','])
+        && name.chars().all(|c| c.is_alphabetic() || " .-'".contains(c));
+    (is_name && last > from && lines[last - 1].is_blank()).then_some(last)
 }
 
 /// `-- `, `--`, or a rule of underscores above the footer of a list.
@@ -60,6 +73,13 @@ pub(super) fn is_device(line: &str) -> bool {
     let words = bare.split_whitespace().count();
     // "Sent from my desk, which is easier to type on" is a sentence.
     let clause = lower.contains(", ") || lower.contains(". ") || lower.contains("? ");
+    // "Sent from a magnificent torch of pixels" is somebody's wit.
+    let product = bare
+        .get(start.len()..)
+        .is_some_and(|p| p.starts_with(|c: char| c.is_uppercase() || !c.is_ascii()));
+    if *start == "sent from " && !product {
+        return false;
+    }
     let marker = !start.is_ascii() || start.contains("outlook") || start.contains("iphone") || at_start;
     let limit = if lower.contains("http") || lower.contains('<') {
         14
