@@ -131,7 +131,7 @@ impl FakeProvider {
             .collect()
     }
 
-    /// From now on answers wait for [`Self::open`].
+    /// From now on answers to refreshes wait for [`Self::open`].
     pub(crate) fn hold(&self) {
         self.gate.forget_permits(Semaphore::MAX_PERMITS);
     }
@@ -150,6 +150,7 @@ impl FakeProvider {
             return;
         };
         let is_token = request.starts_with("POST");
+        let is_refresh = request.contains("grant_type=refresh_token");
         let reply = {
             let mut script = self.script.lock().unwrap();
             script.requests.push(request);
@@ -162,6 +163,8 @@ impl FakeProvider {
         };
         if is_token {
             self.arrived.notify_one();
+        }
+        if is_refresh {
             drop(self.gate.acquire().await);
         }
         let reply = reply.unwrap_or_else(|| Reply::json(500, "{}"));

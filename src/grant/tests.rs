@@ -302,6 +302,7 @@ async fn reconnecting_as_somebody_else_waits_for_an_admin() {
         reconnect_grant_id: Some(grant.clone()),
         ..Default::default()
     };
+    ctx.clock.advance(Duration::seconds(1));
     provider.then(with_identity(
         "other-access",
         "other-refresh",
@@ -417,16 +418,14 @@ async fn a_slow_refresh_never_overwrites_a_newer_grant() {
         reconnect_grant_id: Some(grant.clone()),
         ..Default::default()
     };
-    let started = start(&ctx, &integration, reconnect).await.unwrap();
-    let newer = tokio::spawn({
-        let (ctx, callback, state) = (ctx.clone(), integration.callback_id.clone(), state_of(&started));
-        async move { finish_callback(&ctx, &callback, None, back(&state)).await }
-    });
-    provider.called().await;
+    connect(&ctx, &integration, reconnect).await.unwrap();
     provider.open();
-    newer.await.unwrap().unwrap();
-    let _ = slow.await.unwrap();
-    // Whichever of the two was stored first, the reconnect's tokens are the ones that stay.
+    let late = slow.await.unwrap().unwrap();
+    assert_eq!(
+        late.expose_secret(),
+        "fresh",
+        "what came too late is not handed out either"
+    );
     let row = get(&ctx, &grant).await.unwrap();
     assert!(row.revision > revision);
     assert_eq!(access_token(&ctx, &grant).await.unwrap().expose_secret(), "fresh");
@@ -629,11 +628,13 @@ async fn a_mail_servers_refusal_forces_one_refresh_and_is_forgotten_after_a_succ
 
     let trouble =
         crate::oauth2_client::explain_imap(integration::Provider::Custom, None, "NO [AUTHENTICATIONFAILED]");
+    ctx.clock.advance(Duration::seconds(1));
     note_imap_refusal(ctx, &grant, &trouble).await.unwrap();
     assert_eq!(
         get(ctx, &grant).await.unwrap().trouble.unwrap().code,
         "authenticationfailed"
     );
+    ctx.clock.advance(Duration::seconds(1));
     note_success(ctx, &grant).await.unwrap();
     assert_eq!(get(ctx, &grant).await.unwrap().trouble, None);
     assert_eq!(kinds(ctx, &grant).await[..2], ["grant.restored", "grant.refused"]);
