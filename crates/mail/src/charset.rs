@@ -1,7 +1,7 @@
 //! Bytes to text: the declared charset where it fits, a guess where it does not or is missing.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, ISO_2022_JP, REPLACEMENT, UTF_8, WINDOWS_1252};
+use encoding_rs::{Encoding, ISO_2022_JP, REPLACEMENT, UTF_8};
 
 /// Decoded text and how far the declaration could be trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +32,9 @@ pub(crate) fn decode_with_hint(
             lossy,
         };
     }
-    let label = label.map(str::trim).filter(|l| !l.is_empty());
+    let label = label
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !is_ascii_label(l));
     let declared = label.and_then(lookup);
     let wide = declared.is_some_and(|e| !e.is_ascii_compatible());
     if bytes.is_ascii() && !wide && !has_escape(bytes) {
@@ -59,11 +61,12 @@ pub(crate) fn decode_with_hint(
 /// The encoding a label means, with the spellings that mail software invents.
 pub(crate) fn lookup(label: &str) -> Option<&'static Encoding> {
     let label = label.trim().trim_matches(['"', '\'']);
+    if is_ascii_label(label) {
+        return None;
+    }
     if let Some(encoding) = Encoding::for_label(label.as_bytes()) {
-        // us-ascii and latin-1 both mean windows-1252 on the web; a mail that says us-ascii says nothing. The
-        // "replacement" encoding of the web would turn the whole text into one sign.
-        let says_nothing = encoding == WINDOWS_1252 && is_ascii_label(label);
-        return (!says_nothing && encoding != REPLACEMENT).then_some(encoding);
+        // The "replacement" encoding of the web would turn the whole text into one sign.
+        return (encoding != REPLACEMENT).then_some(encoding);
     }
     let lower = label.to_ascii_lowercase();
     let bare: String = lower.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -90,6 +93,7 @@ pub(crate) fn lookup(label: &str) -> Option<&'static Encoding> {
     Encoding::for_label(name.as_bytes())
 }
 
+/// us-ascii means windows-1252 on the web; a mail with 8-bit bytes that says us-ascii says nothing.
 fn is_ascii_label(label: &str) -> bool {
     let lower = label.to_ascii_lowercase();
     lower.contains("ascii") || lower.starts_with("ansi_x3")
