@@ -3,22 +3,17 @@
 use std::fs::{File, TryLockError};
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
-
-use secrecy::ExposeSecret;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::crypto::{KeyRing, KeyRingError, random_token};
-use crate::ctx::{Ctx, Nudge};
+use crate::crypto::{KeyRing, KeyRingError};
+use crate::ctx::Ctx;
 use crate::db::{self, Db, DbError, KeyCheckError};
-use crate::mailbox::imap::ByteBudget;
 use crate::net::{self, Dialer, NetError};
 use crate::web::{self, Extras};
 use crate::{jobs, mailbox};
+use secrecy::ExposeSecret;
 
 /// Why the service did not start. Nothing was overwritten.
 #[derive(Debug, thiserror::Error)]
@@ -94,18 +89,7 @@ pub async fn open(config: Config, clock: Clock) -> Result<Ctx, StartError> {
     let keys = open_keys(&config, &db).await?;
     db::check_keys(&db, &keys, clock.now_ms()).await?;
     let dialer = Dialer::new(config.allow_networks.clone(), extra_ca(&config)?.as_deref())?;
-    Ok(Ctx {
-        db,
-        clock,
-        keys: Arc::new(keys),
-        dialer,
-        imap_budget: ByteBudget::new(256 * 1024 * 1024),
-        config: Arc::new(config),
-        holder: random_token(12).into(),
-        tasks: TaskTracker::new(),
-        stop: CancellationToken::new(),
-        nudge: Nudge::default(),
-    })
+    Ok(Ctx::new(db, clock, keys, dialer, config))
 }
 
 fn make_data_dir(path: &Path) -> Result<(), StartError> {

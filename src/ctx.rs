@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::crypto::KeyRing;
+use crate::crypto::{KeyRing, random_token};
 use crate::db::Db;
 use crate::mailbox::imap::ByteBudget;
 use crate::net::Dialer;
@@ -35,6 +35,27 @@ pub struct Ctx {
     pub stop: CancellationToken,
     /// Says that something changed that a sleeping job may be waiting for.
     pub nudge: Nudge,
+}
+
+/// The bytes that all IMAP sessions of a process together may hold: some mailboxes' largest mails, not all of them.
+const IMAP_BUDGET_BYTES: u64 = 256 * 1024 * 1024;
+
+impl Ctx {
+    /// Puts the parts together; holder, tasks, stop and nudge are new.
+    pub fn new(db: Db, clock: Clock, keys: KeyRing, dialer: Dialer, config: Config) -> Self {
+        Self {
+            db,
+            clock,
+            keys: Arc::new(keys),
+            dialer,
+            imap_budget: ByteBudget::new(IMAP_BUDGET_BYTES),
+            config: Arc::new(config),
+            holder: random_token(12).into(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            nudge: Nudge::default(),
+        }
+    }
 }
 
 /// Wakes jobs before their time: a saved integration, a mailbox made, *Poll now*.

@@ -1,7 +1,5 @@
 //! What accounts promise, against a real database.
 
-use std::sync::Arc;
-
 use chrono::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -23,18 +21,13 @@ pub(crate) async fn place() -> TestPlace {
         .await
         .unwrap();
     db.migrate().await.unwrap();
-    let ctx = Ctx {
+    let ctx = Ctx::new(
         db,
-        clock: Clock::manual(from_ms(1_800_000_000_000)),
-        keys: Arc::new(KeyRing::create(&dir.path().join("key")).unwrap()),
-        dialer: crate::net::Dialer::new(Vec::new(), None).unwrap(),
-        imap_budget: crate::mailbox::imap::ByteBudget::new(1 << 20),
-        config: Arc::new(load(&Environment::default(), None).unwrap()),
-        holder: "test".into(),
-        tasks: Default::default(),
-        stop: Default::default(),
-        nudge: Default::default(),
-    };
+        Clock::manual(from_ms(1_800_000_000_000)),
+        KeyRing::create(&dir.path().join("key")).unwrap(),
+        crate::net::Dialer::new(Vec::new(), None).unwrap(),
+        load(&Environment::default(), None).unwrap(),
+    );
     TestPlace { ctx, _dir: dir }
 }
 

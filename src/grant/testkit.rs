@@ -36,17 +36,13 @@ pub(crate) async fn place() -> Place {
         .await
         .unwrap();
     db.migrate().await.unwrap();
-    let ctx = Ctx {
+    let ctx = Ctx::new(
         db,
-        clock: Clock::manual(from_ms(START_MS)),
-        keys: Arc::new(KeyRing::create(&dir.path().join("key")).unwrap()),
-        dialer: crate::net::Dialer::new(vec!["127.0.0.0/8".parse().unwrap()], None).unwrap(),
-        config: Arc::new(load(&Environment::default(), None).unwrap()),
-        holder: "test".into(),
-        tasks: Default::default(),
-        stop: Default::default(),
-        nudge: Default::default(),
-    };
+        Clock::manual(from_ms(START_MS)),
+        KeyRing::create(&dir.path().join("key")).unwrap(),
+        crate::net::Dialer::new(vec!["127.0.0.0/8".parse().unwrap()], None).unwrap(),
+        load(&Environment::default(), None).unwrap(),
+    );
     Place { ctx, dir }
 }
 

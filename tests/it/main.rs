@@ -9,7 +9,10 @@
     reason = "tests may panic, read the environment and use the wall clock; the service may not"
 )]
 
+mod bad_input;
 mod crash;
 mod pipeline;
+mod providers;
+mod start;
 mod support;
 mod world;

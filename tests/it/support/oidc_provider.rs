@@ -139,6 +139,15 @@ impl OidcProvider {
         self.server = Some(server);
     }
 
+    /// Registers one more redirect URI of the client; the server starts anew with it.
+    pub async fn register_redirect(&mut self, uri: &str) {
+        if let Some(uris) = self.settings["clients"][0]["redirect_uris"].as_array_mut() {
+            uris.push(json!(uri));
+        }
+        self.stop();
+        self.resume().await;
+    }
+
     /// Where people are sent.
     pub fn authorization_endpoint(&self) -> String {
         format!("{}/auth", self.issuer)
