@@ -29,6 +29,10 @@ pub(super) fn find(input: &Input<'_>) -> Option<FreeText> {
     let null_path = input.header("Return-Path").is_some_and(|v| v.trim() == "<>");
     let subject = input.mail.subject.as_deref().unwrap_or_default().to_lowercase();
     let in_subject = phrases::BOUNCE_SUBJECTS.iter().find(|p| subject.contains(**p));
+    // Without one of these no text can make the score; most mails end here, before the costly part.
+    if failed.is_none() && sender.is_none() && in_subject.is_none() {
+        return None;
+    }
     let report = &input.text()[..report_end(input.text())];
     let lower = unquoted(report).to_lowercase();
     let in_text = phrases::BOUNCE_TEXTS.iter().find(|p| lower.contains(**p));

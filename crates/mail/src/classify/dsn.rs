@@ -41,6 +41,12 @@ pub(super) fn find(input: &Input<'_>) -> Option<Report> {
         });
     }
     let text = input.text();
+    let mentioned = ["inal-Recipient:", "inal-recipient:", "INAL-RECIPIENT:"]
+        .iter()
+        .any(|name| memchr::memmem::find(text.as_bytes(), name.as_bytes()).is_some());
+    if !mentioned {
+        return None;
+    }
     let lower = text.to_ascii_lowercase();
     if lower.lines().any(|l| l.starts_with("final-recipient:"))
         && lower.contains("\naction:")
