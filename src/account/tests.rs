@@ -21,12 +21,17 @@ pub(crate) async fn place() -> TestPlace {
         .await
         .unwrap();
     db.migrate().await.unwrap();
+    let config = load(
+        &Environment::of(&[("MAILGRANT_ALLOW_NETWORKS", "127.0.0.0/8")]),
+        None,
+    )
+    .unwrap();
     let ctx = Ctx::new(
         db,
         Clock::manual(from_ms(1_800_000_000_000)),
         KeyRing::create(&dir.path().join("key")).unwrap(),
-        crate::net::Dialer::new(Vec::new(), None).unwrap(),
-        load(&Environment::default(), None).unwrap(),
+        crate::net::Dialer::new(config.allow_networks.clone(), None).unwrap(),
+        config,
     );
     TestPlace { ctx, _dir: dir }
 }

@@ -102,6 +102,14 @@ impl Problem {
         )
     }
 
+    /// The same with another status, keeping the title of that status.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.0.status = status;
+        self.0.title = title_of(status).into();
+        self
+    }
+
     /// The same with another title: the heading of the page, the `title` of the JSON.
     #[must_use]
     pub fn with_title(mut self, title: impl Into<String>) -> Self {
@@ -250,8 +258,11 @@ impl From<AccountError> for Problem {
     }
 }
 
+/// Marks an error answer that has its body already; removed on the way out.
+pub(super) const DRESSED: header::HeaderName = header::HeaderName::from_static("x-dressed");
+
 /// Gives an error answer its body, in the language of the address that was asked. Answers that have one stay.
-pub(super) fn dress(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+pub(super) fn dress(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;
@@ -259,7 +270,7 @@ pub(super) fn dress(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBo
     let carried = response.response().extensions().get::<Problem>().cloned();
     let problem = match carried {
         Some(problem) => problem,
-        None if response.headers().contains_key("x-dressed") => return response,
+        None if response.headers_mut().remove(DRESSED).next().is_some() => return response,
         None => Problem::new(status, code_of(status), title_of(status)),
     };
     let (request, old) = response.into_parts();
@@ -308,19 +319,7 @@ fn body(request: &HttpRequest, problem: &Problem) -> HttpResponse<BoxBody> {
 
 fn page(request: &HttpRequest, problem: &Problem, request_id: Option<String>) -> Option<String> {
     let renderer = request.app_data::<web::Data<Renderer>>()?;
-    let mut page = views::Page::new(&problem.0.title, views::Section::None);
-    if let Some(ctx) = request.app_data::<web::Data<Ctx>>() {
-        page.base = respond::base_path(ctx).to_owned();
-    }
-    if let Some(viewer) = request.extensions().get::<Viewer>()
-        && let Some(current) = viewer.current()
-    {
-        page.user = Some(views::UserName {
-            name: current.user.name.clone(),
-            email: current.user.email.clone(),
-        });
-        page.csrf = current.session.csrf_token.clone();
-    }
+    let page = frame(request, &problem.0.title);
     let view = views::errors::ErrorPage {
         page,
         status: problem.0.status.as_u16(),
@@ -336,6 +335,24 @@ fn page(request: &HttpRequest, problem: &Problem, request_id: Option<String>) ->
             None
         }
     }
+}
+
+/// The frame of a page outside the admin pages: who is signed in, and nothing that would need a query.
+pub(super) fn frame(request: &HttpRequest, title: &str) -> views::Page {
+    let mut page = views::Page::new(title, views::Section::None);
+    if let Some(ctx) = request.app_data::<web::Data<Ctx>>() {
+        page.base = respond::base_path(ctx).to_owned();
+    }
+    if let Some(viewer) = request.extensions().get::<Viewer>()
+        && let Some(current) = viewer.current()
+    {
+        page.user = Some(views::UserName {
+            name: current.user.name.clone(),
+            email: current.user.email.clone(),
+        });
+        page.csrf = current.session.csrf_token.clone();
+    }
+    page
 }
 
 fn sentence(text: &str) -> String {

@@ -33,7 +33,7 @@ async fn readyz(ctx: web::Data<Ctx>) -> Result<HttpResponse, Problem> {
 
 fn unready(why: &'static str) -> HttpResponse {
     HttpResponse::ServiceUnavailable()
-        .insert_header(("x-dressed", "1"))
+        .insert_header((super::error::DRESSED, "1"))
         .content_type("text/plain")
         .body(why)
 }

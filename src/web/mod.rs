@@ -13,6 +13,7 @@ pub mod error;
 pub mod extract;
 pub mod gate;
 mod health;
+pub mod integration_test;
 pub mod oauth2;
 pub mod respond;
 pub mod route;
@@ -74,15 +75,16 @@ pub enum ServeError {
 
 /// Every route of the service, those of the demo apart.
 pub fn routes() -> Vec<Route> {
-    [
+    let mut all = [
         health::ROUTES,
         statics::ROUTES,
         session_link::ROUTES,
         oauth2::ROUTES,
-        api::ROUTES,
         admin::ROUTES,
     ]
-    .concat()
+    .concat();
+    all.extend(api::routes());
+    all
 }
 
 /// The server on a listener that is bound already. Await it on a multi-threaded runtime; its handle stops it. It does

@@ -97,19 +97,6 @@ fn add_cookie(response: &mut HttpResponse, cookie: &actix_web::cookie::Cookie<'_
         .map_err(|error| Problem::internal(&error))
 }
 
-/// A page that leaves for another site. A redirect would not do: `form-action` follows the redirects of a form, and
-/// the answer to a form is where it is asked for. The page goes on by itself, without script, and has a link.
-pub fn leave_for(url: &str, host: &str) -> HttpResponse {
-    let (url, host) = (escape(url), escape(host));
-    let body = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta http-equiv=\"refresh\" content=\"0; url={url}\"><title>Going to {host}</title></head>\
-         <body><main><h1>Going to {host}</h1><p><a href=\"{url}\">Continue to {host}</a></p></main></body></html>"
-    );
-    html(body)
-}
-
 /// The given target if it is a path of this site, so that nobody is sent elsewhere after signing in.
 pub fn safe_next(next: &str) -> Option<&str> {
     let is_local = next.starts_with('/')

@@ -61,6 +61,16 @@ impl Route {
         Self::new(Method::POST, path, guard, handler)
     }
 
+    /// A change of something.
+    pub const fn patch(path: &'static str, guard: Guard, handler: fn() -> actix_web::Route) -> Self {
+        Self::new(Method::PATCH, path, guard, handler)
+    }
+
+    /// The end of something.
+    pub const fn delete(path: &'static str, guard: Guard, handler: fn() -> actix_web::Route) -> Self {
+        Self::new(Method::DELETE, path, guard, handler)
+    }
+
     fn mount(&self) -> actix_web::Route {
         let route = (self.handler)();
         let route = if self.method == Method::GET {

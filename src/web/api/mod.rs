@@ -1,6 +1,36 @@
 //! REST for automation, `/api/v1`.
+//!
+//! Names are camelCase, times RFC 3339, ids prefixed; what there is none of is `null`, never missing. Lists answer
+//! `{"items", "next"}`; single resources that can be changed carry an `ETag`. Refusals are problem+json, see
+//! [`super::error`]. One file per kind of resource: its JSON and its handlers.
+
+mod connection_tests;
+mod grants;
+mod input;
+mod integrations;
+mod mailboxes;
+mod messages;
+mod output;
+mod projects;
+mod tickets;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
 
 use super::route::Route;
 
-/// The routes of this file.
-pub(super) const ROUTES: &[Route] = &[];
+/// The routes of the API.
+pub(super) fn routes() -> Vec<Route> {
+    [
+        integrations::ROUTES,
+        grants::ROUTES,
+        projects::ROUTES,
+        mailboxes::ROUTES,
+        connection_tests::ROUTES,
+        messages::ROUTES,
+        tickets::ROUTES,
+        tokens::ROUTES,
+    ]
+    .concat()
+}

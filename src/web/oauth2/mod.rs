@@ -1,6 +1,281 @@
-//! Where mail providers send the admin back.
+//! Where mail providers send the admin back, and the question whether another account may take over.
+//!
+//! The query of a callback holds a code: it is handed on and never logged, shown or kept.
 
-use super::route::Route;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::admin::views::connect::CallbackResult;
+use super::admin::views::errors::RedirectChanged;
+use super::admin::views::parts::{self, Action, Badge, Tone};
+use super::error::{Problem, frame};
+use super::extract::{CurrentUser, Visitor};
+use super::respond;
+use super::route::{Guard, Route};
+use crate::account::FlashKind;
+use crate::ctx::Ctx;
+use crate::grant::{self, CallbackError, CallbackOutcome, CallbackParams};
+use crate::integration::{self, CallbackOwner};
+use crate::render::Renderer;
 
 /// The routes of this file.
-pub(super) const ROUTES: &[Route] = &[];
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/oauth2/callback/{callbackId}", Guard::Public, || {
+        web::to(callback)
+    }),
+    Route::post("/oauth2/authorizations/{id}/confirm", Guard::Session, || {
+        web::to(confirm)
+    }),
+];
+
+/// What a page of this file is drawn with.
+struct Drawing<'a> {
+    ctx: &'a Ctx,
+    request: &'a HttpRequest,
+    renderer: &'a Renderer,
+}
+
+async fn callback(
+    ctx: web::Data<Ctx>,
+    renderer: web::Data<Renderer>,
+    request: HttpRequest,
+    visitor: Visitor,
+    callback_id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let drawing = Drawing {
+        ctx: &ctx,
+        request: &request,
+        renderer: &renderer,
+    };
+    let params = CallbackParams::of_query(request.query_string());
+    let provider_said = params.error_description.clone().or_else(|| params.error.clone());
+    let session_id = visitor
+        .current
+        .as_ref()
+        .map(|current| current.session.id.as_str());
+    match grant::finish_callback(&ctx, &callback_id, session_id, params).await {
+        Ok(outcome) => drawing.outcome(&visitor, outcome).await,
+        Err(error) => {
+            drawing
+                .refused(&visitor, &callback_id, error, provider_said)
+                .await
+        }
+    }
+}
+
+/// An admin accepts that another account than the pinned one consented.
+async fn confirm(
+    ctx: web::Data<Ctx>,
+    renderer: web::Data<Renderer>,
+    request: HttpRequest,
+    current: CurrentUser,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let drawing = Drawing {
+        ctx: &ctx,
+        request: &request,
+        renderer: &renderer,
+    };
+    let visitor = Visitor {
+        csrf: current.csrf().to_owned(),
+        current: Some(current.0.clone()),
+    };
+    match grant::confirm_identity_change(&ctx, &current.user().id, &id).await {
+        Ok(outcome) => drawing.outcome(&visitor, outcome).await,
+        Err(error) => drawing.refused(&visitor, "", error, None).await,
+    }
+}
+
+impl Drawing<'_> {
+    async fn outcome(&self, visitor: &Visitor, outcome: CallbackOutcome) -> Result<HttpResponse, Problem> {
+        match outcome {
+            CallbackOutcome::Connected {
+                grant_id,
+                return_to,
+                warnings,
+                ..
+            } => self.connected(visitor, &grant_id, &return_to, &warnings).await,
+            CallbackOutcome::IdentityMismatch {
+                pinned,
+                got,
+                authorization_id,
+                ..
+            } => self.another_account(visitor, &pinned, &got, &authorization_id),
+        }
+    }
+
+    async fn connected(
+        &self,
+        visitor: &Visitor,
+        grant_id: &str,
+        return_to: &str,
+        warnings: &[crate::trouble::Trouble],
+    ) -> Result<HttpResponse, Problem> {
+        let identity = grant::get(self.ctx, grant_id)
+            .await
+            .map(|grant| grant.identity)
+            .unwrap_or_default();
+        let who = if identity.is_empty() {
+            "The account"
+        } else {
+            &identity
+        };
+        let warned: String = warnings
+            .iter()
+            .map(|warning| format!(" {} {}", warning.cause, warning.remedy))
+            .collect();
+        if let Some(current) = &visitor.current
+            && let Some(path) = respond::safe_next(return_to)
+        {
+            let kind = if warnings.is_empty() {
+                FlashKind::Success
+            } else {
+                FlashKind::Warning
+            };
+            let text = format!("{who} is connected.{warned}");
+            return respond::see_other_with(self.ctx, &current.session, kind, text, path).await;
+        }
+        let actions = match visitor.current {
+            Some(_) => vec![Action::link("Open the grant", format!("/grants/{grant_id}"))],
+            None => Vec::new(),
+        };
+        let mut page = frame(self.request, "Consent received");
+        page.csrf.clone_from(&visitor.csrf);
+        self.page(
+            StatusCode::OK,
+            &CallbackResult {
+                page,
+                state: Badge::new(Tone::Ok, "Done"),
+                problem: None,
+                text: format!("{who} is connected. You can close this page.{warned}"),
+                provider_said: None,
+                actions,
+            },
+        )
+    }
+
+    fn another_account(
+        &self,
+        visitor: &Visitor,
+        pinned: &str,
+        got: &str,
+        authorization_id: &str,
+    ) -> Result<HttpResponse, Problem> {
+        let problem = parts::Problem {
+            tone: Tone::Warn,
+            title: "Another account consented".to_owned(),
+            cause: format!(
+                "This grant belongs to {pinned}, but {got} signed in at the provider. Nothing was changed."
+            ),
+            code: Some("identity_mismatch".to_owned()),
+            remedy: format!(
+                "Connect again and sign in as {pinned}. Only if {got} is meant to take over, confirm it."
+            ),
+            since: None,
+            action: None,
+        };
+        // Only somebody who is signed in can confirm.
+        let actions = match visitor.current {
+            Some(_) => vec![Action::post(
+                format!("Let {got} take over"),
+                format!("/oauth2/authorizations/{authorization_id}/confirm"),
+            )],
+            None => Vec::new(),
+        };
+        let mut page = frame(self.request, "Another account consented");
+        page.csrf.clone_from(&visitor.csrf);
+        self.page(
+            StatusCode::CONFLICT,
+            &CallbackResult {
+                page,
+                state: Badge::new(Tone::Warn, "Not changed"),
+                problem: Some(problem),
+                text: String::new(),
+                provider_said: None,
+                actions,
+            },
+        )
+    }
+
+    async fn refused(
+        &self,
+        visitor: &Visitor,
+        callback_id: &str,
+        error: CallbackError,
+        provider_said: Option<String>,
+    ) -> Result<HttpResponse, Problem> {
+        let owner = match integration::find_callback(self.ctx, callback_id).await {
+            Ok(CallbackOwner::Current(found) | CallbackOwner::Retired(found)) => Some(found),
+            _ => None,
+        };
+        let open = owner
+            .as_ref()
+            .filter(|_| visitor.current.is_some())
+            .map(|found| Action::link("Open the integration", format!("/integrations/{}", found.id)));
+        if let (CallbackError::RetiredCallback { new_redirect_url }, Some(found)) = (&error, &owner) {
+            let view = RedirectChanged {
+                page: frame(self.request, "The redirect URL has changed"),
+                integration: found.name.clone(),
+                old_url: self.ctx.config.url(&format!("/oauth2/callback/{callback_id}")),
+                new_url: new_redirect_url.clone(),
+                action: open,
+            };
+            return self.page(StatusCode::GONE, &view);
+        }
+        let status = match &error {
+            CallbackError::UnknownCallback => StatusCode::NOT_FOUND,
+            CallbackError::Grant(error) if matches!(error, grant::GrantError::Db(_)) => {
+                return Err(Problem::internal(error));
+            }
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let trouble = error.trouble();
+        tracing::info!(code = %trouble.code, "an authorization was not finished");
+        let mut page = frame(self.request, "The mailbox was not connected");
+        page.csrf.clone_from(&visitor.csrf);
+        let problem = parts::Problem {
+            tone: Tone::Bad,
+            title: "The provider's answer was not accepted".to_owned(),
+            cause: trouble.cause,
+            code: Some(trouble.code),
+            remedy: trouble.remedy,
+            since: None,
+            action: None,
+        };
+        // The provider's own words are shown only when it is the provider that refused.
+        let is_refusal = matches!(error, CallbackError::Refused(_));
+        self.page(
+            status,
+            &CallbackResult {
+                page,
+                state: Badge::new(Tone::Bad, "Refused"),
+                problem: Some(problem),
+                text: String::new(),
+                provider_said: provider_said.filter(|_| is_refusal).map(|text| shortened(&text)),
+                actions: open.into_iter().collect(),
+            },
+        )
+    }
+
+    fn page(&self, status: StatusCode, view: &impl crate::render::View) -> Result<HttpResponse, Problem> {
+        let body = self
+            .renderer
+            .render(view)
+            .map_err(|error| Problem::internal(&error))?;
+        let mut response = respond::html(body);
+        *response.status_mut() = status;
+        // It has its page already.
+        response.headers_mut().insert(
+            super::error::DRESSED,
+            actix_web::http::header::HeaderValue::from_static("1"),
+        );
+        Ok(response)
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(256)
+        .collect()
+}

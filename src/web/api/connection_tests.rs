@@ -1,0 +1,54 @@
+//! `/tests/{id}`: a connection test, running or over.
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::output;
+use crate::clock::rfc3339;
+use crate::connection_test::{self, Run, Step, StepState, TestState};
+use crate::ctx::Ctx;
+use crate::web::error::Problem;
+use crate::web::route::{Guard, Route};
+
+pub(super) const ROUTES: &[Route] = &[Route::get("/api/v1/tests/{id}", Guard::Bearer, || web::to(get))];
+
+fn show(run: &Run, steps: &[Step]) -> Value {
+    json!({
+        "id": run.id,
+        "kind": run.kind,
+        "subjectId": run.subject_id,
+        "state": match run.state {
+            TestState::Running => "running",
+            TestState::Ok => "ok",
+            TestState::Warn => "warn",
+            TestState::Failed => "failed",
+        },
+        "startedBy": run.started_by,
+        "createdAt": rfc3339(run.created_at),
+        "finishedAt": output::time(run.finished_at),
+        "steps": steps.iter().map(step).collect::<Vec<_>>(),
+    })
+}
+
+fn step(step: &Step) -> Value {
+    json!({
+        "name": step.name,
+        "state": match step.state {
+            StepState::Ok => "ok",
+            StepState::Warn => "warn",
+            StepState::Failed => "fail",
+        },
+        "ms": step.ms,
+        "detail": output::text(&step.detail),
+        "cause": output::text(&step.cause),
+        "remedy": output::text(&step.remedy),
+    })
+}
+
+async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let run = connection_test::get(ctx.db.read(), &id)
+        .await?
+        .ok_or_else(|| Problem::not_found("test"))?;
+    let steps = connection_test::steps_of(ctx.db.read(), &run.id, 0).await?;
+    Ok(HttpResponse::Ok().json(show(&run, &steps)))
+}

@@ -1,0 +1,85 @@
+//! `/grants`: what mailbox owners gave us. Never a token.
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::input::Query;
+use super::integrations::grant_refused;
+use super::output;
+use crate::clock::rfc3339;
+use crate::ctx::Ctx;
+use crate::grant::{self, Grant, RevokeOutcome};
+use crate::web::error::Problem;
+use crate::web::extract::Bearer;
+use crate::web::route::{Guard, Route};
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/grants", Guard::Bearer, || web::to(list)),
+    Route::get("/api/v1/grants/{id}", Guard::Bearer, || web::to(get)),
+    Route::post("/api/v1/grants/{id}/refresh", Guard::Bearer, || web::to(refresh)),
+    Route::post("/api/v1/grants/{id}/revoke", Guard::Bearer, || web::to(revoke)),
+];
+
+fn show(grant: &Grant) -> Value {
+    json!({
+        "id": grant.id,
+        "integrationId": grant.integration_id,
+        "flow": grant.flow.as_str(),
+        "state": grant.state.as_str(),
+        "identity": output::text(&grant.identity),
+        "startedBy": output::text(&grant.started_by),
+        "scopes": grant.scopes,
+        "issuedAt": rfc3339(grant.issued_at),
+        "expiresAt": output::time(grant.expires_at),
+        "refreshedAt": rfc3339(grant.refreshed_at),
+        "nextRefreshAt": output::time(grant.next_refresh_at),
+        "refreshTokenExpiresAt": output::time(grant.refresh_expires_at),
+        "hasRefreshToken": grant.has_refresh_token,
+        "lastError": output::trouble(grant.trouble.as_ref()),
+        "lastErrorAt": output::time(grant.error_at),
+        "createdAt": rfc3339(grant.created_at),
+        "updatedAt": rfc3339(grant.updated_at),
+    })
+}
+
+async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
+    if let Some(integration_id) = query.get("integrationId") {
+        let all = grant::of_integration(&ctx, &integration_id)
+            .await
+            .map_err(grant_refused)?;
+        return Ok(output::list_from_all(&query, all, |grant| &grant.id, show));
+    }
+    let items = grant::list(&ctx, query.after.as_deref(), query.limit + 1)
+        .await
+        .map_err(grant_refused)?;
+    Ok(output::list_of(&query, items, |grant| &grant.id, show))
+}
+
+async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = grant::get(&ctx, &id).await.map_err(grant_refused)?;
+    Ok(output::tagged(found.revision, show(&found)))
+}
+
+async fn refresh(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    // The token stays here: the answer shows how the grant stands now.
+    grant::refresh_now(&ctx, &id).await.map_err(grant_refused)?;
+    get(ctx, id).await
+}
+
+async fn revoke(ctx: web::Data<Ctx>, bearer: Bearer, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let outcome = grant::revoke(&ctx, &bearer.0.id, &id)
+        .await
+        .map_err(grant_refused)?;
+    let found = grant::get(&ctx, &id).await.map_err(grant_refused)?;
+    let mut body = show(&found);
+    let (at_provider, trouble) = match &outcome {
+        RevokeOutcome::AtProviderToo => (true, None),
+        RevokeOutcome::HereOnly => (false, None),
+        RevokeOutcome::ProviderFailed(trouble) => (false, Some(trouble)),
+    };
+    if let Some(members) = body.as_object_mut() {
+        let told = json!({ "revoked": at_provider, "error": output::trouble(trouble) });
+        members.insert("atProvider".into(), told);
+    }
+    Ok(output::tagged(found.revision, body))
+}

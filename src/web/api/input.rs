@@ -1,0 +1,319 @@
+//! What the API reads: JSON bodies, paging, `If-Match`. Every mistake is named with a JSON pointer; unknown members do
+//! no harm.
+
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::{StatusCode, header};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+use crate::web::error::{FieldProblem, Problem};
+use crate::web::gate;
+
+/// Largest JSON body, bytes.
+pub(super) const MAX_JSON_BYTES: usize = 256 * 1024;
+/// Items of a list when nobody says how many.
+const DEFAULT_LIMIT: u64 = 50;
+/// Most items of a list.
+pub(super) const MAX_LIMIT: u64 = 200;
+
+/// A JSON object that was sent. Members are read one by one; [`Input::finish`] tells all mistakes at once.
+pub(super) struct Input {
+    members: Map<String, Value>,
+    problems: Vec<FieldProblem>,
+}
+
+impl Input {
+    /// Whether a member was sent and is not null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether a member was sent, if only as null.
+    pub(super) fn mentions(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
+    /// A text; `None` if it was not sent or is null.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        self.read(name, "a text", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// A text that must be there and not be blank.
+    pub(super) fn required_text(&mut self, name: &str) -> String {
+        let sent = self.has(name);
+        let text = self.text(name).unwrap_or_default();
+        if text.trim().is_empty() && (!sent || self.problems.iter().all(|p| p.pointer != format!("/{name}")))
+        {
+            self.problem(name, "required", format!("`{name}` is required"));
+        }
+        text
+    }
+
+    /// A secret; `None` if it was not sent or is null.
+    pub(super) fn secret(&mut self, name: &str) -> Option<SecretString> {
+        self.text(name).map(SecretString::from)
+    }
+
+    /// A list of texts.
+    pub(super) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        self.read(name, "a list of texts", |value| {
+            value
+                .as_array()?
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect()
+        })
+    }
+
+    /// An object whose members are texts.
+    pub(super) fn text_map(&mut self, name: &str) -> Option<std::collections::BTreeMap<String, String>> {
+        self.read(name, "an object of texts", |value| {
+            value
+                .as_object()?
+                .iter()
+                .map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+                .collect()
+        })
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
+        self.read(name, "true or false", Value::as_bool)
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&mut self, name: &str) -> Option<i64> {
+        self.read(name, "a whole number", Value::as_i64)
+    }
+
+    /// A time in RFC 3339 or a day, as milliseconds since 1970.
+    pub(super) fn time(&mut self, name: &str) -> Option<i64> {
+        self.read(name, "a time such as 2026-11-23T08:00:00Z", |value| {
+            let text = value.as_str()?;
+            let day = || {
+                Some(
+                    text.parse::<chrono::NaiveDate>()
+                        .ok()?
+                        .and_hms_opt(0, 0, 0)?
+                        .and_utc(),
+                )
+            };
+            chrono::DateTime::parse_from_rfc3339(text)
+                .map(|time| time.to_utc())
+                .ok()
+                .or_else(day)
+                .map(|time| time.timestamp_millis())
+        })
+    }
+
+    /// One of a few words; `known` lists them for the message.
+    pub(super) fn word<T>(&mut self, name: &str, parse: fn(&str) -> Option<T>, known: &str) -> Option<T> {
+        let text = self.text(name)?;
+        let parsed = parse(&text);
+        if parsed.is_none() {
+            self.problem(name, "invalid", format!("`{name}` must be one of {known}"));
+        }
+        parsed
+    }
+
+    /// Notes a mistake of a member.
+    pub(super) fn problem(&mut self, name: &str, code: &str, detail: impl Into<String>) {
+        self.problems.push(FieldProblem {
+            pointer: format!("/{name}"),
+            code: code.to_owned(),
+            detail: detail.into(),
+        });
+    }
+
+    /// All mistakes so far, as one refusal.
+    pub(super) fn finish(self) -> Result<(), Problem> {
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Problem::invalid(self.problems))
+        }
+    }
+
+    fn read<T>(&mut self, name: &str, wanted: &str, as_type: impl Fn(&Value) -> Option<T>) -> Option<T> {
+        let value = self.members.get(name).filter(|value| !value.is_null())?;
+        let typed = as_type(value);
+        if typed.is_none() {
+            self.problem(name, "wrong_type", format!("`{name}` must be {wanted}"));
+        }
+        typed
+    }
+}
+
+impl FromRequest for Input {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let kind = request.content_type().to_ascii_lowercase();
+        let payload = payload.take();
+        Box::pin(async move {
+            let body = gate::read_body(payload, MAX_JSON_BYTES).await?;
+            // An action without details needs no body at all.
+            if body.is_empty() && kind.is_empty() {
+                return Ok(Self {
+                    members: Map::new(),
+                    problems: Vec::new(),
+                });
+            }
+            if kind != "application/json" && !kind.ends_with("+json") {
+                return Err(Problem::new(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "unsupported_media_type",
+                    "send JSON with `Content-Type: application/json`",
+                ));
+            }
+            let members = match serde_json::from_slice(&body) {
+                Ok(Value::Object(members)) => members,
+                Ok(_) => {
+                    return Err(Problem::bad_request(
+                        "not_an_object",
+                        "the body must be a JSON object",
+                    ));
+                }
+                // The parser's own words name line and column, and nothing of the content.
+                Err(error) => {
+                    let (line, column) = (error.line(), error.column());
+                    return Err(Problem::bad_request(
+                        "malformed_json",
+                        format!("the body is not JSON: see line {line}, column {column}"),
+                    ));
+                }
+            };
+            Ok(Self {
+                members,
+                problems: Vec::new(),
+            })
+        })
+    }
+}
+
+/// The query of a list: `limit`, `after` and filters.
+#[derive(Debug)]
+pub(super) struct Query {
+    pairs: Vec<(String, String)>,
+    path: String,
+    /// How many items at most.
+    pub(super) limit: u64,
+    /// What the service calls the place to go on from.
+    pub(super) after: Option<String>,
+}
+
+impl Query {
+    /// A filter; `None` if it was not given or is empty.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        self.pairs
+            .iter()
+            .find(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.clone())
+    }
+
+    /// The address of the next part of this list.
+    pub(super) fn next(&self, after: &str) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (key, value) in &self.pairs {
+            if key != "after" {
+                query.append_pair(key, value);
+            }
+        }
+        query.append_pair("after", &URL_SAFE_NO_PAD.encode(after));
+        format!("{}?{}", self.path, query.finish())
+    }
+
+    fn read(request: &HttpRequest) -> Result<Self, Problem> {
+        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(request.query_string().as_bytes())
+            .into_owned()
+            .collect();
+        let of = |name: &str| {
+            pairs
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
+        };
+        let limit = match of("limit") {
+            None | Some("") => DEFAULT_LIMIT,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+                .ok_or_else(|| {
+                    Problem::bad_request(
+                        "bad_limit",
+                        format!("`limit` must be a number from 1 to {MAX_LIMIT}"),
+                    )
+                    .at("/limit")
+                })?,
+        };
+        let after = match of("after") {
+            None | Some("") => None,
+            Some(text) => Some(
+                URL_SAFE_NO_PAD
+                    .decode(text)
+                    .ok()
+                    .and_then(|bytes| String::from_utf8(bytes).ok())
+                    .ok_or_else(bad_cursor)?,
+            ),
+        };
+        let path = request.path().to_owned();
+        Ok(Self {
+            pairs,
+            path,
+            limit,
+            after,
+        })
+    }
+}
+
+impl FromRequest for Query {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        std::future::ready(Self::read(request))
+    }
+}
+
+/// 400: the cursor is not one a list gave out.
+pub(super) fn bad_cursor() -> Problem {
+    Problem::bad_request("bad_cursor", "`after` must be taken from the `next` of a list").at("/after")
+}
+
+/// Refuses a change that was made from another revision than the present one. Without `If-Match` the last one wins.
+pub(super) fn check_match(request: &HttpRequest, revision: i64) -> Result<(), Problem> {
+    let Some(wanted) = request
+        .headers()
+        .get(header::IF_MATCH)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return Ok(());
+    };
+    let own = super::output::etag(revision);
+    if wanted
+        .split(',')
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag == own)
+    {
+        Ok(())
+    } else {
+        Err(changed_meanwhile())
+    }
+}
+
+/// 412.
+pub(super) fn changed_meanwhile() -> Problem {
+    Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "revision_changed",
+        "somebody else changed it meanwhile; nothing was changed now",
+    )
+    .with_remedy("Load it again and repeat the change with the new ETag.")
+}

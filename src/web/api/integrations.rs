@@ -1,0 +1,270 @@
+//! `/integrations` and `/authorizations`: client registrations at mail providers, and attempts to obtain a grant.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::output;
+use crate::clock::rfc3339;
+use crate::ctx::Ctx;
+use crate::grant::{self, Authorization, GrantError, StartAuthorization};
+use crate::integration::{
+    self, AuthMethod, Cloud, Flow, Integration, IntegrationChange, IntegrationError, NewIntegration, Provider,
+};
+use crate::web::error::Problem;
+use crate::web::extract::Bearer;
+use crate::web::integration_test;
+use crate::web::route::{Guard, Route};
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/integrations", Guard::Bearer, || web::to(list)),
+    Route::post("/api/v1/integrations", Guard::Bearer, || web::to(create)),
+    Route::get("/api/v1/integrations/{id}", Guard::Bearer, || web::to(get)),
+    Route::patch("/api/v1/integrations/{id}", Guard::Bearer, || web::to(update)),
+    Route::delete("/api/v1/integrations/{id}", Guard::Bearer, || web::to(delete)),
+    Route::post("/api/v1/integrations/{id}/authorizations", Guard::Bearer, || {
+        web::to(authorize)
+    }),
+    Route::post("/api/v1/integrations/{id}/tests", Guard::Bearer, || web::to(test)),
+    Route::get("/api/v1/authorizations/{id}", Guard::Bearer, || {
+        web::to(authorization)
+    }),
+];
+
+/// Everything but the secret.
+fn show(ctx: &Ctx, integration: &Integration) -> Value {
+    json!({
+        "id": integration.id,
+        "provider": integration.provider.as_str(),
+        "name": integration.name,
+        "description": output::text(&integration.description),
+        "tenant": output::text(&integration.tenant),
+        "cloud": integration.cloud.as_str(),
+        "clientId": integration.client_id,
+        "hasClientSecret": integration.has_secret,
+        "secretSetAt": output::time(Some(integration.secret_set_at).filter(|_| integration.has_secret)),
+        "secretExpiresAt": output::time(integration.secret_expires_at),
+        "scopes": integration.scopes,
+        "issuer": output::text(&integration.issuer),
+        "authorizationEndpoint": output::text(&integration.authorization_endpoint),
+        "tokenEndpoint": output::text(&integration.token_endpoint),
+        "userinfoEndpoint": output::text(&integration.userinfo_endpoint),
+        "revocationEndpoint": output::text(&integration.revocation_endpoint),
+        "tokenEndpointAuthMethod": integration.token_auth_method.as_str(),
+        "extraAuthorizationParameters": integration.extra_auth_params,
+        "flow": integration.flow.as_str(),
+        "redirectUrl": integration::redirect_url(&ctx.config, integration),
+        "state": integration.state.as_str(),
+        "lastError": output::trouble(integration.trouble.as_ref()),
+        "createdAt": rfc3339(integration.created_at),
+        "updatedAt": rfc3339(integration.updated_at),
+    })
+}
+
+fn show_authorization(authorization: &Authorization) -> Value {
+    json!({
+        "id": authorization.id,
+        "integrationId": authorization.integration_id,
+        "authorizationUrl": authorization.authorization_url,
+        "state": authorization.state.as_str(),
+        "grantId": authorization.grant_id,
+        "lastError": output::trouble(authorization.trouble.as_ref()),
+        "createdAt": rfc3339(authorization.created_at),
+        "expiresAt": rfc3339(authorization.expires_at),
+    })
+}
+
+fn refused(error: IntegrationError) -> Problem {
+    match error {
+        IntegrationError::Invalid(errors) => output::invalid(
+            errors
+                .into_iter()
+                .map(|error| (api_name(error.field), error.code, error.message)),
+        ),
+        IntegrationError::NotFound => Problem::not_found("integration"),
+        IntegrationError::Conflict => changed_meanwhile(),
+        IntegrationError::HasGrants(_) => Problem::conflict("integration_has_grants", error.to_string()),
+        IntegrationError::Discovery(trouble) => trouble.into(),
+        error => Problem::internal(&error),
+    }
+}
+
+/// Fields that have another name outside.
+fn api_name(field: &'static str) -> &'static str {
+    match field {
+        "token_auth_method" => "token_endpoint_auth_method",
+        "extra_auth_params" => "extra_authorization_parameters",
+        other => other,
+    }
+}
+
+/// What `grant` refused, as the API tells it.
+pub(super) fn grant_refused(error: GrantError) -> Problem {
+    match error {
+        GrantError::NotFound => Problem::not_found("grant"),
+        GrantError::Integration(error) => refused(error),
+        GrantError::NeedsReauth(trouble)
+        | GrantError::Revoked(trouble)
+        | GrantError::Misconfigured(trouble) => Problem::from(trouble).with_status(StatusCode::CONFLICT),
+        GrantError::Transient { trouble, .. } => Problem::from(trouble).with_status(StatusCode::BAD_GATEWAY),
+        GrantError::Authorization(trouble) => trouble.into(),
+        error => Problem::internal(&error),
+    }
+}
+
+async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
+    let items = integration::list(&ctx, query.after.as_deref(), query.limit + 1)
+        .await
+        .map_err(refused)?;
+    Ok(output::list_of(
+        &query,
+        items,
+        |item| &item.id,
+        |item| show(&ctx, item),
+    ))
+}
+
+async fn create(ctx: web::Data<Ctx>, bearer: Bearer, mut input: Input) -> Result<HttpResponse, Problem> {
+    let _ = input.required_text("provider");
+    let provider = match input.has("provider") {
+        true => input.word("provider", Provider::parse, "google, microsoft, custom"),
+        false => None,
+    };
+    let new = NewIntegration {
+        name: input.required_text("name"),
+        description: input.text("description").unwrap_or_default(),
+        provider: provider.unwrap_or(Provider::Custom),
+        tenant: input.text("tenant").unwrap_or_default(),
+        cloud: input.word("cloud", Cloud::parse, CLOUDS).unwrap_or_default(),
+        client_id: input.text("clientId").unwrap_or_default(),
+        client_secret: input.secret("clientSecret").unwrap_or_default(),
+        secret_expires_at: input.time("secretExpiresAt"),
+        scopes: input.texts("scopes").unwrap_or_default(),
+        issuer: input.text("issuer").unwrap_or_default(),
+        authorization_endpoint: input.text("authorizationEndpoint").unwrap_or_default(),
+        token_endpoint: input.text("tokenEndpoint").unwrap_or_default(),
+        token_auth_method: input.word("tokenEndpointAuthMethod", AuthMethod::parse, AUTH_METHODS),
+        extra_auth_params: input.text_map("extraAuthorizationParameters"),
+        flow: input.word("flow", Flow::parse, FLOWS).unwrap_or_default(),
+        callback_id: None,
+    };
+    input.finish()?;
+    let made = integration::create(&ctx, &bearer.0.id, new)
+        .await
+        .map_err(refused)?;
+    let path = format!("/api/v1/integrations/{}", made.id);
+    Ok(output::created(&path, made.revision, show(&ctx, &made)))
+}
+
+const CLOUDS: &str = "global, gcc_high, dod, china";
+const AUTH_METHODS: &str = "client_secret_basic, client_secret_post";
+const FLOWS: &str = "authorization_code, client_credentials";
+
+async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = integration::get(&ctx, &id).await.map_err(refused)?;
+    Ok(output::tagged(found.revision, show(&ctx, &found)))
+}
+
+async fn update(
+    ctx: web::Data<Ctx>,
+    bearer: Bearer,
+    request: HttpRequest,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let old = integration::get(&ctx, &id).await.map_err(refused)?;
+    check_match(&request, old.revision)?;
+    if input
+        .text("provider")
+        .is_some_and(|provider| provider != old.provider.as_str())
+    {
+        input.problem(
+            "provider",
+            "fixed",
+            "the provider stays; make another integration for another one",
+        );
+    }
+    let change = IntegrationChange {
+        revision: old.revision,
+        name: input.text("name"),
+        description: input.text("description"),
+        tenant: input.text("tenant"),
+        cloud: input.word("cloud", Cloud::parse, CLOUDS),
+        client_id: input.text("clientId"),
+        client_secret: input.secret("clientSecret"),
+        secret_expires_at: match input.mentions("secretExpiresAt") {
+            true => Some(input.time("secretExpiresAt")),
+            false => None,
+        },
+        scopes: input.texts("scopes"),
+        issuer: input.text("issuer"),
+        authorization_endpoint: input.text("authorizationEndpoint"),
+        token_endpoint: input.text("tokenEndpoint"),
+        token_auth_method: input.word("tokenEndpointAuthMethod", AuthMethod::parse, AUTH_METHODS),
+        extra_auth_params: input.text_map("extraAuthorizationParameters"),
+        flow: input.word("flow", Flow::parse, FLOWS),
+    };
+    input.finish()?;
+    let new = integration::update(&ctx, &bearer.0.id, &id, change)
+        .await
+        .map_err(refused)?;
+    Ok(output::tagged(new.revision, show(&ctx, &new)))
+}
+
+async fn delete(
+    ctx: web::Data<Ctx>,
+    bearer: Bearer,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let old = integration::get(&ctx, &id).await.map_err(refused)?;
+    check_match(&request, old.revision)?;
+    integration::delete(&ctx, &bearer.0.id, &id)
+        .await
+        .map_err(refused)?;
+    Ok(output::done())
+}
+
+/// Bound to the token instead of a session: the callback works once, in any browser.
+async fn authorize(
+    ctx: web::Data<Ctx>,
+    bearer: Bearer,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let found = integration::get(&ctx, &id).await.map_err(refused)?;
+    let start = StartAuthorization {
+        session_id: None,
+        actor: bearer.0.id,
+        expected_identity: input
+            .text("expectedIdentity")
+            .filter(|text| !text.trim().is_empty()),
+        reconnect_grant_id: input.text("reconnectGrantId").or_else(|| input.text("grantId")),
+        return_to: String::new(),
+        login_hint: input.text("loginHint"),
+    };
+    input.finish()?;
+    let started = grant::start(&ctx, &found, start).await.map_err(grant_refused)?;
+    let path = format!("/api/v1/authorizations/{}", started.id);
+    Ok(HttpResponse::Created()
+        .insert_header((actix_web::http::header::LOCATION, path))
+        .json(show_authorization(&started)))
+}
+
+async fn authorization(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = grant::authorization(&ctx, &id)
+        .await
+        .map_err(|error| match error {
+            GrantError::NotFound => Problem::not_found("authorization"),
+            error => grant_refused(error),
+        })?;
+    Ok(HttpResponse::Ok().json(show_authorization(&found)))
+}
+
+async fn test(ctx: web::Data<Ctx>, bearer: Bearer, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let test_id = integration_test::start(&ctx, &bearer.0.id, &id)
+        .await
+        .map_err(grant_refused)?;
+    Ok(output::accepted(&format!("/api/v1/tests/{test_id}"), &test_id))
+}

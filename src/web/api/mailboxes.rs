@@ -1,0 +1,202 @@
+//! `/mailboxes`: the mail accounts that are read.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::output;
+use crate::clock::rfc3339;
+use crate::ctx::Ctx;
+use crate::mailbox::{self, Mailbox, MailboxError, MailboxInput};
+use crate::trouble::Trouble;
+use crate::web::error::Problem;
+use crate::web::extract::Bearer;
+use crate::web::route::{Guard, Route};
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/mailboxes", Guard::Bearer, || web::to(list)),
+    Route::post("/api/v1/mailboxes", Guard::Bearer, || web::to(create)),
+    Route::get("/api/v1/mailboxes/{id}", Guard::Bearer, || web::to(get)),
+    Route::patch("/api/v1/mailboxes/{id}", Guard::Bearer, || web::to(update)),
+    Route::delete("/api/v1/mailboxes/{id}", Guard::Bearer, || web::to(delete)),
+    Route::post("/api/v1/mailboxes/{id}/tests", Guard::Bearer, || web::to(test)),
+    Route::post("/api/v1/mailboxes/{id}/poll", Guard::Bearer, || web::to(poll)),
+    Route::post("/api/v1/mailboxes/{id}/pause", Guard::Bearer, || web::to(pause)),
+    Route::post("/api/v1/mailboxes/{id}/resume", Guard::Bearer, || web::to(resume)),
+];
+
+fn show(mailbox: &Mailbox) -> Value {
+    let trouble = (!mailbox.error_code.is_empty()).then(|| {
+        Trouble::new(
+            mailbox.error_code.as_str(),
+            mailbox.error_cause.as_str(),
+            mailbox.error_remedy.as_str(),
+        )
+    });
+    json!({
+        "id": mailbox.id,
+        "name": mailbox.name,
+        "projectId": mailbox.project_id,
+        "grantId": mailbox.grant_id,
+        "protocol": mailbox.protocol,
+        "host": mailbox.host,
+        "port": mailbox.port,
+        "tls": mailbox.tls,
+        "loginName": mailbox.login_name,
+        "folder": mailbox.folder,
+        "startFrom": mailbox.start_from,
+        "afterIngest": mailbox.after_ingest,
+        "moveTo": output::text(&mailbox.move_to),
+        "schedule": mailbox.schedule,
+        "idle": mailbox.idle,
+        "maxMessageBytes": mailbox.max_message_bytes,
+        "paused": mailbox.paused,
+        "state": mailbox.state,
+        "lastError": output::trouble(trouble.as_ref()),
+        "lastErrorAt": output::time(mailbox.error_at),
+        "lastSuccessAt": output::time(mailbox.last_success_at),
+        "lastMailAt": output::time(mailbox.last_mail_at),
+        "createdAt": rfc3339(mailbox.created_at),
+        "updatedAt": rfc3339(mailbox.updated_at),
+    })
+}
+
+fn refused(error: MailboxError) -> Problem {
+    match error {
+        MailboxError::Invalid(errors) => output::invalid(
+            errors
+                .into_iter()
+                .map(|error| (error.field, error.code, error.message)),
+        ),
+        MailboxError::NotFound => Problem::not_found("mailbox"),
+        MailboxError::Conflict => changed_meanwhile(),
+        MailboxError::HasMessages(_) => Problem::conflict("mailbox_has_messages", error.to_string()),
+        MailboxError::Trouble(trouble) => trouble.into(),
+        MailboxError::Db(error) => error.into(),
+    }
+}
+
+/// What was sent, over what there is. What nobody sent stays.
+fn read(input: &mut Input, mut mailbox: MailboxInput) -> MailboxInput {
+    let texts: [(&str, &mut String); 11] = [
+        ("name", &mut mailbox.name),
+        ("projectId", &mut mailbox.project_id),
+        ("grantId", &mut mailbox.grant_id),
+        ("protocol", &mut mailbox.protocol),
+        ("host", &mut mailbox.host),
+        ("tls", &mut mailbox.tls),
+        ("loginName", &mut mailbox.login_name),
+        ("folder", &mut mailbox.folder),
+        ("startFrom", &mut mailbox.start_from),
+        ("afterIngest", &mut mailbox.after_ingest),
+        ("schedule", &mut mailbox.schedule),
+    ];
+    for (name, place) in texts {
+        if let Some(text) = input.text(name) {
+            *place = text;
+        }
+    }
+    if input.mentions("moveTo") {
+        mailbox.move_to = input.text("moveTo").unwrap_or_default();
+    }
+    if let Some(idle) = input.boolean("idle") {
+        mailbox.idle = idle;
+    }
+    if let Some(port) = input.integer("port") {
+        mailbox.port = port;
+    }
+    mailbox
+}
+
+fn of(mailbox: &Mailbox) -> MailboxInput {
+    MailboxInput {
+        name: mailbox.name.clone(),
+        project_id: mailbox.project_id.clone(),
+        grant_id: mailbox.grant_id.clone(),
+        protocol: mailbox.protocol.clone(),
+        host: mailbox.host.clone(),
+        port: mailbox.port,
+        tls: mailbox.tls.clone(),
+        login_name: mailbox.login_name.clone(),
+        folder: mailbox.folder.clone(),
+        start_from: mailbox.start_from.clone(),
+        after_ingest: mailbox.after_ingest.clone(),
+        move_to: mailbox.move_to.clone(),
+        schedule: mailbox.schedule.clone(),
+        idle: mailbox.idle,
+    }
+}
+
+async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
+    let all = mailbox::list(&ctx).await.map_err(refused)?;
+    Ok(output::list_from_all(&query, all, |mailbox| &mailbox.id, show))
+}
+
+async fn create(ctx: web::Data<Ctx>, bearer: Bearer, mut input: Input) -> Result<HttpResponse, Problem> {
+    let mut wanted = read(&mut input, MailboxInput::default());
+    if !input.has("port") && wanted.tls != "implicit" {
+        wanted.port = 143;
+    }
+    input.finish()?;
+    let made = mailbox::create(&ctx, &bearer.0.id, wanted)
+        .await
+        .map_err(refused)?;
+    let path = format!("/api/v1/mailboxes/{}", made.id);
+    Ok(output::created(&path, made.revision, show(&made)))
+}
+
+async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = mailbox::get(&ctx, &id).await.map_err(refused)?;
+    Ok(output::tagged(found.revision, show(&found)))
+}
+
+async fn update(
+    ctx: web::Data<Ctx>,
+    bearer: Bearer,
+    request: HttpRequest,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let old = mailbox::get(&ctx, &id).await.map_err(refused)?;
+    check_match(&request, old.revision)?;
+    let wanted = read(&mut input, of(&old));
+    input.finish()?;
+    let new = mailbox::update(&ctx, &bearer.0.id, &id, old.revision, wanted)
+        .await
+        .map_err(refused)?;
+    Ok(output::tagged(new.revision, show(&new)))
+}
+
+async fn delete(
+    ctx: web::Data<Ctx>,
+    bearer: Bearer,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let old = mailbox::get(&ctx, &id).await.map_err(refused)?;
+    check_match(&request, old.revision)?;
+    mailbox::delete(&ctx, &bearer.0.id, &id).await.map_err(refused)?;
+    Ok(output::done())
+}
+
+async fn test(ctx: web::Data<Ctx>, bearer: Bearer, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let test_id = mailbox::start_test(&ctx, &bearer.0.id, &id)
+        .await
+        .map_err(refused)?;
+    Ok(output::accepted(&format!("/api/v1/tests/{test_id}"), &test_id))
+}
+
+async fn poll(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    mailbox::poll_now(&ctx, &id).await.map_err(refused)?;
+    Ok(output::accepted(&format!("/api/v1/mailboxes/{id}"), &id))
+}
+
+async fn pause(ctx: web::Data<Ctx>, bearer: Bearer, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    mailbox::pause(&ctx, &bearer.0.id, &id).await.map_err(refused)?;
+    get(ctx, id).await
+}
+
+async fn resume(ctx: web::Data<Ctx>, bearer: Bearer, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    mailbox::resume(&ctx, &bearer.0.id, &id).await.map_err(refused)?;
+    get(ctx, id).await
+}

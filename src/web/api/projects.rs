@@ -1,0 +1,91 @@
+//! `/projects`: `{key, name}`.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::output;
+use crate::clock::rfc3339;
+use crate::ctx::Ctx;
+use crate::project::{self, NewProject, Project, ProjectChange, ProjectError};
+use crate::web::error::Problem;
+use crate::web::route::{Guard, Route};
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/projects", Guard::Bearer, || web::to(list)),
+    Route::post("/api/v1/projects", Guard::Bearer, || web::to(create)),
+    Route::get("/api/v1/projects/{id}", Guard::Bearer, || web::to(get)),
+    Route::patch("/api/v1/projects/{id}", Guard::Bearer, || web::to(update)),
+];
+
+fn show(project: &Project) -> Value {
+    json!({
+        "id": project.id,
+        "key": project.key,
+        "name": project.name,
+        "description": output::text(&project.description),
+        "createdAt": rfc3339(project.created_at),
+        "updatedAt": rfc3339(project.updated_at),
+    })
+}
+
+fn refused(error: ProjectError) -> Problem {
+    match error {
+        ProjectError::Invalid(errors) => output::invalid(
+            errors
+                .into_iter()
+                .map(|error| (error.field, error.code, error.message)),
+        ),
+        ProjectError::NotFound => Problem::not_found("project"),
+        ProjectError::Conflict => changed_meanwhile(),
+        ProjectError::Db(error) => error.into(),
+    }
+}
+
+async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
+    let all = project::list(&ctx).await.map_err(refused)?;
+    Ok(output::list_from_all(&query, all, |project| &project.id, show))
+}
+
+async fn create(ctx: web::Data<Ctx>, mut input: Input) -> Result<HttpResponse, Problem> {
+    let new = NewProject {
+        key: input.required_text("key"),
+        name: input.required_text("name"),
+        description: input.text("description").unwrap_or_default(),
+    };
+    input.finish()?;
+    let project = project::create(&ctx, new).await.map_err(refused)?;
+    let path = format!("/api/v1/projects/{}", project.id);
+    Ok(output::created(&path, project.revision, show(&project)))
+}
+
+async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let project = project::get(&ctx, &id).await.map_err(refused)?;
+    Ok(output::tagged(project.revision, show(&project)))
+}
+
+async fn update(
+    ctx: web::Data<Ctx>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let old = project::get(&ctx, &id).await.map_err(refused)?;
+    check_match(&request, old.revision)?;
+    let change = ProjectChange {
+        name: input.text("name").unwrap_or(old.name),
+        description: input.text("description").unwrap_or(old.description),
+    };
+    if input.text("key").is_some_and(|key| key != old.key) {
+        input.problem(
+            "key",
+            "fixed",
+            "the key stays: ticket keys were given out with it",
+        );
+    }
+    input.finish()?;
+    let project = project::update(&ctx, &id, old.revision, change)
+        .await
+        .map_err(refused)?;
+    Ok(output::tagged(project.revision, show(&project)))
+}
