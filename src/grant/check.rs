@@ -8,40 +8,12 @@ use url::Url;
 use super::error::GrantError;
 use super::refresh::refresh_now;
 use super::service::of_integration;
+use crate::connection_test::{Step, StepState};
 use crate::crypto::random_token;
 use crate::ctx::Ctx;
 use crate::integration::{self, Flow, Integration, discover, redirect_url};
 use crate::oauth2_client::{Provider, TokenError};
 use crate::trouble::Trouble;
-
-/// How a step went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepState {
-    /// It went well.
-    Ok,
-    /// It may be wrong, or cannot be told.
-    Warn,
-    /// It went wrong.
-    Failed,
-}
-
-/// One step of a test run.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Step {
-    /// What was tried, for example `token endpoint: TLS`.
-    pub name: String,
-    /// How it went.
-    pub state: StepState,
-    /// How long it took.
-    pub ms: i64,
-    /// What was seen.
-    pub detail: String,
-    /// What is wrong; empty when nothing is.
-    pub cause: String,
-    /// What to do; empty when nothing is to be done.
-    pub remedy: String,
-}
 
 /// Tries an integration: DNS, TLS, discovery, redirect URL, client authentication, then each grant's refresh. Every
 /// step is handed over as soon as it is known. The result is the worst state of all.
@@ -53,11 +25,7 @@ pub async fn integration_test(
     let integration = integration::get(ctx, integration_id).await?;
     let mut worst = StepState::Ok;
     let mut tell = |step: Step| {
-        worst = match (worst, step.state) {
-            (StepState::Failed, _) | (_, StepState::Failed) => StepState::Failed,
-            (StepState::Warn, _) | (_, StepState::Warn) => StepState::Warn,
-            _ => StepState::Ok,
-        };
+        worst = worst.max(step.state);
         on_step(step);
     };
     let reached = endpoint(ctx, &integration.token_endpoint, &mut tell).await;

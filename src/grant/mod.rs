@@ -20,8 +20,9 @@ pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 
+pub use crate::connection_test::{Step, StepState};
 pub use authorize::{CallbackOutcome, CallbackParams, confirm_identity_change, finish_callback, start};
-pub use check::{Step, StepState, integration_test};
+pub use check::integration_test;
 pub use error::{CallbackError, GrantError};
 pub use model::{AccessToken, Authorization, AuthorizationState, Grant, GrantState, StartAuthorization};
 pub use refresh::{access_token, current_token, force_refresh, refresh_due, refresh_now};
