@@ -166,9 +166,9 @@ fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
             joined.push(' ');
         }
         joined.push_str(line.body);
-        if ends_intro(&joined)
-            && let Some(weak) = judge(&joined)
-        {
+        // What ends like an introduction and is none will not become one by its next line.
+        if ends_intro(&joined) {
+            let weak = judge(&joined)?;
             return Some(Intro {
                 start: at,
                 end: i + 1,
