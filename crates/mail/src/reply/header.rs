@@ -22,17 +22,17 @@ const MAX_WRAP: usize = 5;
 const MAX_LEN: usize = 600;
 
 /// Looks for an introduction at line `at`.
-pub(super) fn find(lines: &[Line<'_>], at: usize) -> Option<Intro> {
+pub(super) fn find(lines: &[Line<'_>], fields: &[u8], at: usize) -> Option<Intro> {
     if lines[at].is_blank() || lines[at].text.len() > 2 * MAX_LEN {
         return None;
     }
-    delimiter(lines, at)
-        .or_else(|| field_block(lines, at))
+    delimiter(lines, fields, at)
+        .or_else(|| field_block(fields, at))
         .or_else(|| wrote(lines, at))
 }
 
 /// `-----Original Message-----`, `---------- Forwarded message ---------`, `Begin forwarded message:`.
-fn delimiter(lines: &[Line<'_>], at: usize) -> Option<Intro> {
+fn delimiter(lines: &[Line<'_>], fields: &[u8], at: usize) -> Option<Intro> {
     let body = lines[at].body;
     if body.len() > 120 {
         return None;
@@ -46,6 +46,9 @@ fn delimiter(lines: &[Line<'_>], at: usize) -> Option<Intro> {
         });
     }
     let core = body.trim_matches(|c: char| DASHES.contains(&c) || " \u{a0}>#".contains(c));
+    if core.is_empty() {
+        return None;
+    }
     let dashed = body.len() > core.len() + 3 && body.starts_with(|c: char| DASHES.contains(&c));
     let lower = core.trim_end_matches([':', '：', '.']).trim().to_lowercase();
     let apple = core.ends_with(':');
@@ -62,7 +65,7 @@ fn delimiter(lines: &[Line<'_>], at: usize) -> Option<Intro> {
     let mut end = at + 1;
     // The header block below belongs to it.
     let next = (end..lines.len().min(end + 4)).find(|&i| !lines[i].is_blank());
-    if let Some(block) = next.and_then(|i| field_run(lines, i, 2)) {
+    if let Some(block) = next.and_then(|i| field_run(fields, i, 2)) {
         end = block;
     }
     Some(Intro {
@@ -85,9 +88,8 @@ fn above_this_line(body: &str) -> bool {
 }
 
 /// `From: … Sent: … To: … Subject: …` in any order and language.
-fn field_block(lines: &[Line<'_>], at: usize) -> Option<Intro> {
-    field_kind(lines[at].body)?;
-    let end = field_run(lines, at, 3)?;
+fn field_block(fields: &[u8], at: usize) -> Option<Intro> {
+    let end = field_run(fields, at, 3)?;
     Some(Intro {
         start: at,
         end,
@@ -97,12 +99,12 @@ fn field_block(lines: &[Line<'_>], at: usize) -> Option<Intro> {
 }
 
 /// End of a run of header fields that has at least `wanted` different ones.
-fn field_run(lines: &[Line<'_>], at: usize, wanted: u32) -> Option<usize> {
+fn field_run(fields: &[u8], at: usize, wanted: u32) -> Option<usize> {
     let mut seen = 0u8;
     let mut end = at;
     let mut gap = 0;
-    for (i, line) in lines.iter().enumerate().skip(at).take(14) {
-        if let Some(kind) = field_kind(line.body) {
+    for (i, &kind) in fields.iter().enumerate().skip(at).take(14) {
+        if kind != 0 {
             seen |= kind;
             end = i + 1;
             gap = 0;
@@ -116,6 +118,11 @@ fn field_run(lines: &[Line<'_>], at: usize, wanted: u32) -> Option<usize> {
     }
     let names_sender = seen & 1 != 0;
     (names_sender && seen.count_ones() >= wanted).then_some(end)
+}
+
+/// For each line which header field it looks like, as a bit; 0 for none.
+pub(super) fn fields(lines: &[Line<'_>]) -> Vec<u8> {
+    lines.iter().map(|l| field_kind(l.body).unwrap_or(0)).collect()
 }
 
 /// Which field the line is, as a bit.
@@ -275,11 +282,12 @@ fn has_date(lower: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::{fields, find};
     use crate::reply::lines;
 
     fn intro(text: &str) -> Option<(usize, bool)> {
-        find(&lines::split(text), 0).map(|i| (i.end, i.forward))
+        let lines = lines::split(text);
+        find(&lines, &fields(&lines), 0).map(|i| (i.end, i.forward))
     }
 
     #[test]

@@ -120,9 +120,10 @@ impl Work<'_> {
     }
 
     fn introductions(&mut self, forward_subject: bool) {
+        let fields = header::fields(self.lines);
         let mut i = 0;
         while i < self.lines.len() {
-            let Some(intro) = header::find(self.lines, i) else {
+            let Some(intro) = header::find(self.lines, &fields, i) else {
                 i += 1;
                 continue;
             };
