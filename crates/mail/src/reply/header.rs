@@ -151,22 +151,29 @@ fn field_kind(body: &str) -> Option<u8> {
 /// `On Monday, Ada <ada@example.org> wrote:` and what other languages make of it.
 fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
     let first = lines[at].body;
-    let closes = |l: &Line<'_>| l.body.ends_with([':', '：', '-', '_', '*']);
-    if !lines.iter().skip(at).take(MAX_WRAP).any(closes) || !could_start(first) {
+    let depth = lines[at].depth;
+    let closes = |l: &Line<'_>| l.body.ends_with([':', '：', '-', '_', '*']) || l.depth > depth;
+    if !lines.iter().skip(at).take(MAX_WRAP + 2).any(closes) || !could_start(first) {
         return None;
     }
     let mut joined = String::new();
     for (i, line) in lines.iter().enumerate().skip(at).take(MAX_WRAP) {
-        if line.is_blank() || joined.len() + line.body.len() > MAX_LEN {
+        if joined.len() + line.body.len() > MAX_LEN {
+            return None;
+        }
+        if line.is_blank() {
+            // A client that makes every line a paragraph separates the address from the name.
+            if lines
+                .get(i + 1)
+                .is_some_and(|next| next.body.starts_with('<') && next.depth == depth)
+            {
+                continue;
+            }
             return None;
         }
         // The sign that closes an address may be wrapped to the start of a line and look like a quote mark.
-        let closing =
-            i > at && line.depth == lines[at].depth + 1 && joined.contains('<') && line.body.ends_with(':');
-        if i > at && line.depth != lines[at].depth && !closing {
-            return None;
-        }
-        if i > at && is_new_start(line.body) {
+        let closing = i > at && line.depth == depth + 1 && joined.contains('<') && line.body.ends_with(':');
+        if i > at && (line.depth != depth && !closing || is_new_start(line.body)) {
             return None;
         }
         if !joined.is_empty() {
@@ -183,8 +190,28 @@ fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
                 ..Intro::default()
             });
         }
+        // Some clients forget the colon; then only a quote directly below tells.
+        if joined.rfind('<') <= joined.rfind('>') && quote_follows(lines, i + 1, depth) {
+            let sure = has_wrote(&joined.to_lowercase()) && judge(&joined) == Some(false);
+            return sure.then_some(Intro {
+                start: at,
+                end: i + 1,
+                weak: true,
+                ..Intro::default()
+            });
+        }
     }
     None
+}
+
+/// Whether the next line with text is quoted deeper.
+fn quote_follows(lines: &[Line<'_>], from: usize, depth: usize) -> bool {
+    lines
+        .iter()
+        .skip(from)
+        .take(3)
+        .find(|l| !l.is_blank() || l.depth > depth)
+        .is_some_and(|l| l.depth > depth)
 }
 
 fn ends_intro(joined: &str) -> bool {
