@@ -55,7 +55,7 @@ pub async fn current_token(ctx: &Ctx, grant_id: &str) -> Result<AccessToken, Gra
 
 /// A new access token although the present one looks fresh: for when a mail server refused it. If the grant has moved
 /// on from revision `seen`, its present token is given without asking the provider; and refusals that follow each other
-/// within a minute force one refresh only.
+/// within a minute, with no token accepted in between, force one refresh only.
 pub async fn force_refresh(ctx: &Ctx, grant_id: &str, seen: i64) -> Result<AccessToken, GrantError> {
     let row = load(ctx, grant_id).await?;
     refuse_dead(&row)?;

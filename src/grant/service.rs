@@ -159,11 +159,15 @@ pub async fn note_imap_refusal(ctx: &Ctx, grant_id: &str, trouble: &Trouble) -> 
     Ok(())
 }
 
-/// Notes that a mail server accepted a token of this grant. Writes only if there was something to forget.
+/// Notes that a mail server accepted a token of this grant. Writes only if there was something to forget: what it
+/// said before, and that it had a refresh forced. So a consent that is revoked soon after is noticed at once.
 pub async fn note_success(ctx: &Ctx, grant_id: &str) -> Result<(), GrantError> {
     let row = store::row(ctx.db.read(), grant_id)
         .await?
         .ok_or(GrantError::NotFound)?;
+    if row.forced_at.is_some() {
+        store::clear_forced(ctx.db.write(), grant_id).await?;
+    }
     if row.error_from != store::error_from::MAIL_SERVER {
         return Ok(());
     }

@@ -270,6 +270,12 @@ pub(super) async fn note_mail_server<C: ConnectionTrait>(
     Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
 }
 
+/// The last forced refresh was worth it: the next refusal may force another one at once.
+pub(super) async fn clear_forced<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
+    let text = "UPDATE grants SET forced_at = NULL WHERE id = $1 AND forced_at IS NOT NULL";
+    on.execute_raw(sql(on, text, [id.into()])).await.map(drop)
+}
+
 /// Forgets what a mail server said.
 pub(super) async fn clear_mail_server<C: ConnectionTrait>(on: &C, id: &str, now: i64) -> Result<bool, DbErr> {
     let values: [Value; 3] = [now.into(), id.into(), error_from::MAIL_SERVER.into()];

@@ -638,6 +638,13 @@ async fn a_mail_servers_refusal_forces_one_refresh_and_is_forgotten_after_a_succ
     note_success(ctx, &grant).await.unwrap();
     assert_eq!(get(ctx, &grant).await.unwrap().trouble, None);
     assert_eq!(kinds(ctx, &grant).await[..2], ["grant.restored", "grant.refused"]);
+
+    provider.then(Reply::json(400, r#"{"error":"invalid_grant"}"#));
+    let refused = force_refresh(ctx, &grant, second.revision).await;
+    assert!(
+        matches!(refused, Err(GrantError::NeedsReauth(_))),
+        "a token that was accepted and is refused now is a new matter"
+    );
 }
 
 #[tokio::test]
