@@ -7,7 +7,7 @@
 //! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
 //!   [`message`], [`ticket`];
 //! * identity: [`account`];
-//! * edges: [`jobs`], [`web`], [`sandbox`], [`cli`], and [`app`], which puts them together.
+//! * edges: [`jobs`], [`web`], [`sandbox`], [`demo`], [`cli`], and [`app`], which puts them together.
 //!
 //! `ARCHITECTURE.md` says why it is cut this way.
 
@@ -38,6 +38,7 @@ pub mod account;
 
 pub mod app;
 pub mod cli;
+pub mod demo;
 pub mod jobs;
 pub mod sandbox;
 pub mod web;

@@ -103,18 +103,7 @@ pub async fn run() -> ExitCode {
     match dispatch(cli).await {
         Ok(code) => code,
         Err(error) => {
-            let mut text = format!("mailgrant: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                // Display texts say only their own layer; a cause that is already in them is not repeated.
-                let cause_text = cause.to_string();
-                if !text.contains(&cause_text) {
-                    text.push_str(": ");
-                    text.push_str(&cause_text);
-                }
-                source = cause.source();
-            }
-            complain(&text);
+            complain_of("mailgrant", error.as_ref());
             ExitCode::from(2)
         }
     }
@@ -191,6 +180,22 @@ fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Tells an error with its causes, each once.
+fn complain_of(who: &str, error: &dyn std::error::Error) {
+    let mut text = format!("{who}: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // Display texts say only their own layer; a cause that is already in them is not repeated.
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    complain(&text);
+}
+
 /// Libraries that print tokens or mail when they are asked for details are not asked.
 const QUIET_LIBRARIES: &str = "async_imap=off,imap_proto=off,sqlx=warn,sea_orm=warn,sea_orm_migration=warn,lettre=warn,hyper=warn,reqwest=warn,\
      rustls=warn,h2=warn,oauth2=warn";
@@ -210,7 +215,11 @@ fn start_logging(config: &Config) {
 }
 
 fn start_quiet_logging() {
-    let filter = tracing_subscriber::EnvFilter::new(format!("warn,{QUIET_LIBRARIES}"));
+    start_logging_at("warn");
+}
+
+fn start_logging_at(level: &str) {
+    let filter = tracing_subscriber::EnvFilter::new(format!("{level},{QUIET_LIBRARIES}"));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

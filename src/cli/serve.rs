@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::complain;
+use super::{complain, complain_of, print, start_logging_at, start_quiet_logging};
 use crate::account;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ctx::Ctx;
+use crate::demo::{self, Demo};
 use crate::web::Extras;
 
 /// What `demo` takes.
@@ -42,8 +43,47 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let _ = args;
-    anyhow::bail!("the demo is not there yet")
+    if args.check {
+        return check().await;
+    }
+    start_quiet_logging();
+    let demo = Demo::start(args.listen, Clock::system()).await?;
+    stop_on_signal(demo.ctx());
+    if let Some(taken) = demo.taken() {
+        complain(&format!("{taken} is taken, so the demo took a free port."));
+    }
+    let link = demo.sign_in_link().await?;
+    complain("Mailgrant's demo runs on this machine. Open this link (30 minutes, works once):\n");
+    // The only line on standard output: scripts read it.
+    print(&format!("{link}\n"));
+    complain(WHAT_TO_TRY);
+    demo.run().await?;
+    complain("The demo has ended; nothing of it is left.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is said below the link.
+const WHAT_TO_TRY: &str = "
+What to try:
+  1. Connect the demo mailbox: the real redirect, consent, token exchange and connection test.
+  2. Look at the tickets; a mail arrives every three seconds.
+  3. Break something on the dashboard and watch it being found: expire the token, revoke the consent, cut the
+     connection, refuse TLS.
+Everything is temporary: Ctrl-C ends the demo and removes it.";
+
+async fn check() -> anyhow::Result<ExitCode> {
+    // What the check breaks is told by its steps, not by the log.
+    start_logging_at("error");
+    match demo::check::run(Clock::system(), &mut std::io::stdout()).await {
+        Ok(took) => {
+            print(&format!("All of it works: {:.1} s\n", took.as_secs_f64()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            complain_of("mailgrant demo --check", &error);
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 /// Ctrl-C and SIGTERM end the service politely.

@@ -62,6 +62,29 @@ impl std::fmt::Debug for Extras {
     }
 }
 
+/// In the application's data when this is the demo: which of its faults are in force, by the names of
+/// [`admin::views::dashboard::Fault`].
+#[derive(Clone)]
+pub struct DemoStatus(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl DemoStatus {
+    /// From a function that knows.
+    pub fn new(is_active: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_active))
+    }
+
+    /// Whether this fault is in force.
+    pub fn is_active(&self, fault: &str) -> bool {
+        (self.0)(fault)
+    }
+}
+
+impl std::fmt::Debug for DemoStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DemoStatus")
+    }
+}
+
 /// Why the service cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {

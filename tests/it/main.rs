@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod crash;
+mod demo;
 mod pipeline;
 mod providers;
 mod start;

@@ -7,7 +7,7 @@ use mail_parser::DateTime;
 
 use crate::body::{self, Roles};
 use crate::header::{self, Headers};
-use crate::html::{self, HtmlText, Mark};
+use crate::html::{self, Mark};
 use crate::model::{Address, BodyPart, BodyValue, ParsedMail, Problem};
 use crate::prescan::{self, Part, Structure};
 use crate::{address, attachment, charset, classify, encoded_word, ids, reply, special, transfer};
@@ -316,41 +316,31 @@ fn with_lf(text: String) -> String {
     }
 }
 
-/// The text of the given parts, one below the other.
-fn text_form(parts: &[BodyPart], values: &BTreeMap<String, BodyValue>) -> HtmlText {
-    let mut out = HtmlText::default();
-    for part in parts {
-        let Some(value) = values.get(&part.part_id) else {
+/// Makes the text form and the sanitised HTML. Returns the marks of the text form.
+fn render(mail: &mut ParsedMail) -> Vec<Mark> {
+    let mut text = String::new();
+    let mut marks = Vec::new();
+    for part in &mail.text_body {
+        let Some(value) = mail.body_values.get(&part.part_id) else {
             continue;
         };
-        if !out.text.is_empty() && !out.text.ends_with('\n') {
-            out.text.push('\n');
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
         }
-        let offset = out.text.len();
+        let offset = text.len();
         if part.r#type == "text/html" {
             let rendered = html::to_text(&value.value);
-            out.text.push_str(&rendered.text);
-            let moved = |m: Mark| Mark {
+            text.push_str(&rendered.text);
+            marks.extend(rendered.marks.into_iter().map(|m| Mark {
                 start: m.start + offset,
                 end: m.end + offset,
                 ..m
-            };
-            out.marks.extend(rendered.marks.into_iter().map(moved));
+            }));
         } else {
-            out.text.push_str(&value.value);
+            text.push_str(&value.value);
         }
     }
-    out
-}
-
-/// Makes the text form and the sanitised HTML. Returns the marks of the text form.
-fn render(mail: &mut ParsedMail) -> Vec<Mark> {
-    let mut form = text_form(&mail.text_body, &mail.body_values);
-    if form.text.trim().is_empty() {
-        // Some programs send an empty text beside the HTML.
-        form = text_form(&mail.html_body, &mail.body_values);
-    }
-    mail.mailgrant.text = form.text;
+    mail.mailgrant.text = text;
     let sources: Vec<&str> = mail
         .html_body
         .iter()
@@ -364,7 +354,7 @@ fn render(mail: &mut ParsedMail) -> Vec<Mark> {
             mail.mailgrant.problems.push(Problem::new("html_refused", text));
         }
     }
-    form.marks
+    marks
 }
 
 /// The first words on one line.
