@@ -19,6 +19,7 @@ pub struct Attachment {
 ///
 /// The bytes of a `message/rfc822` part can be given to [`crate::parse`].
 pub fn attachment(raw: &[u8], part_id: &str) -> Option<Attachment> {
+    let raw = &*prescan::with_line_feeds(raw);
     let found = prescan::scan(raw).ok()?;
     let (outer, inner) = part_id
         .split_once('/')

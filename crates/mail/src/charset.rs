@@ -128,8 +128,8 @@ fn utf8_or_guess(bytes: &[u8], hint: Option<&'static Encoding>) -> Decoded {
         };
     }
     // Mostly UTF-8 with a few broken bytes (cut in the middle of a character) stays UTF-8.
-    let (text, broken) = UTF_8.decode_without_bom_handling(bytes);
-    if broken && mostly_valid(&text) {
+    let text = String::from_utf8_lossy(bytes);
+    if mostly_valid(&text) {
         return Decoded {
             text: text.into_owned(),
             guessed: None,
@@ -215,7 +215,7 @@ fn looks_utf8(bytes: &[u8], encoding: &'static Encoding, declared_fails: bool) -
 
 /// The likeliest encoding of bytes that say nothing about themselves.
 pub(crate) fn guess(bytes: &[u8]) -> &'static Encoding {
-    let sample = &bytes[..bytes.len().min(256 << 10)];
+    let sample = &bytes[..bytes.len().min(64 << 10)];
     if has_escape(sample) {
         return ISO_2022_JP;
     }

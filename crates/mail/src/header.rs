@@ -58,14 +58,27 @@ pub(crate) fn line_end(raw: &[u8], pos: usize) -> (usize, usize) {
     match memchr::memchr(b'\n', &raw[pos..]) {
         Some(i) => {
             let end = pos + i;
-            let text = if end > pos && raw[end - 1] == b'\r' {
-                end - 1
-            } else {
-                end
-            };
-            (text, end + 1)
+            // Converters that run twice leave CR CR LF.
+            let returns = raw[pos..end].iter().rev().take_while(|&&b| b == b'\r').count();
+            (end - returns, end + 1)
         }
         None => (raw.len(), raw.len()),
+    }
+}
+
+/// Where the header of a whole mail starts: behind a byte order mark and behind empty lines that precede a field.
+fn start_of_mail(raw: &[u8]) -> usize {
+    let bom = if raw.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let blank = raw[bom..]
+        .iter()
+        .take(64)
+        .take_while(|b| matches!(b, b'\r' | b'\n'))
+        .count();
+    let (end, _) = line_end(raw, bom + blank);
+    if is_field(&raw[bom + blank..end]) {
+        bom + blank
+    } else {
+        bom
     }
 }
 
@@ -88,7 +101,11 @@ pub(crate) fn is_field(line: &[u8]) -> bool {
 pub(crate) fn read(raw: &[u8], range: Range<usize>) -> (Headers<'_>, usize) {
     let mut headers = Headers::default();
     let raw = &raw[..range.end];
-    let mut pos = range.start;
+    let mut pos = if range.start == 0 {
+        start_of_mail(raw)
+    } else {
+        range.start
+    };
     while pos < range.end {
         let (end, next) = line_end(raw, pos);
         let line = &raw[pos..end];
@@ -130,7 +147,7 @@ pub(crate) fn read(raw: &[u8], range: Range<usize>) -> (Headers<'_>, usize) {
                 name: &line[..name],
                 value: &line[colon + 1..],
             });
-        } else if headers.fields.is_empty() && pos == range.start && is_envelope_line(line) {
+        } else if headers.fields.is_empty() && range.start == 0 && pos < 70 && is_envelope_line(line) {
             // The separator line of an mbox file.
         } else if header_resumes(raw, next, line, headers.fields.is_empty(), pos == 0) {
             // A folded line that lost its white space on the way, or a banner above the header.
@@ -246,6 +263,22 @@ mod tests {
         let (fields, body) = names("Subject: x\nDear all,\nplease note\n\nmore");
         assert_eq!(fields, ["Subject"]);
         assert_eq!(body, "Dear all,\nplease note\n\nmore");
+    }
+
+    #[test]
+    fn what_precedes_the_first_field_is_skipped() {
+        for before in ["\n\r\n", "\u{feff}", "\u{feff}\n"] {
+            assert_eq!(
+                names(&format!("{before}To: b\r\r\n\r\r\nx")),
+                (vec!["To".to_owned()], "x"),
+                "{before:?}"
+            );
+        }
+        assert_eq!(
+            names("\nhello: there is no header above"),
+            (vec!["hello".to_owned()], "")
+        );
+        assert_eq!(names("\nhello\n"), (Vec::new(), "hello\n"));
     }
 
     #[test]

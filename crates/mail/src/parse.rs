@@ -7,7 +7,7 @@ use mail_parser::DateTime;
 
 use crate::body::{self, Roles};
 use crate::header::{self, Headers};
-use crate::html::{self, Mark};
+use crate::html::{self, HtmlText, Mark};
 use crate::model::{Address, BodyPart, BodyValue, ParsedMail, Problem};
 use crate::prescan::{self, Part, Structure};
 use crate::{address, attachment, charset, classify, encoded_word, ids, reply, special, transfer};
@@ -35,6 +35,8 @@ pub fn parse(raw: &[u8]) -> ParsedMail {
 
 /// As [`parse`], with knowledge about the mailbox the mail came from.
 pub fn parse_with(raw: &[u8], options: &Options) -> ParsedMail {
+    let size = raw.len() as u64;
+    let raw = &*prescan::with_line_feeds(raw);
     let mut mail = match prescan::scan(raw) {
         // A defect of a library below must cost one mail its reading, not the mailbox its worker.
         Ok(found) => std::panic::catch_unwind(|| whole(raw, &found, options)).unwrap_or_else(|_| {
@@ -48,7 +50,7 @@ pub fn parse_with(raw: &[u8], options: &Options) -> ParsedMail {
             Problem::new(TOO_COMPLEX, format!("Only the headers were read: {limit}.")),
         ),
     };
-    mail.size = raw.len() as u64;
+    mail.size = size;
     mail
 }
 
@@ -316,31 +318,41 @@ fn with_lf(text: String) -> String {
     }
 }
 
-/// Makes the text form and the sanitised HTML. Returns the marks of the text form.
-fn render(mail: &mut ParsedMail) -> Vec<Mark> {
-    let mut text = String::new();
-    let mut marks = Vec::new();
-    for part in &mail.text_body {
-        let Some(value) = mail.body_values.get(&part.part_id) else {
+/// The text of the given parts, one below the other.
+fn text_form(parts: &[BodyPart], values: &BTreeMap<String, BodyValue>) -> HtmlText {
+    let mut out = HtmlText::default();
+    for part in parts {
+        let Some(value) = values.get(&part.part_id) else {
             continue;
         };
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
+        if !out.text.is_empty() && !out.text.ends_with('\n') {
+            out.text.push('\n');
         }
-        let offset = text.len();
+        let offset = out.text.len();
         if part.r#type == "text/html" {
             let rendered = html::to_text(&value.value);
-            text.push_str(&rendered.text);
-            marks.extend(rendered.marks.into_iter().map(|m| Mark {
+            out.text.push_str(&rendered.text);
+            let moved = |m: Mark| Mark {
                 start: m.start + offset,
                 end: m.end + offset,
                 ..m
-            }));
+            };
+            out.marks.extend(rendered.marks.into_iter().map(moved));
         } else {
-            text.push_str(&value.value);
+            out.text.push_str(&value.value);
         }
     }
-    mail.mailgrant.text = text;
+    out
+}
+
+/// Makes the text form and the sanitised HTML. Returns the marks of the text form.
+fn render(mail: &mut ParsedMail) -> Vec<Mark> {
+    let mut form = text_form(&mail.text_body, &mail.body_values);
+    if form.text.trim().is_empty() {
+        // Some programs send an empty text beside the HTML.
+        form = text_form(&mail.html_body, &mail.body_values);
+    }
+    mail.mailgrant.text = form.text;
     let sources: Vec<&str> = mail
         .html_body
         .iter()
@@ -354,7 +366,7 @@ fn render(mail: &mut ParsedMail) -> Vec<Mark> {
             mail.mailgrant.problems.push(Problem::new("html_refused", text));
         }
     }
-    marks
+    form.marks
 }
 
 /// The first words on one line.

@@ -5,6 +5,7 @@
 //! stack of at most [`MAX_NESTING`] boundaries. `message/rfc822` is a leaf here and is parsed only on request, so
 //! nesting cannot be hidden in it. No text is decoded here beyond the MIME header fields.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::header::{self, HeaderLimit, Headers};
@@ -82,6 +83,14 @@ pub(crate) struct Structure<'a> {
 struct Open {
     part: usize,
     boundary: Vec<u8>,
+}
+
+/// A mail whose lines end in CR alone gets LF instead; any other is returned as it is.
+pub(crate) fn with_line_feeds(raw: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'\n', raw).is_some() || memchr::memchr(b'\r', raw).is_none() {
+        return Cow::Borrowed(raw);
+    }
+    Cow::Owned(raw.iter().map(|&b| if b == b'\r' { b'\n' } else { b }).collect())
 }
 
 /// Scans a whole mail.

@@ -432,3 +432,75 @@ fn people_are_not_taken_for_machines() {
         assert_eq!(kind(raw), None, "{raw}");
     }
 }
+
+#[test]
+fn an_empty_text_beside_html_is_not_taken_for_the_message() {
+    let raw = message(
+        "Content-Type: multipart/alternative; boundary=b",
+        b"--b\n\n \n--b\nContent-Type: text/html\n\n<p>The printer burns.</p>\n--b--\n",
+    );
+    assert_eq!(parse(&raw).mailgrant.reply.text, "The printer burns.");
+}
+
+#[test]
+fn files_inside_winmail_dat_are_listed_and_can_be_cut_out() {
+    let attribute = |id: u32, data: &[u8]| {
+        let mut out = vec![2];
+        out.extend(id.to_le_bytes());
+        out.extend((data.len() as u32).to_le_bytes());
+        out.extend(data);
+        out.extend([0, 0]);
+        out
+    };
+    let mut container = vec![0x78, 0x9F, 0x3E, 0x22, 1, 0];
+    for (name, data) in [("a.pdf", "first"), ("b.txt", "second one")] {
+        container.extend(attribute(0x0006_9002, &[0; 14]));
+        container.extend(attribute(0x0001_8010, format!("{name}\0").as_bytes()));
+        container.extend(attribute(0x0006_800F, data.as_bytes()));
+    }
+    let mut body = b"--b\n\ntext\n--b\nContent-Type: application/ms-tnef; name=winmail.dat\nContent-Transfer-Encoding: quoted-printable\n\n".to_vec();
+    body.extend(hex(&container).bytes());
+    body.extend(b"\n--b--\n");
+    let raw = message("Content-Type: multipart/mixed; boundary=b", &body);
+    let mail = parse(&raw);
+    let listed: Vec<_> = mail
+        .attachments
+        .iter()
+        .map(|a| (a.name.as_deref(), a.r#type.as_str(), a.size))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            (Some("a.pdf"), "application/pdf", 5),
+            (Some("b.txt"), "text/plain", 10)
+        ]
+    );
+    assert_eq!(
+        attachment(&raw, &mail.attachments[1].part_id).expect("cut").bytes,
+        b"second one"
+    );
+    assert_eq!(mail.mailgrant.parts[0].kind, "tnef");
+    assert_eq!(attachment(&raw, "3/9"), None);
+    assert_eq!(attachment(&raw, "nonsense"), None);
+}
+
+#[test]
+fn any_line_ending_will_do() {
+    let lf = "From: a@example.org\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\none\ntwo\n--b\nContent-Type: a/b\n\nfile\n--b--\n";
+    for end in ["\n", "\r\n", "\r", "\r\r\n"] {
+        let raw = lf.replace('\n', end);
+        let mail = parse(raw.as_bytes());
+        assert_eq!(
+            mail.mailgrant.text.split_whitespace().collect::<Vec<_>>(),
+            ["one", "two"],
+            "{end:?}"
+        );
+        assert_eq!(mail.attachments.len(), 1, "{end:?}");
+        assert!(
+            attachment(raw.as_bytes(), &mail.attachments[0].part_id)
+                .expect("cut")
+                .bytes
+                .starts_with(b"file")
+        );
+    }
+}

@@ -68,6 +68,8 @@ fn the_quote_below_the_answer_is_left_out() {
         "---- On Mon, 02 Mar 2026 10:00:00 +0000 Ada <ada@example.org> wrote ----",
         "--- ada@example.org wrote:",
         "(2026/03/02 10:00), Ada wrote:",
+        "Am 02.03.26 um 10:00 schrieb Ada",
+        "On Mon, Mar 2, 2026 at 10:00 AM, Ada\n\n<ada@example.org> wrote:",
     ];
     for intro in intros {
         let mail = plain(&format!(

@@ -7,4 +7,4 @@ mod text;
 mod tokenizer;
 
 pub use sanitize::{MAX_DEPTH, MAX_SIZE, sanitize_html};
-pub(crate) use text::{Mark, MarkKind, to_text};
+pub(crate) use text::{HtmlText, Mark, MarkKind, to_text};

@@ -22,17 +22,17 @@ const MAX_WRAP: usize = 5;
 const MAX_LEN: usize = 600;
 
 /// Looks for an introduction at line `at`.
-pub(super) fn find(lines: &[Line<'_>], at: usize) -> Option<Intro> {
+pub(super) fn find(lines: &[Line<'_>], fields: &[u8], at: usize) -> Option<Intro> {
     if lines[at].is_blank() || lines[at].text.len() > 2 * MAX_LEN {
         return None;
     }
-    delimiter(lines, at)
-        .or_else(|| field_block(lines, at))
+    delimiter(lines, fields, at)
+        .or_else(|| field_block(fields, at))
         .or_else(|| wrote(lines, at))
 }
 
 /// `-----Original Message-----`, `---------- Forwarded message ---------`, `Begin forwarded message:`.
-fn delimiter(lines: &[Line<'_>], at: usize) -> Option<Intro> {
+fn delimiter(lines: &[Line<'_>], fields: &[u8], at: usize) -> Option<Intro> {
     let body = lines[at].body;
     if body.len() > 120 {
         return None;
@@ -46,6 +46,9 @@ fn delimiter(lines: &[Line<'_>], at: usize) -> Option<Intro> {
         });
     }
     let core = body.trim_matches(|c: char| DASHES.contains(&c) || " \u{a0}>#".contains(c));
+    if core.is_empty() {
+        return None;
+    }
     let dashed = body.len() > core.len() + 3 && body.starts_with(|c: char| DASHES.contains(&c));
     let lower = core.trim_end_matches([':', '：', '.']).trim().to_lowercase();
     let apple = core.ends_with(':');
@@ -62,7 +65,7 @@ fn delimiter(lines: &[Line<'_>], at: usize) -> Option<Intro> {
     let mut end = at + 1;
     // The header block below belongs to it.
     let next = (end..lines.len().min(end + 4)).find(|&i| !lines[i].is_blank());
-    if let Some(block) = next.and_then(|i| field_run(lines, i, 2)) {
+    if let Some(block) = next.and_then(|i| field_run(fields, i, 2)) {
         end = block;
     }
     Some(Intro {
@@ -85,9 +88,8 @@ fn above_this_line(body: &str) -> bool {
 }
 
 /// `From: … Sent: … To: … Subject: …` in any order and language.
-fn field_block(lines: &[Line<'_>], at: usize) -> Option<Intro> {
-    field_kind(lines[at].body)?;
-    let end = field_run(lines, at, 3)?;
+fn field_block(fields: &[u8], at: usize) -> Option<Intro> {
+    let end = field_run(fields, at, 3)?;
     Some(Intro {
         start: at,
         end,
@@ -97,12 +99,12 @@ fn field_block(lines: &[Line<'_>], at: usize) -> Option<Intro> {
 }
 
 /// End of a run of header fields that has at least `wanted` different ones.
-fn field_run(lines: &[Line<'_>], at: usize, wanted: u32) -> Option<usize> {
+fn field_run(fields: &[u8], at: usize, wanted: u32) -> Option<usize> {
     let mut seen = 0u8;
     let mut end = at;
     let mut gap = 0;
-    for (i, line) in lines.iter().enumerate().skip(at).take(14) {
-        if let Some(kind) = field_kind(line.body) {
+    for (i, &kind) in fields.iter().enumerate().skip(at).take(14) {
+        if kind != 0 {
             seen |= kind;
             end = i + 1;
             gap = 0;
@@ -116,6 +118,11 @@ fn field_run(lines: &[Line<'_>], at: usize, wanted: u32) -> Option<usize> {
     }
     let names_sender = seen & 1 != 0;
     (names_sender && seen.count_ones() >= wanted).then_some(end)
+}
+
+/// For each line which header field it looks like, as a bit; 0 for none.
+pub(super) fn fields(lines: &[Line<'_>]) -> Vec<u8> {
+    lines.iter().map(|l| field_kind(l.body).unwrap_or(0)).collect()
 }
 
 /// Which field the line is, as a bit.
@@ -144,31 +151,38 @@ fn field_kind(body: &str) -> Option<u8> {
 /// `On Monday, Ada <ada@example.org> wrote:` and what other languages make of it.
 fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
     let first = lines[at].body;
-    let closes = |l: &Line<'_>| l.body.ends_with([':', '：', '-', '_', '*']);
-    if !lines.iter().skip(at).take(MAX_WRAP).any(closes) || !could_start(first) {
+    let depth = lines[at].depth;
+    let closes = |l: &Line<'_>| l.body.ends_with([':', '：', '-', '_', '*']) || l.depth > depth;
+    if !lines.iter().skip(at).take(MAX_WRAP + 2).any(closes) || !could_start(first) {
         return None;
     }
     let mut joined = String::new();
     for (i, line) in lines.iter().enumerate().skip(at).take(MAX_WRAP) {
-        if line.is_blank() || joined.len() + line.body.len() > MAX_LEN {
+        if joined.len() + line.body.len() > MAX_LEN {
+            return None;
+        }
+        if line.is_blank() {
+            // A client that makes every line a paragraph separates the address from the name.
+            if lines
+                .get(i + 1)
+                .is_some_and(|next| next.body.starts_with('<') && next.depth == depth)
+            {
+                continue;
+            }
             return None;
         }
         // The sign that closes an address may be wrapped to the start of a line and look like a quote mark.
-        let closing =
-            i > at && line.depth == lines[at].depth + 1 && joined.contains('<') && line.body.ends_with(':');
-        if i > at && line.depth != lines[at].depth && !closing {
-            return None;
-        }
-        if i > at && is_new_start(line.body) {
+        let closing = i > at && line.depth == depth + 1 && joined.contains('<') && line.body.ends_with(':');
+        if i > at && (line.depth != depth && !closing || is_new_start(line.body)) {
             return None;
         }
         if !joined.is_empty() {
             joined.push(' ');
         }
         joined.push_str(line.body);
-        if ends_intro(&joined)
-            && let Some(weak) = judge(&joined)
-        {
+        // What ends like an introduction and is none will not become one by its next line.
+        if ends_intro(&joined) {
+            let weak = judge(&joined)?;
             return Some(Intro {
                 start: at,
                 end: i + 1,
@@ -176,8 +190,28 @@ fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
                 ..Intro::default()
             });
         }
+        // Some clients forget the colon; then only a quote directly below tells.
+        if joined.rfind('<') <= joined.rfind('>') && quote_follows(lines, i + 1, depth) {
+            let sure = has_wrote(&joined.to_lowercase()) && judge(&joined) == Some(false);
+            return sure.then_some(Intro {
+                start: at,
+                end: i + 1,
+                weak: true,
+                ..Intro::default()
+            });
+        }
     }
     None
+}
+
+/// Whether the next line with text is quoted deeper.
+fn quote_follows(lines: &[Line<'_>], from: usize, depth: usize) -> bool {
+    lines
+        .iter()
+        .skip(from)
+        .take(3)
+        .find(|l| !l.is_blank() || l.depth > depth)
+        .is_some_and(|l| l.depth > depth)
 }
 
 fn ends_intro(joined: &str) -> bool {
@@ -275,11 +309,12 @@ fn has_date(lower: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::{fields, find};
     use crate::reply::lines;
 
     fn intro(text: &str) -> Option<(usize, bool)> {
-        find(&lines::split(text), 0).map(|i| (i.end, i.forward))
+        let lines = lines::split(text);
+        find(&lines, &fields(&lines), 0).map(|i| (i.end, i.forward))
     }
 
     #[test]

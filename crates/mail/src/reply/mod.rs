@@ -120,9 +120,10 @@ impl Work<'_> {
     }
 
     fn introductions(&mut self, forward_subject: bool) {
+        let fields = header::fields(self.lines);
         let mut i = 0;
         while i < self.lines.len() {
-            let Some(intro) = header::find(self.lines, i) else {
+            let Some(intro) = header::find(self.lines, &fields, i) else {
                 i += 1;
                 continue;
             };
@@ -324,27 +325,31 @@ fn assemble(text: &str, work: &Work<'_>) -> Reply {
             }),
         }
     }
-    let pick = |wanted: &dyn Fn(usize, SegmentKind) -> bool| {
-        let parts: Vec<&str> = segments
+    let pick = |wanted: &dyn Fn(SegmentKind) -> bool| {
+        // Segments that stand together stay together as they were written.
+        let mut blocks: Vec<(usize, usize)> = Vec::new();
+        for segment in segments.iter().filter(|s| wanted(s.kind)) {
+            match blocks.last_mut() {
+                Some(last) if last.1 == segment.start => last.1 = segment.end,
+                _ => blocks.push((segment.start, segment.end)),
+            }
+        }
+        let parts: Vec<&str> = blocks
             .iter()
-            .enumerate()
-            .filter(|(i, s)| wanted(*i, s.kind))
-            .map(|(_, s)| trim_block(&text[s.start..s.end]))
+            .map(|&(s, e)| trim_block(&text[s..e]))
             .filter(|p| !p.is_empty())
             .collect();
         parts.join("\n\n")
     };
     let some = |s: String| (!s.is_empty()).then_some(s);
     let has = |kind: SegmentKind| segments.iter().any(|s| s.kind == kind);
-    let mut reply = pick(&|_, k| matches!(k, SegmentKind::Reply | SegmentKind::Context));
+    let mut reply = pick(&|k| matches!(k, SegmentKind::Reply | SegmentKind::Context));
     if reply.is_empty() && has(SegmentKind::Forward) {
         // A forward without a word of its own is about what it forwards.
-        reply = pick(&|_, k| k == SegmentKind::Forward);
+        reply = pick(&|k| k == SegmentKind::Forward);
     }
-    let quoted = some(pick(&|_, k| {
-        matches!(k, SegmentKind::Quote | SegmentKind::Forward)
-    }));
-    let signature = some(pick(&|_, k| k == SegmentKind::Signature));
+    let quoted = some(pick(&|k| matches!(k, SegmentKind::Quote | SegmentKind::Forward)));
+    let signature = some(pick(&|k| k == SegmentKind::Signature));
     let (method, confidence) = if has(SegmentKind::Context) {
         ("inline", 0.7)
     } else if work.html {

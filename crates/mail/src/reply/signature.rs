@@ -14,8 +14,10 @@ pub(super) fn find(lines: &[Line<'_>], from: usize, to: usize) -> Option<usize> 
         .take(MAX_LINES)
         .find(|&i| is_delimiter(lines, i, last) && !in_fence(&lines[from..i]));
     if let Some(i) = delimiter {
-        // A device line may stand above.
-        return Some(device_above(lines, from, i).unwrap_or(i));
+        // A device line or a name may stand above.
+        let above = (from..i).rev().find(|&j| !lines[j].is_blank());
+        let name = above.and_then(|j| device_above(lines, from, i).or_else(|| dashed_name(lines, from, j)));
+        return Some(name.unwrap_or(i));
     }
     device_above(lines, from, last + 1).or_else(|| dashed_name(lines, from, last))
 }
