@@ -173,38 +173,33 @@ fn join(mut raws: Vec<Raw>, hint: Option<&'static Encoding>) -> Vec<(String, Str
         .collect()
 }
 
-fn decode_extended<'a>(raws: impl Iterator<Item = &'a Raw>, hint: Option<&'static Encoding>) -> String {
+/// Joins sections of which at least one is percent-encoded. The first section names the charset.
+fn decode_extended<'a>(
+    raws: impl Iterator<Item = &'a Raw> + Clone,
+    hint: Option<&'static Encoding>,
+) -> String {
+    // `name="x"` beside `name*=utf-8''x` is a twin for old readers, not a section.
+    let has_start = raws.clone().any(|r| r.extended && r.section == 0);
     let mut label = None;
     let mut bytes = Vec::new();
-    let mut seen = None;
-    for raw in raws {
-        if seen == Some(raw.section)
-            || (raw.section == 0 && !raw.extended && seen.is_none() && label.is_none())
-        {
-            // A plain twin of the extended value; used only when nothing extended follows.
-            if raw.extended || seen == Some(raw.section) {
-                continue;
-            }
+    let mut last = None;
+    for raw in raws.filter(|r| r.extended || r.section > 0 || !has_start) {
+        if last.replace(raw.section) == Some(raw.section) {
+            continue;
+        }
+        if !raw.extended {
+            bytes.extend_from_slice(&raw.value);
+            continue;
         }
         let mut value = raw.value.as_slice();
-        if raw.extended && label.is_none() && raw.section == 0 {
+        if label.is_none() && raw.section == 0 {
             let mut bits = value.splitn(3, |&b| b == b'\'');
             if let (Some(charset), Some(_), Some(text)) = (bits.next(), bits.next(), bits.next()) {
                 label = Some(String::from_utf8_lossy(charset).into_owned());
                 value = text;
             }
         }
-        if raw.section == 0 && raw.extended {
-            bytes.clear();
-        }
-        if raw.extended {
-            bytes.extend(percent_decode(value));
-        } else {
-            bytes.extend_from_slice(value);
-        }
-        if raw.extended || raw.section > 0 {
-            seen = Some(raw.section);
-        }
+        bytes.extend(percent_decode(value));
     }
     if memchr::memmem::find(&bytes, b"=?").is_some() {
         return encoded_word::decode(&bytes, hint);
