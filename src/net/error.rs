@@ -34,7 +34,9 @@ pub enum TlsFailure {
     BadCertificate(String),
     /// What came back is not TLS at all, as on a port that speaks plain text first.
     NotTls,
-    /// The peer hung up or sent an alert during the handshake.
+    /// The peer ended the connection before it said anything.
+    HungUp,
+    /// The peer sent an alert during the handshake, or did not finish it.
     Handshake(String),
     /// This machine has no certificate authorities to trust.
     NoRoots,
@@ -52,6 +54,7 @@ impl TlsFailure {
             TlsFailure::Revoked => "its certificate has been revoked".into(),
             TlsFailure::BadCertificate(why) => format!("its certificate is refused ({why})"),
             TlsFailure::NotTls => "it answered with something that is not TLS".into(),
+            TlsFailure::HungUp => "the server ended the connection before TLS was set up".into(),
             TlsFailure::Handshake(why) => format!("the TLS handshake failed ({why})"),
             TlsFailure::NoRoots => "this machine has no list of trusted certificate authorities".into(),
         }
@@ -146,6 +149,7 @@ impl DialError {
                 TlsFailure::Revoked => "certificate_revoked",
                 TlsFailure::BadCertificate(_) => "certificate_refused",
                 TlsFailure::NotTls => "not_tls",
+                TlsFailure::HungUp => "tls_hung_up",
                 TlsFailure::Handshake(_) => "tls_handshake_failed",
                 TlsFailure::NoRoots => "no_trusted_authorities",
             },
@@ -181,6 +185,10 @@ impl DialError {
                 TlsFailure::NotTls => {
                     "Check the port, and whether it wants STARTTLS rather than TLS from the start."
                 }
+                TlsFailure::HungUp => {
+                    "The server, or something before it, turns connections away at the moment: wait a minute. If it \
+                     lasts, check the port, and whether a firewall or a limit of the server is in the way."
+                }
                 TlsFailure::Handshake(_) => "Check that the server speaks TLS 1.2 or newer on this port.",
                 TlsFailure::NoRoots => {
                     "Install the system's CA certificates (package ca-certificates), or set MAILGRANT_EXTRA_CA_FILE."
@@ -198,7 +206,7 @@ impl DialError {
                 | DialError::Timeout { .. }
                 | DialError::Unreachable { .. }
                 | DialError::Tls {
-                    kind: TlsFailure::Handshake(_),
+                    kind: TlsFailure::HungUp | TlsFailure::Handshake(_),
                     ..
                 }
         )

@@ -102,8 +102,12 @@ pub(super) fn failure(error: &io::Error) -> TlsFailure {
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
     {
         Some(tls) => classify(tls),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            TlsFailure::Handshake("the server closed the connection".into())
+        None if matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        ) =>
+        {
+            TlsFailure::HungUp
         }
         None => TlsFailure::Handshake(error.kind().to_string()),
     }
