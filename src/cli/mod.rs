@@ -4,7 +4,7 @@ mod doctor;
 mod manage;
 mod serve;
 
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -205,6 +205,7 @@ fn start_logging(config: &Config) {
     let filter = EnvFilter::new(format!("{},{QUIET_LIBRARIES}", config.log_level));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match config.log_format {
         LogFormat::Json => builder.json().try_init(),
@@ -222,6 +223,7 @@ fn start_logging_at(level: &str) {
     let filter = tracing_subscriber::EnvFilter::new(format!("{level},{QUIET_LIBRARIES}"));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_target(false)
         .try_init();
