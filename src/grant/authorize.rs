@@ -158,6 +158,14 @@ async fn start_code(
     let verifier = SecretString::from(random_token(32));
     let redirect = redirect_url(&ctx.config, integration);
     let mut extra = integration.extra_auth_params.clone();
+    if integration.provider == Provider::Custom
+        && integration.scopes.iter().any(|scope| scope == "offline_access")
+    {
+        // OpenID Connect Core 1.0, section 11: without a consent that is asked for, servers drop offline_access.
+        extra
+            .entry("prompt".to_owned())
+            .or_insert_with(|| "consent".to_owned());
+    }
     let hint = input.login_hint.clone().or(input.expected_identity.clone());
     if let Some(hint) = hint.filter(|hint| !hint.is_empty()) {
         extra.entry("login_hint".to_owned()).or_insert(hint);

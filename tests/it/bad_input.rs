@@ -66,7 +66,7 @@ async fn each_mistake_of_an_integration_has_its_own_text() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_to_loopback_needs_the_allow_list() {
-    let mailgrant = Mailgrant::start(Settings::new()).await;
+    let mailgrant = Mailgrant::start(Settings::new().set("MAILGRANT_ALLOW_NETWORKS", "")).await;
     let rest = mailgrant.rest();
     let body = json!({
         "provider": "custom", "name": "Loopback", "clientId": "a", "clientSecret": "b", "scopes": ["mail"],

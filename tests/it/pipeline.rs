@@ -140,7 +140,7 @@ async fn the_start_decides_which_old_mail_is_taken(database: TestDatabase) {
             .add_mailbox(json!({ "name": name, "startFrom": start, "idle": false }))
             .await;
         world.mailbox_is(&id, "ok").await;
-        let path = format!("/api/v1/messages?mailbox={id}");
+        let path = format!("/api/v1/messages?mailboxId={id}");
         eventually(
             &format!("{count} messages with startFrom {start}"),
             SOON,
@@ -173,7 +173,7 @@ async fn the_start_decides_which_old_mail_is_taken(database: TestDatabase) {
         eventually(&format!("{name} has taken the new mail"), SOON, async || {
             let got = world
                 .rest
-                .all(&format!("/api/v1/messages?mailbox={id}"))
+                .all(&format!("/api/v1/messages?mailboxId={id}"))
                 .await
                 .len();
             (got == wanted).then_some(())
