@@ -2,17 +2,17 @@
 
 use std::fs::{File, TryLockError};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::crypto::{KeyRing, KeyRingError};
+use crate::crypto::{KeyRing, KeyRingError, random_token};
 use crate::ctx::Ctx;
 use crate::db::{self, Db, DbError, KeyCheckError};
+use crate::jobs;
 use crate::net::{self, Dialer, NetError};
 use crate::web::{self, Extras};
-use crate::{jobs, mailbox};
 use secrecy::ExposeSecret;
 
 /// Why the service did not start. Nothing was overwritten.
@@ -44,10 +44,10 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// Another process serves this SQLite database.
+    /// Another process serves this SQLite database, or this data folder.
     #[error(
-        "another mailgrant serves the database in {path}. SQLite takes one; for several, use PostgreSQL \
-         (MAILGRANT_DATABASE_URL=postgres://…)"
+        "another mailgrant serves the data folder {path} or its SQLite database. For several nodes use PostgreSQL \
+         (MAILGRANT_DATABASE_URL=postgres://…) and a data folder each"
     )]
     AlreadyServed {
         /// The data folder.
@@ -144,7 +144,7 @@ pub struct App {
     listener: TcpListener,
     port: u16,
     // Held while the service runs; the system lets go of it when the process ends, however it ends.
-    _only_server: Option<File>,
+    _only_server: File,
 }
 
 impl std::fmt::Debug for App {
@@ -159,8 +159,8 @@ impl App {
     /// Builds the service: database migrated, keys checked, port bound.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, StartError> {
         let address = config.listen;
-        let ctx = open(config, clock).await?;
-        let only_server = claim_sqlite(&ctx).await?;
+        let mut ctx = open(config, clock).await?;
+        let only_server = claim_node(&mut ctx).await?;
         let failed = |source| StartError::Listen {
             address: address.to_string(),
             source,
@@ -208,23 +208,40 @@ impl App {
     }
 }
 
-/// One process serves a SQLite file; that one may end the leases of a process that was killed.
-async fn claim_sqlite(ctx: &Ctx) -> Result<Option<File>, StartError> {
-    if ctx.db.is_postgres() {
-        return Ok(None);
-    }
-    let shown = ctx.config.data_dir.display().to_string();
+/// Makes this process the only one that serves this data folder, and gives it a name that outlives it: what its
+/// predecessor of that name had claimed when it was killed is free at once, and no other node waits for it.
+async fn claim_node(ctx: &mut Ctx) -> Result<File, StartError> {
+    let folder = ctx.config.data_dir.clone();
+    let shown = folder.display().to_string();
     let failed = |source| StartError::DataDir {
         path: shown.clone(),
         source,
     };
-    let file = File::create(ctx.config.data_dir.join("serve.lock")).map_err(failed)?;
+    let file = File::create(lock_file(&ctx.config)).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(StartError::AlreadyServed { path: shown }),
-        Err(TryLockError::Error(source)) => return Err(StartError::DataDir { path: shown, source }),
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
-    mailbox::release_all(&ctx.db).await?;
-    db::release_jobs_and_grants(&ctx.db).await?;
-    Ok(Some(file))
+    let name_file = folder.join("node-name");
+    let name = match std::fs::read_to_string(&name_file) {
+        Ok(name) if !name.trim().is_empty() => name.trim().to_owned(),
+        _ => {
+            let name = random_token(9);
+            std::fs::write(&name_file, &name).map_err(failed)?;
+            name
+        }
+    };
+    db::release_claims_of(&ctx.db, &name).await?;
+    ctx.holder = format!("{name}/{}", ctx.holder).into();
+    Ok(file)
+}
+
+/// SQLite is served once, wherever the data folder is; on PostgreSQL each node has a data folder of its own.
+fn lock_file(config: &Config) -> PathBuf {
+    let url = config.database_url.expose_secret();
+    match url.strip_prefix("sqlite:") {
+        Some(path) => PathBuf::from(format!("{}.serve-lock", path.trim_start_matches("//"))),
+        None => config.data_dir.join("serve.lock"),
+    }
 }

@@ -99,12 +99,17 @@ pub async fn release(db: &Db, table: &str, key: &str, lease: &Lease) -> Result<(
     extend(db, table, key, lease, 0).await.map(|_| ())
 }
 
-/// Ends every lease on jobs and grants; only where no other process can hold one (SQLite, at start).
-pub async fn release_jobs_and_grants(db: &Db) -> Result<(), DbErr> {
-    for table in ["job_runs", "grants"] {
-        let text =
-            format!("UPDATE {table} SET lease_until = 0, lease_no = lease_no + 1 WHERE lease_until > 0");
-        db.write().execute_raw(sql(db.write(), &text, [])).await?;
+/// Ends every claim of a node's earlier processes, whose holders' names begin with the node's.
+pub async fn release_claims_of(db: &Db, node: &str) -> Result<(), DbErr> {
+    for table in ["mailboxes", "grants", "job_runs"] {
+        let text = format!(
+            "UPDATE {table} SET lease_until = 0, lease_no = lease_no + 1 \
+             WHERE lease_until > 0 AND SUBSTR(lease_holder, 1, {}) = $1",
+            node.len() + 1
+        );
+        db.write()
+            .execute_raw(sql(db.write(), &text, [format!("{node}/").into()]))
+            .await?;
     }
     Ok(())
 }

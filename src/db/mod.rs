@@ -6,7 +6,7 @@
 mod claim;
 mod keycheck;
 
-pub use claim::{Claim, Lease, claim, claim_one, extend, release, release_jobs_and_grants};
+pub use claim::{Claim, Lease, claim, claim_one, extend, release, release_claims_of};
 pub use keycheck::{KeyCheckError, check_keys, has_key_checks};
 
 use std::sync::Arc;

@@ -520,15 +520,24 @@ fn refused(error: TokenError, now: i64) -> GrantError {
     }
 }
 
-/// Who consented: by the ID token, else by the userinfo endpoint, else unknown.
+/// Who consented: by the ID token; by the userinfo endpoint where that is missing or, as OpenID Connect allows, names
+/// nobody; else unknown.
 async fn identity(ctx: &Ctx, integration: &Integration, tokens: &Tokens) -> Identity {
-    let claims = match &tokens.claims {
-        Some(claims) => Some(claims.clone()),
-        None => userinfo(ctx, integration, tokens).await,
-    };
-    claims.map_or_else(Identity::default, |claims| {
-        of_claims(integration.provider, &claims)
-    })
+    let told = tokens
+        .claims
+        .as_ref()
+        .map(|claims| of_claims(integration.provider, claims));
+    if let Some(told) = told.as_ref().filter(|told| !told.names.is_empty()) {
+        return told.clone();
+    }
+    let asked = userinfo(ctx, integration, tokens).await;
+    let asked = asked.map(|claims| of_claims(integration.provider, &claims));
+    match (told, asked) {
+        // Answers about somebody else than the ID token are not taken (OpenID Connect Core 1.0, section 5.3.2).
+        (Some(told), Some(asked)) if told.subject == asked.subject => asked,
+        (Some(told), _) => told,
+        (None, asked) => asked.unwrap_or_default(),
+    }
 }
 
 async fn userinfo(ctx: &Ctx, integration: &Integration, tokens: &Tokens) -> Option<IdClaims> {
@@ -558,12 +567,16 @@ fn of_claims(provider: Provider, claims: &IdClaims) -> Identity {
         Provider::Microsoft => [username, email],
         Provider::Google | Provider::Custom => [email, username],
     };
-    let names: Vec<String> = order
+    let mut names: Vec<String> = order
         .into_iter()
         .flatten()
         .filter(|name| !name.is_empty())
         .cloned()
         .collect();
+    if names.is_empty() && claims.sub.contains('@') {
+        // Small servers have nothing but the subject, and it is the address.
+        names.push(claims.sub.clone());
+    }
     Identity {
         shown: names.first().unwrap_or(&claims.sub).clone(),
         subject: claims.sub.clone(),

@@ -16,7 +16,7 @@ pub use service::{create, delete, folders_of, get, list, pause, poll_now, recent
 pub use session::{OpenError, OpenSession, open, trouble_of};
 pub use store::{
     Cursor, Ingested, Mailbox, Outcome, claim_due, heartbeat, insert_ingestion, move_cursor, record_failure,
-    record_success, release, release_all,
+    record_success, release,
 };
 pub use sync::{Plan, SyncError, plan, tell};
 pub use test::{run_test, start_test};

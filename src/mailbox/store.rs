@@ -209,15 +209,6 @@ pub async fn heartbeat(db: &Db, holder: &str, now: i64) -> Result<(), DbErr> {
         .map(|_| ())
 }
 
-/// Ends every lease; only where no other process can hold one (SQLite, at start).
-pub async fn release_all(db: &Db) -> Result<(), DbErr> {
-    let text = "UPDATE mailboxes SET lease_until = 0, lease_no = lease_no + 1 WHERE lease_until > 0";
-    db.write()
-        .execute_raw(sql(db.write(), text, []))
-        .await
-        .map(|_| ())
-}
-
 /// Gives a mailbox back until `next_poll_at`.
 pub async fn release(db: &Db, lease: &Lease, next_poll_at: i64) -> Result<(), DbErr> {
     let text = "UPDATE mailboxes SET lease_until = 0, next_poll_at = $1 WHERE id = $2 AND lease_no = $3";
