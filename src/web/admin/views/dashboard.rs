@@ -135,7 +135,7 @@ impl Fault {
             (
                 "refuse_tls",
                 "Refuse TLS",
-                "The server shows a certificate that nobody trusts.",
+                "The server refuses secure connections; the mailbox fails, with the cause above.",
                 "certificate-off",
             ),
             (
