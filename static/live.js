@@ -7,7 +7,7 @@ async function refresh() {
   if (document.hidden) return;
   let answer;
   try {
-    answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
+    answer = await fetch(location.href, { headers: { accept: "text/html", "x-mailgrant-live": "1" }, redirect: "error" });
   } catch {
     return;
   }

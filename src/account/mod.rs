@@ -23,7 +23,8 @@ pub use link::{
 };
 pub use model::{Flash, FlashKind, NewUser, Session, TokenIdentity, TokenInfo, User};
 pub use session::{
-    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, find, purge, set_flash, start, take_flash,
+    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, find, last_seen, peek, purge, set_flash, start,
+    take_flash,
 };
 pub use sign_in::{SignIn, sign_in};
 pub use token::{authenticate, create_token, list_tokens, revoke_token};

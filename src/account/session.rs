@@ -54,8 +54,30 @@ pub async fn start(db: &Db, clock: &Clock, user_id: &str, replaces: Option<&str>
 
 /// The live session a cookie value belongs to, and whose it is. Its use is written down.
 pub async fn find(db: &Db, clock: &Clock, cookie: &SecretString) -> Result<Option<(Session, User)>, DbErr> {
-    let id = crypto::sha256_hex(cookie.expose_secret().as_bytes());
     let now = clock.now_ms();
+    let Some((session, user, last_seen_at)) = live(db, now, cookie).await? else {
+        return Ok(None);
+    };
+    if now - last_seen_at >= TOUCH_MS {
+        store::touch_session(db.write(), &session.id, now).await?;
+    }
+    Ok(Some((session, user)))
+}
+
+/// The same without writing its use down: for requests that a page makes by itself, which must not keep a session
+/// alive that nobody uses.
+pub async fn peek(db: &Db, clock: &Clock, cookie: &SecretString) -> Result<Option<(Session, User)>, DbErr> {
+    let found = live(db, clock.now_ms(), cookie).await?;
+    Ok(found.map(|(session, user, _)| (session, user)))
+}
+
+/// When each person with a session that is not ended used it last: (user id, milliseconds since 1970).
+pub async fn last_seen(db: &Db) -> Result<Vec<(String, i64)>, DbErr> {
+    store::last_seen(db.read()).await
+}
+
+async fn live(db: &Db, now: i64, cookie: &SecretString) -> Result<Option<(Session, User, i64)>, DbErr> {
+    let id = crypto::sha256_hex(cookie.expose_secret().as_bytes());
     let Some((session, last_seen_at)) = store::session(db.read(), &id).await? else {
         return Ok(None);
     };
@@ -68,10 +90,7 @@ pub async fn find(db: &Db, clock: &Clock, cookie: &SecretString) -> Result<Optio
     if user.disabled_at.is_some() {
         return Ok(None);
     }
-    if now - last_seen_at >= TOUCH_MS {
-        store::touch_session(db.write(), &id, now).await?;
-    }
-    Ok(Some((session, user)))
+    Ok(Some((session, user, last_seen_at)))
 }
 
 /// Ends a session.

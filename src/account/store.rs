@@ -248,6 +248,14 @@ pub(super) async fn session<C: ConnectionTrait>(on: &C, id: &str) -> Result<Opti
     }))
 }
 
+pub(super) async fn last_seen<C: ConnectionTrait>(on: &C) -> Result<Vec<(String, i64)>, DbErr> {
+    let text = "SELECT user_id, MAX(last_seen_at) AS seen FROM sessions GROUP BY user_id";
+    let rows = on.query_all_raw(sql(on, text, [])).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("", "user_id")?, row.try_get("", "seen")?)))
+        .collect()
+}
+
 pub(super) async fn touch_session<C: ConnectionTrait>(on: &C, id: &str, now: i64) -> Result<(), DbErr> {
     sessions::Entity::update_many()
         .col_expr(sessions::Column::LastSeenAt, Expr::value(now))

@@ -743,6 +743,32 @@ pub async fn confirm_identity_change(
     ))
 }
 
+/// Throws away the parked tokens of another account; the grant stays with its own.
+pub async fn refuse_identity_change(ctx: &Ctx, authorization_id: &str) -> Result<(), CallbackError> {
+    let (from, to) = (
+        AuthorizationState::AwaitingConfirmation,
+        AuthorizationState::Failed,
+    );
+    let tx = ctx.db.begin().await?;
+    if !store::advance_authorization(&tx, authorization_id, from, to).await? {
+        return Err(CallbackError::Replayed);
+    }
+    let trouble = Trouble::new(
+        "identity_refused",
+        "Another account consented, and it was refused here.",
+        "Reconnect and sign in at the provider as the grant's own account.",
+    );
+    let ending = Ending {
+        state: AuthorizationState::Failed,
+        grant_id: "",
+        pending_sealed: "",
+        trouble: Some(&trouble),
+    };
+    store::end_authorization(&tx, authorization_id, ctx.clock.now_ms(), ending).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Makes a grant of an answer, or puts its tokens into the grant it renews: the one to be reconnected, else the one of
 /// the same account. One transaction with the authorization's end and the event.
 async fn keep(

@@ -21,7 +21,9 @@ pub(crate) mod testkit;
 mod tests;
 
 pub use crate::connection_test::{Step, StepState};
-pub use authorize::{CallbackOutcome, CallbackParams, confirm_identity_change, finish_callback, start};
+pub use authorize::{
+    CallbackOutcome, CallbackParams, confirm_identity_change, finish_callback, refuse_identity_change, start,
+};
 pub use check::integration_test;
 pub use error::{CallbackError, GrantError};
 pub use model::{AccessToken, Authorization, AuthorizationState, Grant, GrantState, StartAuthorization};

@@ -12,7 +12,9 @@ mod sync;
 mod test;
 
 pub use model::{AfterIngest, MailboxError, MailboxInput, Protocol, StartFrom, TlsMode};
-pub use service::{create, delete, folders_of, get, list, pause, poll_now, recent, resume, update};
+pub use service::{
+    create, delete, folders_for, folders_of, get, list, pause, poll_now, reading, recent, resume, update,
+};
 pub use session::{OpenError, OpenSession, open, trouble_of};
 pub use store::{
     Cursor, Ingested, Mailbox, Outcome, claim_due, heartbeat, insert_ingestion, move_cursor, record_failure,

@@ -7,13 +7,13 @@ use serde_json::json;
 use super::imap::Folder;
 use super::model::{AfterIngest, MailboxError, MailboxInput, Protocol, StartFrom, TlsMode};
 use super::session;
-use super::store::{self, Mailbox, Outcome};
+use super::store::{self, Cursor, Mailbox, Outcome};
 use super::sync;
 use crate::ctx::Ctx;
 use crate::db::is_duplicate;
 use crate::event::{self, NewEvent};
 use crate::net::DialError;
-use crate::trouble::FieldError;
+use crate::trouble::{FieldError, Trouble};
 use crate::{grant, id, project, schedule};
 
 /// Mails larger than this are taken with their beginning only, bytes.
@@ -25,44 +25,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(10);
 /// Makes a mailbox; it is read at once.
 pub async fn create(ctx: &Ctx, actor: &str, input: MailboxInput) -> Result<Mailbox, MailboxError> {
     let input = check(ctx, input).await?;
-    let now = ctx.clock.now_ms();
-    let mailbox = fill(
-        Mailbox {
-            id: id::new("mbx", &ctx.clock),
-            name: String::new(),
-            project_id: String::new(),
-            grant_id: String::new(),
-            protocol: Protocol::Imap.as_str().to_owned(),
-            host: String::new(),
-            port: 0,
-            tls: String::new(),
-            login_name: String::new(),
-            folder: String::new(),
-            start_from: String::new(),
-            after_ingest: String::new(),
-            move_to: String::new(),
-            schedule: String::new(),
-            idle: true,
-            max_message_bytes: MAX_MESSAGE_BYTES,
-            paused: false,
-            state: "new".into(),
-            error_code: String::new(),
-            error_cause: String::new(),
-            error_remedy: String::new(),
-            error_at: None,
-            failures: 0,
-            next_poll_at: now + 2 * i64::try_from(FIRST_LOOK.as_millis()).unwrap_or(0),
-            last_success_at: None,
-            last_mail_at: None,
-            lease_holder: String::new(),
-            lease_no: 0,
-            lease_until: 0,
-            revision: 1,
-            created_at: now,
-            updated_at: now,
-        },
-        input,
-    );
+    let mailbox = fill(blank(ctx), input);
     store::insert(ctx.db.write(), &mailbox)
         .await
         .map_err(|error| duplicate_name(error, &mailbox.name))?;
@@ -70,6 +33,45 @@ pub async fn create(ctx: &Ctx, actor: &str, input: MailboxInput) -> Result<Mailb
     look_once(ctx, &mailbox).await;
     poll_now(ctx, &mailbox.id).await?;
     get(ctx, &mailbox.id).await
+}
+
+/// A mailbox before anything was entered.
+fn blank(ctx: &Ctx) -> Mailbox {
+    let now = ctx.clock.now_ms();
+    Mailbox {
+        id: id::new("mbx", &ctx.clock),
+        name: String::new(),
+        project_id: String::new(),
+        grant_id: String::new(),
+        protocol: Protocol::Imap.as_str().to_owned(),
+        host: String::new(),
+        port: 0,
+        tls: String::new(),
+        login_name: String::new(),
+        folder: String::new(),
+        start_from: String::new(),
+        after_ingest: String::new(),
+        move_to: String::new(),
+        schedule: String::new(),
+        idle: true,
+        max_message_bytes: MAX_MESSAGE_BYTES,
+        paused: false,
+        state: "new".into(),
+        error_code: String::new(),
+        error_cause: String::new(),
+        error_remedy: String::new(),
+        error_at: None,
+        failures: 0,
+        next_poll_at: now + 2 * i64::try_from(FIRST_LOOK.as_millis()).unwrap_or(0),
+        last_success_at: None,
+        last_mail_at: None,
+        lease_holder: String::new(),
+        lease_no: 0,
+        lease_until: 0,
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    }
 }
 
 /// "From now on" begins now, not when the mailbox is first polled: the folder's end is noted before the answer. If the
@@ -193,6 +195,48 @@ pub async fn folders_of(ctx: &Ctx, id: &str) -> Result<Vec<Folder>, MailboxError
     let folders = session.list_folders().await;
     session.logout().await;
     folders.map_err(|error| MailboxError::Trouble(session::trouble_of(&error)))
+}
+
+/// The folders of an account that is not saved as a mailbox yet, for picking one in its form. Only what is needed to
+/// sign in has to be right.
+pub async fn folders_for(ctx: &Ctx, input: MailboxInput) -> Result<Vec<Folder>, MailboxError> {
+    let input = match check(ctx, input.clone()).await {
+        Ok(input) => input,
+        Err(MailboxError::Invalid(mut errors)) => {
+            errors.retain(|error| ["host", "port", "tls", "loginName", "grantId"].contains(&error.field));
+            if !errors.is_empty() {
+                return Err(MailboxError::Invalid(errors));
+            }
+            tidy(input)
+        }
+        Err(error) => return Err(error),
+    };
+    let mailbox = fill(blank(ctx), input);
+    let ask = async {
+        let mut session = session::open(ctx, &mailbox)
+            .await
+            .map_err(|error| error.trouble())?;
+        let folders = session.list_folders().await;
+        session.logout().await;
+        folders.map_err(|error| session::trouble_of(&error))
+    };
+    let too_slow = || {
+        Trouble::new(
+            "mail_server_slow",
+            "The mail server did not list its folders within 30 seconds.",
+            "Try again, or write the folder's name.",
+        )
+    };
+    tokio::time::timeout(session::PATIENCE, ask)
+        .await
+        .unwrap_or_else(|_| Err(too_slow()))
+        .map_err(MailboxError::Trouble)
+}
+
+/// How far the folder of a mailbox has been read, in its present epoch; none before the first look.
+pub async fn reading(ctx: &Ctx, mailbox: &Mailbox) -> Result<Option<Cursor>, MailboxError> {
+    let mut epochs = store::cursors(ctx.db.read(), &mailbox.id, &mailbox.folder).await?;
+    Ok(epochs.pop())
 }
 
 fn duplicate_name(error: sea_orm::DbErr, name: &str) -> MailboxError {

@@ -439,8 +439,14 @@ pub struct Outcome {
     pub from_email: String,
     /// State of the message.
     pub message_state: String,
+    /// Why the message is quarantined; empty if it is not.
+    pub problem: String,
     /// Its ticket.
     pub ticket_id: String,
+    /// The ticket's key.
+    pub ticket_key: String,
+    /// Whether the ticket was opened for it.
+    pub opened: bool,
     /// Whether the server was told: `none`, `pending` or `done`.
     pub tell: String,
     /// Milliseconds since 1970.
@@ -454,7 +460,10 @@ pub(super) async fn outcomes<C: ConnectionTrait>(
 ) -> Result<Vec<Outcome>, DbErr> {
     let text = "SELECT i.uid AS uid, i.outcome AS outcome, i.message_id AS message_id, i.tell AS tell, \
                 i.created_at AS created_at, m.subject AS subject, m.from_email AS from_email, m.state AS state, \
-                m.ticket_id AS ticket_id FROM ingestions i LEFT JOIN messages m ON m.id = i.message_id \
+                m.ticket_id AS ticket_id, m.problem AS problem, t.key AS ticket_key, CASE WHEN m.entry_id = (SELECT \
+                MIN(e.id) FROM entries e WHERE e.ticket_id = m.ticket_id) THEN m.entry_id END AS first_entry \
+                FROM ingestions i LEFT JOIN messages m ON m.id = i.message_id \
+                LEFT JOIN tickets t ON t.id = m.ticket_id \
                 WHERE i.mailbox_id = $1 ORDER BY i.created_at DESC, i.uid DESC LIMIT $2";
     let values: [Value; 2] = [id.into(), i64::from(limit).into()];
     let rows = on.query_all_raw(sql(on, text, values)).await?;
@@ -470,7 +479,10 @@ pub(super) async fn outcomes<C: ConnectionTrait>(
                 subject: text("subject")?,
                 from_email: text("from_email")?,
                 message_state: text("state")?,
+                problem: text("problem")?,
                 ticket_id: text("ticket_id")?,
+                ticket_key: text("ticket_key")?,
+                opened: !text("first_entry")?.is_empty(),
                 tell: text("tell")?,
                 created_at: row.try_get("", "created_at")?,
             })

@@ -10,8 +10,8 @@ mod store;
 
 pub use model::{MessageState, NewRaw, Stored};
 pub use parse::{Understood, understand};
-pub use service::{MessageError, MessageFilter, Page, attachment, get, list, parsed, raw};
+pub use service::{MessageError, MessageFilter, Page, attachment, count_since, get, list, parsed, raw};
 pub use store::{
-    Message, begin_attempt, get_in, insert_raw, mark_placed, mark_quarantined, pending, pending_mailboxes,
-    raw_bytes, save_parsed,
+    Message, MessageCount, begin_attempt, get_in, insert_raw, mark_placed, mark_quarantined, pending,
+    pending_mailboxes, raw_bytes, save_parsed,
 };

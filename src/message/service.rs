@@ -2,7 +2,7 @@
 
 use mailgrant_mail::Attachment;
 
-use super::store::{self, Message};
+use super::store::{self, Message, MessageCount};
 use crate::ctx::Ctx;
 
 /// Why a message could not be shown.
@@ -61,6 +61,15 @@ pub async fn list(ctx: &Ctx, filter: &MessageFilter, limit: u64) -> Result<Page<
         None
     };
     Ok(Page { items, next })
+}
+
+/// Messages stored since a time (milliseconds since 1970), of one mailbox or of all.
+pub async fn count_since(
+    ctx: &Ctx,
+    since: i64,
+    mailbox_id: Option<&str>,
+) -> Result<MessageCount, MessageError> {
+    Ok(store::count_since(ctx.db.read(), since, mailbox_id).await?)
 }
 
 /// The raw bytes of a message, as received.

@@ -245,3 +245,35 @@ pub(super) async fn list<C: ConnectionTrait>(
     }
     query.all(on).await
 }
+
+/// How many messages there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageCount {
+    /// All of them.
+    pub messages: i64,
+    /// Those that could not be parsed.
+    pub quarantined: i64,
+}
+
+pub(super) async fn count_since<C: ConnectionTrait>(
+    on: &C,
+    since: i64,
+    mailbox_id: Option<&str>,
+) -> Result<MessageCount, DbErr> {
+    let text = "SELECT COUNT(*) AS messages, COUNT(CASE WHEN state = 'quarantined' THEN 1 END) AS quarantined \
+                FROM messages WHERE received_at >= $1";
+    let row = match mailbox_id {
+        Some(id) => {
+            let text = format!("{text} AND mailbox_id = $2");
+            let values: [Value; 2] = [since.into(), id.into()];
+            on.query_one_raw(sql(on, &text, values)).await?
+        }
+        None => on.query_one_raw(sql(on, text, [since.into()])).await?,
+    };
+    row.map_or(Ok(MessageCount::default()), |row| {
+        Ok(MessageCount {
+            messages: row.try_get("", "messages")?,
+            quarantined: row.try_get("", "quarantined")?,
+        })
+    })
+}

@@ -9,4 +9,4 @@ mod store;
 
 pub use model::{Incoming, Placed, TicketState};
 pub use service::{TicketDetail, TicketError, TicketFilter, get, get_by_key, list, place};
-pub use store::{Entry, HourCount, Ticket, per_hour};
+pub use store::{Entry, HourCount, StateCount, Ticket, count_by_state, per_hour};

@@ -269,3 +269,33 @@ pub async fn per_hour<C: ConnectionTrait>(on: &C, since: i64) -> Result<Vec<Hour
         })
         .collect()
 }
+
+/// How many tickets of a project are in a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateCount {
+    /// The project.
+    pub project_id: String,
+    /// `open`, `pending` or `closed`.
+    pub state: String,
+    /// How many.
+    pub tickets: i64,
+    /// When the newest of them changed, milliseconds since 1970.
+    pub updated_at: i64,
+}
+
+/// Tickets by project and state; pairs without any are left out.
+pub async fn count_by_state<C: ConnectionTrait>(on: &C) -> Result<Vec<StateCount>, DbErr> {
+    let text = "SELECT project_id, state, COUNT(*) AS tickets, MAX(updated_at) AS updated_at FROM tickets \
+                GROUP BY project_id, state";
+    let rows = on.query_all_raw(sql(on, text, [])).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(StateCount {
+                project_id: row.try_get("", "project_id")?,
+                state: row.try_get("", "state")?,
+                tickets: row.try_get("", "tickets")?,
+                updated_at: row.try_get("", "updated_at")?,
+            })
+        })
+        .collect()
+}

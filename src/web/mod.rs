@@ -103,9 +103,9 @@ pub fn routes() -> Vec<Route> {
         statics::ROUTES,
         session_link::ROUTES,
         oauth2::ROUTES,
-        admin::ROUTES,
     ]
     .concat();
+    all.extend(admin::routes());
     all.extend(api::routes());
     all
 }

@@ -6,14 +6,15 @@ use super::page::{Page, Section};
 use super::parts::FormErrors;
 use crate::render::View;
 
-/// `GET /setup/{token}`: creates the first user. The link works once and for 30 minutes.
+/// `GET /setup?token=…`: creates the first user. The link works once and for 30 minutes. The token stands in the
+/// query, which is never logged.
 ///
-/// Form: `POST /setup/{token}` with `email`, `name`, `password`. The password never comes back to the page.
+/// Form: `POST /setup?token=…` with `email`, `name`, `password`. The password never comes back to the page.
 #[derive(Debug, Serialize)]
 pub struct Setup {
     /// The frame, without user.
     pub page: Page,
-    /// Where the form posts: the page's own path.
+    /// Where the form posts: the page's own path and query.
     pub action: String,
     /// What was typed.
     pub email: String,
@@ -42,7 +43,7 @@ impl View for Setup {
                 csrf: "c5rf".to_owned(),
                 ..Page::new("Set up Mailgrant", Section::None)
             },
-            action: "/setup/0nce".to_owned(),
+            action: "/setup?token=0nce".to_owned(),
             email: "ada@example.org".to_owned(),
             name: String::new(),
             errors,

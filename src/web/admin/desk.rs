@@ -1,0 +1,216 @@
+//! What every handler of the admin pages asks for in one argument: the service's parts, the renderer, who is signed in.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::{StatusCode, header};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+
+use super::attention::Overview;
+use super::views::{Flash, FlashKind, Page, Section, Theme, UserName};
+use crate::account;
+use crate::ctx::Ctx;
+use crate::render::{Renderer, View};
+use crate::web::error::{DRESSED, Problem};
+use crate::web::extract::{CurrentUser, Visitor};
+use crate::web::{DemoStatus, gate, respond};
+
+/// A page's answer, or why there is none.
+pub(super) type Answer = Result<HttpResponse, Problem>;
+
+/// The handlers' desk, for pages of people who are signed in.
+pub(super) struct Desk {
+    pub(super) ctx: web::Data<Ctx>,
+    pub(super) current: CurrentUser,
+    front: Front,
+}
+
+/// The same for pages that anybody may see.
+pub(super) struct Front {
+    pub(super) ctx: web::Data<Ctx>,
+    pub(super) visitor: Visitor,
+    pub(super) request: HttpRequest,
+    renderer: web::Data<Renderer>,
+}
+
+impl Front {
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let renderer = request
+            .app_data::<web::Data<Renderer>>()
+            .cloned()
+            .ok_or_else(|| Problem::internal(&"the application has no renderer"))?;
+        Ok(Self {
+            ctx: gate::ctx(request)?,
+            visitor: Visitor::from_request(request, &mut Payload::None).into_inner()?,
+            request: request.clone(),
+            renderer,
+        })
+    }
+
+    /// The frame of a page for nobody in particular.
+    pub(super) fn page(&self, title: impl Into<String>) -> Page {
+        let mut page = Page::new(title, Section::None);
+        respond::base_path(&self.ctx).clone_into(&mut page.base);
+        page.csrf.clone_from(&self.visitor.csrf);
+        page.demo = self.demo().is_some();
+        page
+    }
+
+    /// A view as an answer.
+    pub(super) fn show<V: View>(&self, view: &V) -> Answer {
+        let body = self
+            .renderer
+            .render(view)
+            .map_err(|error| Problem::internal(&error))?;
+        Ok(respond::html(body))
+    }
+
+    /// A form again, with what is wrong in it.
+    pub(super) fn show_again<V: View>(&self, view: &V) -> Answer {
+        let mut response = self.show(view)?;
+        *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+        response
+            .headers_mut()
+            .insert(DRESSED, header::HeaderValue::from_static("1"));
+        Ok(response)
+    }
+
+    /// What the demo says of itself; none when this is not the demo.
+    pub(super) fn demo(&self) -> Option<&DemoStatus> {
+        self.request
+            .app_data::<web::Data<DemoStatus>>()
+            .map(|status| status.get_ref())
+    }
+
+    /// Where the browser sees this service: scheme and host of the request.
+    pub(super) fn seen_url(&self) -> String {
+        let seen = self.request.connection_info();
+        let scheme = self.ctx.config.base_url.scheme();
+        format!("{scheme}://{}", seen.host())
+    }
+}
+
+impl FromRequest for Front {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
+}
+
+impl Desk {
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        Ok(Self {
+            ctx: gate::ctx(request)?,
+            current: CurrentUser::from_request(request, &mut Payload::None).into_inner()?,
+            front: Front::of(request)?,
+        })
+    }
+
+    /// Who does it, for events.
+    pub(super) fn actor(&self) -> &str {
+        &self.current.user().id
+    }
+
+    /// The present time, milliseconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        self.ctx.clock.now_ms()
+    }
+
+    /// The frame of a page: who is signed in, what needs attention, the message of the redirect that led here.
+    pub(super) async fn page(&self, title: impl Into<String>, section: Section) -> Result<Page, Problem> {
+        let overview = Overview::load(&self.ctx).await?;
+        self.page_with(title, section, &overview).await
+    }
+
+    /// The same when everything was looked at already.
+    pub(super) async fn page_with(
+        &self,
+        title: impl Into<String>,
+        section: Section,
+        overview: &Overview,
+    ) -> Result<Page, Problem> {
+        let user = self.current.user();
+        let mut page = self.front.page(title);
+        page.section = section;
+        page.user = Some(UserName {
+            name: user.name.clone(),
+            email: user.email.clone(),
+        });
+        page.theme = Theme::from_value(&user.theme);
+        page.path = self.path();
+        page.attention = overview.problems(self.now()).len() as u64;
+        if !gate::is_automatic(&self.front.request) {
+            page.flash = respond::take_flash(&self.ctx, &self.current.0)
+                .await?
+                .map(|flash| Flash {
+                    kind: kind_of(flash.kind),
+                    text: flash.text,
+                });
+        }
+        Ok(page)
+    }
+
+    fn path(&self) -> String {
+        let uri = self.front.request.uri();
+        uri.path_and_query().map_or("/", |both| both.as_str()).to_owned()
+    }
+
+    /// What the demo says of itself; none when this is not the demo.
+    pub(super) fn demo(&self) -> Option<&DemoStatus> {
+        self.front.demo()
+    }
+
+    /// Where the browser sees this service.
+    pub(super) fn seen_url(&self) -> String {
+        self.front.seen_url()
+    }
+
+    /// A view as an answer.
+    pub(super) fn show<V: View>(&self, view: &V) -> Answer {
+        self.front.show(view)
+    }
+
+    /// A form again, with what is wrong in it.
+    pub(super) fn show_again<V: View>(&self, view: &V) -> Answer {
+        self.front.show_again(view)
+    }
+
+    /// On to another page.
+    pub(super) fn go(&self, path: &str) -> Answer {
+        Ok(respond::see_other(&self.ctx, path))
+    }
+
+    /// On to another page, which says that it worked.
+    pub(super) async fn done(&self, text: impl Into<String>, path: &str) -> Answer {
+        self.tell(account::FlashKind::Success, text, path).await
+    }
+
+    /// On to another page, which says why it did not work.
+    pub(super) async fn failed(&self, text: impl Into<String>, path: &str) -> Answer {
+        self.tell(account::FlashKind::Error, text, path).await
+    }
+
+    /// On to another page with a message.
+    pub(super) async fn tell(&self, kind: account::FlashKind, text: impl Into<String>, path: &str) -> Answer {
+        respond::see_other_with(&self.ctx, self.current.session(), kind, text, path).await
+    }
+}
+
+impl FromRequest for Desk {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
+}
+
+fn kind_of(kind: account::FlashKind) -> FlashKind {
+    match kind {
+        account::FlashKind::Success => FlashKind::Ok,
+        account::FlashKind::Warning => FlashKind::Warn,
+        account::FlashKind::Error => FlashKind::Error,
+    }
+}
