@@ -2,15 +2,22 @@
 //!
 //! * `desk`: what every handler is handed; `words`: values worded for people; `failure`: errors as answers;
 //! * `attention`: what needs somebody, for the dashboard and the number beside it;
-//! * one file per part of the navigation.
-
-#![allow(dead_code, reason = "the pages that use the rest follow")]
+//! * one file per part of the navigation, and `connect` for the wizard, which the OAuth callback ends in.
 
 mod attention;
+pub(super) mod connect;
 mod dashboard;
 mod desk;
 mod failure;
+mod grants;
+mod integrations;
+mod mailboxes;
+mod messages;
+mod projects;
+mod settings;
 mod sign_in;
+mod test_runs;
+mod tickets;
 pub mod views;
 mod words;
 
@@ -18,5 +25,18 @@ use super::route::Route;
 
 /// The routes of the admin pages.
 pub(super) fn routes() -> Vec<Route> {
-    [sign_in::ROUTES, dashboard::ROUTES].concat()
+    [
+        sign_in::ROUTES,
+        dashboard::ROUTES,
+        connect::ROUTES,
+        integrations::ROUTES,
+        grants::ROUTES,
+        mailboxes::ROUTES,
+        projects::ROUTES,
+        tickets::ROUTES,
+        messages::ROUTES,
+        test_runs::ROUTES,
+        settings::ROUTES,
+    ]
+    .concat()
 }

@@ -10,7 +10,7 @@ mod input;
 mod integrations;
 mod mailboxes;
 mod messages;
-mod output;
+pub(super) mod output;
 mod projects;
 mod tickets;
 mod tokens;

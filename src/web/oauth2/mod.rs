@@ -1,15 +1,17 @@
-//! Where mail providers send the admin back, and the question whether another account may take over.
+//! Where mail providers send the admin back.
 //!
 //! The query of a callback holds a code: it is handed on and never logged, shown or kept.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::admin::connect;
 use super::admin::views::connect::CallbackResult;
 use super::admin::views::errors::RedirectChanged;
 use super::admin::views::parts::{self, Action, Badge, Tone};
 use super::error::{Problem, frame};
-use super::extract::{CurrentUser, Visitor};
+use super::extract::Visitor;
+use super::gate::Current;
 use super::respond;
 use super::route::{Guard, Route};
 use crate::account::FlashKind;
@@ -19,14 +21,9 @@ use crate::integration::{self, CallbackOwner};
 use crate::render::Renderer;
 
 /// The routes of this file.
-pub(super) const ROUTES: &[Route] = &[
-    Route::get("/oauth2/callback/{callbackId}", Guard::Public, || {
-        web::to(callback)
-    }),
-    Route::post("/oauth2/authorizations/{id}/confirm", Guard::Session, || {
-        web::to(confirm)
-    }),
-];
+pub(super) const ROUTES: &[Route] = &[Route::get("/oauth2/callback/{callbackId}", Guard::Public, || {
+    web::to(callback)
+})];
 
 /// What a page of this file is drawn with.
 struct Drawing<'a> {
@@ -63,29 +60,6 @@ async fn callback(
     }
 }
 
-/// An admin accepts that another account than the pinned one consented.
-async fn confirm(
-    ctx: web::Data<Ctx>,
-    renderer: web::Data<Renderer>,
-    request: HttpRequest,
-    current: CurrentUser,
-    id: web::Path<String>,
-) -> Result<HttpResponse, Problem> {
-    let drawing = Drawing {
-        ctx: &ctx,
-        request: &request,
-        renderer: &renderer,
-    };
-    let visitor = Visitor {
-        csrf: current.csrf().to_owned(),
-        current: Some(current.0.clone()),
-    };
-    match grant::confirm_identity_change(&ctx, &current.user().id, &id).await {
-        Ok(outcome) => drawing.outcome(&visitor, outcome).await,
-        Err(error) => drawing.refused(&visitor, "", error, None).await,
-    }
-}
-
 impl Drawing<'_> {
     async fn outcome(&self, visitor: &Visitor, outcome: CallbackOutcome) -> Result<HttpResponse, Problem> {
         match outcome {
@@ -100,7 +74,12 @@ impl Drawing<'_> {
                 got,
                 authorization_id,
                 ..
-            } => self.another_account(visitor, &pinned, &got, &authorization_id),
+            } => {
+                if visitor.current.is_some() {
+                    return self.ask_whose(&authorization_id).await;
+                }
+                self.another_account(visitor, &pinned, &got)
+            }
         }
     }
 
@@ -124,16 +103,18 @@ impl Drawing<'_> {
             .iter()
             .map(|warning| format!(" {} {}", warning.cause, warning.remedy))
             .collect();
-        if let Some(current) = &visitor.current
-            && let Some(path) = respond::safe_next(return_to)
-        {
-            let kind = if warnings.is_empty() {
-                FlashKind::Success
-            } else {
-                FlashKind::Warning
-            };
-            let text = format!("{who} is connected.{warned}");
-            return respond::see_other_with(self.ctx, &current.session, kind, text, path).await;
+        if let Some(current) = &visitor.current {
+            let (path, hurdle) = self.onward(current, grant_id, return_to).await?;
+            if let Some(path) = path {
+                let kind = if warnings.is_empty() && hurdle.is_none() {
+                    FlashKind::Success
+                } else {
+                    FlashKind::Warning
+                };
+                let hurdle = hurdle.map(|hurdle| format!(" {hurdle}")).unwrap_or_default();
+                let text = format!("{who} is connected.{warned}{hurdle}");
+                return respond::see_other_with(self.ctx, &current.session, kind, text, &path).await;
+            }
         }
         let actions = match visitor.current {
             Some(_) => vec![Action::link("Open the grant", format!("/grants/{grant_id}"))],
@@ -154,13 +135,32 @@ impl Drawing<'_> {
         )
     }
 
-    fn another_account(
+    /// Where somebody who is signed in goes on, and what they have to do there by hand. The wizard goes on to the
+    /// mailbox.
+    async fn onward(
         &self,
-        visitor: &Visitor,
-        pinned: &str,
-        got: &str,
-        authorization_id: &str,
-    ) -> Result<HttpResponse, Problem> {
+        current: &Current,
+        grant_id: &str,
+        return_to: &str,
+    ) -> Result<(Option<String>, Option<String>), Problem> {
+        if return_to == connect::WIZARD {
+            let finished = connect::finish(self.ctx, &current.user.id, grant_id).await?;
+            return Ok((Some(finished.path), finished.hurdle));
+        }
+        let path = return_to.replace("{grantId}", grant_id);
+        Ok((respond::safe_next(&path).map(str::to_owned), None))
+    }
+
+    /// The page on which an admin decides whether another account may take over.
+    async fn ask_whose(&self, authorization_id: &str) -> Result<HttpResponse, Problem> {
+        let attempt = grant::authorization(self.ctx, authorization_id).await?;
+        let grant_id = attempt.reconnect_grant_id.unwrap_or_default();
+        let path = format!("/grants/{grant_id}/identity?authorization={authorization_id}");
+        Ok(respond::see_other(self.ctx, &path))
+    }
+
+    /// The same news for somebody who is not signed in and has nothing to decide.
+    fn another_account(&self, visitor: &Visitor, pinned: &str, got: &str) -> Result<HttpResponse, Problem> {
         let problem = parts::Problem {
             tone: Tone::Warn,
             title: "Another account consented".to_owned(),
@@ -169,18 +169,11 @@ impl Drawing<'_> {
             ),
             code: Some("identity_mismatch".to_owned()),
             remedy: format!(
-                "Connect again and sign in as {pinned}. Only if {got} is meant to take over, confirm it."
+                "Connect again and sign in as {pinned}. If {got} is meant to take over, an admin has to say so on the \
+                 grant's page."
             ),
             since: None,
             action: None,
-        };
-        // Only somebody who is signed in can confirm.
-        let actions = match visitor.current {
-            Some(_) => vec![Action::post(
-                format!("Let {got} take over"),
-                format!("/oauth2/authorizations/{authorization_id}/confirm"),
-            )],
-            None => Vec::new(),
         };
         let mut page = frame(self.request, "Another account consented");
         page.csrf.clone_from(&visitor.csrf);
@@ -192,7 +185,7 @@ impl Drawing<'_> {
                 problem: Some(problem),
                 text: String::new(),
                 provider_said: None,
-                actions,
+                actions: Vec::new(),
             },
         )
     }
@@ -212,6 +205,10 @@ impl Drawing<'_> {
             .as_ref()
             .filter(|_| visitor.current.is_some())
             .map(|found| Action::link("Open the integration", format!("/integrations/{}", found.id)));
+        let again = owner
+            .as_ref()
+            .filter(|_| visitor.current.is_some())
+            .map(|found| Action::post("Try again", format!("/integrations/{}/authorizations", found.id)));
         if let (CallbackError::RetiredCallback { new_redirect_url }, Some(found)) = (&error, &owner) {
             let view = RedirectChanged {
                 page: frame(self.request, "The redirect URL has changed"),
@@ -252,7 +249,7 @@ impl Drawing<'_> {
                 problem: Some(problem),
                 text: String::new(),
                 provider_said: provider_said.filter(|_| is_refusal).map(|text| shortened(&text)),
-                actions: open.into_iter().collect(),
+                actions: again.into_iter().chain(open).collect(),
             },
         )
     }

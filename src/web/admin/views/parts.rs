@@ -427,11 +427,11 @@ impl TestRow {
     }
 }
 
-/// Links to the neighbouring pages of a list.
+/// Links to other pages of a list.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Pager {
-    /// Path of the page before.
-    pub previous: Option<String>,
+    /// Path of the first page; None on that page.
+    pub first: Option<String>,
     /// Path of the next page.
     pub next: Option<String>,
     /// Where this is: "1–50 of 1,284".

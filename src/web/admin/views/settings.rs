@@ -58,7 +58,7 @@ pub struct UserRow {
     pub email: String,
     /// "Site admin".
     pub role: String,
-    /// When they signed in last.
+    /// When they last did something in a session that has not ended.
     pub last_seen: Option<When>,
 }
 

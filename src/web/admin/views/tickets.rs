@@ -96,7 +96,7 @@ impl View for TicketList {
             closed,
         ];
         let pager = Pager {
-            previous: Some("/tickets".to_owned()),
+            first: Some("/tickets".to_owned()),
             next: Some("/tickets?after=abc&state=open".to_owned()),
             text: "51–100 of 1,284".to_owned(),
         };

@@ -1,0 +1,320 @@
+//! Tickets: the list with its search, and one with its conversation.
+
+use std::collections::HashMap;
+
+use actix_web::web;
+use mailgrant_mail::{Address, AutomatedKind, ParsedMail};
+use serde::Deserialize;
+
+use super::desk::{Answer, Desk};
+use super::views::Section;
+use super::views::integrations::Fact;
+use super::views::parts::{Badge, Choice, Download, Pager, Tone};
+use super::views::tickets::{EntryView, TicketDetail, TicketList, TicketRow};
+use super::words;
+use crate::clock::from_ms;
+use crate::message::{self, Message, MessageFilter};
+use crate::ticket::{self, Entry, Ticket, TicketError, TicketFilter};
+use crate::web::error::Problem;
+use crate::web::route::{Guard, Route};
+use crate::{mailbox, project};
+
+/// The routes of this file.
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/tickets", Guard::Session, || web::to(list)),
+    Route::get("/tickets/{key}", Guard::Session, || web::to(detail)),
+];
+
+/// Tickets on one page of the list.
+const PAGE: u64 = 50;
+/// More messages than one page can show.
+const ENTRIES: u64 = 500;
+
+#[derive(Deserialize)]
+struct Query {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    project: String,
+    #[serde(default)]
+    after: String,
+}
+
+impl Query {
+    fn path(&self, after: &str) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let parts = [
+            ("q", self.q.trim()),
+            ("state", &self.state),
+            ("project", &self.project),
+            ("after", after),
+        ];
+        for (name, value) in parts {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        let query = query.finish();
+        if query.is_empty() {
+            "/tickets".to_owned()
+        } else {
+            format!("/tickets?{query}")
+        }
+    }
+}
+
+async fn list(desk: Desk, query: web::Query<Query>) -> Answer {
+    let now = desk.now();
+    let some = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
+    let filter = TicketFilter {
+        state: some(&query.state),
+        project_id: some(&query.project),
+        text: some(&query.q),
+        after: some(&query.after),
+    };
+    let found = match ticket::list(&desk.ctx, &filter, PAGE).await {
+        // A cursor of another time: the list from its beginning.
+        Err(TicketError::BadCursor) => return desk.go(&query.path("")),
+        found => found?,
+    };
+    let states = [
+        ("", "All states"),
+        ("open", "Open"),
+        ("pending", "Pending"),
+        ("closed", "Closed"),
+    ];
+    let mut projects = vec![Choice::new("", "All projects", query.project.is_empty())];
+    for project in project::list(&desk.ctx).await? {
+        let label = format!("{} {}", project.key, project.name);
+        let chosen = project.id == query.project;
+        projects.push(Choice::new(project.id, label, chosen));
+    }
+    let rows: Vec<TicketRow> = found.items.iter().map(|ticket| row(ticket, now)).collect();
+    desk.show(&TicketList {
+        page: desk.page("Tickets", Section::Tickets).await?,
+        q: query.q.trim().to_owned(),
+        states: states
+            .into_iter()
+            .map(|(value, label)| Choice::new(value, label, value == query.state))
+            .collect(),
+        projects,
+        filtered: filter.state.is_some() || filter.project_id.is_some() || filter.text.is_some(),
+        has_mailbox: !mailbox::list(&desk.ctx).await?.is_empty(),
+        pager: Pager {
+            first: filter.after.is_some().then(|| query.path("")),
+            next: found.next.map(|after| query.path(&after)),
+            text: match rows.len() {
+                0 => String::new(),
+                n => format!("{n} shown, the latest change first"),
+            },
+        },
+        tickets: rows,
+    })
+}
+
+/// A ticket in a list.
+pub(super) fn row(ticket: &Ticket, now: i64) -> TicketRow {
+    TicketRow {
+        key: ticket.key.clone(),
+        subject: ticket.subject.clone(),
+        requester: words::requester(ticket),
+        state: words::ticket_badge(&ticket.state),
+        entries: u64::try_from(ticket.entry_count).unwrap_or(0),
+        updated: words::when(now, ticket.updated_at),
+    }
+}
+
+async fn detail(desk: Desk, key: web::Path<String>) -> Answer {
+    let found = ticket::get_by_key(&desk.ctx, &key).await?;
+    let ticket = found.ticket;
+    let filter = MessageFilter {
+        ticket_id: Some(ticket.id.clone()),
+        ..MessageFilter::default()
+    };
+    let messages = message::list(&desk.ctx, &filter, ENTRIES).await?.items;
+    let messages: HashMap<String, Message> = messages
+        .into_iter()
+        .map(|message| (message.id.clone(), message))
+        .collect();
+    let entries = found.entries.iter().map(|entry| {
+        let message = entry.message_id.as_ref().and_then(|id| messages.get(id));
+        entry_view(entry, message, desk.now())
+    });
+    let entries = entries.collect();
+    let facts = facts(
+        &desk,
+        &ticket,
+        messages.values().min_by_key(|message| &message.id),
+    )
+    .await?;
+    desk.show(&TicketDetail {
+        page: desk
+            .page(format!("{} {}", ticket.key, ticket.subject), Section::Tickets)
+            .await?,
+        state: words::ticket_badge(&ticket.state),
+        key: ticket.key,
+        subject: ticket.subject,
+        facts,
+        entries,
+    })
+}
+
+async fn facts(desk: &Desk, ticket: &Ticket, first: Option<&Message>) -> Result<Vec<Fact>, Problem> {
+    let mut facts = vec![Fact::new("Requester", words::requester(ticket))];
+    if !ticket.requester_email.is_empty() {
+        facts.push(Fact::exact("Address", &ticket.requester_email));
+    }
+    if let Ok(project) = project::get(&desk.ctx, &ticket.project_id).await {
+        facts.push(Fact::new("Project", format!("{} {}", project.key, project.name)));
+    }
+    if let Some(message) = first
+        && let Ok(mailbox) = mailbox::get(&desk.ctx, &message.mailbox_id).await
+    {
+        facts.push(Fact::new("Mailbox", mailbox.name));
+    }
+    let opened = from_ms(ticket.created_at).format("%Y-%m-%d %H:%M UTC");
+    facts.push(Fact::new("Opened", opened.to_string()));
+    Ok(facts)
+}
+
+fn entry_view(entry: &Entry, message: Option<&Message>, now: i64) -> EntryView {
+    let mail: Option<ParsedMail> = message.and_then(|message| serde_json::from_str(&message.parsed).ok());
+    let (name, email) = match message {
+        Some(message) => (message.from_name.clone(), message.from_email.clone()),
+        None => (entry.author.clone(), String::new()),
+    };
+    let author = [&name, &email]
+        .into_iter()
+        .find(|text| !text.is_empty())
+        .cloned()
+        .unwrap_or_else(|| "Unknown sender".to_owned());
+    let mut view = EntryView {
+        id: entry.id.clone(),
+        kind: entry.kind.clone(),
+        initials: initials(&author),
+        author,
+        email,
+        when: words::when(now, entry.created_at),
+        headers: vec![],
+        badges: vec![],
+        text: String::new(),
+        quoted: String::new(),
+        html_href: None,
+        raw_href: message.map(|message| format!("/messages/{}/raw", message.id)),
+        attachments: vec![],
+    };
+    if let Some(message) = message {
+        fill(&mut view, message, mail.as_ref());
+    }
+    view
+}
+
+fn fill(view: &mut EntryView, message: &Message, mail: Option<&ParsedMail>) {
+    if message.state == "quarantined" {
+        view.badges.push(Badge::new(Tone::Bad, "Could not be parsed"));
+        view.text = format!("{} Download the raw mail to read it.", message.problem);
+    }
+    if message.is_partial {
+        view.badges.push(Badge::new(Tone::Warn, "Cut: too large"));
+    }
+    let Some(mail) = mail else {
+        return;
+    };
+    let extras = &mail.mailgrant;
+    if let Some(automated) = &extras.automated {
+        view.badges.push(match automated.kind {
+            AutomatedKind::Bounce => Badge::new(Tone::Warn, "Bounce"),
+            AutomatedKind::AutoReply => Badge::new(Tone::Info, "Auto-reply"),
+            AutomatedKind::Report => Badge::new(Tone::Warn, "Abuse report"),
+            AutomatedKind::Bulk => Badge::new(Tone::Info, "Bulk mail"),
+        });
+    }
+    view.text = written(mail);
+    view.quoted = extras.reply.quoted.clone().unwrap_or_default();
+    view.headers = headers(mail);
+    view.html_href = extras
+        .html
+        .as_ref()
+        .map(|_| format!("/messages/{}/html", message.id));
+    view.attachments = mail
+        .attachments
+        .iter()
+        .map(|part| Download {
+            name: part
+                .name
+                .clone()
+                .unwrap_or_else(|| format!("part {}", part.part_id)),
+            kind: part.r#type.clone(),
+            size: words::size(part.size),
+            href: format!("/messages/{}/attachments/{}", message.id, part.part_id),
+        })
+        .collect();
+}
+
+/// What the person wrote, signature included.
+fn written(mail: &ParsedMail) -> String {
+    let reply = &mail.mailgrant.reply;
+    if reply.text.trim().is_empty() && reply.quoted.is_none() {
+        return mail.mailgrant.text.clone();
+    }
+    match &reply.signature {
+        Some(signature) => format!("{}\n\n{signature}", reply.text.trim_end()),
+        None => reply.text.clone(),
+    }
+}
+
+fn headers(mail: &ParsedMail) -> Vec<Fact> {
+    let people = |list: &[Address]| list.iter().map(person).collect::<Vec<_>>().join(", ");
+    let checked = &mail.mailgrant.authentication;
+    let verdict = checked.trusted_server.as_ref().map(|server| {
+        format!(
+            "SPF {}, DKIM {}, DMARC {} (by {server})",
+            checked.spf, checked.dkim, checked.dmarc
+        )
+    });
+    let problems = mail
+        .mailgrant
+        .problems
+        .iter()
+        .map(|problem| problem.detail.as_str());
+    [
+        ("From", people(&mail.from)),
+        ("Reply-To", people(&mail.reply_to)),
+        ("To", people(&mail.to)),
+        ("Cc", people(&mail.cc)),
+        ("Date", mail.sent_at.clone().unwrap_or_default()),
+        ("Subject", mail.subject.clone().unwrap_or_default()),
+        (
+            "Message-ID",
+            mail.message_id
+                .iter()
+                .map(|id| format!("<{id}>"))
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
+        ("Authentication", verdict.unwrap_or_default()),
+        ("Noted while parsing", problems.collect::<Vec<_>>().join("; ")),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(label, value)| Fact::new(label, value))
+    .collect()
+}
+
+fn person(address: &Address) -> String {
+    match &address.name {
+        Some(name) if !name.is_empty() => format!("{name} <{}>", address.email),
+        _ => address.email.clone(),
+    }
+}
+
+/// The first letters of the first two words.
+fn initials(name: &str) -> String {
+    name.split_whitespace()
+        .filter_map(|word| word.chars().find(|c| c.is_alphanumeric()))
+        .take(2)
+        .flat_map(char::to_uppercase)
+        .collect()
+}
