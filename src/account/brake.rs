@@ -4,11 +4,12 @@
 //! An attempt is counted before the password is looked at, so that a hundred guesses at once count as a hundred; a
 //! right password takes its own count back.
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::DbErr;
 
 use super::error::AccountError;
+use super::store;
 use crate::crypto::sha256_hex;
-use crate::db::{Db, sql};
+use crate::db::Db;
 
 /// How one kind of subject is slowed down.
 struct Limit {
@@ -73,7 +74,7 @@ impl Attempt {
     pub(super) async fn begin(&self, db: &Db, now: i64) -> Result<(), AccountError> {
         let tx = db.begin().await?;
         for (limit, subject) in &self.subjects {
-            let (failures, blocked_until) = count(&tx, subject, now).await?;
+            let (failures, blocked_until) = store::count_failure(&tx, subject, now, now - MEMORY_MS).await?;
             if blocked_until > now {
                 tx.rollback().await?;
                 return Err(AccountError::TooManyAttempts {
@@ -81,7 +82,7 @@ impl Attempt {
                 });
             }
             if let Some(seconds) = limit.wait(failures) {
-                block(&tx, subject, now + seconds * 1000).await?;
+                store::block(&tx, subject, now + seconds * 1000).await?;
             }
         }
         tx.commit().await?;
@@ -92,12 +93,11 @@ impl Attempt {
     pub(super) async fn succeeded(&self, db: &Db) -> Result<(), DbErr> {
         let tx = db.begin().await?;
         for (limit, subject) in &self.subjects {
-            let text = if limit.prefix == ADDRESS.prefix {
-                "UPDATE sign_in_failures SET failures = failures - 1, blocked_until = 0 WHERE subject = $1"
+            if limit.prefix == ADDRESS.prefix {
+                store::give_attempt_back(&tx, subject).await?;
             } else {
-                "DELETE FROM sign_in_failures WHERE subject = $1"
-            };
-            tx.execute_raw(sql(&tx, text, [subject.clone().into()])).await?;
+                store::forget_failures(&tx, subject).await?;
+            }
         }
         tx.commit().await
     }
@@ -105,30 +105,5 @@ impl Attempt {
 
 /// Forgets old failures.
 pub(super) async fn purge(db: &Db, now: i64) -> Result<(), DbErr> {
-    let text = "DELETE FROM sign_in_failures WHERE last_at < $1";
-    db.write()
-        .execute_raw(sql(db.write(), text, [(now - MEMORY_MS).into()]))
-        .await?;
-    Ok(())
-}
-
-/// Counts one more failure. Returns the new count and until when the subject was blocked before; the row is ours until
-/// the transaction ends, so attempts at the same moment see each other.
-async fn count<C: ConnectionTrait>(on: &C, subject: &str, now: i64) -> Result<(i64, i64), DbErr> {
-    let text = "INSERT INTO sign_in_failures (subject, failures, blocked_until, last_at) VALUES ($1, 1, 0, $2) \
-                ON CONFLICT (subject) DO UPDATE SET \
-                failures = CASE WHEN sign_in_failures.last_at < $3 THEN 1 ELSE sign_in_failures.failures + 1 END, \
-                last_at = $2 RETURNING failures, blocked_until";
-    let values: [Value; 3] = [subject.into(), now.into(), (now - MEMORY_MS).into()];
-    match on.query_one_raw(sql(on, text, values)).await? {
-        Some(row) => Ok((row.try_get("", "failures")?, row.try_get("", "blocked_until")?)),
-        None => Ok((1, 0)),
-    }
-}
-
-async fn block<C: ConnectionTrait>(on: &C, subject: &str, until: i64) -> Result<(), DbErr> {
-    let text = "UPDATE sign_in_failures SET blocked_until = $2 WHERE subject = $1";
-    on.execute_raw(sql(on, text, [subject.into(), until.into()]))
-        .await?;
-    Ok(())
+    store::purge_failures(db.write(), now - MEMORY_MS).await
 }

@@ -1,10 +1,11 @@
 //! What keeps the database small and warns in time.
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::DbErr;
 use serde_json::json;
 
+use super::store;
+use crate::account;
 use crate::ctx::Ctx;
-use crate::db::sql;
 use crate::event::{self, NewEvent, SYSTEM};
 
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -12,18 +13,15 @@ const DAY_MS: i64 = 24 * 3_600_000;
 /// Warns of client secrets that expire: once each at 30, 14, 7 and 1 days before, and when it has happened.
 pub(super) async fn watch_expiries(ctx: &Ctx) -> Result<(), DbErr> {
     let now = ctx.clock.now_ms();
-    let text = "SELECT id, name, secret_expires_at AS at FROM integrations WHERE secret_expires_at IS NOT NULL \
-                AND secret_expires_at < $1";
-    let rows = ctx
-        .db
-        .read()
-        .query_all_raw(sql(ctx.db.read(), text, [(now + 30 * DAY_MS).into()]))
+    for ending in store::secrets_ending(ctx.db.read(), now + 30 * DAY_MS).await? {
+        warn_once(
+            ctx,
+            &ending.integration_id,
+            &ending.name,
+            ending.at,
+            stage(ending.at - now),
+        )
         .await?;
-    for row in rows {
-        let id: String = row.try_get("", "id")?;
-        let name: String = row.try_get("", "name")?;
-        let at: i64 = row.try_get("", "at")?;
-        warn_once(ctx, &id, &name, at, stage(at - now)).await?;
     }
     Ok(())
 }
@@ -66,28 +64,9 @@ async fn warn_once(ctx: &Ctx, id: &str, name: &str, at: i64, stage: i64) -> Resu
 /// Deletes what has run out: sessions, links, pending authorizations, drafts, old tests.
 pub(super) async fn tidy_up(ctx: &Ctx) -> Result<(), DbErr> {
     let now = ctx.clock.now_ms();
-    let old: [(&str, i64); 6] = [
-        ("DELETE FROM sessions WHERE expires_at < $1", now),
-        ("DELETE FROM one_time_links WHERE expires_at < $1", now),
-        (
-            "DELETE FROM authorizations WHERE expires_at < $1",
-            now - 30 * DAY_MS,
-        ),
-        ("DELETE FROM callback_drafts WHERE created_at < $1", now - DAY_MS),
-        (
-            "DELETE FROM connection_tests WHERE created_at < $1",
-            now - 30 * DAY_MS,
-        ),
-        ("DELETE FROM sign_in_failures WHERE last_at < $1", now - DAY_MS),
-    ];
-    for (text, before) in old {
-        let values: [Value; 1] = [before.into()];
-        ctx.db
-            .write()
-            .execute_raw(sql(ctx.db.write(), text, values))
-            .await?;
-    }
-    Ok(())
+    account::purge(&ctx.db, &ctx.clock).await?;
+    store::purge_drafts(ctx.db.write(), now - DAY_MS).await?;
+    store::purge(ctx.db.write(), now - 30 * DAY_MS).await
 }
 
 #[cfg(test)]

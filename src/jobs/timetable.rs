@@ -6,11 +6,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::DbErr;
 
-use super::{housekeeping, ingest_mail, poll_mailboxes, refresh_grants};
+use super::{housekeeping, ingest_mail, poll_mailboxes, refresh_grants, store};
 use crate::ctx::Ctx;
-use crate::db::{self, Claim, Lease, sql};
+use crate::db::{self, Claim, Lease};
 use crate::schedule;
 
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -55,11 +55,7 @@ const LEASE_MS: i64 = 120_000;
 /// Starts the timetable and the mailbox runner in the background.
 pub async fn start(ctx: &Ctx) -> Result<(), DbErr> {
     for job in &TIMETABLE {
-        let text = "INSERT INTO job_runs (name, next_run_at) VALUES ($1, 0) ON CONFLICT DO NOTHING";
-        ctx.db
-            .write()
-            .execute_raw(sql(ctx.db.write(), text, [job.name.into()]))
-            .await?;
+        store::register(ctx.db.write(), job.name).await?;
     }
     let runner = ctx.clone();
     ctx.tasks.spawn(async move { run_timetable(runner).await });
@@ -91,15 +87,7 @@ async fn claim_due(ctx: &Ctx) -> Result<Vec<Lease>, DbErr> {
         lasts: LEASE_MS,
         limit: 4,
     };
-    // Most ticks find nothing: a read spares the writer.
-    let text = "SELECT name FROM job_runs WHERE next_run_at <= $1 AND lease_until <= $1 LIMIT 1";
-    if ctx
-        .db
-        .read()
-        .query_one_raw(sql(ctx.db.read(), text, [claim.now.into()]))
-        .await?
-        .is_none()
-    {
+    if !store::is_any_due(ctx.db.read(), claim.now).await? {
         return Ok(Vec::new());
     }
     db::claim(&ctx.db, &claim).await
@@ -128,20 +116,15 @@ async fn finish(ctx: &Ctx, job: &Job, lease: &Lease, outcome: Outcome) -> Result
     let error = outcome
         .err()
         .map(|error| error.to_string().chars().take(500).collect::<String>());
-    let values: [Value; 5] = [
-        next.timestamp_millis().into(),
-        now.timestamp_millis().into(),
-        error.unwrap_or_default().into(),
-        lease.id.clone().into(),
-        lease.number.into(),
-    ];
-    let text = "UPDATE job_runs SET next_run_at = $1, last_run_at = $2, last_error = $3, lease_until = 0 \
-                WHERE name = $4 AND lease_no = $5";
-    ctx.db
-        .write()
-        .execute_raw(sql(ctx.db.write(), text, values))
-        .await
-        .map(|_| ())
+    let error = error.unwrap_or_default();
+    store::finish(
+        ctx.db.write(),
+        lease,
+        now.timestamp_millis(),
+        next.timestamp_millis(),
+        &error,
+    )
+    .await
 }
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ impl ResponseError for Problem {
         self.0.status
     }
 
-    /// An empty answer that carries the problem; [`dress`] gives it its body, knowing the request.
+    /// An empty answer that carries the problem; `dress` gives it its body, knowing the request.
     fn error_response(&self) -> HttpResponse<BoxBody> {
         let mut response = HttpResponse::new(self.0.status);
         response.extensions_mut().insert(self.clone());

@@ -102,7 +102,7 @@ pub fn routes() -> Vec<Route> {
         health::ROUTES,
         statics::ROUTES,
         session_link::ROUTES,
-        oauth2::ROUTES,
+        self::oauth2::ROUTES,
     ]
     .concat();
     all.extend(admin::routes());

@@ -17,7 +17,7 @@ pub struct Attachment {
 
 /// Cuts the part that [`BodyPart::part_id`] names out of the raw mail. None when there is no such leaf.
 ///
-/// The bytes of a `message/rfc822` part can be given to [`crate::parse`].
+/// The bytes of a `message/rfc822` part can be given to [`crate::parse()`].
 pub fn attachment(raw: &[u8], part_id: &str) -> Option<Attachment> {
     let raw = &*prescan::with_line_feeds(raw);
     let found = prescan::scan(raw).ok()?;
