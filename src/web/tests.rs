@@ -65,7 +65,13 @@ async fn probe_mistake() -> Result<HttpResponse, Problem> {
 }
 
 pub(super) async fn site() -> Site {
-    let place = account::tests::place().await;
+    site_with(|_| ()).await
+}
+
+/// The same with other parts than usual.
+pub(super) async fn site_with(change: impl FnOnce(&mut Ctx)) -> Site {
+    let mut place = account::tests::place().await;
+    change(&mut place.ctx);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let extras = Extras {

@@ -21,6 +21,9 @@ mod tickets;
 pub mod views;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use super::route::Route;
 
 /// The routes of the admin pages.
