@@ -15,7 +15,7 @@ use std::time::Duration;
 use mailgrant_migrations::Migrator;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    Statement, TransactionOptions, TransactionTrait, Value,
+    RuntimeErr, SqlxError, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use sea_orm_migration::MigratorTrait;
 
@@ -72,6 +72,7 @@ impl Db {
             .trim_start_matches("sqlite:")
             .trim_start_matches("//")
             .to_owned();
+        create_private(&path)?;
         let url = format!("sqlite://{path}?mode=rwc");
         let write = Database::connect(sqlite_options(&url, 1)).await?;
         let read = Database::connect(sqlite_options(&url, 4)).await?;
@@ -152,6 +153,23 @@ impl Db {
     }
 }
 
+/// Makes the database file before SQLite does, so that nobody but its owner can read the mail in it, whatever the
+/// umask. Its log and index files take over the mode.
+fn create_private(path: &str) -> Result<(), DbError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(DbErr::Conn(RuntimeErr::Internal(format!("{path}: {error}"))).into()),
+    }
+}
+
 fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
@@ -170,8 +188,14 @@ fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
     options
 }
 
-/// A statement in the SQL both databases share, with `$1`, `$2`, … for its values.
+/// A statement in the SQL both databases share, with `$1`, `$2`, … for its values. Texts lose their NUL characters,
+/// which PostgreSQL cannot hold: a character a stranger put into a mail or a server into an answer must not undo a
+/// whole transaction.
 pub fn sql<C: ConnectionTrait>(on: &C, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+    let values = values.into_iter().map(|value| match value {
+        Value::String(Some(text)) if text.contains('\0') => Value::String(Some(text.replace('\0', ""))),
+        other => other,
+    });
     Statement::from_sql_and_values(on.get_database_backend(), sql, values)
 }
 
@@ -181,4 +205,70 @@ pub fn is_duplicate(error: &DbErr) -> bool {
         error.sql_err(),
         Some(sea_orm::SqlErr::UniqueConstraintViolation(_))
     )
+}
+
+/// Whether an error is the database's own trouble, such as a lost connection, a lock or a full disk, and the same
+/// statement may well succeed later. Otherwise it refused what it was given, and will refuse it again.
+pub fn is_outage(error: &DbErr) -> bool {
+    match error {
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::MutexPoisonError => true,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            match error.as_database_error() {
+                Some(answered) => answered.code().is_some_and(|code| is_outage_code(&code)),
+                None => !matches!(
+                    **error,
+                    SqlxError::Encode(_) | SqlxError::Decode(_) | SqlxError::ColumnDecode { .. }
+                ),
+            }
+        }
+        _ => false,
+    }
+}
+
+/// By PostgreSQL's SQLSTATE (five characters, the first two are the class) or SQLite's extended result code (a number
+/// whose lowest byte is the primary code).
+fn is_outage_code(code: &str) -> bool {
+    if code.len() == 5 && code.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        // Connection, transaction state, rollback, resources, lock, operator, system.
+        return ["08", "25", "40", "53", "55", "57", "58"]
+            .iter()
+            .any(|class| code.starts_with(class));
+    }
+    // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, NOTADB
+    code.parse::<u32>()
+        .is_ok_and(|code| matches!(code & 0xff, 5..=11 | 13..=15 | 26))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_database_will_refuse_again_is_told_from_what_passes() {
+        // Deadlock, disk full, shutdown; busy, a full disk, an I/O error of fsync.
+        for code in ["40P01", "53100", "57P01", "5", "13", "1034"] {
+            assert!(is_outage_code(code), "{code}");
+        }
+        // Check, bytes that are no text, a row too large for its index; constraint, too big.
+        for code in ["23514", "22021", "54000", "19", "275", "1811", "18"] {
+            assert!(!is_outage_code(code), "{code}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_new_sqlite_file_can_be_read_by_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.db");
+        let db = Db::open(&format!("sqlite:{}", path.display())).await.unwrap();
+        db.migrate().await.unwrap();
+        let mut seen = 0;
+        for file in std::fs::read_dir(dir.path()).unwrap().flatten() {
+            let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{}", file.path().display());
+            seen += 1;
+        }
+        assert!(seen >= 2, "the database and its log");
+    }
 }

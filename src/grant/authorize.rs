@@ -295,7 +295,24 @@ pub async fn finish_callback(
         CallbackOwner::Unknown => return Err(CallbackError::UnknownCallback),
     };
     let row = take_state(ctx, &integration, session_id, params.state.as_ref()).await?;
-    match exchange(ctx, &integration, &row, params).await {
+    // The state is used up and the code is about to be. A browser that hangs up drops this future: what the provider
+    // answers must be kept all the same.
+    let finishing = {
+        let ctx = ctx.clone();
+        ctx.tasks
+            .clone()
+            .spawn(async move { finish(&ctx, &integration, &row, params).await })
+    };
+    finishing.await.unwrap_or(Err(CallbackError::Replayed))
+}
+
+async fn finish(
+    ctx: &Ctx,
+    integration: &Integration,
+    row: &authorizations::Model,
+    params: CallbackParams,
+) -> Result<CallbackOutcome, CallbackError> {
+    match exchange(ctx, integration, row, params).await {
         Ok(outcome) => Ok(outcome),
         Err(error) => {
             let trouble = error.trouble();

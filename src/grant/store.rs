@@ -458,7 +458,12 @@ pub(super) fn to_authorization(
 ) -> Result<Authorization, SealError> {
     use secrecy::ExposeSecret;
     let stored = AuthorizationState::parse(&row.state).unwrap_or(AuthorizationState::Failed);
-    let ran_out = stored == AuthorizationState::Pending && row.expires_at <= now;
+    // A process that ended in the middle of the exchange never says how it went.
+    let ran_out = match stored {
+        AuthorizationState::Pending => row.expires_at <= now,
+        AuthorizationState::Exchanging => row.expires_at + 2 * 60_000 <= now,
+        _ => false,
+    };
     let url = keys.open(
         &authorization_place("authorization_url_sealed", &row.id),
         &row.authorization_url_sealed,

@@ -89,6 +89,7 @@ pub(crate) struct FakeProvider {
     pub(crate) url: String,
     script: Arc<Mutex<Script>>,
     gate: Arc<Semaphore>,
+    code_gate: Arc<Semaphore>,
     arrived: Arc<Notify>,
 }
 
@@ -99,6 +100,7 @@ impl FakeProvider {
             url: format!("http://{}", listener.local_addr().unwrap()),
             script: Arc::default(),
             gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            code_gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             arrived: Arc::default(),
         };
         let serving = provider.clone();
@@ -136,6 +138,15 @@ impl FakeProvider {
         self.gate.add_permits(1000);
     }
 
+    /// From now on answers to codes wait for [`Self::open_codes`].
+    pub(crate) fn hold_codes(&self) {
+        self.code_gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub(crate) fn open_codes(&self) {
+        self.code_gate.add_permits(1000);
+    }
+
     /// Waits for the next token request.
     pub(crate) async fn called(&self) {
         self.arrived.notified().await;
@@ -147,6 +158,7 @@ impl FakeProvider {
         };
         let is_token = request.starts_with("POST");
         let is_refresh = request.contains("grant_type=refresh_token");
+        let is_code = request.contains("grant_type=authorization_code");
         let reply = {
             let mut script = self.script.lock().unwrap();
             script.requests.push(request);
@@ -162,6 +174,9 @@ impl FakeProvider {
         }
         if is_refresh {
             drop(self.gate.acquire().await);
+        }
+        if is_code {
+            drop(self.code_gate.acquire().await);
         }
         let reply = reply.unwrap_or_else(|| Reply::json(500, "{}"));
         let head = format!(

@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::testkit::{FakeProvider, Place, Reply, START_MS, place, registered, registration};
 use super::*;
+use crate::account;
 use crate::ctx::Ctx;
 use crate::event;
 use crate::integration::{self, Flow, Integration, IntegrationChange, IntegrationError, IntegrationState};
@@ -829,6 +830,53 @@ async fn secrets_are_in_no_debug_text_and_in_no_column_in_the_clear() {
     ] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
+    // Everything else that opens something: tokens that wait for a confirmation, and what signs people in.
+    let reconnect = StartAuthorization {
+        reconnect_grant_id: Some(grant.clone()),
+        ..Default::default()
+    };
+    provider.then(with_identity(
+        "parked-access",
+        "parked-refresh",
+        "2",
+        "bo@example.org",
+    ));
+    let parked = connect(ctx, &integration, reconnect).await.unwrap();
+    assert!(
+        matches!(parked, CallbackOutcome::IdentityMismatch { .. }),
+        "{parked:?}"
+    );
+    let sent = provider.calls().pop().unwrap();
+    let sent = sent.rsplit("\r\n\r\n").next().unwrap().to_owned();
+    let verifier = url::form_urlencoded::parse(sent.as_bytes())
+        .find(|(name, _)| name == "code_verifier")
+        .map(|(_, value)| value.into_owned())
+        .unwrap();
+    let setup = account::print_setup_link(ctx).await.unwrap().unwrap();
+    let password = "a canary of a password";
+    let ada = account::NewUser {
+        email: "ada@example.net".into(),
+        name: "Ada".into(),
+        password: SecretString::from(password),
+        is_site_admin: true,
+    };
+    let ada = account::create(&ctx.db, &ctx.clock, &ada, "cli").await.unwrap();
+    let sign_in = account::sign_in_link(ctx, &ada.id).await.unwrap();
+    let session = account::start(&ctx.db, &ctx.clock, &ada.id, None).await.unwrap();
+    let (_, api_token) = account::create_token(&ctx.db, &ctx.clock, "canary", "cli")
+        .await
+        .unwrap();
+    let after_equals = |link: &str| link.rsplit_once('=').unwrap().1.to_owned();
+    let others = [
+        "parked-access".to_owned(),
+        "parked-refresh".to_owned(),
+        verifier,
+        after_equals(&setup),
+        after_equals(&sign_in),
+        session.cookie.expose_secret().to_owned(),
+        api_token.expose_secret().to_owned(),
+        password.to_owned(),
+    ];
     ctx.db.close().await;
     let mut bytes = Vec::new();
     for file in std::fs::read_dir(place.dir()).unwrap() {
@@ -841,8 +889,85 @@ async fn secrets_are_in_no_debug_text_and_in_no_column_in_the_clear() {
     for secret in ["access-1", "refresh-1", "s3cret-canary", state.as_str()] {
         assert!(!stored.contains(secret), "{secret} is in the database");
     }
+    for secret in &others {
+        assert!(
+            secret.len() > 12 && !stored.contains(secret),
+            "{secret} is in the database"
+        );
+    }
     assert!(
         START_MS > 0 && stored.contains("ada@example.org"),
         "the file was really read"
     );
+}
+
+#[tokio::test]
+async fn of_twenty_callbacks_at_once_with_one_state_one_asks_for_a_token() {
+    let (place, provider, integration, _) = ready().await;
+    let asked = provider.calls().len();
+    let started = start(&place.ctx, &integration, StartAuthorization::default())
+        .await
+        .unwrap();
+    let state = state_of(&started);
+    provider.then(with_identity("a", "r", "1", "ada@example.org"));
+    let callbacks =
+        (0..20).map(|_| finish_callback(&place.ctx, &integration.callback_id, None, back(&state)));
+    let outcomes = futures_util::future::join_all(callbacks).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    for error in outcomes.into_iter().filter_map(Result::err) {
+        assert_eq!(error.code(), "state_replayed");
+    }
+    assert_eq!(provider.calls().len(), asked + 1);
+}
+
+#[tokio::test]
+async fn a_browser_that_hangs_up_during_the_exchange_loses_no_grant() {
+    let (place, provider, integration, _) = ready().await;
+    let ctx = &place.ctx;
+    let started = start(ctx, &integration, StartAuthorization::default())
+        .await
+        .unwrap();
+    let state = state_of(&started);
+    let asked = provider.calls().len();
+    provider.then(with_identity("a", "r", "2", "bo@example.org"));
+    provider.hold_codes();
+    let request = async {
+        while provider.calls().len() == asked {
+            tokio::task::yield_now().await;
+        }
+    };
+    let callback = finish_callback(ctx, &integration.callback_id, None, back(&state));
+    tokio::select! {
+        outcome = callback => panic!("the provider is held: {outcome:?}"),
+        () = request => {}
+    }
+    provider.open_codes();
+    let grant_id = loop {
+        let now = authorization(ctx, &started.id).await.unwrap();
+        match now.grant_id {
+            Some(id) => break id,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(get(ctx, &grant_id).await.unwrap().identity, "bo@example.org");
+}
+
+#[tokio::test]
+async fn an_exchange_that_a_crash_cut_off_is_not_shown_as_running_for_ever() {
+    let (place, _, integration, _) = ready().await;
+    let ctx = &place.ctx;
+    let started = start(ctx, &integration, StartAuthorization::default())
+        .await
+        .unwrap();
+    let (from, to) = (AuthorizationState::Pending, AuthorizationState::Exchanging);
+    assert!(
+        store::advance_authorization(ctx.db.write(), &started.id, from, to)
+            .await
+            .unwrap()
+    );
+    assert_eq!(authorization(ctx, &started.id).await.unwrap().state, to);
+    ctx.clock.advance(Duration::minutes(13));
+    let late = authorization(ctx, &started.id).await.unwrap();
+    assert_eq!(late.state, AuthorizationState::Failed);
+    assert!(late.trouble.is_some());
 }

@@ -9,16 +9,18 @@
 //! mailbox's lease commits nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::DbErr;
 use serde_json::json;
 
 use crate::ctx::Ctx;
-use crate::db::Lease;
+use crate::db::{self, Lease};
 use crate::event::{self, NewEvent, SYSTEM};
 use crate::mailbox::imap::Fetched;
 use crate::mailbox::{self, AfterIngest, Cursor, Ingested, Mailbox};
-use crate::message::{self, NewRaw, Stored, Understood};
+use crate::message::{self, NewRaw, Stored, Understood, Waiting};
 use crate::ticket::{self, Incoming};
 use crate::{crash_point, project};
 
@@ -111,28 +113,65 @@ pub async fn store_batch(
 /// A mail that was begun this often without an end is not begun again by itself.
 const MAX_ATTEMPTS: i64 = 3;
 
-/// How many messages go through one transaction.
+/// How many messages go through one transaction, and how many bytes of them are in memory at once. One may be larger.
 const PROCESS_AT_ONCE: u32 = 50;
+const PROCESS_BYTES: i64 = 16 * 1024 * 1024;
 
-/// Turns every waiting message of a mailbox into a ticket or an entry of one.
+/// Turns every waiting message of a mailbox into a ticket or an entry of one. An error means that the database is out
+/// of reach; a mail it refuses is set aside after some attempts and delays no other.
 pub async fn process(ctx: &Ctx, mailbox_id: &str) -> Result<(), DbErr> {
     loop {
         let waiting = message::pending(ctx.db.read(), mailbox_id, PROCESS_AT_ONCE).await?;
         if waiting.is_empty() {
             return Ok(());
         }
-        // Who was begun before may be what ended the process: alone, it takes nobody with it.
-        let (fresh, suspects): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(_, attempts)| *attempts == 0);
-        let fresh: Vec<String> = fresh.into_iter().map(|(id, _)| id).collect();
-        process_together(ctx, &fresh).await?;
-        for (id, attempts) in suspects {
-            if attempts >= MAX_ATTEMPTS {
-                give_up(ctx, &id).await?;
+        // Who was begun before may be what ended the process, or what the database refused: alone, it takes nobody
+        // with it.
+        let (fresh, suspects): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|mail| mail.attempts == 0);
+        attempt(ctx, &handful(fresh)).await?;
+        for suspect in suspects {
+            if suspect.attempts >= MAX_ATTEMPTS {
+                give_up(ctx, &suspect.id).await?;
             } else {
-                process_together(ctx, &[id]).await?;
+                attempt(ctx, &[suspect.id]).await?;
             }
         }
+    }
+}
+
+/// The first of them that fit into memory together.
+fn handful(mails: Vec<Waiting>) -> Vec<String> {
+    let mut bytes = 0;
+    mails
+        .into_iter()
+        .enumerate()
+        .take_while(|(position, mail)| {
+            bytes += mail.bytes;
+            *position == 0 || bytes <= PROCESS_BYTES
+        })
+        .map(|(_, mail)| mail.id)
+        .collect()
+}
+
+/// Processes some mails together. What the database refuses counts as an attempt, so that each comes alone next time;
+/// a database that is out of reach does not.
+async fn attempt(ctx: &Ctx, ids: &[String]) -> Result<(), DbErr> {
+    match process_together(ctx, ids).await {
+        Err(error) if db::is_outage(&error) => {
+            if let Err(error) = message::forget_attempt(ctx.db.write(), ids).await {
+                tracing::debug!("an attempt was not taken back: {error}");
+            }
+            Err(error)
+        }
+        Err(error) => {
+            tracing::warn!(
+                first = ids.first(),
+                mails = ids.len(),
+                "the database refused mails: {error}"
+            );
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 
@@ -171,22 +210,27 @@ async fn process_together(ctx: &Ctx, ids: &[String]) -> Result<(), DbErr> {
 }
 
 /// Parses on a thread of its own with a large stack: what a mail can do to a stack stays bounded by the pre-scan, and
-/// this is the second line.
+/// this is the second line. A machine that has no thread to spare is not the mails' fault: it is asked again.
 async fn parse_all(raws: Vec<(String, Vec<u8>)>) -> Vec<(String, Option<Understood>)> {
     const STACK: usize = 32 * 1024 * 1024;
-    let (done, result) = tokio::sync::oneshot::channel();
-    let worker = std::thread::Builder::new()
-        .name("parse".into())
-        .stack_size(STACK)
-        .spawn(move || {
-            let parse = |raw: &[u8]| catch_unwind(AssertUnwindSafe(|| message::understand(raw))).ok();
-            let all = raws.into_iter().map(|(id, raw)| (id, parse(&raw))).collect();
-            let _ = done.send(all);
-        });
-    if let Err(error) = worker {
-        tracing::error!("no thread for parsing: {error}");
+    let raws = Arc::new(raws);
+    loop {
+        let (done, result) = tokio::sync::oneshot::channel();
+        let given = Arc::clone(&raws);
+        let worker = std::thread::Builder::new()
+            .name("parse".into())
+            .stack_size(STACK)
+            .spawn(move || {
+                let parse = |raw: &[u8]| catch_unwind(AssertUnwindSafe(|| message::understand(raw))).ok();
+                let all = given.iter().map(|(id, raw)| (id.clone(), parse(raw))).collect();
+                let _ = done.send(all);
+            });
+        match worker {
+            Ok(_) => return result.await.unwrap_or_default(),
+            Err(error) => tracing::error!("no thread for parsing, trying again: {error}"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    result.await.unwrap_or_default()
 }
 
 async fn place(
@@ -218,13 +262,27 @@ async fn place(
     message::mark_placed(txn, id, &placed.ticket_id, &placed.entry_id).await
 }
 
-/// A mail that ends the parser every time still gets a ticket, with the raw mail attached.
+/// A mail that ends the parser every time, or that the database refuses, still gets a ticket, with the raw mail
+/// attached.
 async fn give_up(ctx: &Ctx, id: &str) -> Result<(), DbErr> {
     let problem =
         format!("Reading this mail failed {MAX_ATTEMPTS} times. The raw mail is attached as it came.");
+    match set_aside(ctx, id, &problem).await {
+        Err(error) if !db::is_outage(&error) => {
+            // Nothing of the mail is in what was refused. Without a ticket it is at least out of the others' way.
+            tracing::error!(message = id, "a mail that cannot be read got no ticket: {error}");
+            message::mark_quarantined(ctx.db.write(), id, &problem)
+                .await
+                .map(drop)
+        }
+        other => other,
+    }
+}
+
+async fn set_aside(ctx: &Ctx, id: &str, problem: &str) -> Result<(), DbErr> {
     let txn = ctx.db.begin().await?;
-    if message::mark_quarantined(&txn, id, &problem).await? {
-        let understood = Understood::placeholder("Mail that could not be read", &problem);
+    if message::mark_quarantined(&txn, id, problem).await? {
+        let understood = Understood::placeholder("Mail that could not be read", problem);
         place(ctx, &txn, id, &understood).await?;
         let message = message::get_in(&txn, id).await?;
         let quarantined = NewEvent {
@@ -237,4 +295,22 @@ async fn give_up(ctx: &Ctx, id: &str) -> Result<(), DbErr> {
         event::append(&txn, &ctx.clock, quarantined).await?;
     }
     txn.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mails_are_parsed_together_only_as_far_as_they_fit_into_memory() {
+        let mail = |bytes: i64| Waiting {
+            id: bytes.to_string(),
+            attempts: 0,
+            bytes,
+        };
+        let large = PROCESS_BYTES + 1;
+        assert_eq!(handful(vec![mail(large), mail(1)]), [large.to_string()]);
+        assert_eq!(handful(vec![mail(1), mail(2), mail(large)]), ["1", "2"]);
+        assert!(handful(Vec::new()).is_empty());
+    }
 }

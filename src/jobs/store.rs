@@ -79,3 +79,10 @@ pub(super) async fn purge_drafts<C: ConnectionTrait>(on: &C, before: i64) -> Res
     let text = "DELETE FROM callback_drafts WHERE created_at < $1";
     on.execute_raw(sql(on, text, [before.into()])).await.map(|_| ())
 }
+
+/// Empties the sealed columns of authorizations that ran out before a time, milliseconds.
+pub(super) async fn forget_pending_secrets<C: ConnectionTrait>(on: &C, before: i64) -> Result<(), DbErr> {
+    let text = "UPDATE authorizations SET pending_sealed = '', verifier_sealed = '', authorization_url_sealed = '' \
+                WHERE expires_at < $1 AND (pending_sealed <> '' OR verifier_sealed <> '')";
+    on.execute_raw(sql(on, text, [before.into()])).await.map(|_| ())
+}

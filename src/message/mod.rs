@@ -12,6 +12,6 @@ pub use model::{MessageState, NewRaw, Stored};
 pub use parse::{Understood, understand};
 pub use service::{MessageError, MessageFilter, Page, attachment, count_since, get, list, parsed, raw};
 pub use store::{
-    Message, MessageCount, begin_attempt, get_in, insert_raw, mark_placed, mark_quarantined, pending,
-    pending_mailboxes, raw_bytes, save_parsed,
+    Message, MessageCount, Waiting, begin_attempt, forget_attempt, get_in, insert_raw, mark_placed,
+    mark_quarantined, pending, pending_mailboxes, raw_bytes, save_parsed,
 };

@@ -1,6 +1,7 @@
 //! From raw bytes to what the ticket stage and the database need. Pure.
 
 use mailgrant_mail::ParsedMail;
+use serde_json::Value;
 
 /// A parsed mail and the columns that lists show.
 #[derive(Clone, Debug)]
@@ -49,6 +50,7 @@ const MAX_ANSWERS: usize = 50;
 pub fn understand(raw: &[u8]) -> Understood {
     let mail = mailgrant_mail::parse(raw);
     let json = serde_json::to_string(&mail).unwrap_or_else(|_| "{}".to_owned());
+    let json = without_nul(json);
     let from = mail.from.first();
     Understood {
         subject: clip(mail.subject.as_deref().unwrap_or_default(), 500),
@@ -63,6 +65,30 @@ pub fn understand(raw: &[u8]) -> Understood {
         answers: answers(&mail),
         message_ids: mail.message_id,
         json,
+    }
+}
+
+/// JSON whose texts hold no NUL, which many a reader of it (PostgreSQL's `jsonb` among them) refuses. An escaped
+/// backslash before `u0000` looks much the same and stays: only a parser can tell.
+fn without_nul(json: String) -> String {
+    if !json.contains("\\u0000") {
+        return json;
+    }
+    match serde_json::from_str::<Value>(&json) {
+        Ok(mut value) => {
+            strip(&mut value);
+            value.to_string()
+        }
+        Err(_) => json,
+    }
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::String(text) => text.retain(|c| c != '\0'),
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        Value::Object(members) => members.values_mut().for_each(strip),
+        _ => {}
     }
 }
 
@@ -82,4 +108,18 @@ fn answers(mail: &ParsedMail) -> Vec<String> {
 /// At most `chars` characters, without NUL, which PostgreSQL does not store.
 fn clip(text: &str, chars: usize) -> String {
     text.chars().filter(|c| *c != '\0').take(chars).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_taken_out_of_the_json_and_what_only_looks_like_one_stays() {
+        let text = "a\0b \\u0000\" \\\\u0000 \\u0000";
+        let json = serde_json::json!({ "text": text, "list": ["\0"] }).to_string();
+        let read: Value = serde_json::from_str(&without_nul(json)).unwrap();
+        assert_eq!(read["text"], text.replace('\0', ""));
+        assert_eq!(read["list"][0], "");
+    }
 }

@@ -139,18 +139,35 @@ pub async fn raw_bytes<C: ConnectionTrait>(on: &C, message_id: &str) -> Result<V
     Ok(bytes)
 }
 
-/// Messages that wait to be parsed, in the order of the folder: id and how often parsing was begun.
+/// A message that waits to be parsed.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Its id.
+    pub id: String,
+    /// How often parsing was begun.
+    pub attempts: i64,
+    /// How many bytes of it are stored.
+    pub bytes: i64,
+}
+
+/// Messages that wait to be parsed, in the order of the folder.
 pub async fn pending<C: ConnectionTrait>(
     on: &C,
     mailbox_id: &str,
     limit: u32,
-) -> Result<Vec<(String, i64)>, DbErr> {
-    let text = "SELECT id, attempts FROM messages WHERE state = 'stored' AND mailbox_id = $1 \
-                ORDER BY received_at, uid LIMIT $2";
+) -> Result<Vec<Waiting>, DbErr> {
+    let text = "SELECT id, attempts, CASE WHEN is_partial THEN 0 ELSE size END AS bytes FROM messages \
+                WHERE state = 'stored' AND mailbox_id = $1 ORDER BY received_at, uid LIMIT $2";
     let values: [Value; 2] = [mailbox_id.into(), i64::from(limit).into()];
     let rows = on.query_all_raw(sql(on, text, values)).await?;
     rows.iter()
-        .map(|row| Ok((row.try_get("", "id")?, row.try_get("", "attempts")?)))
+        .map(|row| {
+            Ok(Waiting {
+                id: row.try_get("", "id")?,
+                attempts: row.try_get("", "attempts")?,
+                bytes: row.try_get("", "bytes")?,
+            })
+        })
         .collect()
 }
 
@@ -171,6 +188,17 @@ pub async fn begin_attempt<C: ConnectionTrait>(on: &C, ids: &[String]) -> Result
     Ok(())
 }
 
+/// Takes an attempt back that said nothing about the mails.
+pub async fn forget_attempt<C: ConnectionTrait>(on: &C, ids: &[String]) -> Result<(), DbErr> {
+    row::Entity::update_many()
+        .col_expr(row::Column::Attempts, Expr::col(row::Column::Attempts).sub(1))
+        .filter(row::Column::Id.is_in(ids))
+        .filter(row::Column::Attempts.gt(0))
+        .exec(on)
+        .await?;
+    Ok(())
+}
+
 /// Writes the parsed form of a message that still waits; false if somebody else finished it meanwhile.
 pub async fn save_parsed<C: ConnectionTrait>(
     on: &C,
@@ -178,7 +206,7 @@ pub async fn save_parsed<C: ConnectionTrait>(
     understood: &Understood,
 ) -> Result<bool, DbErr> {
     let values: [Value; 8] = [
-        understood.json.replace("\\u0000", "").into(),
+        understood.json.clone().into(),
         understood.subject.clone().into(),
         understood.from_name.clone().into(),
         understood.from_email.clone().into(),

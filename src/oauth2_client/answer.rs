@@ -159,8 +159,9 @@ fn scope(value: Option<&Value>) -> Option<String> {
         _ => return None,
     };
     // Some separate by commas (RFC 6749 wants spaces); no scope token may hold one and a space at once.
+    // Control characters are in none, and PostgreSQL would refuse a NUL together with the rotated token beside it.
     let parts: Vec<&str> = scope
-        .split([' ', ',', '\t', '\n', '\r'])
+        .split(|c: char| c == ',' || c.is_whitespace() || c.is_control())
         .filter(|part| !part.is_empty())
         .collect();
     (!parts.is_empty()).then(|| parts.join(" "))
@@ -210,7 +211,13 @@ mod tests {
 
     #[test]
     fn scopes_are_read_as_text_or_list() {
-        for scope in [r#""a b""#, r#"["a","b"]"#, r#""a,b""#, r#"" a  b ""#] {
+        for scope in [
+            r#""a b""#,
+            r#"["a","b"]"#,
+            r#""a,b""#,
+            r#"" a  b ""#,
+            r#""a\u0000b""#,
+        ] {
             let body = format!(r#"{{"access_token":"a","scope":{scope}}}"#);
             assert_eq!(tokens_of(&body)["scope"], "a b", "{scope}");
         }

@@ -5,6 +5,7 @@ use sea_orm::{Condition, ConnectionTrait, QueryOrder, QuerySelect, Value};
 
 use super::model::Incoming;
 use super::service::TicketFilter;
+use crate::crypto::sha256_hex;
 use crate::db::sql;
 
 pub use entry::Model as Entry;
@@ -103,12 +104,23 @@ pub(super) async fn ticket_of_ids<C: ConnectionTrait>(
     let text = "SELECT t.id AS id, t.key AS key FROM thread_ids k JOIN tickets t ON t.id = k.ticket_id \
                 WHERE k.project_id = $1 AND k.rfc_message_id = $2 ORDER BY t.created_at, t.id LIMIT 1";
     for rfc_id in rfc_ids {
-        let values: [Value; 2] = [project_id.into(), rfc_id.clone().into()];
+        let values: [Value; 2] = [project_id.into(), thread_key(rfc_id).into()];
         if let Some(row) = on.query_one_raw(sql(on, text, values)).await? {
             return Ok(Some((row.try_get("", "id")?, row.try_get("", "key")?)));
         }
     }
     Ok(None)
+}
+
+/// Longest Message-ID that is stored as it is, bytes. An index entry of PostgreSQL has room for 2,704 in all.
+const LONGEST_ID: usize = 500;
+
+/// A Message-ID as it is stored and looked up: one of absurd length by its hash.
+fn thread_key(rfc_id: &str) -> String {
+    if rfc_id.len() <= LONGEST_ID {
+        return rfc_id.to_owned();
+    }
+    format!("sha256:{}", sha256_hex(rfc_id.as_bytes()))
 }
 
 pub(super) async fn insert_ticket<C: ConnectionTrait>(
@@ -180,7 +192,7 @@ pub(super) async fn remember_ids<C: ConnectionTrait>(
     for rfc_id in rfc_ids.iter().take(3) {
         let values: [Value; 4] = [
             project_id.into(),
-            rfc_id.clone().into(),
+            thread_key(rfc_id).into(),
             ticket_id.into(),
             message_id.into(),
         ];

@@ -149,7 +149,7 @@ impl FromRequest for FormData {
         Box::pin(async move {
             let body = gate::read_body(payload, MAX_FORM_BYTES).await?;
             let kind = request.content_type().to_owned();
-            let fields = match kind.as_str() {
+            let fields: Vec<(String, String)> = match kind.as_str() {
                 "multipart/form-data" => multipart(&request, body).await?,
                 "application/x-www-form-urlencoded" | "" => {
                     url::form_urlencoded::parse(&body).into_owned().collect()
@@ -162,6 +162,13 @@ impl FromRequest for FormData {
                     ));
                 }
             };
+            // No form can type one, and PostgreSQL takes none.
+            if fields.iter().any(|(_, value)| value.contains('\0')) {
+                return Err(Problem::bad_request(
+                    "nul_character",
+                    "a field of the form holds a NUL character; nothing was changed",
+                ));
+            }
             Ok(Self { fields })
         })
     }

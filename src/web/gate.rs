@@ -175,6 +175,7 @@ pub(super) async fn pages(
 }
 
 async fn admit(request: &mut ServiceRequest) -> Result<(web::Data<Ctx>, Rc<Visit>), Problem> {
+    refuse_nul(request)?;
     let ctx = ctx(request.request())?;
     let viewer = viewer(&ctx, request.request()).await?;
     request.extensions_mut().insert(viewer.clone());
@@ -182,6 +183,18 @@ async fn admit(request: &mut ServiceRequest) -> Result<(web::Data<Ctx>, Rc<Visit
         check_form(&ctx, request, &viewer).await?;
     }
     Ok((ctx, viewer.visit))
+}
+
+/// No text of ours holds a NUL, and PostgreSQL takes none: an address with one names nothing.
+fn refuse_nul(request: &ServiceRequest) -> Result<(), Problem> {
+    let asked = request.uri().path_and_query().map_or("", |both| both.as_str());
+    if asked.contains("%00") {
+        return Err(Problem::bad_request(
+            "nul_character",
+            "the address holds a NUL character (%00), which nothing here does",
+        ));
+    }
+    Ok(())
 }
 
 fn refuse(request: ServiceRequest, problem: &Problem) -> ServiceResponse<BoxBody> {
@@ -343,7 +356,10 @@ pub(super) async fn require_bearer(
     match identify(request.request()).await {
         Ok(identity) => {
             request.extensions_mut().insert::<TokenIdentity>(identity);
-            Ok(next.call(request).await?.map_into_left_body())
+            match refuse_nul(&request) {
+                Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
+                Err(problem) => Ok(refuse(request, &problem).map_into_right_body()),
+            }
         }
         Err(problem) => Ok(refuse(request, &problem).map_into_right_body()),
     }

@@ -149,6 +149,18 @@ impl Input {
     }
 }
 
+/// Whether a text in it holds a NUL, which no text of ours does and PostgreSQL does not take.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        _ => false,
+    }
+}
+
 impl FromRequest for Input {
     type Error = Problem;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
@@ -189,6 +201,14 @@ impl FromRequest for Input {
                     ));
                 }
             };
+            if let Some((name, _)) = members.iter().find(|(_, value)| holds_nul(value)) {
+                return Err(Problem::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "nul_character",
+                    format!("`{name}` holds a NUL character; nothing was changed"),
+                )
+                .at(format!("/{name}")));
+            }
             Ok(Self {
                 members,
                 problems: Vec::new(),
@@ -260,6 +280,7 @@ impl Query {
                     .decode(text)
                     .ok()
                     .and_then(|bytes| String::from_utf8(bytes).ok())
+                    .filter(|text| !text.contains('\0'))
                     .ok_or_else(bad_cursor)?,
             ),
         };
