@@ -266,3 +266,21 @@ fn an_empty_container_hides_nothing() {
         html("<div class=gmail_signature></div><div class=gmail_quote></div><p>Hello</p><div>Ada</div>");
     assert_eq!(squash(&mail.mailgrant.reply.text), "Hello Ada");
 }
+
+/// Each of these took half a minute when asking about one introduction looked at all of them.
+#[test]
+fn tens_of_thousands_of_introductions_are_told_apart_in_one_pass() {
+    let patterns = [
+        "On Mon, Jan 1, 2026 at 1:00 PM A <a@b> wrote:\r\n",
+        "On Mon, Jan 1, 2026 at 1:00 PM A <a@b> wrote:\r\n> q\r\nx\r\n",
+        "> q\r\nx\r\n\r\n",
+    ];
+    for pattern in patterns {
+        let mail = format!("Subject: x\r\n\r\n{}", pattern.repeat((2 << 20) / pattern.len()));
+        let before = std::time::Instant::now();
+        mailgrant_mail::parse(mail.as_bytes());
+        let took = before.elapsed();
+        // A pass takes well under two seconds without optimisation, on a busy machine a few.
+        assert!(took.as_secs() < 12, "{pattern:?} took {took:?}");
+    }
+}

@@ -22,6 +22,7 @@ pub(crate) fn split(text: &str, marks: &[Mark], subject: &str) -> Reply {
         kinds: vec![SegmentKind::Reply; lines.len()],
         intros: Vec::new(),
         html: false,
+        first_new: 0,
     };
     work.quote_lines();
     work.html_marks(marks, forward);
@@ -40,12 +41,56 @@ fn is_forward(subject: &str) -> bool {
 /// Lines below a quote, with others above it, that make the quote part of the answer rather than its cause.
 const LONG_ANSWER: usize = 7;
 
+/// The introductions of all quotes, so arranged that asking about one quote does not look at all of them: a mail may
+/// hold tens of thousands.
+struct Introductions {
+    /// Whether a line is part of one.
+    is_line: Vec<bool>,
+    /// Their first lines, ascending.
+    starts: Vec<usize>,
+    /// For each of them, where the one that reaches furthest among it and those before ends.
+    reach: Vec<usize>,
+}
+
+impl Introductions {
+    fn of(intros: &[(usize, usize)], lines: usize) -> Self {
+        let mut sorted = intros.to_vec();
+        sorted.sort_unstable();
+        let mut is_line = vec![false; lines];
+        let mut reach = Vec::with_capacity(sorted.len());
+        let mut furthest = 0;
+        for &(start, end) in &sorted {
+            // What an earlier one covers is marked already.
+            for line in is_line.iter_mut().take(end).skip(start.max(furthest)) {
+                *line = true;
+            }
+            furthest = furthest.max(end);
+            reach.push(furthest);
+        }
+        Self {
+            is_line,
+            starts: sorted.into_iter().map(|(start, _)| start).collect(),
+            reach,
+        }
+    }
+
+    /// Whether one of them reaches into the lines of a quote and begins no later than two lines into it.
+    fn introduce(&self, from: usize, to: usize) -> bool {
+        let before = self
+            .starts
+            .partition_point(|&start| start < to && start <= from + 2);
+        before > 0 && self.reach[before - 1] > from
+    }
+}
+
 struct Work<'a> {
     lines: &'a [Line<'a>],
     kinds: Vec<SegmentKind>,
     /// Ranges of lines that introduce a quote.
     intros: Vec<(usize, usize)>,
     html: bool,
+    /// No line above this one is new.
+    first_new: usize,
 }
 
 impl Work<'_> {
@@ -60,8 +105,13 @@ impl Work<'_> {
         }
     }
 
-    fn any_new(&self, from: usize, to: usize) -> bool {
-        (from..to.min(self.lines.len())).any(|i| self.is_new(i))
+    /// Whether something newly written stands above a line. What was once found to be something else never becomes new
+    /// again, so the first new line only moves down: all questions together cost one pass.
+    fn any_new_above(&mut self, to: usize) -> bool {
+        while self.first_new < self.lines.len() && !self.is_new(self.first_new) {
+            self.first_new += 1;
+        }
+        self.first_new < to.min(self.lines.len())
     }
 
     fn quote_lines(&mut self) {
@@ -90,7 +140,7 @@ impl Work<'_> {
                 }
                 MarkKind::RestIsQuote => {
                     // With nothing above it, what is marked is all there is.
-                    if self.any_new(0, from) {
+                    if self.any_new_above(from) {
                         let start = self.absorb_rules(from);
                         self.fill(start, self.kinds.len(), rest);
                         self.intros.push((start, from + 1));
@@ -101,7 +151,7 @@ impl Work<'_> {
                     let first = (from..to).find(|&i| self.lines[i].depth > 0);
                     // Inside a container that holds block quotes, lines between them are answers.
                     let end = first.unwrap_or(to);
-                    if first.is_some() || self.any_new(0, from) {
+                    if first.is_some() || self.any_new_above(from) {
                         self.fill(from, end, SegmentKind::Quote);
                         self.intros.push((from, end));
                         self.html = true;
@@ -150,7 +200,7 @@ impl Work<'_> {
             }
             self.fill(start, intro.end, kind);
             self.intros.push((start, intro.end));
-            let rest = forward || (!marked && (intro.block || self.any_new(0, start)));
+            let rest = forward || (!marked && (intro.block || self.any_new_above(start)));
             if rest {
                 let end = if quoted_already {
                     self.end_of_quote(intro.end)
@@ -217,16 +267,15 @@ impl Work<'_> {
             return;
         };
         let interleaved = answers_after(self, first_end) >= 2;
+        let introductions = Introductions::of(&self.intros, self.lines.len());
+        let new_from = self.new_lines_from();
         for &(from, to) in &quotes {
             let answered = self.tail_is_new(to);
-            let introduced = self
-                .intros
-                .iter()
-                .any(|&(s, e)| s < to && e > from && s <= from + 2);
-            let between = self.any_new(0, from) && self.new_lines(to) >= LONG_ANSWER;
+            let introduced = introductions.introduce(from, to);
+            let between = self.any_new_above(from) && new_from[to] >= LONG_ANSWER;
             if answered && (interleaved || !introduced || between) {
                 for i in from..to {
-                    if !self.intros.iter().any(|&(s, e)| (s..e).contains(&i)) {
+                    if !introductions.is_line[i] {
                         self.kinds[i] = SegmentKind::Context;
                     }
                 }
@@ -234,9 +283,13 @@ impl Work<'_> {
         }
     }
 
-    /// Newly written lines from there on.
-    fn new_lines(&self, from: usize) -> usize {
-        (from..self.lines.len()).filter(|&i| self.is_new(i)).count()
+    /// For each line, how many newly written ones there are from there on.
+    fn new_lines_from(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.lines.len() + 1];
+        for i in (0..self.lines.len()).rev() {
+            counts[i] = counts[i + 1] + usize::from(self.is_new(i));
+        }
+        counts
     }
 
     /// Whether something newly written, more than a signature, follows.
@@ -276,7 +329,7 @@ impl Work<'_> {
                 continue;
             };
             // A mark in front of the whole answer would hide it.
-            if self.any_new(0, from) {
+            if self.any_new_above(from) {
                 for i in from..to {
                     if self.kinds[i] == SegmentKind::Reply {
                         self.kinds[i] = SegmentKind::Signature;
@@ -295,7 +348,7 @@ impl Work<'_> {
                 .unwrap_or(self.lines.len());
             if let Some(start) = signature::find(self.lines, from, to) {
                 // Something must be left that was written, here or above.
-                if self.any_new(0, start) {
+                if self.any_new_above(start) {
                     self.fill(start, to, SegmentKind::Signature);
                 }
             }
