@@ -47,7 +47,9 @@ export async function startMailgrant({ command = ['demo'], env = {} } = {}) {
   const port = await freePort();
   const directory = await mkdtemp(join(tmpdir(), 'mailgrant-browser-'));
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MAILGRANT_')));
-  const child = spawn(PROGRAM, command, {
+  // The demo reads no settings of others; its port is asked for by a word of its own.
+  const words = command[0] === 'demo' ? [...command, '--listen', `127.0.0.1:${port}`] : command;
+  const child = spawn(PROGRAM, words, {
     cwd: directory,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...clean, MAILGRANT_DATA_DIR: join(directory, 'data'), MAILGRANT_LISTEN: `127.0.0.1:${port}`, ...env },

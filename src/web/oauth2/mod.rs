@@ -201,10 +201,10 @@ impl Drawing<'_> {
             Ok(CallbackOwner::Current(found) | CallbackOwner::Retired(found)) => Some(found),
             _ => None,
         };
-        let open = owner
-            .as_ref()
-            .filter(|_| visitor.current.is_some())
-            .map(|found| Action::link("Open the integration", format!("/integrations/{}", found.id)));
+        let open = visitor.current.as_ref().map(|_| match &owner {
+            Some(found) => Action::link("Open the integration", format!("/integrations/{}", found.id)),
+            None => Action::link("Open the integrations", "/integrations"),
+        });
         let again = owner
             .as_ref()
             .filter(|_| visitor.current.is_some())
