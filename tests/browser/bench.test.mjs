@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
-import { audit, fitsItsWidth, openBrowser, screenshot } from './browser.mjs';
+import { audit, fitsItsWidth, nothingIsCut, openBrowser, screenshot } from './browser.mjs';
 
 const GOOD = '<!doctype html><html lang="en"><head><title>Good</title><meta name="viewport" content="width=device-width">'
   + '</head><body><main><h1>Good</h1><label>Name <input></label></main></body></html>';
 const BAD = '<!doctype html><html lang="en"><head><title>Bad</title></head><body><main><h1>Bad</h1><input>'
-  + '<p id="pale">too pale</p><div id="wide">x</div><script>document.title = "ran";</script></main></body></html>';
+  + '<p id="pale">too pale</p><div id="wide">x</div><div id="cut"><p>cut off</p></div><script>document.title = "ran";</script></main></body></html>';
 // A style sheet of its own, since the policy below forbids inline styles as Mailgrant's does.
-const STYLE = '#pale { color: #ccc } #wide { width: 3000px }';
+const STYLE = '#pale { color: #ccc } #wide { width: 3000px } #cut { overflow: hidden; width: 50px } #cut p { width: 200px }';
 
 let server;
 let browser;
@@ -38,14 +38,16 @@ test('a page without faults passes, at 320 px too, and has its picture taken', a
   assert.deepEqual(await audit(browser.page), []);
   await browser.page.setViewportSize({ width: 320, height: 640 });
   await fitsItsWidth(browser.page);
+  await nothingIsCut(browser.page);
   assert.ok(existsSync(await screenshot(browser.page, 'bench')));
 });
 
-test('a pale text, a field without a label and a page that scrolls sideways are found', async () => {
+test('a pale text, a field without a label, a page that scrolls sideways and a cut text are found', async () => {
   await browser.page.setViewportSize({ width: 800, height: 600 });
   await browser.page.goto(`${url}/bad`);
   await assert.rejects(audit(browser.page), (error) => /color-contrast/.test(error.message) && /label/.test(error.message));
   await assert.rejects(fitsItsWidth(browser.page), /3\d\d\d px wide in a window of 800 px/);
+  await assert.rejects(nothingIsCut(browser.page), /cut off/);
 });
 
 test('what the Content-Security-Policy blocks is noticed', async () => {

@@ -92,11 +92,30 @@ export async function fitsItsWidth(page, what = page.url()) {
   if (content > window) throw new Error(`${what} is ${content} px wide in a window of ${window} px`);
 }
 
-/** Saves a picture of the whole page as `NAME.png` and returns its path. */
-export async function screenshot(page, name) {
+/** Fails when a word, a button or a badge sticks out of the card that cuts it off. */
+export async function nothingIsCut(page, what = page.url()) {
+  const cut = await page.evaluate(() => {
+    const { document, getComputedStyle } = globalThis;
+    const pieces = [...document.querySelectorAll('main :is(a, p, button, time, code, input, dd, .mg-badge)')];
+    return pieces.filter((piece) => {
+      const { right, width } = piece.getBoundingClientRect();
+      if (width <= 1 || !piece.checkVisibility()) return false;
+      for (let box = piece.parentElement; box && box !== document.body; box = box.parentElement) {
+        const { overflowX } = getComputedStyle(box);
+        if (overflowX === 'auto' || overflowX === 'scroll') return false;
+        if (overflowX === 'hidden' && box.clientWidth > 1 && right > box.getBoundingClientRect().right + 1) return true;
+      }
+      return false;
+    }).map((piece) => piece.outerHTML.slice(0, 120));
+  });
+  if (cut.length > 0) throw new Error(`${what}: cut off at ${page.viewportSize().width} px:\n${cut.slice(0, 5).join('\n')}`);
+}
+
+/** Saves a picture of the whole page (or of what the window shows) as `NAME.png` and returns its path. */
+export async function screenshot(page, name, { fullPage = true } = {}) {
   await mkdir(pictures, { recursive: true });
   const path = join(pictures, `${name}.png`);
-  await page.screenshot({ path, fullPage: true });
+  await page.screenshot({ path, fullPage });
   return path;
 }
 

@@ -180,6 +180,9 @@ test('a revoked consent is found within a minute; Reconnect in the pages keeps e
   await problem.getByText('What to do:').waitFor();
   await audit(page);
   await screenshot(page, 'dashboard-revoked');
+  // The README's picture, docs/screenshot.png, is a copy of this one.
+  await page.setViewportSize({ width: 1200, height: 750 });
+  await screenshot(page, 'readme', { fullPage: false });
   await page.setViewportSize({ width: 320, height: 640 });
   await fitsItsWidth(page);
   await page.setViewportSize({ width: 1280, height: 800 });

@@ -1,7 +1,7 @@
 // A fresh machine: the set-up link, signing in, the pages while they are empty, and the wizard for Google.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { audit, fitsItsWidth, openBrowser, screenshot } from './browser.mjs';
+import { audit, fitsItsWidth, nothingIsCut, openBrowser, screenshot } from './browser.mjs';
 import { startMailgrant } from './mailgrant.mjs';
 
 const ADMIN = { email: 'ada@example.org', name: 'Ada Admin', password: 'a few plain words' };
@@ -21,6 +21,7 @@ async function inspect(name) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       await audit(page, `${name} (${width} px, ${colorScheme})`);
       await fitsItsWidth(page, name);
+      await nothingIsCut(page, name);
       await screenshot(page, `${name}-${width}-${colorScheme}`);
     }
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
-import { audit, fitsItsWidth, screenshot } from './browser.mjs';
+import { audit, fitsItsWidth, nothingIsCut, screenshot } from './browser.mjs';
 import { allow, connectDemoMailbox, openDemo } from './demo.mjs';
 import { eventually } from './mailgrant.mjs';
 
@@ -32,6 +32,7 @@ async function inspect(name, expected = /^$/) {
       await page.emulateMedia({ colorScheme });
       await audit(page, `${name} (${width} px, ${colorScheme})`);
       await fitsItsWidth(page, `${name} (${width} px)`);
+      await nothingIsCut(page, name);
       await screenshot(page, `${name}-${width}-${colorScheme}`);
     }
   }

@@ -202,7 +202,7 @@ fn expiries(overview: &Overview, now: i64) -> Vec<Expiry> {
 }
 
 async fn newest(ctx: &Ctx, now: i64) -> Result<Vec<TicketLine>, Problem> {
-    let page = ticket::list(ctx, &ticket::TicketFilter::default(), 8).await?;
+    let page = ticket::list(ctx, &ticket::TicketFilter::default(), 6).await?;
     let line = |ticket: ticket::Ticket| TicketLine {
         requester: words::requester(&ticket),
         updated: words::when(now, ticket.updated_at),
