@@ -121,14 +121,24 @@ impl Db {
 
     /// Begins a transaction that writes. On SQLite it waits its turn for the only writer: do no network and no
     /// parsing inside, and never begin a second one while holding the first.
+    ///
+    /// On PostgreSQL a process that freezes inside (a paused machine) must not keep its row locks longer than a lease
+    /// lasts, or no other node could take over: the server ends such a transaction after 20 s.
     pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        self.inner
+        let transaction = self
+            .inner
             .write
             .begin_with_options(TransactionOptions {
                 sqlite_transaction_mode: Some(sea_orm::SqliteTransactionMode::Immediate),
                 ..TransactionOptions::default()
             })
-            .await
+            .await?;
+        if self.is_postgres() {
+            transaction
+                .execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = '20s'")
+                .await?;
+        }
+        Ok(transaction)
     }
 
     /// The connection for single statements that write.

@@ -113,15 +113,14 @@ async fn visit(ctx: &Ctx, lease: &Lease, stop: &CancellationToken) -> Option<i64
         outcome = work => outcome,
         () = stop.cancelled() => return None,
     };
-    let now = ctx.clock.now_ms();
     match outcome {
         Ok(next) => Some(next),
         Err(VisitError::Lost) => None,
-        Err(VisitError::Cut) => Some(now + 1_000),
-        Err(VisitError::Failed { trouble, pause }) => {
+        Err(VisitError::Cut) => Some(ctx.clock.now_ms() + 1_000),
+        Err(VisitError::Failed { trouble, pause, .. }) => {
             let pause = pause.unwrap_or_else(|| pause_after(mailbox.failures));
             fail(ctx, lease, &mailbox, &trouble).await;
-            Some(now + pause)
+            Some(ctx.clock.now_ms() + pause)
         }
     }
 }
@@ -133,7 +132,13 @@ enum VisitError {
     /// A session that had worked was cut: it is opened again at once, and only a failure to do so is told.
     Cut,
     /// Something a person should see.
-    Failed { trouble: Trouble, pause: Option<i64> },
+    Failed {
+        trouble: Trouble,
+        /// Milliseconds until the next attempt, where the cause gives them.
+        pause: Option<i64>,
+        /// It was only the connection that ended.
+        is_cut: bool,
+    },
 }
 
 impl From<DbErr> for VisitError {
@@ -146,6 +151,7 @@ impl From<DbErr> for VisitError {
                 "Look at the database and at Mailgrant's log; reading goes on by itself.",
             ),
             pause: Some(5_000),
+            is_cut: false,
         }
     }
 }
@@ -165,6 +171,7 @@ impl From<OpenError> for VisitError {
         Self::Failed {
             trouble: error.trouble(),
             pause,
+            is_cut: false,
         }
     }
 }
@@ -173,6 +180,7 @@ fn imap_failed(error: &ImapError) -> VisitError {
     VisitError::Failed {
         trouble: mailbox::trouble_of(error),
         pause: error.is_throttle().then_some(60_000),
+        is_cut: is_cut(error),
     }
 }
 
@@ -244,21 +252,32 @@ async fn stay(
                 return Ok(next_poll(ctx, mailbox));
             }
             Ok(IdleOutcome::NewMail | IdleOutcome::Timeout | IdleOutcome::Ended) => {}
-            Err(error) => {
-                tracing::info!(
-                    mailbox = mailbox.id,
-                    "the session ended, opening a new one: {error}"
-                );
-                return Err(VisitError::Cut);
-            }
+            Err(error) => return Err(ended(mailbox, &error)),
         }
         match take_what_is_new(ctx, lease, mailbox, session).await {
             Ok(()) => {}
-            Err(VisitError::Failed { .. }) if !session.is_usable() => return Err(VisitError::Cut),
+            Err(VisitError::Failed { is_cut: true, .. }) => return Err(VisitError::Cut),
             Err(error) => return Err(error),
         }
         succeed(ctx, lease, mailbox).await?;
     }
+}
+
+/// How the end of a session that had worked is to be taken: a plain cut is nothing; a server that wants to be left
+/// alone, or sends what no honest one does, is a failure like any other.
+fn ended(mailbox: &Mailbox, error: &ImapError) -> VisitError {
+    if !is_cut(error) {
+        return imap_failed(error);
+    }
+    tracing::info!(
+        mailbox = mailbox.id,
+        "the session ended, opening a new one: {error}"
+    );
+    VisitError::Cut
+}
+
+fn is_cut(error: &ImapError) -> bool {
+    error.is_transient() && !error.is_throttle()
 }
 
 /// Fetches, stores, tells and processes, batch by batch.
@@ -298,6 +317,11 @@ async fn take_what_is_new(
 fn sync_failed(error: mailbox::SyncError) -> VisitError {
     match error {
         mailbox::SyncError::Imap(error) => imap_failed(&error),
+        mailbox::SyncError::Folder(trouble) => VisitError::Failed {
+            trouble,
+            pause: None,
+            is_cut: false,
+        },
         mailbox::SyncError::Db(error) => error.into(),
     }
 }

@@ -60,6 +60,31 @@ pub fn trouble_of(error: &ImapError) -> Trouble {
     Trouble::new(error.code(), sentence(&error.to_string()), error.remedy())
 }
 
+/// Why a folder cannot be opened or moved to, told to a person: with the folders there are, if the server names them.
+pub(super) async fn folder_trouble(session: &mut OpenSession, folder: &str, error: &ImapError) -> Trouble {
+    let mut trouble = trouble_of(error);
+    if !matches!(error, ImapError::No { .. }) || error.is_throttle() {
+        return trouble;
+    }
+    trouble.cause = format!("The folder “{folder}” cannot be used: {}", trouble.cause);
+    let Ok(folders) = session.list_folders().await else {
+        return trouble;
+    };
+    let names: Vec<_> = folders
+        .iter()
+        .filter(|folder| folder.selectable)
+        .map(|folder| folder.name.chars().take(60).collect::<String>())
+        .take(12)
+        .collect();
+    let names = names.join(", ");
+    trouble.remedy = if error.is_folder_missing() {
+        format!("Choose a folder that exists: {names}.")
+    } else {
+        format!("{} The account's folders: {names}.", trouble.remedy)
+    };
+    trouble
+}
+
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars

@@ -7,10 +7,11 @@ use serde_json::json;
 
 use super::imap::{ImapError, Meta, SearchFilter, Selected};
 use super::model::{AfterIngest, StartFrom};
-use super::session::OpenSession;
+use super::session::{OpenSession, folder_trouble};
 use super::store::{self, Cursor, Mailbox};
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent, SYSTEM};
+use crate::trouble::Trouble;
 
 /// Why a folder could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum SyncError {
     /// The mail server.
     #[error(transparent)]
     Imap(#[from] ImapError),
+    /// The mail server refuses a folder that the mailbox's settings name; the session goes on.
+    #[error("{}", .0.cause)]
+    Folder(Trouble),
     /// The database.
     #[error("database: {0}")]
     Db(#[from] sea_orm::DbErr),
@@ -37,12 +41,23 @@ pub struct Plan {
 /// Opens the mailbox's folder and says what is new in it.
 pub async fn plan(ctx: &Ctx, session: &mut OpenSession, mailbox: &Mailbox) -> Result<Plan, SyncError> {
     let read_only = mailbox.after_ingest == AfterIngest::Leave.as_str();
-    let selected = session.select(&mailbox.folder, read_only).await?;
+    let selected = match session.select(&mailbox.folder, read_only).await {
+        Ok(selected) => selected,
+        Err(error) => return Err(of_folder(session, &mailbox.folder, error).await),
+    };
     let uid_validity = selected
         .uid_validity
         .ok_or(ImapError::Protocol("the folder has no UIDVALIDITY"))?;
     let cursor = cursor_of(ctx, session, mailbox, &selected, uid_validity).await?;
     new_mails(session, cursor, selected.uid_next).await
+}
+
+/// A folder that is not there is told with those that are; everything else stays what it is.
+async fn of_folder(session: &mut OpenSession, folder: &str, error: ImapError) -> SyncError {
+    if error.is_folder_missing() {
+        return SyncError::Folder(folder_trouble(session, folder, &error).await);
+    }
+    SyncError::Imap(error)
 }
 
 /// What is new in the open folder since `cursor`; the folder's UIDNEXT spares a search where the server tells it.
@@ -202,7 +217,11 @@ pub async fn tell(
         }
         match AfterIngest::parse(&mailbox.after_ingest) {
             Some(AfterIngest::MarkSeen) => session.mark_seen(&uids).await?,
-            Some(AfterIngest::Move) => session.move_uids(&uids, &mailbox.move_to).await?,
+            Some(AfterIngest::Move) => {
+                if let Err(error) = session.move_uids(&uids, &mailbox.move_to).await {
+                    return Err(of_folder(session, &mailbox.move_to, error).await);
+                }
+            }
             // The setting was changed meanwhile: there is nothing to tell any more.
             Some(AfterIngest::Leave) | None => {}
         }

@@ -245,23 +245,7 @@ async fn folder(mailbox: &Mailbox, session: &mut OpenSession, recorder: &mut Rec
             true
         }
         Err(error) => {
-            let mut trouble = session::trouble_of(&error);
-            if let Ok(folders) = session.list_folders().await {
-                let names: Vec<_> = folders
-                    .iter()
-                    .filter(|f| f.selectable)
-                    .map(|f| f.name.as_str())
-                    .take(12)
-                    .collect();
-                trouble = Trouble::new(
-                    "folder_missing",
-                    format!(
-                        "The folder “{}” cannot be opened: {}",
-                        mailbox.folder, trouble.cause
-                    ),
-                    format!("Choose a folder that exists: {}.", names.join(", ")),
-                );
-            }
+            let trouble = session::folder_trouble(session, &mailbox.folder, &error).await;
             recorder.failed("folder", trouble).await;
             false
         }

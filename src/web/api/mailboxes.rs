@@ -54,6 +54,7 @@ fn show(mailbox: &Mailbox) -> Value {
         "state": mailbox.state,
         "lastError": output::trouble(trouble.as_ref()),
         "lastErrorAt": output::time(mailbox.error_at),
+        "retryAt": output::time((mailbox.state == "failing").then_some(mailbox.next_poll_at)),
         "lastSuccessAt": output::time(mailbox.last_success_at),
         "lastMailAt": output::time(mailbox.last_mail_at),
         "createdAt": rfc3339(mailbox.created_at),
