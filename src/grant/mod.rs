@@ -20,7 +20,6 @@ pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 
-pub use crate::connection_test::{Step, StepState};
 pub use authorize::{
     CallbackOutcome, CallbackParams, confirm_identity_change, finish_callback, refuse_identity_change, start,
 };

@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::testkit::{FakeProvider, Place, Reply, START_MS, place, registered, registration};
 use super::*;
 use crate::account;
+use crate::connection_test::StepState;
 use crate::ctx::Ctx;
 use crate::event;
 use crate::integration::{self, Flow, Integration, IntegrationChange, IntegrationError, IntegrationState};

@@ -1,6 +1,6 @@
 //! The test of an integration, run in the background: `grant` tries, `connection_test` keeps what it sees.
 
-use crate::connection_test::{Kind, Recorder, Step, StepState};
+use crate::connection_test::{Kind, Recorder};
 use crate::ctx::Ctx;
 use crate::grant::{self, GrantError};
 use crate::integration;
@@ -30,7 +30,7 @@ async fn run(ctx: &Ctx, integration_id: &str, mut recorder: Recorder) {
     };
     let recording = async {
         while let Some(step) = told.recv().await {
-            recorder.step(kept(step)).await;
+            recorder.step(step).await;
         }
         recorder
     };
@@ -39,19 +39,4 @@ async fn run(ctx: &Ctx, integration_id: &str, mut recorder: Recorder) {
         recorder.failed("integration", error.trouble()).await;
     }
     recorder.finish().await;
-}
-
-fn kept(step: grant::Step) -> Step {
-    Step {
-        name: step.name,
-        state: match step.state {
-            grant::StepState::Ok => StepState::Ok,
-            grant::StepState::Warn => StepState::Warn,
-            grant::StepState::Failed => StepState::Failed,
-        },
-        ms: step.ms,
-        detail: step.detail,
-        cause: step.cause,
-        remedy: step.remedy,
-    }
 }
