@@ -75,9 +75,12 @@ async fn new_mails(
         });
     }
     let uids = session.search_uids(from, SearchFilter::All).await?;
-    let done_up_to = uids.last().copied().unwrap_or(0).max(cursor.last_uid);
-    let wanted: Vec<u32> = uids.into_iter().filter(|uid| wants(&cursor, *uid)).collect();
+    let (wanted, unwanted): (Vec<u32>, Vec<u32>) = uids.into_iter().partition(|uid| wants(&cursor, *uid));
     let mut mails = session.fetch_meta(&wanted).await?;
+    // A UID that a search names and no mail has must not move the cursor over mails that are still to come.
+    let described = mails.iter().map(|mail| mail.uid);
+    let passed = unwanted.into_iter().filter(|uid| *uid <= cursor.start_uid);
+    let done_up_to = described.chain(passed).max().unwrap_or(0).max(cursor.last_uid);
     if let Some(since) = cursor.since_ms {
         // A server that tells no date gives no reason to leave a mail out.
         mails.retain(|mail| mail.internal_date_ms.is_none_or(|date| date >= since));

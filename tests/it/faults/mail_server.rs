@@ -264,3 +264,33 @@ async fn a_mail_over_the_limit_becomes_a_ticket_with_its_header_and_one_that_is_
 fn mail_parser_subject(raw: &[u8]) -> String {
     mailgrant_mail::parse(raw).subject.unwrap()
 }
+
+/// The first answer to a search names a UID that no mail has; the mail with UID 2 comes afterwards.
+async fn exaggerate(mut c: Connection) -> Script {
+    let inbox = if c.number == 1 {
+        Inbox::with([1])
+    } else {
+        Inbox::with([1, 2])
+    };
+    c.greet().await?;
+    let search = c.behave_until(&inbox, "UID SEARCH").await?;
+    if c.number == 1 {
+        c.send("* SEARCH 1 4294967295").await?;
+        c.send(&format!("{} OK done", search.tag)).await?;
+    } else {
+        c.behave(&inbox, &search).await?;
+    }
+    c.behave_forever(&inbox).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_uid_that_no_mail_has_does_not_hide_the_mails_to_come() {
+    let stage = Stage::start(TestDatabase::create(Kind::Sqlite).await).await;
+    let server = ScriptedImap::start(Security::None, exaggerate).await;
+    let id = stage.add_mailbox(server.port, json!({ "idle": false })).await;
+    polled_until(&stage.rest, &id, "the second mail is there", async || {
+        let both = Inbox::with([1, 2]);
+        all_exactly_once(&stage.rest, &id, &both).await.then_some(())
+    })
+    .await;
+}
