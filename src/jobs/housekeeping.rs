@@ -8,7 +8,7 @@ use crate::account;
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent, SYSTEM};
 
-const HOUR_MS: i64 = 3_600_000;
+pub(super) const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Warns of client secrets that expire: once each at 30, 14, 7 and 1 days before, and when it has happened.
@@ -74,10 +74,7 @@ pub(super) async fn tidy_up(ctx: &Ctx) -> Result<(), DbErr> {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{ConnectionTrait, Value};
-
     use super::*;
-    use crate::db::sql;
 
     #[test]
     fn a_secret_is_announced_in_steps() {
@@ -86,40 +83,5 @@ mod tests {
             .map(|days| stage(days * DAY_MS + 1))
             .collect();
         assert_eq!(steps, [30, 14, 7, 1, 0]);
-    }
-
-    #[tokio::test]
-    async fn tokens_that_nobody_confirmed_do_not_stay_in_the_database() {
-        use crate::grant::testkit::{START_MS, place};
-        let place = place().await;
-        let ctx = &place.ctx;
-        ctx.db
-            .write()
-            .execute_unprepared("PRAGMA foreign_keys = OFF")
-            .await
-            .unwrap();
-        for (id, expires_at) in [("old", START_MS - 3 * HOUR_MS), ("waiting", START_MS - HOUR_MS)] {
-            let text = "INSERT INTO authorizations (id, integration_id, state_hash, verifier_sealed, redirect_url, \
-                        token_endpoint, authorization_url_sealed, session_id, started_by, expected_identity, \
-                        reconnect_grant_id, return_to, state, pending_sealed, created_at, expires_at) \
-                        VALUES ($1, 'int', $1, '', '', '', '', '', '', '', '', '', 'awaiting_confirmation', 'sealed', \
-                        0, $2)";
-            let values: [Value; 2] = [id.into(), expires_at.into()];
-            ctx.db
-                .write()
-                .execute_raw(sql(ctx.db.write(), text, values))
-                .await
-                .unwrap();
-        }
-        tidy_up(ctx).await.unwrap();
-        let text = "SELECT id FROM authorizations WHERE pending_sealed <> ''";
-        let rows = ctx
-            .db
-            .read()
-            .query_all_raw(sql(ctx.db.read(), text, []))
-            .await
-            .unwrap();
-        let left: Vec<String> = rows.iter().map(|row| row.try_get("", "id").unwrap()).collect();
-        assert_eq!(left, ["waiting"]);
     }
 }

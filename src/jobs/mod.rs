@@ -10,4 +10,7 @@ mod refresh_grants;
 mod store;
 mod timetable;
 
+#[cfg(test)]
+mod tests;
+
 pub use timetable::start;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sea_orm::DbErr;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::ingest_mail::{self, Batch, IngestError};
@@ -40,7 +40,7 @@ const LONGEST_PAUSE_MS: i64 = 5 * 60_000;
 /// Finds due mailboxes and starts their tasks, until the process stops.
 pub(super) async fn run(ctx: Ctx) {
     let room = Arc::new(Semaphore::new(ctx.config.max_connections));
-    let mut running: HashMap<String, (i64, CancellationToken)> = HashMap::new();
+    let mut running: HashMap<String, Signals> = HashMap::new();
     let mut last_heartbeat = tokio::time::Instant::now();
     while !ctx.stop.is_cancelled() {
         if last_heartbeat.elapsed() >= HEARTBEAT {
@@ -59,15 +59,24 @@ pub(super) async fn run(ctx: Ctx) {
                         break;
                     };
                     // Claimed anew while an older task of this process still sits in IDLE: that one has lost.
-                    let stop = ctx.stop.child_token();
-                    let older = running.insert(lease.id.clone(), (lease.number, stop.clone()));
-                    if let Some((_, older)) = older {
-                        older.cancel();
+                    let signals = Signals {
+                        stop: ctx.stop.child_token(),
+                        wake: Arc::default(),
+                    };
+                    if let Some(older) = running.insert(lease.id.clone(), signals.clone()) {
+                        older.stop.cancel();
                     }
-                    start(&ctx, lease, stop, permit);
+                    start(&ctx, lease, signals, permit);
                 }
             }
             Err(error) => tracing::warn!("due mailboxes were not found: {error}"),
+        }
+        match mailbox::asked(&ctx.db, &ctx.holder, ctx.clock.now_ms()).await {
+            Ok(asked) => asked
+                .iter()
+                .filter_map(|id| running.get(id))
+                .for_each(|one| one.wake.notify_one()),
+            Err(error) => tracing::warn!("what was asked for was not found: {error}"),
         }
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
@@ -77,12 +86,21 @@ pub(super) async fn run(ctx: Ctx) {
     }
 }
 
-fn start(ctx: &Ctx, lease: Lease, stop: CancellationToken, permit: OwnedSemaphorePermit) {
+/// What a running task listens to.
+#[derive(Clone)]
+struct Signals {
+    /// Its lease has ended, or the process does.
+    stop: CancellationToken,
+    /// Somebody wants the folder looked at now.
+    wake: Arc<Notify>,
+}
+
+fn start(ctx: &Ctx, lease: Lease, signals: Signals, permit: OwnedSemaphorePermit) {
     let ctx = ctx.clone();
     let tasks = ctx.tasks.clone();
     tasks.spawn(async move {
         let _permit = permit;
-        let next = visit(&ctx, &lease, &stop).await;
+        let next = visit(&ctx, &lease, &signals).await;
         let next = next.unwrap_or_else(|| ctx.clock.now_ms() + 1_000);
         if let Err(error) = mailbox::release(&ctx.db, &lease, next).await {
             tracing::warn!(mailbox = lease.id, "the mailbox was not given back: {error}");
@@ -91,7 +109,7 @@ fn start(ctx: &Ctx, lease: Lease, stop: CancellationToken, permit: OwnedSemaphor
 }
 
 /// One visit: from signing in to giving back. Returns when the mailbox is due again.
-async fn visit(ctx: &Ctx, lease: &Lease, stop: &CancellationToken) -> Option<i64> {
+async fn visit(ctx: &Ctx, lease: &Lease, signals: &Signals) -> Option<i64> {
     let mailbox = match mailbox::get(ctx, &lease.id).await {
         Ok(mailbox) => mailbox,
         Err(error) => {
@@ -108,10 +126,10 @@ async fn visit(ctx: &Ctx, lease: &Lease, stop: &CancellationToken) -> Option<i64
             "waiting messages were not processed: {error}"
         );
     }
-    let work = read(ctx, lease, &mailbox, stop);
+    let work = read(ctx, lease, &mailbox, signals);
     let outcome = tokio::select! {
         outcome = work => outcome,
-        () = stop.cancelled() => return None,
+        () = signals.stop.cancelled() => return None,
     };
     match outcome {
         Ok(next) => Some(next),
@@ -191,12 +209,8 @@ fn pause_after(failures: i64) -> i64 {
     pause * i64::from(80 + rand::random::<u8>() % 41) / 100
 }
 
-async fn read(
-    ctx: &Ctx,
-    lease: &Lease,
-    mailbox: &Mailbox,
-    stop: &CancellationToken,
-) -> Result<i64, VisitError> {
+async fn read(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox, signals: &Signals) -> Result<i64, VisitError> {
+    mailbox::begin_look(&ctx.db, lease, next_poll(ctx, mailbox)).await?;
     let mut session = match mailbox::open(ctx, mailbox).await {
         Ok(session) => session,
         Err(error) => {
@@ -216,7 +230,7 @@ async fn read(
     let can_idle = mailbox.idle && session.capabilities().await.is_ok_and(|offered| offered.idle());
     let mut next = next_poll(ctx, mailbox);
     if can_idle {
-        next = stay(ctx, lease, mailbox, &mut session, stop).await?;
+        next = stay(ctx, lease, mailbox, &mut session, signals).await?;
     }
     session.logout().await;
     Ok(next)
@@ -236,14 +250,21 @@ async fn stay(
     lease: &Lease,
     mailbox: &Mailbox,
     session: &mut OpenSession,
-    stop: &CancellationToken,
+    signals: &Signals,
 ) -> Result<i64, VisitError> {
     loop {
         let now = ctx.clock.now_ms();
         let until_poll = Duration::from_millis(u64::try_from(next_poll(ctx, mailbox) - now).unwrap_or(0));
-        let outcome = session.idle(until_poll.min(LONGEST_IDLE), stop.cancelled()).await;
+        let roused = async {
+            tokio::select! {
+                () = signals.stop.cancelled() => {}
+                () = signals.wake.notified() => {}
+            }
+        };
+        let outcome = session.idle(until_poll.min(LONGEST_IDLE), roused).await;
         match outcome {
-            Ok(IdleOutcome::Cancelled) => return Err(VisitError::Lost),
+            Ok(IdleOutcome::Cancelled) if signals.stop.is_cancelled() => return Err(VisitError::Lost),
+            Ok(IdleOutcome::Cancelled) => {}
             Ok(IdleOutcome::Refused { text }) => {
                 tracing::info!(
                     mailbox = mailbox.id,
@@ -254,6 +275,7 @@ async fn stay(
             Ok(IdleOutcome::NewMail | IdleOutcome::Timeout | IdleOutcome::Ended) => {}
             Err(error) => return Err(ended(mailbox, &error)),
         }
+        mailbox::begin_look(&ctx.db, lease, next_poll(ctx, mailbox)).await?;
         match take_what_is_new(ctx, lease, mailbox, session).await {
             Ok(()) => {}
             Err(VisitError::Failed { is_cut: true, .. }) => return Err(VisitError::Cut),

@@ -17,8 +17,8 @@ pub use service::{
 };
 pub use session::{OpenError, OpenSession, open, trouble_of};
 pub use store::{
-    Cursor, Ingested, Mailbox, Outcome, claim_due, heartbeat, insert_ingestion, move_cursor, record_failure,
-    record_success, release,
+    Cursor, Ingested, Mailbox, Outcome, asked, begin_look, claim_due, heartbeat, insert_ingestion,
+    move_cursor, record_failure, record_success, release,
 };
 pub use sync::{Plan, SyncError, plan, tell};
 pub use test::{run_test, start_test};

@@ -152,11 +152,31 @@ pub(super) async fn set_paused<C: ConnectionTrait>(on: &C, id: &str, paused: boo
         == 1)
 }
 
-/// Makes it due at once, even if it is waiting after failures or sits in IDLE.
+/// Makes it due at once, even if it is waiting after failures. Whoever reads it now is not disturbed, and reads it once
+/// more: see [`asked`].
 pub(super) async fn set_due<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
-    let text =
-        "UPDATE mailboxes SET next_poll_at = 0, lease_until = 0, lease_no = lease_no + 1 WHERE id = $1";
+    let text = "UPDATE mailboxes SET next_poll_at = 0 WHERE id = $1";
     Ok(on.execute_raw(sql(on, text, [id.into()])).await?.rows_affected() == 1)
+}
+
+/// Mailboxes that this process holds and somebody asked to be read now.
+pub async fn asked(db: &Db, holder: &str, now: i64) -> Result<Vec<String>, DbErr> {
+    let text = "SELECT id FROM mailboxes WHERE lease_holder = $1 AND lease_until > $2 AND next_poll_at = 0";
+    let rows = db
+        .read()
+        .query_all_raw(sql(db.read(), text, [holder.into(), now.into()]))
+        .await?;
+    rows.iter().map(|row| row.try_get("", "id")).collect()
+}
+
+/// Notes that a look at the folder begins: what was asked for until now is answered by it.
+pub async fn begin_look(db: &Db, lease: &Lease, next_poll_at: i64) -> Result<(), DbErr> {
+    let text = "UPDATE mailboxes SET next_poll_at = $1 WHERE id = $2 AND lease_no = $3";
+    let values: [Value; 3] = [next_poll_at.into(), lease.id.clone().into(), lease.number.into()];
+    db.write()
+        .execute_raw(sql(db.write(), text, values))
+        .await
+        .map(|_| ())
 }
 
 pub(super) async fn remove<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
@@ -209,9 +229,10 @@ pub async fn heartbeat(db: &Db, holder: &str, now: i64) -> Result<(), DbErr> {
         .map(|_| ())
 }
 
-/// Gives a mailbox back until `next_poll_at`.
+/// Gives a mailbox back until `next_poll_at`, or at once if it was asked for meanwhile.
 pub async fn release(db: &Db, lease: &Lease, next_poll_at: i64) -> Result<(), DbErr> {
-    let text = "UPDATE mailboxes SET lease_until = 0, next_poll_at = $1 WHERE id = $2 AND lease_no = $3";
+    let text = "UPDATE mailboxes SET lease_until = 0, \
+                next_poll_at = CASE WHEN next_poll_at = 0 THEN 0 ELSE $1 END WHERE id = $2 AND lease_no = $3";
     let values: [Value; 3] = [next_poll_at.into(), lease.id.clone().into(), lease.number.into()];
     db.write()
         .execute_raw(sql(db.write(), text, values))

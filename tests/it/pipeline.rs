@@ -16,6 +16,7 @@ on_each_database!(
     a_changed_uidvalidity_neither_loses_nor_doubles,
     the_start_decides_which_old_mail_is_taken,
     one_broken_mailbox_does_not_delay_another,
+    asking_again_and_again_disturbs_nobody,
 );
 
 async fn mail_that_arrives_becomes_tickets(database: TestDatabase) {
@@ -195,4 +196,46 @@ async fn one_broken_mailbox_does_not_delay_another(database: TestDatabase) {
     world.ticketed(3).await;
     let broken = world.mailbox_is(&broken, "failing").await;
     assert!(text(&broken["lastError"], "remedy").contains("older"), "{broken}");
+}
+
+async fn asking_again_and_again_disturbs_nobody(database: TestDatabase) {
+    let world = World::start(database).await;
+    world.dovecot.seed(ACCOUNT, 250);
+    // A schedule that is far away: what arrives is seen by IDLE or because somebody asked.
+    let id = world.add_mailbox(json!({ "schedule": "0 0 0 1 1 *" })).await;
+    let path = format!("/api/v1/mailboxes/{id}/poll");
+    eventually(
+        "all mails arrive although somebody asks all the time",
+        SOON * 3,
+        async || {
+            world.rest.post(&path, &json!({})).await;
+            let all = world.rest.all("/api/v1/messages?limit=200").await;
+            (all.len() == 250).then_some(())
+        },
+    )
+    .await;
+    let quiet = world.add_mailbox(
+        json!({ "name": "Quiet", "schedule": "0 0 0 1 1 *", "idle": false, "startFrom": "now" }),
+    );
+    let quiet = quiet.await;
+    world.mailbox_is(&quiet, "ok").await;
+    world
+        .dovecot
+        .deliver(
+            ACCOUNT,
+            &mails::simple("<q@x.test>", "a@example.test", "Quiet", "Quiet."),
+        )
+        .await;
+    world
+        .rest
+        .post(&format!("/api/v1/mailboxes/{quiet}/poll"), &json!({}))
+        .await;
+    eventually("the mail is there because somebody asked", SOON, async || {
+        let got = world
+            .rest
+            .all(&format!("/api/v1/messages?mailboxId={quiet}"))
+            .await;
+        (got.len() == 1).then_some(())
+    })
+    .await;
 }
