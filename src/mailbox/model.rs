@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 
 pub use super::imap::TlsMode;
+use super::store::Mailbox;
 use crate::trouble::FieldError;
 
 /// How mail is read. POP3 is planned; the database and the API leave room for it.
@@ -158,6 +159,28 @@ pub struct MailboxInput {
     pub schedule: String,
     /// Whether IDLE is used when the server offers it.
     pub idle: bool,
+}
+
+impl MailboxInput {
+    /// What a stored mailbox would be made with: where a change begins.
+    pub fn of(mailbox: &Mailbox) -> Self {
+        Self {
+            name: mailbox.name.clone(),
+            project_id: mailbox.project_id.clone(),
+            grant_id: mailbox.grant_id.clone(),
+            protocol: mailbox.protocol.clone(),
+            host: mailbox.host.clone(),
+            port: mailbox.port,
+            tls: mailbox.tls.clone(),
+            login_name: mailbox.login_name.clone(),
+            folder: mailbox.folder.clone(),
+            start_from: mailbox.start_from.clone(),
+            after_ingest: mailbox.after_ingest.clone(),
+            move_to: mailbox.move_to.clone(),
+            schedule: mailbox.schedule.clone(),
+            idle: mailbox.idle,
+        }
+    }
 }
 
 impl Default for MailboxInput {

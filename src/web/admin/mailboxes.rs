@@ -162,22 +162,7 @@ impl Form {
     fn stored(mailbox: &Mailbox) -> Self {
         let named = ["now", "unread", "all"].contains(&mailbox.start_from.as_str());
         Self {
-            input: MailboxInput {
-                name: mailbox.name.clone(),
-                project_id: mailbox.project_id.clone(),
-                grant_id: mailbox.grant_id.clone(),
-                protocol: mailbox.protocol.clone(),
-                host: mailbox.host.clone(),
-                port: mailbox.port,
-                tls: mailbox.tls.clone(),
-                login_name: mailbox.login_name.clone(),
-                folder: mailbox.folder.clone(),
-                start_from: mailbox.start_from.clone(),
-                after_ingest: mailbox.after_ingest.clone(),
-                move_to: mailbox.move_to.clone(),
-                schedule: mailbox.schedule.clone(),
-                idle: mailbox.idle,
-            },
+            input: MailboxInput::of(mailbox),
             port: None,
             start_date: if named {
                 String::new()

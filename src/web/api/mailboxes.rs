@@ -109,25 +109,6 @@ fn read(input: &mut Input, mut mailbox: MailboxInput) -> MailboxInput {
     mailbox
 }
 
-fn of(mailbox: &Mailbox) -> MailboxInput {
-    MailboxInput {
-        name: mailbox.name.clone(),
-        project_id: mailbox.project_id.clone(),
-        grant_id: mailbox.grant_id.clone(),
-        protocol: mailbox.protocol.clone(),
-        host: mailbox.host.clone(),
-        port: mailbox.port,
-        tls: mailbox.tls.clone(),
-        login_name: mailbox.login_name.clone(),
-        folder: mailbox.folder.clone(),
-        start_from: mailbox.start_from.clone(),
-        after_ingest: mailbox.after_ingest.clone(),
-        move_to: mailbox.move_to.clone(),
-        schedule: mailbox.schedule.clone(),
-        idle: mailbox.idle,
-    }
-}
-
 async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
     let all = mailbox::list(&ctx).await.map_err(refused)?;
     Ok(output::list_from_all(&query, all, |mailbox| &mailbox.id, show))
@@ -160,7 +141,7 @@ async fn update(
 ) -> Result<HttpResponse, Problem> {
     let old = mailbox::get(&ctx, &id).await.map_err(refused)?;
     check_match(&request, old.revision)?;
-    let wanted = read(&mut input, of(&old));
+    let wanted = read(&mut input, MailboxInput::of(&old));
     input.finish()?;
     let new = mailbox::update(&ctx, &bearer.0.id, &id, old.revision, wanted)
         .await
