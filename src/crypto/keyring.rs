@@ -91,6 +91,8 @@ pub enum KeyRingError {
 struct RingKey {
     kid: String,
     cipher: Aes256Gcm,
+    // What the keys of other purposes are expanded from; the root itself is not kept.
+    expander: Hkdf<Sha256>,
 }
 
 /// The keys that seal secrets. The first key of the file seals; every key opens.
@@ -169,6 +171,21 @@ impl KeyRing {
     /// The ids of all keys, the sealing one first.
     pub fn kids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(|key| key.kid.as_str())
+    }
+
+    /// A key of its own for each purpose, from every key of the ring: the first makes, all of them check. No purpose
+    /// learns anything of another's key, or of the one that seals.
+    pub fn derived(&self, purpose: &str) -> Vec<Zeroizing<[u8; 32]>> {
+        let info = format!("mailgrant {purpose}");
+        let derive = |key: &RingKey| {
+            let mut derived = Zeroizing::new([0_u8; 32]);
+            // Fails only for more than 8,160 bytes.
+            key.expander
+                .expand(info.as_bytes(), &mut derived[..])
+                .ok()
+                .map(|()| derived)
+        };
+        self.keys.iter().filter_map(derive).collect()
     }
 
     /// Seals a secret for one place. An empty secret stays the empty text, so that "none" is visible in the table.
@@ -250,15 +267,15 @@ fn parse_line(line: &str) -> Option<RingKey> {
             .ok()
             .filter(|key| usable && key.len() == 32)?,
     );
-    // The file's key is a root: what seals is derived, so later uses (thread tokens, audit chain) derive their own.
+    // The file's key is a root: what seals is derived, and so is the key of every other purpose.
+    let expander = Hkdf::<Sha256>::new(None, &root);
     let mut derived = Zeroizing::new([0_u8; 32]);
-    Hkdf::<Sha256>::new(None, &root)
-        .expand(b"mailgrant seal v1", &mut derived[..])
-        .ok()?;
+    expander.expand(b"mailgrant seal v1", &mut derived[..]).ok()?;
     let cipher = Aes256Gcm::new_from_slice(&derived[..]).ok()?;
     Some(RingKey {
         kid: kid.to_owned(),
         cipher,
+        expander,
     })
 }
 
@@ -366,6 +383,20 @@ mod tests {
         let both = KeyRing::read(&path).unwrap();
         assert_ne!(both.active_kid(), ring.active_kid());
         assert_eq!(both.open(&PLACE, &sealed).unwrap().expose_secret(), "old");
+    }
+
+    #[test]
+    fn each_purpose_has_keys_of_its_own_and_they_stay_the_same() {
+        let (dir, ring) = ring();
+        let thread = ring.derived("thread v1");
+        assert_eq!(thread.len(), 1);
+        assert_ne!(thread, ring.derived("inline image v1"));
+        assert_eq!(
+            thread,
+            KeyRing::read(&dir.path().join("key"))
+                .unwrap()
+                .derived("thread v1")
+        );
     }
 
     #[cfg(unix)]

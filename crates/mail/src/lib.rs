@@ -6,7 +6,8 @@
 //! Reading order: [`prescan`] finds the structure and enforces the limits; `header`, `encoded_word`, `params` and
 //! `address` read header fields; `transfer` and `charset` decode bodies; `special` and `tnef` open parts with a meaning of their own; `body` chooses what is body and what is
 //! attachment; `html` makes the text and the sanitised form; `classify` and `reply` say what the mail is and what its
-//! writer newly wrote; `parse` puts all of it into one [`ParsedMail`].
+//! writer newly wrote; `parse` puts all of it into one [`ParsedMail`]. Apart from these, [`thread_token`] makes and
+//! judges the signed identifiers of outgoing mail.
 
 mod address;
 mod attachment;
@@ -23,6 +24,7 @@ mod parse;
 pub mod prescan;
 mod reply;
 mod special;
+pub mod thread_token;
 mod tnef;
 mod transfer;
 
