@@ -134,13 +134,29 @@ fn read_comment(raw: &[u8], mut i: usize, comment: &mut Vec<u8>) -> usize {
     i
 }
 
+/// The text outside comments; what is inside them goes to `comments`.
+fn without_comments(raw: &[u8], comments: &mut Vec<u8>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len());
+    let mut i = 0;
+    while i < raw.len() {
+        if raw[i] == b'(' {
+            i = read_comment(raw, i + 1, comments);
+        } else {
+            out.push(raw[i]);
+            i += 1;
+        }
+    }
+    out
+}
+
 fn finish(p: &mut Pending, out: &mut Vec<Address>, hint: Option<&'static Encoding>) {
     let p = std::mem::take(p);
     let phrase = encoded_word::decode(p.phrase.trim_ascii(), hint);
     let comment = encoded_word::decode(p.comment.trim_ascii(), hint);
     let (name, email) = match &p.angle {
         Some(angle) if !angle.is_empty() => {
-            let email = encoded_word::decode(angle, hint);
+            let mut inside = Vec::new();
+            let email = encoded_word::decode(&without_comments(angle, &mut inside), hint);
             (pick(&phrase, &comment), strip_route(&email))
         }
         Some(_) => from_parts(&phrase, &comment),
@@ -264,6 +280,7 @@ mod tests {
         assert_eq!(one("ada@example.org (Ada (the first))"), ada("Ada (the first)"));
         assert_eq!(one("Ada (ada@example.org)"), ada("Ada"));
         assert_eq!(one("Ada ada@example.org"), ada("Ada"));
+        assert_eq!(one("Ada <ada(the first)@example.org (home)>"), ada("Ada"));
         assert_eq!(
             one("=?utf-8?Q?Ada,_Gr=C3=A4fin?= <ada@example.org>"),
             ada("Ada, Gräfin")

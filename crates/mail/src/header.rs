@@ -165,10 +165,23 @@ pub(crate) fn read(raw: &[u8], range: Range<usize>) -> (Headers<'_>, usize) {
     (headers, range.end)
 }
 
-/// Whether a header block goes on after a line of white space.
-fn continues(raw: &[u8], pos: usize) -> bool {
-    let (end, _) = line_end(raw, pos);
-    is_field(&raw[pos..end])
+/// Whether a header block goes on after a line of white space: with a field, or with folded lines above one or above
+/// the end of the header, as far as an encoded word shows that they belong to it.
+fn continues(raw: &[u8], mut pos: usize) -> bool {
+    let mut encoded = false;
+    for _ in 0..MAX_INTERRUPTION {
+        let (end, next) = line_end(raw, pos);
+        let line = &raw[pos..end.min(pos + MAX_LINE)];
+        if is_field(line) {
+            return true;
+        }
+        if line.first().is_none_or(|b| *b != b' ' && *b != b'\t') {
+            return encoded && line.is_empty();
+        }
+        encoded |= memchr::memmem::find(line, b"=?").is_some();
+        pos = next;
+    }
+    false
 }
 
 /// Lines that may interrupt a header block.
@@ -256,6 +269,16 @@ mod tests {
         let (fields, body) = names("Received: from a\nby b\nfor c;\nSubject: x\n\nbody");
         assert_eq!(fields, ["Received", "Subject"]);
         assert_eq!(body, "body");
+    }
+
+    #[test]
+    fn a_line_of_white_space_does_not_end_a_folded_field() {
+        let (fields, body) = names("To: a@x,\n \n\tb@x\nSubject: s\n \n =?utf-8?Q?x?=\n\nbody");
+        assert_eq!(fields, ["To", "Subject"]);
+        assert_eq!(body, "body");
+        let (fields, body) = names("Subject: s\n \n  indented text\n\nmore");
+        assert_eq!(fields, ["Subject"]);
+        assert_eq!(body, "  indented text\n\nmore");
     }
 
     #[test]

@@ -15,6 +15,8 @@ mod body;
 mod charset;
 mod classify;
 mod encoded_word;
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 pub mod html;
 mod ids;

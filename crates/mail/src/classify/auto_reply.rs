@@ -61,11 +61,11 @@ pub(super) fn find(input: &Input<'_>) -> Option<Vec<String>> {
 }
 
 /// The phrase an automatic answer's subject starts with. `Re:` before it means that a person answered to one.
-fn subject_phrase(subject: &str) -> Option<&'static str> {
+pub(super) fn subject_phrase(subject: &str) -> Option<&'static str> {
     let lower = subject
         .trim_start_matches(|c: char| !c.is_alphanumeric())
         .to_lowercase();
-    phrases::AUTO_SUBJECT_STARTS
+    phrases::SUBJECT_STARTS
         .iter()
         .find(|p| lower.starts_with(**p))
         .copied()

@@ -6,6 +6,7 @@
 mod addresses;
 mod authentication;
 mod auto_reply;
+mod bounce_recipients;
 mod bounce_text;
 mod dsn;
 mod original;
@@ -133,7 +134,7 @@ fn delivery_report(input: &Input<'_>, found: dsn::Report) -> Classification {
     }
     let mut recipients: Vec<_> = found.recipients.into_iter().filter(|r| bad(&r.action)).collect();
     if recipients.is_empty() {
-        recipients = bounce_text::recipients(input);
+        recipients = bounce_recipients::find(input);
     }
     let bounce = Bounce {
         recipients,
