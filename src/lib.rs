@@ -2,7 +2,7 @@
 //!
 //! The modules in reading order:
 //!
-//! * foundation: [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`], [`schedule`], [`trouble`],
+//! * foundation: [`access`], [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`], [`schedule`], [`trouble`],
 //!   [`ctx`], [`project`], [`event`], [`connection_test`];
 //! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
 //!   [`message`], [`ticket`];
@@ -11,6 +11,7 @@
 //!
 //! `ARCHITECTURE.md` says why it is cut this way.
 
+pub mod access;
 pub mod clock;
 pub mod config;
 mod crash;

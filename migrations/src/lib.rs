@@ -6,6 +6,7 @@
 use sea_orm_migration::prelude::*;
 
 mod m0001_first;
+mod m0005_access;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -14,6 +15,9 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first::Migration)]
+        vec![
+            Box::new(m0001_first::Migration),
+            Box::new(m0005_access::Migration),
+        ]
     }
 }

@@ -43,6 +43,15 @@ pub enum AccountError {
     /// The last one who could let the others in.
     #[error("this is the only site admin who can sign in; make another one first")]
     LastAdmin,
+    /// A token that could do nothing.
+    #[error("choose at least one scope")]
+    NoScope,
+    /// A token narrowed to no project at all.
+    #[error("name at least one project, or narrow the token to none")]
+    NoProject,
+    /// A token that ended before it began.
+    #[error("the end must be in the future")]
+    PastEnd,
     /// Nothing with this id.
     #[error("no such {0}")]
     NotFound(&'static str),
@@ -74,6 +83,9 @@ impl AccountError {
             Self::DeadLink => "dead_link",
             Self::AlreadySetUp => "already_set_up",
             Self::LastAdmin => "last_admin",
+            Self::NoScope => "no_scope",
+            Self::NoProject => "no_project",
+            Self::PastEnd => "past_end",
             Self::NotFound(_) => "not_found",
             Self::Hashing => "hashing_failed",
             Self::Db(_) => "database_error",
@@ -86,6 +98,9 @@ impl AccountError {
             Self::BadEmail | Self::DuplicateEmail(_) => Some("email"),
             Self::ShortPassword | Self::LongPassword | Self::GuessablePassword => Some("password"),
             Self::BadName => Some("name"),
+            Self::NoScope => Some("scopes"),
+            Self::NoProject => Some("projects"),
+            Self::PastEnd => Some("expiresAt"),
             _ => None,
         }
     }

@@ -1,7 +1,11 @@
 //! Plain types: people, sessions, tokens. No secret is in any of them.
 
+use std::collections::BTreeSet;
+
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+use crate::access::{MACHINE, Scope, Scopes};
 
 /// Somebody who can sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +94,47 @@ pub struct TokenInfo {
     pub last_used_at: Option<i64>,
     /// Milliseconds since 1970.
     pub revoked_at: Option<i64>,
+    /// What it may do, as far as its owner may.
+    pub scopes: Scopes,
+    /// The projects it is narrowed to, at least one; `None` if it reaches all that its owner does.
+    pub projects: Option<BTreeSet<String>>,
+}
+
+impl TokenInfo {
+    /// The person it belongs to; none if it was made on the machine.
+    pub fn user_id(&self) -> Option<&str> {
+        Some(self.actor.as_str()).filter(|actor| *actor != MACHINE)
+    }
+
+    /// Whether it opens anything at a time.
+    pub fn is_live(&self, now: i64) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| end > now)
+    }
+}
+
+/// What a new token is to be.
+#[derive(Clone, Debug)]
+pub struct NewToken<'a> {
+    /// What it is for.
+    pub name: &'a str,
+    /// What it may do; at least one scope.
+    pub scopes: Scopes,
+    /// The projects to narrow it to; `None` for all that its owner reaches.
+    pub projects: Option<BTreeSet<String>>,
+    /// When it ends, milliseconds since 1970; `None` for never.
+    pub expires_at: Option<i64>,
+}
+
+impl<'a> NewToken<'a> {
+    /// A token that may do everything its owner may, without an end.
+    pub fn unlimited(name: &'a str) -> Self {
+        Self {
+            name,
+            scopes: Scopes::from_iter([Scope::Admin]),
+            projects: None,
+            expires_at: None,
+        }
+    }
 }
 
 /// Who a bearer token speaks for.
@@ -101,4 +146,6 @@ pub struct TokenIdentity {
     pub name: String,
     /// On whose behalf it acts: a user id, or `cli`.
     pub actor: String,
+    /// When it ends, milliseconds since 1970.
+    pub expires_at: Option<i64>,
 }

@@ -1,9 +1,12 @@
 //! All queries on people, sessions, links and tokens.
 
+use std::collections::BTreeSet;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, Condition, ConnectionTrait, PaginatorTrait, QueryOrder, Value};
 
 use super::model::{Session, TokenInfo, User};
+use crate::access::Scope;
 use crate::db::{Db, sql};
 
 mod users {
@@ -86,6 +89,8 @@ mod tokens {
         pub expires_at: Option<i64>,
         pub last_used_at: Option<i64>,
         pub revoked_at: Option<i64>,
+        pub scopes: String,
+        pub projects: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -118,6 +123,13 @@ impl From<tokens::Model> for TokenInfo {
             expires_at: row.expires_at,
             last_used_at: row.last_used_at,
             revoked_at: row.revoked_at,
+            // Words of a newer version allow nothing here.
+            scopes: row.scopes.split_whitespace().filter_map(Scope::parse).collect(),
+            projects: if row.projects.is_empty() {
+                None
+            } else {
+                Some(row.projects.split_whitespace().map(str::to_owned).collect())
+            },
         }
     }
 }
@@ -394,6 +406,13 @@ pub(super) async fn purge_links<C: ConnectionTrait>(on: &C, now: i64) -> Result<
 
 // Tokens.
 
+/// Ids with spaces between them; empty for a token that is narrowed to no project.
+fn projects_text(projects: Option<&BTreeSet<String>>) -> String {
+    projects.map_or_else(String::new, |ids| {
+        ids.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+    })
+}
+
 pub(super) async fn insert_token<C: ConnectionTrait>(
     on: &C,
     info: &TokenInfo,
@@ -408,6 +427,8 @@ pub(super) async fn insert_token<C: ConnectionTrait>(
         expires_at: Set(info.expires_at),
         last_used_at: Set(info.last_used_at),
         revoked_at: Set(info.revoked_at),
+        scopes: Set(info.scopes.to_string()),
+        projects: Set(projects_text(info.projects.as_ref())),
     };
     tokens::Entity::insert(row)
         .exec_without_returning(on)

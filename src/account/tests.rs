@@ -4,11 +4,13 @@ use chrono::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
+use crate::access::{Need, Projects, Refusal, Role, Scope, Scopes};
 use crate::clock::{Clock, from_ms};
 use crate::config::{Environment, load};
 use crate::crypto::KeyRing;
 use crate::ctx::Ctx;
 use crate::db::Db;
+use crate::project;
 
 pub(crate) struct TestPlace {
     pub(crate) ctx: Ctx,
@@ -307,7 +309,8 @@ async fn a_token_opens_until_it_is_revoked_and_its_use_is_written_once_a_minute(
     let (info, token) = create_token(db, clock, " ci ", "cli").await.unwrap();
     let seen = async || list_tokens(db).await.unwrap().remove(0).last_used_at;
     assert_eq!(seen().await, None);
-    let who = authenticate(db, clock, &token).await.unwrap().unwrap();
+    let (who, access) = authenticate(db, clock, &token).await.unwrap().unwrap();
+    assert!(access.is_site_admin() && access.has_site(Scope::Admin) && access.actor() == info.id);
     assert_eq!(
         (who.id.as_str(), who.name.as_str(), who.actor.as_str()),
         (info.id.as_str(), "ci", "cli")
@@ -321,10 +324,142 @@ async fn a_token_opens_until_it_is_revoked_and_its_use_is_written_once_a_minute(
     assert_eq!(seen().await, Some(clock.now_ms()));
 
     revoke_token(db, clock, &info.id, "cli").await.unwrap();
-    assert_eq!(authenticate(db, clock, &token).await.unwrap(), None);
+    assert!(authenticate(db, clock, &token).await.unwrap().is_none());
     assert!(revoke_token(db, clock, &info.id, "cli").await.is_err());
     assert!(matches!(
         create_token(db, clock, " ", "cli").await,
         Err(AccountError::BadName)
     ));
+}
+
+async fn project(ctx: &Ctx, key: &str) -> String {
+    let new = project::NewProject {
+        key: key.into(),
+        name: key.into(),
+        description: String::new(),
+    };
+    project::create(ctx, new).await.unwrap().id
+}
+
+#[tokio::test]
+async fn a_token_follows_the_role_of_its_owner_at_every_request() {
+    let TestPlace { ctx, _dir } = place().await;
+    let (db, clock) = (&ctx.db, &ctx.clock);
+    let eve = NewUser {
+        is_site_admin: false,
+        ..ada()
+    };
+    let eve = create(db, clock, &eve, "cli").await.unwrap();
+    let help = project(&ctx, "HELP").await;
+    let ops = project(&ctx, "OPS").await;
+    let (_, token) = create_token(db, clock, "all", &eve.id).await.unwrap();
+    let narrow = NewToken {
+        scopes: Scopes::parse("tickets:read").unwrap(),
+        projects: Some([ops.clone()].into()),
+        ..NewToken::unlimited("ops only")
+    };
+    let (_, narrow) = issue_token(db, clock, &narrow, &eve.id, &eve.id).await.unwrap();
+    let access =
+        async |token: &SecretString| authenticate(db, clock, token).await.unwrap().map(|found| found.1);
+
+    let stranger = access(&token).await.unwrap();
+    assert_eq!(
+        stranger.at(Need::Scope(Scope::TicketsRead)).unwrap_err(),
+        Refusal::Role
+    );
+    let set = async |id: &str, role| {
+        project::set_member(db, clock, id, &eve.id, role, "cli")
+            .await
+            .unwrap()
+    };
+    set(&help, Role::ProjectAdmin).await;
+    set(&ops, Role::Viewer).await;
+    let member = access(&token).await.unwrap();
+    assert_eq!(member.projects_with(Scope::TicketsWrite), Projects::one(&help));
+    assert_eq!(
+        access(&narrow).await.unwrap().projects_with(Scope::TicketsRead),
+        Projects::one(&ops)
+    );
+    set(&help, Role::Viewer).await;
+    assert!(
+        access(&token)
+            .await
+            .unwrap()
+            .projects_with(Scope::TicketsWrite)
+            .is_none()
+    );
+    project::remove_member(db, clock, &ops, &eve.id, "cli")
+        .await
+        .unwrap();
+    let out = access(&narrow).await.unwrap();
+    assert!(out.projects_with(Scope::TicketsRead).is_none());
+
+    create(
+        db,
+        clock,
+        &NewUser {
+            email: "admin@example.org".into(),
+            ..ada()
+        },
+        "cli",
+    )
+    .await
+    .unwrap();
+    disable(db, clock, &eve.id, "cli").await.unwrap();
+    assert!(access(&token).await.is_none() && access(&narrow).await.is_none());
+}
+
+#[tokio::test]
+async fn a_token_that_could_do_nothing_or_has_ended_is_not_made() {
+    let TestPlace { ctx, _dir } = place().await;
+    let (db, clock) = (&ctx.db, &ctx.clock);
+    let refused = async |new: NewToken<'_>| {
+        issue_token(db, clock, &new, "cli", "cli")
+            .await
+            .unwrap_err()
+            .code()
+    };
+    let usual = || NewToken::unlimited("ci");
+    assert_eq!(
+        refused(NewToken {
+            scopes: Scopes::default(),
+            ..usual()
+        })
+        .await,
+        "no_scope"
+    );
+    assert_eq!(
+        refused(NewToken {
+            projects: Some([].into()),
+            ..usual()
+        })
+        .await,
+        "no_project"
+    );
+    assert_eq!(
+        refused(NewToken {
+            projects: Some(["a b".into()].into()),
+            ..usual()
+        })
+        .await,
+        "no_project"
+    );
+    let now = clock.now_ms();
+    assert_eq!(
+        refused(NewToken {
+            expires_at: Some(now),
+            ..usual()
+        })
+        .await,
+        "past_end"
+    );
+    assert_eq!(list_tokens(db).await.unwrap(), []);
+    let new = NewToken {
+        expires_at: Some(now + 1),
+        ..usual()
+    };
+    let (_, token) = issue_token(db, clock, &new, "cli", "cli").await.unwrap();
+    assert!(authenticate(db, clock, &token).await.unwrap().is_some());
+    clock.advance(Duration::milliseconds(1));
+    assert!(authenticate(db, clock, &token).await.unwrap().is_none());
 }

@@ -7,8 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::error::{AccountError, MAX_NAME_CHARS};
-use super::model::{TokenIdentity, TokenInfo};
-use super::store;
+use super::model::{NewToken, TokenIdentity, TokenInfo};
+use super::{store, user};
+use crate::access::{Access, Scope};
 use crate::clock::Clock;
 use crate::crypto;
 use crate::db::Db;
@@ -22,7 +23,64 @@ const CHECKSUM_CHARS: usize = 6;
 /// A token's use is written down at most this often.
 const TOUCH_MS: i64 = 60_000;
 
-/// Makes a token that acts for `actor` (`cli` or a user id). The token itself is returned here and never again.
+/// Makes a token for its owner, `cli` or a user id. The token itself is returned here and never again.
+///
+/// # Errors
+/// [`AccountError::BadName`], [`AccountError::NoScope`], [`AccountError::NoProject`], [`AccountError::PastEnd`].
+pub async fn issue_token(
+    db: &Db,
+    clock: &Clock,
+    new: &NewToken<'_>,
+    owner: &str,
+    actor: &str,
+) -> Result<(TokenInfo, SecretString), AccountError> {
+    let name = new.name.trim();
+    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+        return Err(AccountError::BadName);
+    }
+    if new.scopes.is_empty() {
+        return Err(AccountError::NoScope);
+    }
+    // Stored with spaces between them, so that an empty list must not be mistaken for "all".
+    let is_id = |id: &String| !id.is_empty() && !id.contains(char::is_whitespace);
+    if new
+        .projects
+        .as_ref()
+        .is_some_and(|ids| ids.is_empty() || !ids.iter().all(is_id))
+    {
+        return Err(AccountError::NoProject);
+    }
+    if new.expires_at.is_some_and(|end| end <= clock.now_ms()) {
+        return Err(AccountError::PastEnd);
+    }
+    let token = new_token();
+    let info = TokenInfo {
+        id: id::new("tok", clock),
+        name: name.to_owned(),
+        actor: owner.to_owned(),
+        created_at: clock.now_ms(),
+        expires_at: new.expires_at,
+        last_used_at: None,
+        revoked_at: None,
+        scopes: new.scopes,
+        projects: new.projects.clone(),
+    };
+    let tx = db.begin().await?;
+    store::insert_token(&tx, &info, &hash(token.expose_secret())).await?;
+    let scopes: Vec<&str> = info.scopes.words().map(Scope::as_str).collect();
+    let event = NewEvent {
+        kind: "token.created",
+        project_id: "",
+        subject_id: &info.id,
+        actor,
+        data: json!({ "name": info.name, "owner": owner, "scopes": scopes, "projects": info.projects }),
+    };
+    event::append(&tx, clock, event).await?;
+    tx.commit().await?;
+    Ok((info, token))
+}
+
+/// Makes a token that may do everything its owner may, without an end.
 ///
 /// # Errors
 /// [`AccountError::BadName`].
@@ -30,34 +88,9 @@ pub async fn create_token(
     db: &Db,
     clock: &Clock,
     name: &str,
-    actor: &str,
+    owner: &str,
 ) -> Result<(TokenInfo, SecretString), AccountError> {
-    let name = name.trim();
-    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-        return Err(AccountError::BadName);
-    }
-    let token = new_token();
-    let info = TokenInfo {
-        id: id::new("tok", clock),
-        name: name.to_owned(),
-        actor: actor.to_owned(),
-        created_at: clock.now_ms(),
-        expires_at: None,
-        last_used_at: None,
-        revoked_at: None,
-    };
-    let tx = db.begin().await?;
-    store::insert_token(&tx, &info, &hash(token.expose_secret())).await?;
-    let event = NewEvent {
-        kind: "token.created",
-        project_id: "",
-        subject_id: &info.id,
-        actor,
-        data: json!({ "name": info.name }),
-    };
-    event::append(&tx, clock, event).await?;
-    tx.commit().await?;
-    Ok((info, token))
+    issue_token(db, clock, &NewToken::unlimited(name), owner, owner).await
 }
 
 /// All tokens, newest first, revoked ones too.
@@ -86,12 +119,13 @@ pub async fn revoke_token(db: &Db, clock: &Clock, token_id: &str, actor: &str) -
     Ok(())
 }
 
-/// Whom a bearer token speaks for; `None` if it is unknown, revoked or expired.
+/// Whom a bearer token speaks for and what it may do now; `None` if it is unknown, revoked or expired, or its owner is
+/// gone or disabled.
 pub async fn authenticate(
     db: &Db,
     clock: &Clock,
     bearer: &SecretString,
-) -> Result<Option<TokenIdentity>, DbErr> {
+) -> Result<Option<(TokenIdentity, Access)>, DbErr> {
     if !is_well_formed(bearer.expose_secret()) {
         return Ok(None);
     }
@@ -100,19 +134,36 @@ pub async fn authenticate(
         return Ok(None);
     };
     let now = clock.now_ms();
-    if info.revoked_at.is_some() || info.expires_at.is_some_and(|end| end <= now) {
+    if !info.is_live(now) {
         return Ok(None);
     }
+    let Some(owner) = access_of_owner(db, &info).await? else {
+        return Ok(None);
+    };
     if info.last_used_at.is_none_or(|last| now - last >= TOUCH_MS)
         && let Err(error) = store::touch_token(db.write(), &info.id, now, now - TOUCH_MS).await
     {
         tracing::warn!(token_id = %info.id, %error, "could not write down the use of a token");
     }
-    Ok(Some(TokenIdentity {
+    let access = owner.by_token(&info.id, info.scopes, info.projects);
+    let identity = TokenIdentity {
         id: info.id,
         name: info.name,
         actor: info.actor,
-    }))
+        expires_at: info.expires_at,
+    };
+    Ok(Some((identity, access)))
+}
+
+/// What the owner of a token may do now: asked anew for every request, so that a role taken away is gone at once.
+async fn access_of_owner(db: &Db, info: &TokenInfo) -> Result<Option<Access>, DbErr> {
+    let Some(user_id) = info.user_id() else {
+        return Ok(Some(Access::machine()));
+    };
+    match store::user(db.read(), user_id).await? {
+        Some(user) if user.disabled_at.is_none() => Ok(Some(user::access(db, &user).await?)),
+        _ => Ok(None),
+    }
 }
 
 fn new_token() -> SecretString {

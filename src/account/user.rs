@@ -1,5 +1,7 @@
 //! Use cases on people: make, list, disable.
 
+use std::collections::BTreeMap;
+
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use secrecy::SecretString;
 use serde_json::json;
@@ -7,10 +9,11 @@ use serde_json::json;
 use super::error::{AccountError, MAX_NAME_CHARS};
 use super::model::{NewUser, User};
 use super::{password, session, store};
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::db::{self, Db};
 use crate::event::{self, NewEvent};
-use crate::id;
+use crate::{id, project};
 
 /// Makes an account. `actor` is who asked for it: a user id or `cli`.
 ///
@@ -36,6 +39,16 @@ pub async fn get_by_email(db: &Db, email: &str) -> Result<Option<User>, DbErr> {
     Ok(store::user_with_hash(db.read(), &normal_email(email))
         .await?
         .map(|(user, _)| user))
+}
+
+/// What a person may do now: everything for a site admin, their roles in projects otherwise.
+pub async fn access(db: &Db, user: &User) -> Result<Access, DbErr> {
+    let members = if user.is_site_admin {
+        BTreeMap::new()
+    } else {
+        project::roles_of(db, &user.id).await?
+    };
+    Ok(Access::person(&user.id, user.is_site_admin, members))
 }
 
 /// Everybody, by address.

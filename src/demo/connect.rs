@@ -1,5 +1,6 @@
 //! What *Connect the demo mailbox* makes: the integration, the project and the mailbox, each if it is missing.
 
+use crate::access::Projects;
 use crate::ctx::Ctx;
 use crate::grant::{self, Grant};
 use crate::integration::{self, AuthMethod, Integration, NewIntegration, Provider};
@@ -87,7 +88,7 @@ pub(super) async fn mailbox(
 
 /// The project its mail goes to.
 async fn project_id(ctx: &Ctx) -> Result<String, Problem> {
-    let found = project::get_by_key(ctx, PROJECT)
+    let found = project::get_by_key(ctx, &Projects::All, PROJECT)
         .await
         .map_err(|error| unexpected(&error))?;
     if let Some(found) = found {

@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 use url::Url;
 
 use super::{Inner, connect};
+use crate::access::Role;
 use crate::account::FlashKind;
 use crate::ctx::Ctx;
 use crate::grant::{self, StartAuthorization};
@@ -20,9 +21,9 @@ const CONNECTED: &str = "/demo/connected";
 
 /// The routes of the demo.
 pub(super) const ROUTES: &[Route] = &[
-    Route::post("/demo/connect", Guard::Session, || web::to(start)),
-    Route::get(CONNECTED, Guard::Session, || web::to(connected)),
-    Route::post("/demo/faults", Guard::Session, || web::to(faults)),
+    Route::post("/demo/connect", Guard::Role(Role::SiteAdmin), || web::to(start)),
+    Route::get(CONNECTED, Guard::Role(Role::SiteAdmin), || web::to(connected)),
+    Route::post("/demo/faults", Guard::Role(Role::SiteAdmin), || web::to(faults)),
 ];
 
 /// Begins the real authorization: the browser goes to the sandbox's consent page.

@@ -9,6 +9,7 @@ use super::model::{AfterIngest, MailboxError, MailboxInput, Protocol, StartFrom,
 use super::session;
 use super::store::{self, Cursor, Mailbox, Outcome};
 use super::sync;
+use crate::access::Projects;
 use crate::ctx::Ctx;
 use crate::db::is_duplicate;
 use crate::event::{self, NewEvent};
@@ -271,7 +272,10 @@ fn fill(mut mailbox: Mailbox, input: MailboxInput) -> Mailbox {
 async fn check(ctx: &Ctx, input: MailboxInput) -> Result<MailboxInput, MailboxError> {
     let input = tidy(input);
     let mut errors = check_texts(ctx, &input);
-    if project::get(ctx, &input.project_id).await.is_err() {
+    if project::get(ctx, &Projects::All, &input.project_id)
+        .await
+        .is_err()
+    {
         errors.push(FieldError::new(
             "projectId",
             "unknown",

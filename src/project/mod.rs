@@ -1,8 +1,12 @@
-//! Projects: a home for tickets with a key. Members and roles are not here yet: every user is a site admin.
+//! Projects: a home for tickets with a key, and who its members are.
+//!
+//! A member is named by the id of a person; who that is, `account` knows.
 
+mod member;
 mod service;
 mod store;
 
+pub use member::{MemberError, Membership, members_of, memberships, remove_member, roles_of, set_member};
 pub use service::{NewProject, ProjectChange, ProjectError, create, get, get_by_key, list, update};
 pub use store::Project;
 

@@ -1,6 +1,7 @@
 //! What can be done with projects.
 
 use super::store::{self, Project};
+use crate::access::Projects;
 use crate::ctx::Ctx;
 use crate::db::is_duplicate;
 use crate::id;
@@ -83,36 +84,42 @@ pub async fn create(ctx: &Ctx, input: NewProject) -> Result<Project, ProjectErro
 }
 
 /// Changes a project that still has the revision `seen`.
-pub async fn update(ctx: &Ctx, id: &str, seen: i64, change: ProjectChange) -> Result<Project, ProjectError> {
+pub async fn update(
+    ctx: &Ctx,
+    projects: &Projects,
+    id: &str,
+    seen: i64,
+    change: ProjectChange,
+) -> Result<Project, ProjectError> {
     let errors = check_name(&change.name);
     if !errors.is_empty() {
         return Err(ProjectError::Invalid(errors));
     }
-    let mut project = get(ctx, id).await?;
+    let mut project = get(ctx, projects, id).await?;
     project.name = change.name.trim().to_owned();
     project.description = change.description.trim().to_owned();
     project.updated_at = ctx.clock.now_ms();
     if !store::update(ctx.db.write(), &project, seen).await? {
         return Err(ProjectError::Conflict);
     }
-    get(ctx, id).await
+    get(ctx, projects, id).await
 }
 
-/// One project.
-pub async fn get(ctx: &Ctx, id: &str) -> Result<Project, ProjectError> {
-    store::by_id(ctx.db.read(), id)
+/// One of these projects.
+pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Project, ProjectError> {
+    store::by_id(ctx.db.read(), projects, id)
         .await?
         .ok_or(ProjectError::NotFound)
 }
 
-/// The project with a key, if there is one.
-pub async fn get_by_key(ctx: &Ctx, key: &str) -> Result<Option<Project>, ProjectError> {
-    Ok(store::by_key(ctx.db.read(), key).await?)
+/// The one of these projects with a key, if there is one.
+pub async fn get_by_key(ctx: &Ctx, projects: &Projects, key: &str) -> Result<Option<Project>, ProjectError> {
+    Ok(store::by_key(ctx.db.read(), projects, key).await?)
 }
 
-/// All projects by key.
-pub async fn list(ctx: &Ctx) -> Result<Vec<Project>, ProjectError> {
-    Ok(store::all(ctx.db.read()).await?)
+/// These projects, by key.
+pub async fn list(ctx: &Ctx, projects: &Projects) -> Result<Vec<Project>, ProjectError> {
+    Ok(store::all(ctx.db.read(), projects).await?)
 }
 
 fn is_key(key: &str) -> bool {

@@ -3,8 +3,10 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder};
 
-use crate::db::sql;
+use crate::access::Projects;
+use crate::db::{sql, within};
 
+use member::Model as Member;
 pub use row::Model as Project;
 
 mod row {
@@ -42,6 +44,86 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+mod member {
+    //! The table `project_members`.
+    #![allow(missing_docs, reason = "derived items")]
+    use sea_orm::entity::prelude::*;
+
+    /// What a person is in a project.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "project_members")]
+    pub struct Model {
+        /// The project.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub project_id: String,
+        /// The person.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub user_id: String,
+        /// `viewer`, `agent` or `project_admin`.
+        pub role: String,
+        /// Milliseconds since 1970.
+        pub created_at: i64,
+        /// Milliseconds since 1970.
+        pub updated_at: i64,
+    }
+
+    /// None: relations are read by their own queries.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(super) async fn members_of_person<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+) -> Result<Vec<Member>, DbErr> {
+    member::Entity::find()
+        .filter(member::Column::UserId.eq(user_id))
+        .all(on)
+        .await
+}
+
+pub(super) async fn members<C: ConnectionTrait>(on: &C, projects: &Projects) -> Result<Vec<Member>, DbErr> {
+    member::Entity::find()
+        .filter(within(projects, member::Column::ProjectId))
+        .order_by_asc(member::Column::ProjectId)
+        .order_by_asc(member::Column::UserId)
+        .all(on)
+        .await
+}
+
+/// Adds a member or changes their role; says what they were before.
+pub(super) async fn set_member<C: ConnectionTrait>(
+    on: &C,
+    project_id: &str,
+    user_id: &str,
+    role: &str,
+    now: i64,
+) -> Result<Option<String>, DbErr> {
+    let before = member::Entity::find_by_id((project_id.to_owned(), user_id.to_owned()))
+        .one(on)
+        .await?
+        .map(|member| member.role);
+    let text = "INSERT INTO project_members (project_id, user_id, role, created_at, updated_at) \
+                VALUES ($1, $2, $3, $4, $4) \
+                ON CONFLICT (project_id, user_id) DO UPDATE SET role = $3, updated_at = $4";
+    let values = [project_id.into(), user_id.into(), role.into(), now.into()];
+    on.execute_raw(sql(on, text, values)).await?;
+    Ok(before)
+}
+
+pub(super) async fn delete_member<C: ConnectionTrait>(
+    on: &C,
+    project_id: &str,
+    user_id: &str,
+) -> Result<bool, DbErr> {
+    let done = member::Entity::delete_by_id((project_id.to_owned(), user_id.to_owned()))
+        .exec(on)
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
 pub(super) async fn insert<C: ConnectionTrait>(on: &C, project: &Project) -> Result<(), DbErr> {
     let model = row::ActiveModel {
         id: Set(project.id.clone()),
@@ -71,16 +153,35 @@ pub(super) async fn update<C: ConnectionTrait>(on: &C, project: &Project, seen: 
     Ok(result.rows_affected == 1)
 }
 
-pub(super) async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Project>, DbErr> {
-    row::Entity::find_by_id(id).one(on).await
+pub(super) async fn by_id<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    id: &str,
+) -> Result<Option<Project>, DbErr> {
+    row::Entity::find_by_id(id)
+        .filter(within(projects, row::Column::Id))
+        .one(on)
+        .await
 }
 
-pub(super) async fn by_key<C: ConnectionTrait>(on: &C, key: &str) -> Result<Option<Project>, DbErr> {
-    row::Entity::find().filter(row::Column::Key.eq(key)).one(on).await
+pub(super) async fn by_key<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    key: &str,
+) -> Result<Option<Project>, DbErr> {
+    row::Entity::find()
+        .filter(row::Column::Key.eq(key))
+        .filter(within(projects, row::Column::Id))
+        .one(on)
+        .await
 }
 
-pub(super) async fn all<C: ConnectionTrait>(on: &C) -> Result<Vec<Project>, DbErr> {
-    row::Entity::find().order_by_asc(row::Column::Key).all(on).await
+pub(super) async fn all<C: ConnectionTrait>(on: &C, projects: &Projects) -> Result<Vec<Project>, DbErr> {
+    row::Entity::find()
+        .filter(within(projects, row::Column::Id))
+        .order_by_asc(row::Column::Key)
+        .all(on)
+        .await
 }
 
 /// Holds the project until the transaction ends, so that two mails of one conversation find each other's ticket.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::admin::views;
 use super::gate::{RequestId, Viewer};
 use super::respond;
+use crate::access::Scope;
 use crate::account::AccountError;
 use crate::ctx::Ctx;
 use crate::render::Renderer;
@@ -41,6 +42,7 @@ struct Inner {
     remedy: String,
     errors: Vec<FieldProblem>,
     retry_after: Option<i64>,
+    scope: Option<Scope>,
 }
 
 impl Problem {
@@ -54,6 +56,7 @@ impl Problem {
             remedy: String::new(),
             errors: Vec::new(),
             retry_after: None,
+            scope: None,
         }))
     }
 
@@ -142,6 +145,13 @@ impl Problem {
         self
     }
 
+    /// The same with the scope that a token would need: `scope` in the JSON, and `WWW-Authenticate` (RFC 6750).
+    #[must_use]
+    pub fn needs_scope(mut self, scope: Scope) -> Self {
+        self.0.scope = Some(scope);
+        self
+    }
+
     /// HTTP status.
     pub fn status(&self) -> StatusCode {
         self.0.status
@@ -177,6 +187,7 @@ impl Problem {
             "code": self.0.code,
             "remedy": if self.0.remedy.is_empty() { None } else { Some(&self.0.remedy) },
             "errors": errors,
+            "scope": self.0.scope.map(Scope::as_str),
             "requestId": request_id,
         })
     }
@@ -306,6 +317,11 @@ fn body(request: &HttpRequest, problem: &Problem) -> HttpResponse<BoxBody> {
         let mut response = HttpResponse::build(problem.0.status);
         if problem.0.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"mailgrant\""));
+        }
+        if let Some(scope) = problem.0.scope {
+            let challenge =
+                format!("Bearer realm=\"mailgrant\", error=\"insufficient_scope\", scope=\"{scope}\"");
+            response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         return response
             .content_type("application/problem+json")

@@ -8,9 +8,10 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
 use super::error::Problem;
 use super::gate::{self, Current, MAX_FORM_BYTES, Viewer};
+use crate::access::Access;
 use crate::account::{Session, TokenIdentity, User};
 
-/// The person who is signed in. On a route of [`Guard::Session`](super::Guard::Session) there always is one.
+/// The person who is signed in. On a page that is not public there always is one.
 #[derive(Clone, Debug)]
 pub struct CurrentUser(pub Current);
 
@@ -83,6 +84,18 @@ impl FromRequest for Bearer {
                 .map(Bearer)
                 .ok_or_else(|| Problem::internal(&"a route outside the API asked for its token")),
         )
+    }
+}
+
+/// Who asks and what they may do, cut down to the route: on every route but the public ones. A handler gives its
+/// `projects()` to the queries.
+impl FromRequest for Access {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let access = request.extensions().get::<Self>().cloned();
+        ready(access.ok_or_else(|| Problem::internal(&"a public route asked who may use it")))
     }
 }
 

@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{Problem, dress};
 use super::respond;
+use crate::access::{Access, Need, Refusal};
 use crate::account::{self, Session, TokenIdentity, User};
 use crate::config::Config;
 use crate::crypto;
@@ -41,6 +42,8 @@ pub struct Current {
     pub user: User,
     /// Their session.
     pub session: Session,
+    /// What they may do.
+    pub access: Access,
 }
 
 /// Who asks, signed in or not. In every request outside `/api/` and `/static/`.
@@ -216,7 +219,14 @@ async fn viewer(ctx: &Ctx, request: &HttpRequest) -> Result<Viewer, Problem> {
             } else {
                 account::find(&ctx.db, &ctx.clock, &value).await?
             };
-            found.map(|(session, user)| Current { user, session })
+            match found {
+                Some((session, user)) => Some(Current {
+                    access: account::access(&ctx.db, &user).await?,
+                    user,
+                    session,
+                }),
+                None => None,
+            }
         }
         None => None,
     };
@@ -336,11 +346,12 @@ pub(super) async fn require_session(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let signed_in = request
+    let access = request
         .extensions()
         .get::<Viewer>()
-        .is_some_and(|viewer| viewer.current.is_some());
-    if signed_in {
+        .and_then(|viewer| viewer.current.as_ref().map(|current| current.access.clone()));
+    if let Some(access) = access {
+        request.extensions_mut().insert(access);
         return Ok(next.call(request).await?.map_into_left_body());
     }
     let answer = match ctx(request.request()) {
@@ -359,8 +370,9 @@ pub(super) async fn require_bearer(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     match identify(request.request()).await {
-        Ok(identity) => {
+        Ok((identity, access)) => {
             request.extensions_mut().insert::<TokenIdentity>(identity);
+            request.extensions_mut().insert::<Access>(access);
             match refuse_nul(&request) {
                 Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
                 Err(problem) => Ok(refuse(request, &problem).map_into_right_body()),
@@ -370,7 +382,66 @@ pub(super) async fn require_bearer(
     }
 }
 
-async fn identify(request: &HttpRequest) -> Result<TokenIdentity, Problem> {
+/// Around every route that asks for something, before its handler reads anything: a refusal is 403 and says what is
+/// missing. What is left over for this route becomes the handler's [`Access`].
+pub(super) async fn require(
+    need: Need,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let access = request.extensions().get::<Access>().cloned();
+    let narrowed = match access {
+        Some(access) => access.at(need).map_err(|refusal| refused(refusal, need)),
+        None => Err(Problem::internal(&"a guarded route is served without its gate")),
+    };
+    match narrowed {
+        Ok(access) => {
+            request.extensions_mut().insert(access);
+            Ok(next.call(request).await?.map_into_left_body())
+        }
+        Err(problem) => Ok(refuse(request, &problem).map_into_right_body()),
+    }
+}
+
+/// A refusal in words. In the API it names the scope, so that a client knows what to ask for.
+fn refused(refusal: Refusal, need: Need) -> Problem {
+    let scope = match need {
+        Need::Scope(scope) | Need::Site(scope) | Need::Own(scope) => Some(scope),
+        Need::Known | Need::Role(_) => None,
+    };
+    let problem = match (refusal, need) {
+        (Refusal::Scope(scope), _) => Problem::forbidden(
+            "insufficient_scope",
+            format!("this token does not carry the scope `{scope}`"),
+        )
+        .with_remedy(format!("Make a token with the scope {scope}.")),
+        (Refusal::Site, _) => Problem::forbidden(
+            "site_admin_only",
+            "only a site admin may do this, with nothing narrowing it to projects",
+        )
+        .with_remedy("Ask a site admin of this installation."),
+        (Refusal::Role, Need::Role(role)) => Problem::forbidden(
+            "insufficient_role",
+            format!(
+                "this page is for people who are at least {} in a project, and you are not",
+                role.label().to_lowercase()
+            ),
+        )
+        .with_title("You may not see this page")
+        .with_remedy("Ask a project admin to make you a member, or to change your role."),
+        (Refusal::Role, _) => Problem::forbidden(
+            "insufficient_role",
+            "there is no project in which the owner of this token may do this with it",
+        )
+        .with_remedy("Ask a project admin for another role, or use a token that reaches that project."),
+    };
+    match scope {
+        Some(scope) => problem.needs_scope(scope),
+        None => problem,
+    }
+}
+
+async fn identify(request: &HttpRequest) -> Result<(TokenIdentity, Access), Problem> {
     let ctx = ctx(request)?;
     let found = match bearer(request.headers()) {
         Some(token) => account::authenticate(&ctx.db, &ctx.clock, &token).await?,

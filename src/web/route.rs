@@ -11,16 +11,56 @@ use actix_web::{HttpResponse, guard, web};
 
 use super::error::Problem;
 use super::gate;
+use crate::access::{Need, Role, Scope};
 
 /// Who may use a route.
+///
+/// REST routes (below `/api/v1`) want a token in `Authorization: Bearer` and look at no cookie; pages want somebody who
+/// is signed in and send others to the sign-in page. What a handler then may touch is in its `Access`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// Anybody.
     Public,
-    /// Somebody who is signed in; others are sent to the sign-in page.
+    /// A page for everybody who is signed in, whatever they may do.
+    Person,
+    /// A page for people who have at least this role in a project.
+    Role(Role),
+    /// REST with this scope, in the projects where it is allowed.
+    Scope(Scope),
+    /// REST with this scope on the whole site: what belongs to no project, by a site admin.
+    Site(Scope),
+    /// REST with this scope for what belongs to the person who asks.
+    Own(Scope),
+    /// A page of which nobody said who may see it: site admins only.
     Session,
-    /// Whoever shows a token in `Authorization: Bearer`; cookies are not looked at.
+    /// REST of which nobody said which scope it needs: `admin` on the whole site.
     Bearer,
+}
+
+impl Guard {
+    /// What is asked of whoever calls; `None` if nothing is.
+    pub const fn need(self) -> Option<Need> {
+        Some(match self {
+            Self::Public => return None,
+            Self::Person => Need::Known,
+            Self::Role(role) => Need::Role(role),
+            Self::Session => Need::Role(Role::SiteAdmin),
+            Self::Scope(scope) => Need::Scope(scope),
+            Self::Site(scope) => Need::Site(scope),
+            Self::Own(scope) => Need::Own(scope),
+            Self::Bearer => Need::Site(Scope::Admin),
+        })
+    }
+
+    /// Whether it asks for a token.
+    pub const fn is_rest(self) -> bool {
+        matches!(self, Self::Scope(_) | Self::Site(_) | Self::Own(_) | Self::Bearer)
+    }
+
+    /// Whether it asks for somebody who is signed in.
+    pub const fn is_page(self) -> bool {
+        matches!(self, Self::Person | Self::Role(_) | Self::Session)
+    }
 }
 
 /// One method at one address.
@@ -80,15 +120,20 @@ impl Route {
             route.guard(guard::fn_guard(move |ctx| ctx.head().method == method))
         };
         let route = route.wrap(from_fn(gate::net_under_panics));
-        match self.guard {
-            Guard::Session => route.wrap(from_fn(gate::require_session)),
-            // The scope asks for the token, also where no route is.
-            Guard::Public | Guard::Bearer => route,
+        let Some(need) = self.guard.need() else {
+            return route;
+        };
+        let route = route.wrap(from_fn(move |request, next| gate::require(need, request, next)));
+        if self.guard.is_page() {
+            route.wrap(from_fn(gate::require_session))
+        } else {
+            // The service of `/api/v1` asks for the token, also where no route is.
+            route
         }
     }
 }
 
-/// Where the routes of [`Guard::Bearer`] live.
+/// Where the routes that want a token live.
 pub(super) const API: &str = "/api/v1";
 
 /// Puts a table of routes into an application.
@@ -97,7 +142,7 @@ pub(super) fn configure(routes: &[Route], app: &mut ServiceConfig) {
     let mut api: BTreeMap<&str, Vec<&Route>> = BTreeMap::new();
     for route in routes {
         match route.path.strip_prefix(API) {
-            Some(below) if route.guard == Guard::Bearer => api.entry(below).or_default().push(route),
+            Some(below) if route.guard.is_rest() => api.entry(below).or_default().push(route),
             _ => pages.entry(route.path).or_default().push(route),
         }
     }

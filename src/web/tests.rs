@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{CurrentUser, Extras, FormData, Guard, Problem, Route, Visitor, routes, server};
+use crate::access::Scopes;
 use crate::account::{self, tests::TestPlace};
 use crate::ctx::Ctx;
 
@@ -27,8 +28,8 @@ impl Drop for Site {
 const PROBES: &[Route] = &[
     Route::get("/probe/form", Guard::Public, || web::to(probe_form)),
     Route::post("/probe/form", Guard::Public, || web::to(probe_sent)),
-    Route::get("/probe/mine", Guard::Session, || web::to(probe_mine)),
-    Route::post("/probe/mine", Guard::Session, || web::to(probe_mine)),
+    Route::get("/probe/mine", Guard::Person, || web::to(probe_mine)),
+    Route::post("/probe/mine", Guard::Person, || web::to(probe_mine)),
     Route::get("/probe/panic", Guard::Public, || web::to(probe_panic)),
     Route::get("/probe/frame", Guard::Public, || web::to(probe_frame)),
     Route::get("/probe/mistake", Guard::Public, || web::to(probe_mistake)),
@@ -141,7 +142,7 @@ async fn every_unsafe_page_route_without_a_token_is_refused() {
     let (cookie, csrf) = site.signed_in().await;
     let mut walked = 0;
     for route in routes().into_iter().chain(PROBES.to_vec()) {
-        if route.guard == Guard::Bearer || route.method.as_str() == "GET" {
+        if route.guard.is_rest() || route.method.as_str() == "GET" {
             continue;
         }
         walked += 1;
@@ -199,7 +200,7 @@ async fn every_session_route_sends_strangers_to_the_sign_in_page() {
     assert_eq!(first.headers()["location"], "/setup", "nobody has an account yet");
     site.signed_in().await;
     for route in routes().into_iter().chain(PROBES.to_vec()) {
-        if route.guard != Guard::Session || route.method.as_str() != "GET" {
+        if !route.guard.is_page() || route.method.as_str() != "GET" {
             continue;
         }
         let answer = site.get(&filled(route.path)).send().await.unwrap();
@@ -220,7 +221,7 @@ async fn every_api_route_without_a_token_answers_401_before_anything_else() {
     let (cookie, _) = site.signed_in().await;
     let mut asked: Vec<(Method, String)> = routes()
         .iter()
-        .filter(|route| route.guard == Guard::Bearer)
+        .filter(|route| route.guard.is_rest())
         .map(|route| {
             (
                 Method::from_bytes(route.method.as_str().as_bytes()).unwrap(),
@@ -258,6 +259,47 @@ async fn every_api_route_without_a_token_answers_401_before_anything_else() {
             }
         }
     }
+}
+
+#[test]
+fn every_route_says_who_may_use_it() {
+    for route in routes() {
+        let is_rest = route.path.starts_with("/api/v1/");
+        assert_eq!(route.guard.is_rest(), is_rest, "{} {}", route.method, route.path);
+        let said = !matches!(route.guard, Guard::Session | Guard::Bearer);
+        assert!(said, "{} {} has no scope and no role", route.method, route.path);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_scope_is_named_before_the_body_is_read() {
+    let site = site().await;
+    let ctx = site.ctx();
+    let new = account::NewToken {
+        scopes: Scopes::parse("tickets:read").unwrap(),
+        ..account::NewToken::unlimited("reader")
+    };
+    let (_, token) = account::issue_token(&ctx.db, &ctx.clock, &new, "cli", "cli")
+        .await
+        .unwrap();
+    let answer = site
+        .ask(Method::POST, "/api/v1/mailboxes")
+        .bearer_auth(token.expose_secret())
+        .header("content-type", "text/plain")
+        .body("{")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    assert_eq!(
+        answer.headers()[header::WWW_AUTHENTICATE],
+        "Bearer realm=\"mailgrant\", error=\"insufficient_scope\", scope=\"mailboxes:write\""
+    );
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["code"], "insufficient_scope");
+    assert_eq!(body["scope"], "mailboxes:write");
+    let allowed = site.get("/api/v1/tickets").bearer_auth(token.expose_secret());
+    assert_eq!(allowed.send().await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]

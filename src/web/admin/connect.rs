@@ -9,6 +9,7 @@ use super::views::Section;
 use super::views::connect::{ConnectChoose, ConnectDone, ConnectForm, ExistingIntegration, Leaving, Made};
 use super::views::parts::{Choice, FormErrors};
 use super::{failure, test_runs, words};
+use crate::access::{Projects, Role};
 use crate::connection_test;
 use crate::ctx::Ctx;
 use crate::grant::{self, Grant, StartAuthorization};
@@ -24,10 +25,16 @@ use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/connect", Guard::Session, || web::to(choose)),
-    Route::get("/connect/{provider}", Guard::Session, || web::to(form)),
-    Route::post("/connect/{provider}", Guard::Session, || web::to(connect)),
-    Route::get("/connect/done/{id}", Guard::Session, || web::to(done)),
+    Route::get("/connect", Guard::Role(Role::SiteAdmin), || web::to(choose)),
+    Route::get("/connect/{provider}", Guard::Role(Role::SiteAdmin), || {
+        web::to(form)
+    }),
+    Route::post("/connect/{provider}", Guard::Role(Role::SiteAdmin), || {
+        web::to(connect)
+    }),
+    Route::get("/connect/done/{id}", Guard::Role(Role::SiteAdmin), || {
+        web::to(done)
+    }),
 ];
 
 /// Where an authorization of the wizard returns to: the callback recognises it and calls [`finish`].
@@ -368,10 +375,10 @@ async fn make_mailbox(
 
 /// The project that mail goes to when nobody chose one: HELP, made if there is none at all.
 async fn default_project(ctx: &Ctx) -> Result<String, Problem> {
-    if let Some(help) = project::get_by_key(ctx, "HELP").await? {
+    if let Some(help) = project::get_by_key(ctx, &Projects::All, "HELP").await? {
         return Ok(help.id);
     }
-    if let Some(first) = project::list(ctx).await?.into_iter().next() {
+    if let Some(first) = project::list(ctx, &Projects::All).await?.into_iter().next() {
         return Ok(first.id);
     }
     let new = NewProject {
@@ -408,7 +415,7 @@ async fn made(ctx: &Ctx, overview: &Overview, mailbox: &Mailbox) -> Result<Vec<M
         href,
         icon: icon.to_owned(),
     };
-    let project = project::get(ctx, &mailbox.project_id).await?;
+    let project = project::get(ctx, &Projects::All, &mailbox.project_id).await?;
     let mut made = vec![
         item(
             "Mailbox",

@@ -16,7 +16,7 @@ use crate::web::route::{Guard, Route};
 use crate::{message, ticket};
 
 /// The routes of this file.
-pub(super) const ROUTES: &[Route] = &[Route::get("/", Guard::Session, || web::to(dashboard))];
+pub(super) const ROUTES: &[Route] = &[Route::get("/", Guard::Person, || web::to(dashboard))];
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;

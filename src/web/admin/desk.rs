@@ -8,6 +8,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 
 use super::attention::Overview;
 use super::views::{Flash, FlashKind, Page, Section, Theme, UserName};
+use crate::access::Access;
 use crate::account;
 use crate::ctx::Ctx;
 use crate::render::{Renderer, View};
@@ -22,6 +23,7 @@ pub(super) type Answer = Result<HttpResponse, Problem>;
 pub(super) struct Desk {
     pub(super) ctx: web::Data<Ctx>,
     pub(super) current: CurrentUser,
+    access: Access,
     front: Front,
 }
 
@@ -104,8 +106,14 @@ impl Desk {
         Ok(Self {
             ctx: gate::ctx(request)?,
             current: CurrentUser::from_request(request, &mut Payload::None).into_inner()?,
+            access: Access::from_request(request, &mut Payload::None).into_inner()?,
             front: Front::of(request)?,
         })
+    }
+
+    /// What they may do, cut down to this page.
+    pub(super) fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Who does it, for events.

@@ -12,6 +12,7 @@ use super::views::integrations::Fact;
 use super::views::parts::{Action, Confirm, Timeline, Tone, When};
 use super::words::{self, Names};
 use super::{connect, failure};
+use crate::access::Role;
 use crate::account::FlashKind;
 use crate::event::{self, Event};
 use crate::grant::{self, AuthorizationState, CallbackError, CallbackOutcome, Grant, GrantError, GrantState};
@@ -22,14 +23,28 @@ use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/grants", Guard::Session, || web::to(list)),
-    Route::get("/grants/{id}", Guard::Session, || web::to(detail)),
-    Route::post("/grants/{id}/refresh", Guard::Session, || web::to(refresh)),
-    Route::post("/grants/{id}/reconnect", Guard::Session, || web::to(reconnect)),
-    Route::get("/grants/{id}/revoke", Guard::Session, || web::to(confirm_revoke)),
-    Route::post("/grants/{id}/revoke", Guard::Session, || web::to(revoke)),
-    Route::get("/grants/{id}/identity", Guard::Session, || web::to(identity)),
-    Route::post("/grants/{id}/identity", Guard::Session, || web::to(decide)),
+    Route::get("/grants", Guard::Role(Role::ProjectAdmin), || web::to(list)),
+    Route::get("/grants/{id}", Guard::Role(Role::ProjectAdmin), || {
+        web::to(detail)
+    }),
+    Route::post("/grants/{id}/refresh", Guard::Role(Role::ProjectAdmin), || {
+        web::to(refresh)
+    }),
+    Route::post("/grants/{id}/reconnect", Guard::Role(Role::ProjectAdmin), || {
+        web::to(reconnect)
+    }),
+    Route::get("/grants/{id}/revoke", Guard::Role(Role::SiteAdmin), || {
+        web::to(confirm_revoke)
+    }),
+    Route::post("/grants/{id}/revoke", Guard::Role(Role::SiteAdmin), || {
+        web::to(revoke)
+    }),
+    Route::get("/grants/{id}/identity", Guard::Role(Role::ProjectAdmin), || {
+        web::to(identity)
+    }),
+    Route::post("/grants/{id}/identity", Guard::Role(Role::ProjectAdmin), || {
+        web::to(decide)
+    }),
 ];
 
 /// How long the question of another account stays open.

@@ -15,6 +15,7 @@ use super::views::integrations::{
 };
 use super::views::parts::{Badge, Choice, Confirm, FormErrors, Tone};
 use super::{connect, test_runs, words};
+use crate::access::Role;
 use crate::connection_test;
 use crate::integration::{
     self, AuthMethod, Cloud, FieldError, Flow, Integration, IntegrationChange, IntegrationError,
@@ -26,19 +27,29 @@ use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/integrations", Guard::Session, || web::to(list)),
-    Route::post("/integrations", Guard::Session, || web::to(create)),
-    Route::get("/integrations/new", Guard::Session, || web::to(new)),
-    Route::get("/integrations/{id}", Guard::Session, || web::to(detail)),
-    Route::post("/integrations/{id}", Guard::Session, || web::to(update)),
-    Route::get("/integrations/{id}/edit", Guard::Session, || web::to(edit)),
-    Route::get("/integrations/{id}/delete", Guard::Session, || {
+    Route::get("/integrations", Guard::Role(Role::ProjectAdmin), || web::to(list)),
+    Route::post("/integrations", Guard::Role(Role::SiteAdmin), || web::to(create)),
+    Route::get("/integrations/new", Guard::Role(Role::SiteAdmin), || web::to(new)),
+    Route::get("/integrations/{id}", Guard::Role(Role::ProjectAdmin), || {
+        web::to(detail)
+    }),
+    Route::post("/integrations/{id}", Guard::Role(Role::SiteAdmin), || {
+        web::to(update)
+    }),
+    Route::get("/integrations/{id}/edit", Guard::Role(Role::SiteAdmin), || {
+        web::to(edit)
+    }),
+    Route::get("/integrations/{id}/delete", Guard::Role(Role::SiteAdmin), || {
         web::to(confirm_delete)
     }),
-    Route::post("/integrations/{id}/delete", Guard::Session, || web::to(delete)),
-    Route::post("/integrations/{id}/authorizations", Guard::Session, || {
-        web::to(authorize)
+    Route::post("/integrations/{id}/delete", Guard::Role(Role::SiteAdmin), || {
+        web::to(delete)
     }),
+    Route::post(
+        "/integrations/{id}/authorizations",
+        Guard::Role(Role::ProjectAdmin),
+        || web::to(authorize),
+    ),
 ];
 
 const DAY_MS: i64 = 24 * 3_600_000;

@@ -10,6 +10,7 @@ use super::views::integrations::Fact;
 use super::views::mailboxes::{MailboxDetail, MailboxForm, MailboxList, MailboxRow, MailboxValues, Outcome};
 use super::views::parts::{Badge, Choice, Confirm, FormErrors, Tone};
 use super::{failure, test_runs, words};
+use crate::access::{Projects, Role};
 use crate::grant::GrantState;
 use crate::integration::{self, Flow};
 use crate::mailbox::{self, Mailbox, MailboxError, MailboxInput};
@@ -21,19 +22,31 @@ use crate::{message, project, schedule};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/mailboxes", Guard::Session, || web::to(list)),
-    Route::post("/mailboxes", Guard::Session, || web::to(create)),
-    Route::get("/mailboxes/new", Guard::Session, || web::to(new)),
-    Route::get("/mailboxes/{id}", Guard::Session, || web::to(detail)),
-    Route::post("/mailboxes/{id}", Guard::Session, || web::to(update)),
-    Route::get("/mailboxes/{id}/edit", Guard::Session, || web::to(edit)),
-    Route::post("/mailboxes/{id}/poll", Guard::Session, || web::to(poll)),
-    Route::post("/mailboxes/{id}/pause", Guard::Session, || web::to(pause)),
-    Route::post("/mailboxes/{id}/resume", Guard::Session, || web::to(resume)),
-    Route::get("/mailboxes/{id}/delete", Guard::Session, || {
+    Route::get("/mailboxes", Guard::Role(Role::Viewer), || web::to(list)),
+    Route::post("/mailboxes", Guard::Role(Role::ProjectAdmin), || web::to(create)),
+    Route::get("/mailboxes/new", Guard::Role(Role::ProjectAdmin), || web::to(new)),
+    Route::get("/mailboxes/{id}", Guard::Role(Role::Viewer), || web::to(detail)),
+    Route::post("/mailboxes/{id}", Guard::Role(Role::ProjectAdmin), || {
+        web::to(update)
+    }),
+    Route::get("/mailboxes/{id}/edit", Guard::Role(Role::ProjectAdmin), || {
+        web::to(edit)
+    }),
+    Route::post("/mailboxes/{id}/poll", Guard::Role(Role::ProjectAdmin), || {
+        web::to(poll)
+    }),
+    Route::post("/mailboxes/{id}/pause", Guard::Role(Role::ProjectAdmin), || {
+        web::to(pause)
+    }),
+    Route::post("/mailboxes/{id}/resume", Guard::Role(Role::ProjectAdmin), || {
+        web::to(resume)
+    }),
+    Route::get("/mailboxes/{id}/delete", Guard::Role(Role::ProjectAdmin), || {
         web::to(confirm_delete)
     }),
-    Route::post("/mailboxes/{id}/delete", Guard::Session, || web::to(delete)),
+    Route::post("/mailboxes/{id}/delete", Guard::Role(Role::ProjectAdmin), || {
+        web::to(delete)
+    }),
 ];
 
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -41,7 +54,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 async fn list(desk: Desk) -> Answer {
     let now = desk.now();
     let overview = Overview::load(&desk.ctx).await?;
-    let projects = project::list(&desk.ctx).await?;
+    let projects = project::list(&desk.ctx, &desk.access().projects()).await?;
     let rows = overview.mailboxes.iter().map(|mailbox| MailboxRow {
         id: mailbox.id.clone(),
         name: mailbox.name.clone(),
@@ -252,7 +265,7 @@ fn grants(overview: &Overview, chosen: &str) -> Vec<Choice> {
 }
 
 async fn projects(desk: &Desk, chosen: &str) -> Result<Vec<Choice>, Problem> {
-    let all = project::list(&desk.ctx).await?;
+    let all = project::list(&desk.ctx, &desk.access().projects()).await?;
     let choice = |project: project::Project| {
         Choice::new(
             &project.id,
@@ -438,7 +451,7 @@ async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
     let ctx = &desk.ctx;
     let found = mailbox::get(ctx, &id).await?;
     let overview = Overview::load(ctx).await?;
-    let project = project::get(ctx, &found.project_id).await?;
+    let project = project::get(ctx, &Projects::All, &found.project_id).await?;
     let grant = overview.grant(&found.grant_id);
     // A dead grant is the root, and has the button that helps.
     let problem = grant

@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, web};
 use mailgrant_mail::ParsedMail;
 
 use super::desk::{Answer, Desk};
+use crate::access::Role;
 use crate::message;
 use crate::web::api::output::download;
 use crate::web::error::Problem;
@@ -13,11 +14,13 @@ use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/messages/{id}/html", Guard::Session, || web::to(html)),
-    Route::get("/messages/{id}/raw", Guard::Session, || web::to(raw)),
-    Route::get("/messages/{id}/attachments/{part:.*}", Guard::Session, || {
-        web::to(attachment)
-    }),
+    Route::get("/messages/{id}/html", Guard::Role(Role::Viewer), || web::to(html)),
+    Route::get("/messages/{id}/raw", Guard::Role(Role::Viewer), || web::to(raw)),
+    Route::get(
+        "/messages/{id}/attachments/{part:.*}",
+        Guard::Role(Role::Viewer),
+        || web::to(attachment),
+    ),
 ];
 
 /// No script, no form, nothing from elsewhere: remote images would tell the sender who reads when.

@@ -8,6 +8,7 @@ use super::views::Section;
 use super::views::parts::{Action, FormErrors};
 use super::views::projects::{ProjectDetail, ProjectForm, ProjectList, ProjectRow};
 use super::{tickets, words};
+use crate::access::Role;
 use crate::project::{self, NewProject, Project, ProjectChange, ProjectError};
 use crate::ticket::{self, StateCount, TicketFilter};
 use crate::web::error::Problem;
@@ -16,37 +17,44 @@ use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/projects", Guard::Session, || web::to(list)),
-    Route::post("/projects", Guard::Session, || web::to(create)),
-    Route::get("/projects/new", Guard::Session, || web::to(new)),
-    Route::get("/projects/{id}", Guard::Session, || web::to(detail)),
-    Route::post("/projects/{id}", Guard::Session, || web::to(update)),
-    Route::get("/projects/{id}/edit", Guard::Session, || web::to(edit)),
+    Route::get("/projects", Guard::Role(Role::Viewer), || web::to(list)),
+    Route::post("/projects", Guard::Role(Role::SiteAdmin), || web::to(create)),
+    Route::get("/projects/new", Guard::Role(Role::SiteAdmin), || web::to(new)),
+    Route::get("/projects/{id}", Guard::Role(Role::Viewer), || web::to(detail)),
+    Route::post("/projects/{id}", Guard::Role(Role::ProjectAdmin), || {
+        web::to(update)
+    }),
+    Route::get("/projects/{id}/edit", Guard::Role(Role::ProjectAdmin), || {
+        web::to(edit)
+    }),
 ];
 
 async fn list(desk: Desk) -> Answer {
     let now = desk.now();
     let overview = Overview::load(&desk.ctx).await?;
     let counts = ticket::count_by_state(desk.ctx.db.read()).await?;
-    let rows = project::list(&desk.ctx).await?.into_iter().map(|project| {
-        let mine = || counts.iter().filter(|count| count.project_id == project.id);
-        ProjectRow {
-            mailboxes: overview
-                .mailboxes
-                .iter()
-                .filter(|mailbox| mailbox.project_id == project.id)
-                .count() as u64,
-            open: sum(mine().filter(|count| count.state == "open")),
-            tickets: sum(mine()),
-            updated: mine()
-                .map(|count| count.updated_at)
-                .max()
-                .map(|at| words::when(now, at)),
-            id: project.id.clone(),
-            key: project.key.clone(),
-            name: project.name.clone(),
-        }
-    });
+    let rows = project::list(&desk.ctx, &desk.access().projects())
+        .await?
+        .into_iter()
+        .map(|project| {
+            let mine = || counts.iter().filter(|count| count.project_id == project.id);
+            ProjectRow {
+                mailboxes: overview
+                    .mailboxes
+                    .iter()
+                    .filter(|mailbox| mailbox.project_id == project.id)
+                    .count() as u64,
+                open: sum(mine().filter(|count| count.state == "open")),
+                tickets: sum(mine()),
+                updated: mine()
+                    .map(|count| count.updated_at)
+                    .max()
+                    .map(|at| words::when(now, at)),
+                id: project.id.clone(),
+                key: project.key.clone(),
+                name: project.name.clone(),
+            }
+        });
     let projects = rows.collect();
     desk.show(&ProjectList {
         page: desk.page_with("Projects", Section::Projects, &overview).await?,
@@ -143,7 +151,7 @@ async fn refused(desk: &Desk, stored: Option<&Project>, form: Form, error: Proje
 }
 
 async fn edit(desk: Desk, id: web::Path<String>) -> Answer {
-    let stored = project::get(&desk.ctx, &id).await?;
+    let stored = project::get(&desk.ctx, &desk.access().projects(), &id).await?;
     let form = Form {
         key: stored.key.clone(),
         name: stored.name.clone(),
@@ -154,14 +162,14 @@ async fn edit(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn update(desk: Desk, id: web::Path<String>, data: FormData) -> Answer {
-    let stored = project::get(&desk.ctx, &id).await?;
+    let stored = project::get(&desk.ctx, &desk.access().projects(), &id).await?;
     let form = Form::of(&data);
     let change = ProjectChange {
         name: form.name.clone(),
         description: form.description.clone(),
     };
     let revision = form.revision.parse().unwrap_or(0);
-    match project::update(&desk.ctx, &id, revision, change).await {
+    match project::update(&desk.ctx, &desk.access().projects(), &id, revision, change).await {
         Ok(_) => {
             desk.done("The project is saved.", &format!("/projects/{id}"))
                 .await
@@ -172,7 +180,7 @@ async fn update(desk: Desk, id: web::Path<String>, data: FormData) -> Answer {
 
 async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
     let now = desk.now();
-    let found = project::get(&desk.ctx, &id).await?;
+    let found = project::get(&desk.ctx, &desk.access().projects(), &id).await?;
     let overview = Overview::load(&desk.ctx).await?;
     let counts = ticket::count_by_state(desk.ctx.db.read()).await?;
     let counted = |state: &str| {

@@ -10,12 +10,15 @@ use super::views::parts::{Badge, Tone};
 use super::views::settings::{Settings, TokenRow, UserRow};
 use super::views::{Section, Theme};
 use super::words;
+use crate::access::Role;
 use crate::account;
 use crate::web::error::Problem;
 use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
-pub(super) const ROUTES: &[Route] = &[Route::get("/settings", Guard::Session, || web::to(settings))];
+pub(super) const ROUTES: &[Route] = &[Route::get("/settings", Guard::Role(Role::SiteAdmin), || {
+    web::to(settings)
+})];
 
 async fn settings(desk: Desk) -> Answer {
     let config = &desk.ctx.config;

@@ -21,8 +21,8 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/setup", Guard::Public, || web::to(set_up)),
     Route::get("/sign-in", Guard::Public, || web::to(page)),
     Route::post("/sign-in", Guard::Public, || web::to(sign_in)),
-    Route::post("/sign-out", Guard::Session, || web::to(sign_out)),
-    Route::post("/theme", Guard::Session, || web::to(theme)),
+    Route::post("/sign-out", Guard::Person, || web::to(sign_out)),
+    Route::post("/theme", Guard::Person, || web::to(theme)),
 ];
 
 #[derive(Deserialize)]

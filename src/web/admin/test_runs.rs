@@ -13,6 +13,7 @@ use super::views::Section;
 use super::views::parts::{Action, Badge, Step, StepState, TestLog, TestRow, Tone};
 use super::views::tests_page::TestPage;
 use super::words::{self, Names};
+use crate::access::Role;
 use crate::connection_test::{self, Run, TestState};
 use crate::ctx::Ctx;
 use crate::grant::GrantState;
@@ -23,12 +24,16 @@ use crate::{integration, mailbox};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
-    Route::post("/mailboxes/{id}/tests", Guard::Session, || web::to(test_mailbox)),
-    Route::post("/integrations/{id}/tests", Guard::Session, || {
+    Route::post("/mailboxes/{id}/tests", Guard::Role(Role::ProjectAdmin), || {
+        web::to(test_mailbox)
+    }),
+    Route::post("/integrations/{id}/tests", Guard::Role(Role::SiteAdmin), || {
         web::to(test_integration)
     }),
-    Route::get("/tests/{id}", Guard::Session, || web::to(page)),
-    Route::get("/tests/{id}/events", Guard::Session, || web::to(events)),
+    Route::get("/tests/{id}", Guard::Role(Role::ProjectAdmin), || web::to(page)),
+    Route::get("/tests/{id}/events", Guard::Role(Role::ProjectAdmin), || {
+        web::to(events)
+    }),
 ];
 
 /// A test that is older than this and still has no end was cut off by a stop of the service.

@@ -5,9 +5,10 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 
+use crate::access::Projects;
 use crate::sandbox::{Decision, SampleKind, Sandbox, SandboxOptions};
+use crate::web::routes;
 use crate::web::tests::{Site, site, site_with};
-use crate::web::{Guard, routes};
 use crate::{account, connection_test, grant, integration, jobs, mailbox, net, project};
 
 /// A person at the pages.
@@ -72,7 +73,7 @@ async fn every_page_answers_on_an_empty_installation() {
     let admin = Admin::at(site().await).await;
     let mut walked = 0;
     for route in routes() {
-        if route.guard != Guard::Session || route.method.as_str() != "GET" {
+        if !route.guard.is_page() || route.method.as_str() != "GET" {
             continue;
         }
         let path: Vec<_> = route
@@ -338,7 +339,13 @@ async fn projects_are_made_and_changed_and_their_mistakes_named() {
         .post(&made.location, &[("name", "New"), ("revision", "1")])
         .await;
     assert_eq!(saved.location, made.location);
-    assert_eq!(project::list(admin.site.ctx()).await.unwrap().len(), 1);
+    assert_eq!(
+        project::list(admin.site.ctx(), &Projects::All)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 /// A provider and mail server on loopback, and pages that reach them.
@@ -429,7 +436,7 @@ async fn from_the_integration_form_to_a_ticket_and_no_page_ever_shows_a_secret()
     admin
         .post("/projects", &[("key", "HELP"), ("name", "Help desk")])
         .await;
-    let project_id = project::list(&ctx).await.unwrap()[0].id.clone();
+    let project_id = project::list(&ctx, &Projects::All).await.unwrap()[0].id.clone();
     let grant_id = grant::list(&ctx, None, 10).await.unwrap()[0].id.clone();
     let port = sandbox.imap_port().to_string();
     let (host, login) = (sandbox.imap_host(), sandbox.mailbox());

@@ -12,6 +12,7 @@ use super::views::integrations::Fact;
 use super::views::parts::{Badge, Choice, Download, Pager, Tone};
 use super::views::tickets::{EntryView, TicketDetail, TicketList, TicketRow};
 use super::words;
+use crate::access::Role;
 use crate::clock::from_ms;
 use crate::message::{self, Message, MessageFilter};
 use crate::ticket::{self, Entry, Ticket, TicketError, TicketFilter};
@@ -21,8 +22,8 @@ use crate::{mailbox, project};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/tickets", Guard::Session, || web::to(list)),
-    Route::get("/tickets/{key}", Guard::Session, || web::to(detail)),
+    Route::get("/tickets", Guard::Role(Role::Viewer), || web::to(list)),
+    Route::get("/tickets/{key}", Guard::Role(Role::Viewer), || web::to(detail)),
 ];
 
 /// Tickets on one page of the list.
@@ -86,7 +87,7 @@ async fn list(desk: Desk, query: web::Query<Query>) -> Answer {
         ("closed", "Closed"),
     ];
     let mut projects = vec![Choice::new("", "All projects", query.project.is_empty())];
-    for project in project::list(&desk.ctx).await? {
+    for project in project::list(&desk.ctx, &desk.access().projects()).await? {
         let label = format!("{} {}", project.key, project.name);
         let chosen = project.id == query.project;
         projects.push(Choice::new(project.id, label, chosen));
@@ -166,7 +167,7 @@ async fn facts(desk: &Desk, ticket: &Ticket, first: Option<&Message>) -> Result<
     if !ticket.requester_email.is_empty() {
         facts.push(Fact::exact("Address", &ticket.requester_email));
     }
-    if let Ok(project) = project::get(&desk.ctx, &ticket.project_id).await {
+    if let Ok(project) = project::get(&desk.ctx, &desk.access().projects(), &ticket.project_id).await {
         facts.push(Fact::new("Project", format!("{} {}", project.key, project.name)));
     }
     if let Some(message) = first

@@ -4,13 +4,18 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::output;
+use crate::access::Scope;
 use crate::clock::rfc3339;
 use crate::connection_test::{self, Run, Step, StepState, TestState};
 use crate::ctx::Ctx;
 use crate::web::error::Problem;
 use crate::web::route::{Guard, Route};
 
-pub(super) const ROUTES: &[Route] = &[Route::get("/api/v1/tests/{id}", Guard::Bearer, || web::to(get))];
+pub(super) const ROUTES: &[Route] = &[Route::get(
+    "/api/v1/tests/{id}",
+    Guard::Scope(Scope::MailboxesRead),
+    || web::to(get),
+)];
 
 fn show(run: &Run, steps: &[Step]) -> Value {
     json!({

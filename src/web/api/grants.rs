@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::input::Query;
 use super::integrations::grant_refused;
 use super::output;
+use crate::access::Scope;
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::grant::{self, Grant, RevokeOutcome};
@@ -14,10 +15,24 @@ use crate::web::extract::Bearer;
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/grants", Guard::Bearer, || web::to(list)),
-    Route::get("/api/v1/grants/{id}", Guard::Bearer, || web::to(get)),
-    Route::post("/api/v1/grants/{id}/refresh", Guard::Bearer, || web::to(refresh)),
-    Route::post("/api/v1/grants/{id}/revoke", Guard::Bearer, || web::to(revoke)),
+    Route::get("/api/v1/grants", Guard::Scope(Scope::IntegrationsRead), || {
+        web::to(list)
+    }),
+    Route::get(
+        "/api/v1/grants/{id}",
+        Guard::Scope(Scope::IntegrationsRead),
+        || web::to(get),
+    ),
+    Route::post(
+        "/api/v1/grants/{id}/refresh",
+        Guard::Scope(Scope::MailboxesWrite),
+        || web::to(refresh),
+    ),
+    Route::post(
+        "/api/v1/grants/{id}/revoke",
+        Guard::Site(Scope::IntegrationsWrite),
+        || web::to(revoke),
+    ),
 ];
 
 fn show(grant: &Grant) -> Value {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::input::{Input, Query, changed_meanwhile, check_match};
 use super::output;
+use crate::access::Scope;
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::grant::{self, Authorization, GrantError, StartAuthorization};
@@ -18,18 +19,46 @@ use crate::web::integration_test;
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/integrations", Guard::Bearer, || web::to(list)),
-    Route::post("/api/v1/integrations", Guard::Bearer, || web::to(create)),
-    Route::get("/api/v1/integrations/{id}", Guard::Bearer, || web::to(get)),
-    Route::patch("/api/v1/integrations/{id}", Guard::Bearer, || web::to(update)),
-    Route::delete("/api/v1/integrations/{id}", Guard::Bearer, || web::to(delete)),
-    Route::post("/api/v1/integrations/{id}/authorizations", Guard::Bearer, || {
-        web::to(authorize)
-    }),
-    Route::post("/api/v1/integrations/{id}/tests", Guard::Bearer, || web::to(test)),
-    Route::get("/api/v1/authorizations/{id}", Guard::Bearer, || {
-        web::to(authorization)
-    }),
+    Route::get(
+        "/api/v1/integrations",
+        Guard::Scope(Scope::IntegrationsRead),
+        || web::to(list),
+    ),
+    Route::post(
+        "/api/v1/integrations",
+        Guard::Site(Scope::IntegrationsWrite),
+        || web::to(create),
+    ),
+    Route::get(
+        "/api/v1/integrations/{id}",
+        Guard::Scope(Scope::IntegrationsRead),
+        || web::to(get),
+    ),
+    Route::patch(
+        "/api/v1/integrations/{id}",
+        Guard::Site(Scope::IntegrationsWrite),
+        || web::to(update),
+    ),
+    Route::delete(
+        "/api/v1/integrations/{id}",
+        Guard::Site(Scope::IntegrationsWrite),
+        || web::to(delete),
+    ),
+    Route::post(
+        "/api/v1/integrations/{id}/authorizations",
+        Guard::Scope(Scope::MailboxesWrite),
+        || web::to(authorize),
+    ),
+    Route::post(
+        "/api/v1/integrations/{id}/tests",
+        Guard::Site(Scope::IntegrationsWrite),
+        || web::to(test),
+    ),
+    Route::get(
+        "/api/v1/authorizations/{id}",
+        Guard::Scope(Scope::MailboxesWrite),
+        || web::to(authorization),
+    ),
 ];
 
 /// Everything but the secret.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::{Input, Query, changed_meanwhile, check_match};
 use super::output;
+use crate::access::Scope;
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::mailbox::{self, Mailbox, MailboxError, MailboxInput};
@@ -14,15 +15,47 @@ use crate::web::extract::Bearer;
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/mailboxes", Guard::Bearer, || web::to(list)),
-    Route::post("/api/v1/mailboxes", Guard::Bearer, || web::to(create)),
-    Route::get("/api/v1/mailboxes/{id}", Guard::Bearer, || web::to(get)),
-    Route::patch("/api/v1/mailboxes/{id}", Guard::Bearer, || web::to(update)),
-    Route::delete("/api/v1/mailboxes/{id}", Guard::Bearer, || web::to(delete)),
-    Route::post("/api/v1/mailboxes/{id}/tests", Guard::Bearer, || web::to(test)),
-    Route::post("/api/v1/mailboxes/{id}/poll", Guard::Bearer, || web::to(poll)),
-    Route::post("/api/v1/mailboxes/{id}/pause", Guard::Bearer, || web::to(pause)),
-    Route::post("/api/v1/mailboxes/{id}/resume", Guard::Bearer, || web::to(resume)),
+    Route::get("/api/v1/mailboxes", Guard::Scope(Scope::MailboxesRead), || {
+        web::to(list)
+    }),
+    Route::post("/api/v1/mailboxes", Guard::Scope(Scope::MailboxesWrite), || {
+        web::to(create)
+    }),
+    Route::get(
+        "/api/v1/mailboxes/{id}",
+        Guard::Scope(Scope::MailboxesRead),
+        || web::to(get),
+    ),
+    Route::patch(
+        "/api/v1/mailboxes/{id}",
+        Guard::Scope(Scope::MailboxesWrite),
+        || web::to(update),
+    ),
+    Route::delete(
+        "/api/v1/mailboxes/{id}",
+        Guard::Scope(Scope::MailboxesWrite),
+        || web::to(delete),
+    ),
+    Route::post(
+        "/api/v1/mailboxes/{id}/tests",
+        Guard::Scope(Scope::MailboxesWrite),
+        || web::to(test),
+    ),
+    Route::post(
+        "/api/v1/mailboxes/{id}/poll",
+        Guard::Scope(Scope::MailboxesWrite),
+        || web::to(poll),
+    ),
+    Route::post(
+        "/api/v1/mailboxes/{id}/pause",
+        Guard::Scope(Scope::MailboxesWrite),
+        || web::to(pause),
+    ),
+    Route::post(
+        "/api/v1/mailboxes/{id}/resume",
+        Guard::Scope(Scope::MailboxesWrite),
+        || web::to(resume),
+    ),
 ];
 
 fn show(mailbox: &Mailbox) -> Value {

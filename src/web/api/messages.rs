@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::Query;
 use super::output::{self, download};
+use crate::access::Scope;
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::message::{self, Message, MessageError, MessageFilter};
@@ -12,13 +13,21 @@ use crate::web::error::Problem;
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/messages", Guard::Bearer, || web::to(list)),
-    Route::get("/api/v1/messages/{id}", Guard::Bearer, || web::to(get)),
-    Route::get("/api/v1/messages/{id}/raw", Guard::Bearer, || web::to(raw)),
+    Route::get("/api/v1/messages", Guard::Scope(Scope::MessagesRead), || {
+        web::to(list)
+    }),
+    Route::get("/api/v1/messages/{id}", Guard::Scope(Scope::MessagesRead), || {
+        web::to(get)
+    }),
+    Route::get(
+        "/api/v1/messages/{id}/raw",
+        Guard::Scope(Scope::MessagesRead),
+        || web::to(raw),
+    ),
     // Parts inside parts have a slash in their id.
     Route::get(
         "/api/v1/messages/{id}/attachments/{part:.*}",
-        Guard::Bearer,
+        Guard::Scope(Scope::MessagesRead),
         || web::to(attachment),
     ),
 ];

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::{Input, Query, changed_meanwhile, check_match};
 use super::output;
+use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::project::{self, NewProject, Project, ProjectChange, ProjectError};
@@ -12,10 +13,20 @@ use crate::web::error::Problem;
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/projects", Guard::Bearer, || web::to(list)),
-    Route::post("/api/v1/projects", Guard::Bearer, || web::to(create)),
-    Route::get("/api/v1/projects/{id}", Guard::Bearer, || web::to(get)),
-    Route::patch("/api/v1/projects/{id}", Guard::Bearer, || web::to(update)),
+    Route::get("/api/v1/projects", Guard::Scope(Scope::ProjectsRead), || {
+        web::to(list)
+    }),
+    Route::post("/api/v1/projects", Guard::Site(Scope::ProjectsWrite), || {
+        web::to(create)
+    }),
+    Route::get("/api/v1/projects/{id}", Guard::Scope(Scope::ProjectsRead), || {
+        web::to(get)
+    }),
+    Route::patch(
+        "/api/v1/projects/{id}",
+        Guard::Scope(Scope::ProjectsWrite),
+        || web::to(update),
+    ),
 ];
 
 fn show(project: &Project) -> Value {
@@ -42,8 +53,8 @@ fn refused(error: ProjectError) -> Problem {
     }
 }
 
-async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
-    let all = project::list(&ctx).await.map_err(refused)?;
+async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
+    let all = project::list(&ctx, &access.projects()).await.map_err(refused)?;
     Ok(output::list_from_all(&query, all, |project| &project.id, show))
 }
 
@@ -59,18 +70,23 @@ async fn create(ctx: web::Data<Ctx>, mut input: Input) -> Result<HttpResponse, P
     Ok(output::created(&path, project.revision, show(&project)))
 }
 
-async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let project = project::get(&ctx, &id).await.map_err(refused)?;
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let project = project::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     Ok(output::tagged(project.revision, show(&project)))
 }
 
 async fn update(
     ctx: web::Data<Ctx>,
+    access: Access,
     request: HttpRequest,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let old = project::get(&ctx, &id).await.map_err(refused)?;
+    let old = project::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     check_match(&request, old.revision)?;
     let change = ProjectChange {
         name: input.text("name").unwrap_or(old.name),
@@ -84,7 +100,7 @@ async fn update(
         );
     }
     input.finish()?;
-    let project = project::update(&ctx, &id, old.revision, change)
+    let project = project::update(&ctx, &access.projects(), &id, old.revision, change)
         .await
         .map_err(refused)?;
     Ok(output::tagged(project.revision, show(&project)))

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::{Query, bad_cursor};
 use super::output;
+use crate::access::{Access, Projects, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::project;
@@ -13,8 +14,12 @@ use crate::web::error::Problem;
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/tickets", Guard::Bearer, || web::to(list)),
-    Route::get("/api/v1/tickets/{id}", Guard::Bearer, || web::to(get)),
+    Route::get("/api/v1/tickets", Guard::Scope(Scope::TicketsRead), || {
+        web::to(list)
+    }),
+    Route::get("/api/v1/tickets/{id}", Guard::Scope(Scope::TicketsRead), || {
+        web::to(get)
+    }),
 ];
 
 /// A ticket without its entries.
@@ -63,7 +68,7 @@ fn refused(error: TicketError) -> Problem {
     }
 }
 
-async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
+async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
     let state = query.get("state");
     if state
         .as_deref()
@@ -76,7 +81,7 @@ async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem
     let filter = TicketFilter {
         state,
         project_id: match query.get("project").or_else(|| query.get("projectId")) {
-            Some(named) => Some(project_id(&ctx, named).await?),
+            Some(named) => Some(project_id(&ctx, &access.projects(), named).await?),
             None => None,
         },
         text: query.get("q"),
@@ -92,8 +97,8 @@ async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem
 }
 
 /// A project may be named by its key or its id.
-async fn project_id(ctx: &Ctx, named: String) -> Result<String, Problem> {
-    match project::get_by_key(ctx, &named).await {
+async fn project_id(ctx: &Ctx, projects: &Projects, named: String) -> Result<String, Problem> {
+    match project::get_by_key(ctx, projects, &named).await {
         Ok(Some(project)) => Ok(project.id),
         Ok(None) => Ok(named),
         Err(error) => Err(Problem::internal(&error)),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::Query;
 use super::output;
+use crate::access::Scope;
 use crate::account::{self, TokenInfo};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -13,8 +14,10 @@ use crate::web::extract::Bearer;
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/tokens", Guard::Bearer, || web::to(list)),
-    Route::delete("/api/v1/tokens/{id}", Guard::Bearer, || web::to(revoke)),
+    Route::get("/api/v1/tokens", Guard::Own(Scope::Admin), || web::to(list)),
+    Route::delete("/api/v1/tokens/{id}", Guard::Own(Scope::Admin), || {
+        web::to(revoke)
+    }),
 ];
 
 fn show(token: &TokenInfo) -> Value {

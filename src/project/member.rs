@@ -1,0 +1,138 @@
+//! Who is what in a project.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use serde_json::json;
+
+use super::store;
+use crate::access::{Projects, Role};
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::event::{self, NewEvent};
+
+/// A person in a project: their id and what they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The project.
+    pub project_id: String,
+    /// The person.
+    pub user_id: String,
+    /// What they are.
+    pub role: Role,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+}
+
+/// Why the members of a project were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum MemberError {
+    /// There is no such member.
+    #[error("this person is no member of the project")]
+    NotFound,
+    /// The database failed.
+    #[error("database: {0}")]
+    Db(#[from] DbErr),
+}
+
+/// What a person is in each of their projects.
+pub async fn roles_of(db: &Db, user_id: &str) -> Result<BTreeMap<String, Role>, DbErr> {
+    let rows = store::members_of_person(db.read(), user_id).await?;
+    // A word that no role has gives no right.
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((row.project_id, Role::of_member(&row.role)?)))
+        .collect())
+}
+
+/// The members of one project, in the order of their ids.
+pub async fn members_of(db: &Db, project_id: &str) -> Result<Vec<Membership>, DbErr> {
+    memberships(db, &Projects::one(project_id)).await
+}
+
+/// The members of several projects.
+pub async fn memberships(db: &Db, projects: &Projects) -> Result<Vec<Membership>, DbErr> {
+    let rows = store::members(db.read(), projects).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            Some(Membership {
+                role: Role::of_member(&row.role)?,
+                project_id: row.project_id,
+                user_id: row.user_id,
+                created_at: row.created_at,
+            })
+        })
+        .collect())
+}
+
+/// Makes a person, who must exist, a member of a project that exists, or changes their role.
+pub async fn set_member(
+    db: &Db,
+    clock: &Clock,
+    project_id: &str,
+    user_id: &str,
+    role: Role,
+    actor: &str,
+) -> Result<(), MemberError> {
+    let tx = db.begin().await?;
+    let before = store::set_member(&tx, project_id, user_id, role.as_str(), clock.now_ms()).await?;
+    let kind = match before.as_deref() {
+        Some(word) if word == role.as_str() => {
+            tx.rollback().await?;
+            return Ok(());
+        }
+        Some(_) => "member.changed",
+        None => "member.added",
+    };
+    let data = json!({ "userId": user_id, "role": role.as_str(), "before": before });
+    append(&tx, clock, kind, project_id, actor, data).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Takes a person out of a project.
+///
+/// # Errors
+/// [`MemberError::NotFound`].
+pub async fn remove_member(
+    db: &Db,
+    clock: &Clock,
+    project_id: &str,
+    user_id: &str,
+    actor: &str,
+) -> Result<(), MemberError> {
+    let tx = db.begin().await?;
+    if !store::delete_member(&tx, project_id, user_id).await? {
+        return Err(MemberError::NotFound);
+    }
+    append(
+        &tx,
+        clock,
+        "member.removed",
+        project_id,
+        actor,
+        json!({ "userId": user_id }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn append(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    kind: &str,
+    project_id: &str,
+    actor: &str,
+    data: serde_json::Value,
+) -> Result<(), DbErr> {
+    let event = NewEvent {
+        kind,
+        project_id,
+        subject_id: project_id,
+        actor,
+        data,
+    };
+    event::append(tx, clock, event).await.map(|_| ())
+}
