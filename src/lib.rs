@@ -5,7 +5,7 @@
 //! * foundation: [`access`], [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`], [`schedule`], [`trouble`],
 //!   [`ctx`], [`project`], [`event`], [`connection_test`];
 //! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
-//!   [`message`], [`ticket`];
+//!   [`message`], [`rule`], [`ticket`];
 //! * identity: [`account`];
 //! * edges: [`jobs`], [`web`], [`sandbox`], [`demo`], [`cli`], and [`app`], which puts them together.
 //!
@@ -33,6 +33,7 @@ pub mod grant;
 pub mod integration;
 pub mod mailbox;
 pub mod message;
+pub mod rule;
 pub mod ticket;
 
 pub mod account;

@@ -6,6 +6,7 @@
 use sea_orm_migration::prelude::*;
 
 mod m0001_first;
+mod m0003_rules;
 mod m0005_access;
 
 /// All migrations, oldest first.
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m0001_first::Migration),
+            Box::new(m0003_rules::Migration),
             Box::new(m0005_access::Migration),
         ]
     }

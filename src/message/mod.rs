@@ -4,11 +4,13 @@
 //! them is `ticket`'s, and the order of it all is in `jobs/ingest_mail.rs`.
 
 mod model;
+mod outline;
 mod parse;
 mod service;
 mod store;
 
 pub use model::{MessageState, NewRaw, Stored};
+pub use outline::{File, Kind, Outline};
 pub use parse::{Understood, understand};
 pub use service::{MessageError, MessageFilter, Page, attachment, count_since, get, list, parsed, raw};
 pub use store::{

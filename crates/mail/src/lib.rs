@@ -15,6 +15,7 @@ mod body;
 mod charset;
 mod classify;
 mod encoded_word;
+mod fields;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
@@ -31,6 +32,7 @@ mod tnef;
 mod transfer;
 
 pub use attachment::{Attachment, attachment};
+pub use fields::{HeaderField, header_fields};
 pub use html::sanitize_html;
 pub use model::*;
 pub use parse::{Options, is_placeholder, parse, parse_with};

@@ -1,0 +1,190 @@
+//! What can be done with rules.
+
+use sea_orm::ConnectionTrait;
+
+use super::definition;
+use super::matching::Ready;
+use super::model::{Place, Rule, RuleError, RuleInput};
+use super::store;
+use crate::ctx::Ctx;
+use crate::trouble::FieldError;
+use crate::{id, project};
+
+/// Most rules of a project: each is asked for every mail.
+const MAX_RULES: usize = 200;
+
+/// Makes a rule; it comes last in its project's order.
+pub async fn create(ctx: &Ctx, input: RuleInput) -> Result<Rule, RuleError> {
+    let mut errors = definition::check(&input);
+    check_references(ctx, &input, &mut errors).await?;
+    if !errors.is_empty() {
+        return Err(RuleError::Invalid(errors));
+    }
+    let now = ctx.clock.now_ms();
+    let rule = Rule {
+        id: id::new("rul", &ctx.clock),
+        project_id: input.project_id,
+        position: 0,
+        name: input.name.trim().to_owned(),
+        enabled: input.enabled,
+        stop: input.stop,
+        matches: input.matches,
+        actions: tidy(input.actions),
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    let txn = ctx.db.begin().await?;
+    project::lock(&txn, &rule.project_id).await?;
+    if store::of_project(&txn, &rule.project_id).await?.len() >= MAX_RULES {
+        let text = "The project has 200 rules, which is the most; join some of them.";
+        return Err(RuleError::Invalid(vec![FieldError::new(
+            "projectId",
+            "too_many",
+            text,
+        )]));
+    }
+    store::insert(&txn, &rule).await?;
+    txn.commit().await?;
+    get(ctx, &rule.id).await
+}
+
+/// Changes a rule that still has the revision `seen`. Its project stays.
+pub async fn update(ctx: &Ctx, id: &str, seen: i64, input: RuleInput) -> Result<Rule, RuleError> {
+    let mut rule = get(ctx, id).await?;
+    let input = RuleInput {
+        project_id: rule.project_id.clone(),
+        ..input
+    };
+    let mut errors = definition::check(&input);
+    check_references(ctx, &input, &mut errors).await?;
+    if !errors.is_empty() {
+        return Err(RuleError::Invalid(errors));
+    }
+    rule.name = input.name.trim().to_owned();
+    rule.enabled = input.enabled;
+    rule.stop = input.stop;
+    rule.matches = input.matches;
+    rule.actions = tidy(input.actions);
+    rule.updated_at = ctx.clock.now_ms();
+    if !store::update(ctx.db.write(), &rule, seen).await? {
+        return Err(RuleError::Conflict);
+    }
+    get(ctx, id).await
+}
+
+fn tidy(mut actions: super::model::Actions) -> super::model::Actions {
+    actions.ticket_key = actions.ticket_key.to_uppercase();
+    actions
+}
+
+/// Checks an input as saving it would; for a rule that is only tried.
+pub async fn check(ctx: &Ctx, input: &RuleInput) -> Result<(), RuleError> {
+    let mut errors = definition::check(input);
+    check_references(ctx, input, &mut errors).await?;
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(RuleError::Invalid(errors))
+    }
+}
+
+/// What only the database knows: whether what the rule names is there, and in its project.
+async fn check_references(
+    ctx: &Ctx,
+    input: &RuleInput,
+    errors: &mut Vec<FieldError>,
+) -> Result<(), RuleError> {
+    let on = ctx.db.read();
+    if !store::exists(on, "projects", &input.project_id, None).await? {
+        let text = "Choose a project that exists.";
+        errors.push(FieldError::new("projectId", "unknown", text));
+        return Ok(());
+    }
+    for mailbox in &input.matches.mailbox_ids {
+        if !store::exists(on, "mailboxes", mailbox, Some(&input.project_id)).await? {
+            let text = format!("The project has no mailbox {mailbox}.");
+            errors.push(FieldError::new("matches/mailboxIds", "unknown", text));
+        }
+    }
+    let actions = &input.actions;
+    if actions.place == Place::Ticket && !actions.ticket_key.is_empty() {
+        let key = actions.ticket_key.to_uppercase();
+        if !store::exists(on, "tickets", &key, Some(&input.project_id)).await? {
+            let text = format!("The project has no ticket {key}.");
+            errors.push(FieldError::new("actions/ticketKey", "unknown", text));
+        }
+    }
+    if !actions.assignee_id.is_empty() && !store::exists(on, "users", &actions.assignee_id, None).await? {
+        let text = format!("There is no user {}.", actions.assignee_id);
+        errors.push(FieldError::new("actions/assigneeId", "unknown", text));
+    }
+    Ok(())
+}
+
+/// One rule.
+pub async fn get(ctx: &Ctx, id: &str) -> Result<Rule, RuleError> {
+    store::by_id(ctx.db.read(), id).await?.ok_or(RuleError::NotFound)
+}
+
+/// The rules of a project, or of all projects, in their order.
+pub async fn list(ctx: &Ctx, project_id: Option<&str>) -> Result<Vec<Rule>, RuleError> {
+    Ok(match project_id {
+        Some(project_id) => store::of_project(ctx.db.read(), project_id).await?,
+        None => store::all(ctx.db.read()).await?,
+    })
+}
+
+/// The rules of a project, ready to be asked, read in the caller's transaction.
+pub async fn ready<C: ConnectionTrait>(on: &C, project_id: &str) -> Result<Vec<Ready>, sea_orm::DbErr> {
+    let rules = store::of_project(on, project_id).await?;
+    Ok(rules.into_iter().map(Ready::new).collect())
+}
+
+/// Deletes a rule that still has the revision `seen`. What it has done stays done.
+pub async fn delete(ctx: &Ctx, id: &str, seen: i64) -> Result<(), RuleError> {
+    get(ctx, id).await?;
+    if store::remove(ctx.db.write(), id, seen).await? {
+        Ok(())
+    } else {
+        Err(RuleError::Conflict)
+    }
+}
+
+/// Brings the rules of a project into a new order, which names each of them once.
+pub async fn reorder(ctx: &Ctx, project_id: &str, order: &[String]) -> Result<Vec<Rule>, RuleError> {
+    let txn = ctx.db.begin().await?;
+    project::lock(&txn, project_id).await?;
+    let rules = store::of_project(&txn, project_id).await?;
+    let named = |rule: &Rule| order.iter().filter(|id| **id == rule.id).count() == 1;
+    if order.len() != rules.len() || !rules.iter().all(named) {
+        txn.rollback().await?;
+        return Err(RuleError::BadOrder);
+    }
+    let now = ctx.clock.now_ms();
+    for (position, id) in (1..).zip(order) {
+        store::set_position(&txn, id, position, now).await?;
+    }
+    txn.commit().await?;
+    list(ctx, Some(project_id)).await
+}
+
+/// Moves a rule one place up or down; at the end of the order nothing changes.
+pub async fn shift(ctx: &Ctx, id: &str, up: bool) -> Result<Rule, RuleError> {
+    let rule = get(ctx, id).await?;
+    let rules = list(ctx, Some(&rule.project_id)).await?;
+    let mut order: Vec<String> = rules.into_iter().map(|rule| rule.id).collect();
+    let at = order.iter().position(|other| other == id);
+    let to = at.and_then(|at| {
+        if up {
+            at.checked_sub(1)
+        } else {
+            (at + 1 < order.len()).then_some(at + 1)
+        }
+    });
+    if let (Some(at), Some(to)) = (at, to) {
+        order.swap(at, to);
+        reorder(ctx, &rule.project_id, &order).await?;
+    }
+    get(ctx, id).await
+}
