@@ -2,10 +2,10 @@
 //!
 //! The modules in reading order:
 //!
-//! * foundation: [`access`], [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`], [`schedule`], [`trouble`],
+//! * foundation: [`access`], [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`], [`schedule`], [`smtp`], [`trouble`],
 //!   [`ctx`], [`project`], [`event`], [`connection_test`];
 //! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
-//!   [`message`], [`rule`], [`ticket`];
+//!   [`message`], [`rule`], [`ticket`], [`outbox`];
 //! * identity: [`account`];
 //! * edges: [`jobs`], [`web`], [`sandbox`], [`demo`], [`cli`], and [`app`], which puts them together.
 //!
@@ -23,6 +23,7 @@ pub mod net;
 pub mod oauth2_client;
 pub mod render;
 pub mod schedule;
+pub mod smtp;
 pub mod trouble;
 
 pub mod connection_test;
@@ -33,6 +34,7 @@ pub mod grant;
 pub mod integration;
 pub mod mailbox;
 pub mod message;
+pub mod outbox;
 pub mod rule;
 pub mod ticket;
 

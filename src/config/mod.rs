@@ -69,6 +69,16 @@ impl Config {
         format!("{}{path}", self.base_url.as_str().trim_end_matches('/'))
     }
 
+    /// What this service calls itself to mail servers it sends through: the host people reach it by.
+    pub fn hello_name(&self) -> String {
+        match self.base_url.host() {
+            Some(url::Host::Domain(name)) => name.to_owned(),
+            Some(url::Host::Ipv4(ip)) => format!("[{ip}]"),
+            Some(url::Host::Ipv6(ip)) => format!("[IPv6:{ip}]"),
+            None => "localhost".to_owned(),
+        }
+    }
+
     /// Whether people reach this service by https.
     pub fn is_https(&self) -> bool {
         self.base_url.scheme() == "https"

@@ -18,7 +18,7 @@ pub struct Preset {
     pub revocation_endpoint: String,
     /// Issuer, where it does not depend on the account.
     pub issuer: String,
-    /// Scopes for reading mail by IMAP.
+    /// Scopes for reading mail by IMAP and sending it by SMTP.
     pub scopes: Vec<String>,
     /// Parameters without which no refresh token comes.
     pub extra_auth_params: BTreeMap<String, String>,
@@ -26,6 +26,12 @@ pub struct Preset {
     pub token_auth_method: Option<AuthMethod>,
     /// Host of the provider's IMAP server (port 993, implicit TLS); empty for custom.
     pub imap_host: String,
+    /// Host of the provider's server for sending; empty for custom.
+    pub smtp_host: String,
+    /// Its port.
+    pub smtp_port: u16,
+    /// `implicit` or `starttls`.
+    pub smtp_tls: &'static str,
 }
 
 /// What is known about a provider.
@@ -49,28 +55,34 @@ fn google() -> Preset {
         extra_auth_params: pairs(&[("access_type", "offline"), ("prompt", "consent")]),
         token_auth_method: Some(AuthMethod::ClientSecretPost),
         imap_host: "imap.gmail.com".into(),
+        smtp_host: "smtp.gmail.com".into(),
+        smtp_port: 465,
+        smtp_tls: "implicit",
     }
 }
 
 fn microsoft(tenant: &str, cloud: Cloud, flow: Flow) -> Preset {
     let tenant = if tenant.is_empty() { "common" } else { tenant };
-    let (login, delegated, app_only, imap_host) = match cloud {
+    let (login, delegated, app_only, imap_host, smtp_host) = match cloud {
         Cloud::Global => (
             "login.microsoftonline.com",
             "https://outlook.office.com",
             "https://outlook.office365.com",
             "outlook.office365.com",
+            "smtp.office365.com",
         ),
         Cloud::GccHigh => (
             "login.microsoftonline.us",
             "https://outlook.office365.us",
             "https://outlook.office365.us",
             "outlook.office365.us",
+            "smtp.office365.us",
         ),
         Cloud::Dod => (
             "login.microsoftonline.us",
             "https://outlook-dod.office365.us",
             "https://outlook-dod.office365.us",
+            "outlook-dod.office365.us",
             "outlook-dod.office365.us",
         ),
         Cloud::China => (
@@ -78,11 +90,13 @@ fn microsoft(tenant: &str, cloud: Cloud, flow: Flow) -> Preset {
             "https://partner.outlook.cn",
             "https://partner.outlook.cn",
             "partner.outlook.cn",
+            "smtp.partner.outlook.cn",
         ),
     };
     let scopes = match flow {
         Flow::AuthorizationCode => vec![
             format!("{delegated}/IMAP.AccessAsUser.All"),
+            format!("{delegated}/SMTP.Send"),
             "offline_access".into(),
             "openid".into(),
             "profile".into(),
@@ -98,6 +112,9 @@ fn microsoft(tenant: &str, cloud: Cloud, flow: Flow) -> Preset {
         extra_auth_params: pairs(&[("prompt", "select_account")]),
         token_auth_method: Some(AuthMethod::ClientSecretPost),
         imap_host: imap_host.into(),
+        smtp_host: smtp_host.into(),
+        smtp_port: 587,
+        smtp_tls: "starttls",
         ..Preset::default()
     }
 }

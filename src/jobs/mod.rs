@@ -7,6 +7,7 @@ mod housekeeping;
 pub mod ingest_mail;
 mod poll_mailboxes;
 mod refresh_grants;
+mod send_mail;
 mod store;
 mod timetable;
 

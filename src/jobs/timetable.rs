@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sea_orm::DbErr;
 
-use super::{housekeeping, ingest_mail, poll_mailboxes, refresh_grants, store};
+use super::{housekeeping, ingest_mail, poll_mailboxes, refresh_grants, send_mail, store};
 use crate::ctx::Ctx;
 use crate::db::{self, Claim, Lease};
 use crate::schedule;
@@ -52,7 +52,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// How long a job's claim lasts; a job that takes longer may begin again elsewhere, which every job bears.
 const LEASE_MS: i64 = 120_000;
 
-/// Starts the timetable and the mailbox runner in the background.
+/// Starts the timetable, the mailbox runner and the sender in the background.
 pub async fn start(ctx: &Ctx) -> Result<(), DbErr> {
     for job in &TIMETABLE {
         store::register(ctx.db.write(), job.name).await?;
@@ -61,6 +61,8 @@ pub async fn start(ctx: &Ctx) -> Result<(), DbErr> {
     ctx.tasks.spawn(async move { run_timetable(runner).await });
     let runner = ctx.clone();
     ctx.tasks.spawn(async move { poll_mailboxes::run(runner).await });
+    let runner = ctx.clone();
+    ctx.tasks.spawn(async move { send_mail::run(runner).await });
     Ok(())
 }
 

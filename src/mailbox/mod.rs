@@ -5,17 +5,19 @@
 
 pub mod imap;
 mod model;
+mod sending;
 mod service;
 mod session;
 mod store;
 mod sync;
 mod test;
 
-pub use model::{AfterIngest, MailboxError, MailboxInput, Protocol, StartFrom, TlsMode};
+pub use model::{AfterIngest, MailboxError, MailboxInput, Protocol, Sending, StartFrom, TlsMode};
+pub use sending::{NotSending, SendingError, open_sending, sender_of};
 pub use service::{
     create, delete, folders_for, folders_of, get, list, pause, poll_now, reading, recent, resume, update,
 };
-pub use session::{OpenError, OpenSession, open, trouble_of};
+pub use session::{OpenError, OpenSession, open, provider_of, trouble_of};
 pub use store::{
     Cursor, Ingested, Mailbox, Outcome, asked, begin_look, claim_due, heartbeat, insert_ingestion,
     move_cursor, record_failure, record_success, release,

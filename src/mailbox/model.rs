@@ -159,6 +159,37 @@ pub struct MailboxInput {
     pub schedule: String,
     /// Whether IDLE is used when the server offers it.
     pub idle: bool,
+    /// How it sends.
+    pub smtp: Sending,
+}
+
+/// How a mailbox sends; texts as the API and the forms send them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// Server name or address; empty if the mailbox does not send.
+    pub host: String,
+    /// Server port.
+    pub port: i64,
+    /// `implicit` or `starttls`.
+    pub tls: String,
+    /// The account named in XOAUTH2: for a shared mailbox the one that consented, not the shared address. Empty: the
+    /// mailbox's login name.
+    pub login_name: String,
+    /// Sender: `a@example.com` or `Name <a@example.com>`. Empty: the mailbox's login name.
+    pub from: String,
+}
+
+impl Default for Sending {
+    /// It does not send.
+    fn default() -> Self {
+        Self {
+            host: String::new(),
+            port: 465,
+            tls: "implicit".into(),
+            login_name: String::new(),
+            from: String::new(),
+        }
+    }
 }
 
 impl MailboxInput {
@@ -179,6 +210,13 @@ impl MailboxInput {
             move_to: mailbox.move_to.clone(),
             schedule: mailbox.schedule.clone(),
             idle: mailbox.idle,
+            smtp: Sending {
+                host: mailbox.smtp_host.clone(),
+                port: mailbox.smtp_port,
+                tls: mailbox.smtp_tls.clone(),
+                login_name: mailbox.smtp_login_name.clone(),
+                from: mailbox.smtp_from.clone(),
+            },
         }
     }
 }
@@ -201,6 +239,7 @@ impl Default for MailboxInput {
             move_to: String::new(),
             schedule: "0 */5 * * * *".into(),
             idle: true,
+            smtp: Sending::default(),
         }
     }
 }

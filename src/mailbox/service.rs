@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::imap::Folder;
 use super::model::{AfterIngest, MailboxError, MailboxInput, Protocol, StartFrom, TlsMode};
-use super::session;
 use super::store::{self, Cursor, Mailbox, Outcome};
 use super::sync;
+use super::{sending, session};
 use crate::access::Projects;
 use crate::ctx::Ctx;
 use crate::db::is_duplicate;
@@ -56,6 +56,11 @@ fn blank(ctx: &Ctx) -> Mailbox {
         schedule: String::new(),
         idle: true,
         max_message_bytes: MAX_MESSAGE_BYTES,
+        smtp_host: String::new(),
+        smtp_port: 0,
+        smtp_tls: String::new(),
+        smtp_login_name: String::new(),
+        smtp_from: String::new(),
         paused: false,
         state: "new".into(),
         error_code: String::new(),
@@ -265,6 +270,11 @@ fn fill(mut mailbox: Mailbox, input: MailboxInput) -> Mailbox {
     mailbox.move_to = input.move_to;
     mailbox.schedule = input.schedule;
     mailbox.idle = input.idle;
+    mailbox.smtp_host = input.smtp.host;
+    mailbox.smtp_port = input.smtp.port;
+    mailbox.smtp_tls = input.smtp.tls;
+    mailbox.smtp_login_name = input.smtp.login_name;
+    mailbox.smtp_from = input.smtp.from;
     mailbox
 }
 
@@ -292,6 +302,7 @@ async fn check(ctx: &Ctx, input: MailboxInput) -> Result<MailboxInput, MailboxEr
     if !input.host.is_empty() && (1..=65_535).contains(&input.port) {
         errors.extend(check_host(ctx, &input).await);
     }
+    errors.extend(sending::check(ctx, &input.smtp).await);
     if errors.is_empty() {
         Ok(input)
     } else {
@@ -308,9 +319,13 @@ fn tidy(mut input: MailboxInput) -> MailboxInput {
         &mut input.move_to,
         &mut input.schedule,
         &mut input.start_from,
+        &mut input.smtp.host,
+        &mut input.smtp.login_name,
+        &mut input.smtp.from,
     ] {
         *text = text.trim().to_owned();
     }
+    sending::tidy(&mut input.smtp, &input.login_name);
     if input.schedule.is_empty() {
         input.schedule = MailboxInput::default().schedule;
     }

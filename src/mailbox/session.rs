@@ -172,7 +172,8 @@ pub(super) async fn explain(ctx: &Ctx, mailbox: &Mailbox, error: &ImapError) -> 
     }
 }
 
-async fn provider_of(ctx: &Ctx, mailbox: &Mailbox) -> Provider {
+/// Whose words the mailbox's servers speak.
+pub async fn provider_of(ctx: &Ctx, mailbox: &Mailbox) -> Provider {
     let Ok(grant) = grant::get(ctx, &mailbox.grant_id).await else {
         return Provider::Custom;
     };

@@ -50,6 +50,16 @@ mod row {
         pub idle: bool,
         /// Larger mails are taken with their beginning only, bytes.
         pub max_message_bytes: i64,
+        /// Server that sends for it; empty if it does not send.
+        pub smtp_host: String,
+        /// Port of that server.
+        pub smtp_port: i64,
+        /// `implicit` or `starttls`.
+        pub smtp_tls: String,
+        /// The account named in XOAUTH2 when sending.
+        pub smtp_login_name: String,
+        /// Sender of its mails: `a@example.com` or `Name <a@example.com>`.
+        pub smtp_from: String,
         /// Nothing is read while true.
         pub paused: bool,
         /// `new`, `ok` or `failing`.
@@ -124,6 +134,11 @@ pub(super) async fn update<C: ConnectionTrait>(on: &C, changed: &Mailbox, seen: 
         move_to: Set(changed.move_to.clone()),
         schedule: Set(changed.schedule.clone()),
         idle: Set(changed.idle),
+        smtp_host: Set(changed.smtp_host.clone()),
+        smtp_port: Set(changed.smtp_port),
+        smtp_tls: Set(changed.smtp_tls.clone()),
+        smtp_login_name: Set(changed.smtp_login_name.clone()),
+        smtp_from: Set(changed.smtp_from.clone()),
         next_poll_at: Set(0),
         // Whoever reads it now works with the old settings: its lease ends here.
         lease_no: Set(changed.lease_no + 1),

@@ -143,7 +143,7 @@ fn explanation(row: &Row, found: &str, said: &str) -> Explanation {
 }
 
 /// Our sentence, then the provider's own words, shortened, for support.
-pub(super) fn with_words(cause: &str, said: &str) -> String {
+pub(crate) fn with_words(cause: &str, said: &str) -> String {
     let said = printable(said);
     if said.is_empty() {
         return cause.to_owned();

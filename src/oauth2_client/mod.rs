@@ -14,8 +14,8 @@ mod tokens;
 
 pub use client::{AuthorizationRequest, ClientConfig, TokenClient, authorization_url};
 pub use error::TokenError;
-pub(crate) use explain::printable;
 pub use explain::{Class, Explanation, classify_imap, explain_imap, lookup};
+pub(crate) use explain::{printable, with_words};
 pub(crate) use provider::stored_text;
 pub use provider::{AuthMethod, Provider};
 pub use tokens::{IdClaims, Tokens};

@@ -11,6 +11,7 @@ export const DOORS = {
   sea_orm: ['src/db/', 'store.rs', '/store/'],
   aes_gcm: ['src/crypto/'],
   tera: ['src/render/'],
+  lettre: ['src/smtp/'],
   cron: ['src/schedule.rs'],
 };
 

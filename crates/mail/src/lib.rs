@@ -33,6 +33,6 @@ mod transfer;
 
 pub use attachment::{Attachment, attachment};
 pub use fields::{HeaderField, header_fields};
-pub use html::sanitize_html;
+pub use html::{html_to_text, sanitize_html};
 pub use model::*;
 pub use parse::{Options, is_placeholder, parse, parse_with};

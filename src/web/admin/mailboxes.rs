@@ -13,7 +13,7 @@ use super::{failure, test_runs, words};
 use crate::access::{Projects, Role};
 use crate::grant::GrantState;
 use crate::integration::{self, Flow};
-use crate::mailbox::{self, Mailbox, MailboxError, MailboxInput};
+use crate::mailbox::{self, Mailbox, MailboxError, MailboxInput, Sending};
 use crate::trouble::FieldError;
 use crate::web::error::Problem;
 use crate::web::extract::FormData;
@@ -103,7 +103,16 @@ async fn new(desk: Desk, given: web::Query<Given>) -> Answer {
         input.grant_id.clone_from(&grant.id);
         if let Some(integration) = overview.integration(&grant.integration_id) {
             let (provider, tenant) = (integration.provider, &integration.tenant);
-            input.host = integration::preset(provider, tenant, integration.cloud, integration.flow).imap_host;
+            let preset = integration::preset(provider, tenant, integration.cloud, integration.flow);
+            input.host = preset.imap_host;
+            if !preset.smtp_host.is_empty() {
+                input.smtp = Sending {
+                    host: preset.smtp_host,
+                    port: preset.smtp_port.into(),
+                    tls: preset.smtp_tls.to_owned(),
+                    ..Sending::default()
+                };
+            }
             if integration.flow == Flow::AuthorizationCode {
                 input.login_name.clone_from(&grant.identity);
                 input.name.clone_from(&grant.identity);
@@ -130,6 +139,8 @@ struct Form {
     input: MailboxInput,
     /// The port as typed, if it is no number.
     port: Option<String>,
+    /// The port for sending as typed, if it is no number.
+    smtp_port: Option<String>,
     start_date: String,
     revision: String,
     folders: Vec<String>,
@@ -139,6 +150,7 @@ impl Form {
     fn of(data: &FormData, errors: &mut FormErrors) -> Self {
         let text = |name: &str| data.text(name).to_owned();
         let port: Result<i64, _> = data.text("port").parse();
+        let smtp_port: Result<i64, _> = data.text("smtp_port").parse();
         let start_date = text("start_date");
         let start_from = match data.text("start_from") {
             "date" if start_date.is_empty() => {
@@ -150,6 +162,7 @@ impl Form {
         };
         Self {
             port: port.is_err().then(|| text("port")),
+            smtp_port: smtp_port.is_err().then(|| text("smtp_port")),
             input: MailboxInput {
                 name: text("name"),
                 project_id: text("project_id"),
@@ -165,6 +178,13 @@ impl Form {
                 move_to: text("move_to"),
                 schedule: text("schedule"),
                 idle: data.is_checked("idle"),
+                smtp: Sending {
+                    host: text("smtp_host"),
+                    port: smtp_port.unwrap_or(0),
+                    tls: text("smtp_tls"),
+                    login_name: text("smtp_login_name"),
+                    from: text("smtp_from"),
+                },
             },
             start_date,
             revision: text("revision"),
@@ -177,6 +197,7 @@ impl Form {
         Self {
             input: MailboxInput::of(mailbox),
             port: None,
+            smtp_port: None,
             start_date: if named {
                 String::new()
             } else {
@@ -199,6 +220,13 @@ impl Form {
             move_to: input.move_to.clone(),
             schedule: input.schedule.clone(),
             idle: input.idle,
+            smtp_host: input.smtp.host.clone(),
+            smtp_port: self
+                .smtp_port
+                .clone()
+                .unwrap_or_else(|| input.smtp.port.to_string()),
+            smtp_login_name: input.smtp.login_name.clone(),
+            smtp_from: input.smtp.from.clone(),
             revision: self.revision.clone(),
         }
     }
@@ -234,6 +262,7 @@ async fn view(
         grants: grants(&overview, &input.grant_id),
         projects: projects(desk, &input.project_id).await?,
         tls_modes: tls_modes(&input.tls),
+        smtp_tls_modes: smtp_tls_modes(&input.smtp.tls),
         starts: if has_begun {
             vec![]
         } else {
@@ -281,6 +310,16 @@ fn tls_modes(chosen: &str) -> Vec<Choice> {
         ("implicit", "Implicit TLS (port 993)"),
         ("starttls", "STARTTLS (port 143)"),
         ("none", "None (loopback and allowed networks only)"),
+    ]
+    .into_iter()
+    .map(|(value, label)| Choice::new(value, label, value == chosen))
+    .collect()
+}
+
+fn smtp_tls_modes(chosen: &str) -> Vec<Choice> {
+    [
+        ("implicit", "Implicit TLS (port 465)"),
+        ("starttls", "STARTTLS (port 587)"),
     ]
     .into_iter()
     .map(|(value, label)| Choice::new(value, label, value == chosen))
@@ -381,6 +420,11 @@ fn add(errors: &mut FormErrors, found: Vec<FieldError>) {
             "projectId" => "project_id",
             "grantId" => "grant_id",
             "loginName" => "login_name",
+            "smtp/host" => "smtp_host",
+            "smtp/port" => "smtp_port",
+            "smtp/tls" => "smtp_tls",
+            "smtp/loginName" => "smtp_login_name",
+            "smtp/from" => "smtp_from",
             "startFrom" => "start_date",
             "afterIngest" => "after_ingest",
             "moveTo" => "move_to",
@@ -562,8 +606,17 @@ fn facts(mailbox: &Mailbox) -> Vec<Fact> {
         _ => "Left untouched".to_owned(),
     };
     let idle = if mailbox.idle { ", and IDLE" } else { "" };
+    let sending = if mailbox.smtp_host.is_empty() {
+        "Nothing is sent".to_owned()
+    } else {
+        format!(
+            "{}:{} as {}",
+            mailbox.smtp_host, mailbox.smtp_port, mailbox.smtp_from
+        )
+    };
     vec![
         Fact::exact("Server", format!("{}:{}, {tls}", mailbox.host, mailbox.port)),
+        Fact::exact("Sending", sending),
         Fact::exact("Login name", &mailbox.login_name),
         Fact::exact("Schedule", format!("{}{idle}", mailbox.schedule)),
         Fact::new("Started from", start),

@@ -81,6 +81,11 @@ impl Input {
         })
     }
 
+    /// An object, member by member.
+    pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        self.read(name, "an object", |value| value.as_object().cloned())
+    }
+
     /// `true` or `false`.
     pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
         self.read(name, "true or false", Value::as_bool)

@@ -8,7 +8,7 @@ use super::output;
 use crate::access::Scope;
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
-use crate::mailbox::{self, Mailbox, MailboxError, MailboxInput};
+use crate::mailbox::{self, Mailbox, MailboxError, MailboxInput, Sending};
 use crate::trouble::Trouble;
 use crate::web::error::Problem;
 use crate::web::extract::Bearer;
@@ -83,6 +83,7 @@ fn show(mailbox: &Mailbox) -> Value {
         "schedule": mailbox.schedule,
         "idle": mailbox.idle,
         "maxMessageBytes": mailbox.max_message_bytes,
+        "smtp": sending(mailbox),
         "paused": mailbox.paused,
         "state": mailbox.state,
         "lastError": output::trouble(trouble.as_ref()),
@@ -92,6 +93,20 @@ fn show(mailbox: &Mailbox) -> Value {
         "lastMailAt": output::time(mailbox.last_mail_at),
         "createdAt": rfc3339(mailbox.created_at),
         "updatedAt": rfc3339(mailbox.updated_at),
+    })
+}
+
+/// How it sends, or null if it does not.
+fn sending(mailbox: &Mailbox) -> Value {
+    if mailbox.smtp_host.is_empty() {
+        return Value::Null;
+    }
+    json!({
+        "host": mailbox.smtp_host,
+        "port": mailbox.smtp_port,
+        "tls": mailbox.smtp_tls,
+        "loginName": mailbox.smtp_login_name,
+        "from": mailbox.smtp_from,
     })
 }
 
@@ -139,7 +154,50 @@ fn read(input: &mut Input, mut mailbox: MailboxInput) -> MailboxInput {
     if let Some(port) = input.integer("port") {
         mailbox.port = port;
     }
+    if input.mentions("smtp") {
+        read_sending(input, &mut mailbox.smtp);
+    }
     mailbox
+}
+
+/// `smtp` over what there is; null ends sending.
+fn read_sending(input: &mut Input, sending: &mut Sending) {
+    if !input.has("smtp") {
+        *sending = Sending::default();
+        return;
+    }
+    let Some(members) = input.object("smtp") else {
+        return;
+    };
+    let texts: [(&str, &mut String); 4] = [
+        ("host", &mut sending.host),
+        ("tls", &mut sending.tls),
+        ("loginName", &mut sending.login_name),
+        ("from", &mut sending.from),
+    ];
+    for (name, place) in texts {
+        match members.get(name) {
+            None => {}
+            Some(Value::Null) => place.clear(),
+            Some(Value::String(text)) => place.clone_from(text),
+            Some(_) => input.problem(
+                &format!("smtp/{name}"),
+                "wrong_type",
+                format!("`smtp.{name}` must be a text"),
+            ),
+        }
+    }
+    match members.get("port") {
+        None => {
+            if sending.port == Sending::default().port && sending.tls == "starttls" {
+                sending.port = 587;
+            }
+        }
+        Some(port) => match port.as_i64() {
+            Some(port) => sending.port = port,
+            None => input.problem("smtp/port", "wrong_type", "`smtp.port` must be a whole number"),
+        },
+    }
 }
 
 async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {

@@ -8,3 +8,8 @@ mod tokenizer;
 
 pub use sanitize::{MAX_DEPTH, MAX_SIZE, sanitize_html};
 pub(crate) use text::{HtmlText, Mark, MarkKind, to_text};
+
+/// The text form of HTML: what a reader of plain text sees.
+pub fn html_to_text(html: &str) -> String {
+    to_text(html).text
+}

@@ -83,7 +83,8 @@ impl View for MailboxList {
 /// Form: `POST /mailboxes` or `POST /mailboxes/{id}` with `revision` (hidden), `name`, `project_id`, `grant_id`,
 /// `host`, `port`, `tls` (`implicit`, `starttls`, `none`), `login_name`, `folder`, `start_from` (`now`, `unread`,
 /// `all`, `date`), `start_date`, `after_ingest` (`leave`, `mark_seen`, `move`), `move_to`, `schedule` (cron, six
-/// fields), `idle` (`true` or absent). The button is `action` = `save`, or `folders`, which asks the server for its
+/// fields), `idle` (`true` or absent), `smtp_host` (empty: it does not send), `smtp_port`, `smtp_tls` (`implicit`,
+/// `starttls`), `smtp_login_name`, `smtp_from`. The button is `action` = `save`, or `folders`, which asks the server for its
 /// folders and shows the form again with `folders` filled; nothing is saved.
 #[derive(Debug, Serialize)]
 pub struct MailboxForm {
@@ -103,6 +104,8 @@ pub struct MailboxForm {
     pub projects: Vec<Choice>,
     /// TLS modes.
     pub tls_modes: Vec<Choice>,
+    /// TLS modes for sending.
+    pub smtp_tls_modes: Vec<Choice>,
     /// Where to start. Only for a mailbox that has read nothing yet; empty later.
     pub starts: Vec<Choice>,
     /// What to do with a mail afterwards.
@@ -136,6 +139,14 @@ pub struct MailboxValues {
     pub schedule: String,
     /// Whether the server is asked to tell about new mail at once.
     pub idle: bool,
+    /// Host of the server for sending; empty if the mailbox does not send.
+    pub smtp_host: String,
+    /// Its port.
+    pub smtp_port: String,
+    /// Account that signs in to send.
+    pub smtp_login_name: String,
+    /// Sender.
+    pub smtp_from: String,
     /// Revision that was opened; empty for a new one.
     pub revision: String,
 }
@@ -154,6 +165,10 @@ impl View for MailboxForm {
             move_to: "Done".to_owned(),
             schedule: "0 */5 * * * *".to_owned(),
             idle: true,
+            smtp_host: "smtp.example.org".to_owned(),
+            smtp_port: "465".to_owned(),
+            smtp_login_name: "grace@example.org".to_owned(),
+            smtp_from: "Help Desk <help@example.org>".to_owned(),
             revision: "3".to_owned(),
         };
         let form = |values: MailboxValues, errors| Self {
@@ -168,6 +183,10 @@ impl View for MailboxForm {
                 Choice::new("implicit", "Implicit TLS (port 993)", true),
                 Choice::new("starttls", "STARTTLS (port 143)", false),
                 Choice::new("none", "None (loopback and allowed networks only)", false),
+            ],
+            smtp_tls_modes: vec![
+                Choice::new("implicit", "Implicit TLS (port 465)", true),
+                Choice::new("starttls", "STARTTLS (port 587)", false),
             ],
             starts: vec![
                 Choice::new("now", "Mail that arrives from now on", true),

@@ -1,0 +1,260 @@
+//! What people, apps and other rooms can do with outgoing mails.
+
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::model::{Kind, MailState, NewMail, Through};
+use super::store::{self, Outgoing};
+use crate::clock::Clock;
+use crate::crypto::random_token;
+use crate::ctx::Ctx;
+use crate::message::Page;
+use crate::smtp::{self, Address, ComposeError, Draft};
+use crate::trouble::FieldError;
+use crate::{id, mailbox};
+
+/// How long an outgoing mail is tried before it is given up, milliseconds.
+const TRIED_FOR_MS: i64 = 2 * 24 * 3_600_000;
+
+/// Why an outgoing mail could not be made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// Something in it cannot be sent; nothing was changed.
+    #[error("the mail was not put into the outbox: {}", .0.message)]
+    Invalid(FieldError),
+    /// The mailbox is not set up for sending.
+    #[error(transparent)]
+    NotSending(#[from] mailbox::NotSending),
+    /// There is none with this id.
+    #[error("there is no such outgoing mail")]
+    NotFound,
+    /// It is past the state in which this can be done.
+    #[error("{0}")]
+    TooLate(&'static str),
+    /// The cursor of the list is not one of ours.
+    #[error("the cursor `after` is not one that a list gave out")]
+    BadCursor,
+    /// The database failed.
+    #[error("database: {0}")]
+    Db(#[from] DbErr),
+}
+
+impl From<ComposeError> for OutboxError {
+    fn from(error: ComposeError) -> Self {
+        Self::Invalid(FieldError::new(error.field, error.code, error.message))
+    }
+}
+
+/// A mail whose bytes are fixed, ready for [`enqueue`].
+pub struct Composed {
+    row: Outgoing,
+    bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Composed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Composed({})", self.row.id)
+    }
+}
+
+impl Composed {
+    /// Its id: `out_` + ULID.
+    pub fn id(&self) -> &str {
+        &self.row.id
+    }
+
+    /// Its Message-ID without angle brackets.
+    pub fn rfc_message_id(&self) -> &str {
+        &self.row.rfc_message_id
+    }
+
+    /// Names the entry that shows it, where that is made later than the mail.
+    pub fn for_entry(mut self, ticket_id: &str, entry_id: &str) -> Self {
+        ticket_id.clone_into(&mut self.row.ticket_id);
+        entry_id.clone_into(&mut self.row.entry_id);
+        self
+    }
+}
+
+/// Fixes a mail's bytes: sanitises its HTML, makes the text form if there is none, draws a Message-ID if none was
+/// given. Done before a transaction begins, since it takes time with large files.
+///
+/// # Errors
+/// When something in it cannot be sent, or the mailbox does not send.
+pub fn compose(clock: &Clock, through: Through<'_>, mail: NewMail) -> Result<Composed, OutboxError> {
+    let (sender, mailbox_id) = match through {
+        Through::Mailbox(mailbox) => (mailbox::sender_of(mailbox)?, mailbox.id.as_str()),
+        Through::Site(address) => (address.clone(), ""),
+    };
+    let from = match &mail.from_name {
+        Some(name) => Address::new("from", &printable(name), sender.email())?,
+        None => sender.clone(),
+    };
+    let (text, html) = forms(&mail)?;
+    let id = id::new("out", clock);
+    let message_id = mail.message_id.clone().unwrap_or_else(|| drawn_id(&id, &sender));
+    let subject = printable(&mail.subject);
+    let now = clock.now_ms();
+    let bytes = smtp::compose(&Draft {
+        message_id: &message_id,
+        date_ms: now,
+        from: &from,
+        reply_to: mail.reply_to.as_ref(),
+        to: &mail.to,
+        cc: &mail.cc,
+        subject: &subject,
+        text: &text,
+        html: html.as_deref(),
+        in_reply_to: mail.in_reply_to.as_deref(),
+        references: &mail.references,
+        auto: mail.kind.auto(),
+        files: &mail.files,
+    })?;
+    let recipients: Vec<&str> = mail.to.iter().chain(&mail.cc).map(Address::email).collect();
+    let row = Outgoing {
+        id,
+        kind: mail.kind.as_str().to_owned(),
+        state: MailState::Queued.as_str().to_owned(),
+        project_id: mail.project_id,
+        mailbox_id: mailbox_id.to_owned(),
+        ticket_id: mail.ticket_id,
+        entry_id: mail.entry_id,
+        rfc_message_id: message_id,
+        sender: sender.email().to_owned(),
+        recipients: serde_json::json!(recipients).to_string(),
+        subject,
+        size: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+        actor: mail.actor,
+        attempts: 0,
+        tries: 0,
+        unknown_outcomes: 0,
+        next_attempt_at: now,
+        give_up_at: now + TRIED_FOR_MS,
+        error_code: String::new(),
+        error_cause: String::new(),
+        error_remedy: String::new(),
+        revision: 1,
+        lease_holder: String::new(),
+        lease_no: 0,
+        lease_until: 0,
+        created_at: now,
+        updated_at: now,
+        sent_at: None,
+    };
+    Ok(Composed { row, bytes })
+}
+
+/// Puts a mail into the outbox, in the caller's transaction, and returns its id. It is sent once that is committed.
+pub async fn enqueue<C: ConnectionTrait>(on: &C, mail: &Composed) -> Result<String, DbErr> {
+    store::insert(on, &mail.row, &mail.bytes).await?;
+    Ok(mail.row.id.clone())
+}
+
+/// The text form and the HTML form.
+fn forms(mail: &NewMail) -> Result<(String, Option<String>), ComposeError> {
+    let Some(html) = mail.html.as_deref().filter(|html| !html.trim().is_empty()) else {
+        return Ok((mail.text.clone(), None));
+    };
+    let clean = mailgrant_mail::sanitize_html(html).ok_or_else(|| ComposeError {
+        field: "html",
+        code: "too_large",
+        message: "This HTML is too large or too deep to be made safe; send text.".into(),
+    })?;
+    let text = if mail.text.trim().is_empty() {
+        mailgrant_mail::html_to_text(&clean)
+    } else {
+        mail.text.clone()
+    };
+    Ok((text, Some(clean)))
+}
+
+/// One line: what was taken from a mail may hold anything.
+fn printable(text: &str) -> String {
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    text.trim().chars().take(500).collect()
+}
+
+/// Nobody can guess it, so that an answer to it was once sent to somebody who got the mail.
+fn drawn_id(id: &str, sender: &Address) -> String {
+    format!("{id}.{}@{}", random_token(12), sender.domain())
+}
+
+/// Which outgoing mails a list shows; empty shows all.
+#[derive(Clone, Debug, Default)]
+pub struct OutgoingFilter {
+    /// Only in this state.
+    pub state: Option<String>,
+    /// Only of this kind.
+    pub kind: Option<String>,
+    /// Only of this mailbox.
+    pub mailbox_id: Option<String>,
+    /// Only of these projects; `None` for all, and for mails of no project.
+    pub projects: Option<Vec<String>>,
+    /// Cursor: only what comes after it.
+    pub after: Option<String>,
+}
+
+/// Outgoing mails, the newest first, `limit` at most.
+pub async fn list(ctx: &Ctx, filter: &OutgoingFilter, limit: u64) -> Result<Page<Outgoing>, OutboxError> {
+    if filter.after.as_deref().is_some_and(|after| !id::is("out", after)) {
+        return Err(OutboxError::BadCursor);
+    }
+    let mut items = store::list(ctx.db.read(), filter, limit + 1).await?;
+    let more = items.len() as u64 > limit;
+    items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let next = items.last().filter(|_| more).map(|last| last.id.clone());
+    Ok(Page { items, next })
+}
+
+/// One outgoing mail.
+pub async fn get(ctx: &Ctx, id: &str) -> Result<Outgoing, OutboxError> {
+    store::by_id(ctx.db.read(), id)
+        .await?
+        .ok_or(OutboxError::NotFound)
+}
+
+/// Its bytes as they are sent.
+pub async fn raw(ctx: &Ctx, id: &str) -> Result<Vec<u8>, OutboxError> {
+    store::bytes(ctx.db.read(), id)
+        .await?
+        .ok_or(OutboxError::NotFound)
+}
+
+/// Takes a mail back that waits to be sent.
+pub async fn cancel(ctx: &Ctx, actor: &str, id: &str) -> Result<Outgoing, OutboxError> {
+    get(ctx, id).await?;
+    if !store::cancel(ctx.db.write(), id, ctx.clock.now_ms()).await? {
+        return Err(OutboxError::TooLate(
+            "only a mail that waits to be sent can be taken back; this one is being sent, or it is done with",
+        ));
+    }
+    tracing::info!(mail = id, actor, "an outgoing mail was taken back");
+    get(ctx, id).await
+}
+
+/// Sends a mail again that was given up, or at once one that waits for another attempt.
+pub async fn retry(ctx: &Ctx, actor: &str, id: &str) -> Result<Outgoing, OutboxError> {
+    get(ctx, id).await?;
+    let now = ctx.clock.now_ms();
+    if !store::retry(ctx.db.write(), id, now, now + TRIED_FOR_MS).await? {
+        return Err(OutboxError::TooLate(
+            "only a mail that failed or waits for another attempt can be tried again",
+        ));
+    }
+    tracing::info!(mail = id, actor, "an outgoing mail is tried again");
+    get(ctx, id).await
+}
+
+impl Outgoing {
+    /// Whether it is a reply of a person.
+    pub fn is_reply(&self) -> bool {
+        self.kind == Kind::Reply.as_str()
+    }
+
+    /// To whom, as addresses.
+    pub fn addresses(&self) -> Vec<String> {
+        serde_json::from_str(&self.recipients).unwrap_or_default()
+    }
+}

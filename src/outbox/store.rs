@@ -1,0 +1,419 @@
+//! All queries on outgoing mails and their attempts.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect, Value};
+
+use super::model::MailState;
+use super::service::OutgoingFilter;
+use crate::db::{self, Claim, Db, Lease, sql};
+use crate::trouble::Trouble;
+
+pub use attempt::Model as Attempt;
+pub use row::Model as Outgoing;
+
+mod row {
+    //! The table `outgoing_mails`.
+    #![allow(missing_docs, reason = "derived items")]
+    use sea_orm::entity::prelude::*;
+
+    /// A mail that goes out.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "outgoing_mails")]
+    pub struct Model {
+        /// `out_` + ULID.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        /// `reply`, `automatic`, `forward` or `alert`.
+        pub kind: String,
+        /// `queued`, `sending`, `sent`, `failed` or `cancelled`.
+        pub state: String,
+        /// Its project; empty for mails of the site.
+        pub project_id: String,
+        /// The mailbox that sends; empty for the site's account.
+        pub mailbox_id: String,
+        /// Its ticket, if there is one.
+        pub ticket_id: String,
+        /// The entry that shows it, if one does.
+        pub entry_id: String,
+        /// Its Message-ID without angle brackets.
+        pub rfc_message_id: String,
+        /// Sender's address.
+        pub sender: String,
+        /// Addresses it goes to, a JSON list.
+        pub recipients: String,
+        /// Subject.
+        pub subject: String,
+        /// Bytes.
+        pub size: i64,
+        /// Who had it sent.
+        pub actor: String,
+        /// Attempts in all.
+        pub attempts: i64,
+        /// Attempts since a person last had it tried again.
+        pub tries: i64,
+        /// Attempts whose outcome nobody knows, since then.
+        pub unknown_outcomes: i64,
+        /// When it is due, milliseconds since 1970.
+        pub next_attempt_at: i64,
+        /// When it is given up, milliseconds since 1970.
+        pub give_up_at: i64,
+        /// Machine code of the trouble; empty if there is none.
+        pub error_code: String,
+        /// What happened.
+        pub error_cause: String,
+        /// What to do.
+        pub error_remedy: String,
+        /// Grows with every change.
+        pub revision: i64,
+        /// Who sends it now.
+        pub lease_holder: String,
+        /// Fencing number.
+        pub lease_no: i64,
+        /// Until when, milliseconds since 1970.
+        pub lease_until: i64,
+        /// Milliseconds since 1970.
+        pub created_at: i64,
+        /// Milliseconds since 1970.
+        pub updated_at: i64,
+        /// When a server took it, milliseconds since 1970.
+        pub sent_at: Option<i64>,
+    }
+
+    /// None: relations are read by their own queries.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+mod attempt {
+    //! The table `outgoing_attempts`.
+    #![allow(missing_docs, reason = "derived items")]
+    use sea_orm::entity::prelude::*;
+
+    /// One attempt to send a mail.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "outgoing_attempts")]
+    pub struct Model {
+        /// The mail.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub outgoing_id: String,
+        /// 1, 2, 3, …
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub number: i64,
+        /// The process that tried.
+        pub node: String,
+        /// Milliseconds since 1970.
+        pub began_at: i64,
+        /// When the mail itself began to be handed over; none if it never came to that.
+        pub handing_over_at: Option<i64>,
+        /// Milliseconds since 1970.
+        pub ended_at: Option<i64>,
+        /// `running`, `sent`, `refused`, `postponed`, `unknown` or `interrupted`.
+        pub outcome: String,
+        /// The server's last words.
+        pub answer: String,
+        /// Machine code of the trouble; empty if there is none.
+        pub error_code: String,
+    }
+
+    /// None: relations are read by their own queries.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+impl Outgoing {
+    /// What is wrong with it, if anything is.
+    pub fn trouble(&self) -> Option<Trouble> {
+        (!self.error_code.is_empty()).then(|| Trouble {
+            code: self.error_code.clone(),
+            cause: self.error_cause.clone(),
+            remedy: self.error_remedy.clone(),
+        })
+    }
+}
+
+pub(super) async fn insert<C: ConnectionTrait>(on: &C, mail: &Outgoing, bytes: &[u8]) -> Result<(), DbErr> {
+    let model = row::ActiveModel::from(mail.clone()).reset_all();
+    row::Entity::insert(model).exec_without_returning(on).await?;
+    let text = "INSERT INTO outgoing_bodies (outgoing_id, bytes) VALUES ($1, $2)";
+    let values: [Value; 2] = [mail.id.clone().into(), bytes.to_vec().into()];
+    on.execute_raw(sql(on, text, values)).await.map(|_| ())
+}
+
+pub(super) async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Outgoing>, DbErr> {
+    row::Entity::find_by_id(id).one(on).await
+}
+
+pub(super) async fn bytes<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Vec<u8>>, DbErr> {
+    let text = "SELECT bytes FROM outgoing_bodies WHERE outgoing_id = $1";
+    let row = on.query_one_raw(sql(on, text, [id.into()])).await?;
+    row.map(|row| row.try_get("", "bytes")).transpose()
+}
+
+/// Outgoing mails of a ticket, oldest first.
+pub async fn of_ticket<C: ConnectionTrait>(on: &C, ticket_id: &str) -> Result<Vec<Outgoing>, DbErr> {
+    row::Entity::find()
+        .filter(row::Column::TicketId.eq(ticket_id))
+        .order_by_asc(row::Column::Id)
+        .all(on)
+        .await
+}
+
+/// The outgoing mail that an entry shows.
+pub async fn by_entry<C: ConnectionTrait>(on: &C, entry_id: &str) -> Result<Option<Outgoing>, DbErr> {
+    row::Entity::find()
+        .filter(row::Column::EntryId.eq(entry_id))
+        .one(on)
+        .await
+}
+
+/// All attempts at a mail, oldest first.
+pub async fn attempts_of<C: ConnectionTrait>(on: &C, id: &str) -> Result<Vec<Attempt>, DbErr> {
+    attempt::Entity::find()
+        .filter(attempt::Column::OutgoingId.eq(id))
+        .order_by_asc(attempt::Column::Number)
+        .all(on)
+        .await
+}
+
+pub(super) async fn list<C: ConnectionTrait>(
+    on: &C,
+    filter: &OutgoingFilter,
+    limit: u64,
+) -> Result<Vec<Outgoing>, DbErr> {
+    let mut query = row::Entity::find().order_by_desc(row::Column::Id).limit(limit);
+    if let Some(state) = &filter.state {
+        query = query.filter(row::Column::State.eq(state));
+    }
+    if let Some(kind) = &filter.kind {
+        query = query.filter(row::Column::Kind.eq(kind));
+    }
+    if let Some(mailbox) = &filter.mailbox_id {
+        query = query.filter(row::Column::MailboxId.eq(mailbox));
+    }
+    if let Some(projects) = &filter.projects {
+        query = query.filter(row::Column::ProjectId.is_in(projects));
+    }
+    if let Some(after) = &filter.after {
+        query = query.filter(row::Column::Id.lt(after));
+    }
+    query.all(on).await
+}
+
+/// How many outgoing mails are in a state.
+pub async fn waiting<C: ConnectionTrait>(on: &C, state: MailState) -> Result<u64, DbErr> {
+    row::Entity::find()
+        .filter(row::Column::State.eq(state.as_str()))
+        .count(on)
+        .await
+}
+
+/// A mail whose turn it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Its id.
+    pub id: String,
+    /// The mailbox that sends; empty for the site's account.
+    pub mailbox_id: String,
+}
+
+/// Mails whose turn it is, the longest waiting first.
+pub async fn due(db: &Db, now: i64, limit: u32) -> Result<Vec<Due>, DbErr> {
+    let text = "SELECT id, mailbox_id FROM outgoing_mails WHERE state IN ('queued', 'sending') \
+                AND next_attempt_at <= $1 AND lease_until <= $1 ORDER BY next_attempt_at, id LIMIT $2";
+    let values: [Value; 2] = [now.into(), i64::from(limit).into()];
+    let rows = db.read().query_all_raw(sql(db.read(), text, values)).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Due {
+                id: row.try_get("", "id")?,
+                mailbox_id: row.try_get("", "mailbox_id")?,
+            })
+        })
+        .collect()
+}
+
+/// Claims one mail, if its turn is still to come and nobody has it.
+pub async fn claim(db: &Db, holder: &str, id: &str, now: i64, lasts: i64) -> Result<Option<Lease>, DbErr> {
+    let claim = Claim {
+        table: "outgoing_mails",
+        key: "id",
+        due: "state IN ('queued', 'sending') AND next_attempt_at <= $4",
+        holder,
+        now,
+        lasts,
+        limit: 1,
+    };
+    db::claim_one(db, &claim, id).await
+}
+
+/// Keeps a mail until then; false if it is no longer ours.
+pub async fn prolong(db: &Db, lease: &Lease, until: i64) -> Result<bool, DbErr> {
+    db::extend(db, "outgoing_mails", "id", lease, until).await
+}
+
+/// Gives a mail back.
+pub async fn release(db: &Db, lease: &Lease) -> Result<(), DbErr> {
+    db::release(db, "outgoing_mails", "id", lease).await
+}
+
+/// An attempt that has begun.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// The mail.
+    pub mail: Outgoing,
+    /// Number of this attempt.
+    pub number: i64,
+    /// Whether the attempt before ended, nobody knows how, after its mail began to be handed over.
+    pub after_unknown: bool,
+}
+
+/// Counts an attempt before anything is done. An attempt that a crash ended is closed: whether its mail went out is
+/// unknown if it had begun to be handed over. None if the mail is no longer ours.
+pub async fn begin_attempt<C: ConnectionTrait>(
+    on: &C,
+    lease: &Lease,
+    node: &str,
+    now: i64,
+) -> Result<Option<Begun>, DbErr> {
+    let text = "UPDATE outgoing_attempts SET ended_at = $1, outcome = \
+                CASE WHEN handing_over_at IS NULL THEN 'interrupted' ELSE 'unknown' END \
+                WHERE outgoing_id = $2 AND outcome = 'running' \
+                AND EXISTS (SELECT 1 FROM outgoing_mails WHERE id = $2 AND lease_no = $3) RETURNING outcome";
+    let values: [Value; 3] = [now.into(), lease.id.clone().into(), lease.number.into()];
+    let closed = on.query_all_raw(sql(on, text, values)).await?;
+    let mut unknown = 0_i64;
+    for row in &closed {
+        unknown += i64::from(row.try_get::<String>("", "outcome")? == "unknown");
+    }
+    let text = "UPDATE outgoing_mails SET state = 'sending', attempts = attempts + 1, tries = tries + 1, \
+                unknown_outcomes = unknown_outcomes + $1, revision = revision + 1, updated_at = $2 \
+                WHERE id = $3 AND lease_no = $4";
+    let values: [Value; 4] = [
+        unknown.into(),
+        now.into(),
+        lease.id.clone().into(),
+        lease.number.into(),
+    ];
+    if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
+        return Ok(None);
+    }
+    let Some(mail) = by_id(on, &lease.id).await? else {
+        return Ok(None);
+    };
+    let text = "INSERT INTO outgoing_attempts (outgoing_id, number, node, began_at, outcome, answer, error_code) \
+                VALUES ($1, $2, $3, $4, 'running', '', '')";
+    let values: [Value; 4] = [
+        lease.id.clone().into(),
+        mail.attempts.into(),
+        node.into(),
+        now.into(),
+    ];
+    on.execute_raw(sql(on, text, values)).await?;
+    Ok(Some(Begun {
+        number: mail.attempts,
+        mail,
+        after_unknown: unknown > 0,
+    }))
+}
+
+/// Notes that the mail itself begins to be handed over; false if it is no longer ours, and then it must not be.
+pub async fn mark_handing_over(db: &Db, lease: &Lease, number: i64, now: i64) -> Result<bool, DbErr> {
+    let text = "UPDATE outgoing_attempts SET handing_over_at = $1 WHERE outgoing_id = $2 AND number = $3 \
+                AND outcome = 'running' AND EXISTS \
+                (SELECT 1 FROM outgoing_mails WHERE id = $2 AND lease_no = $4 AND lease_until > $1)";
+    let values: [Value; 4] = [
+        now.into(),
+        lease.id.clone().into(),
+        number.into(),
+        lease.number.into(),
+    ];
+    Ok(db
+        .write()
+        .execute_raw(sql(db.write(), text, values))
+        .await?
+        .rows_affected()
+        == 1)
+}
+
+/// How an attempt ended, and what comes next.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// `sent`, `refused`, `postponed` or `unknown`.
+    pub outcome: &'static str,
+    /// The mail's state from now on.
+    pub state: MailState,
+    /// When it is due again; of no meaning when it is done with.
+    pub next_attempt_at: i64,
+    /// The server's last words.
+    pub answer: String,
+    /// What is wrong.
+    pub trouble: Option<Trouble>,
+}
+
+/// Ends an attempt; false if the mail is no longer ours, and then nothing was written.
+pub async fn finish<C: ConnectionTrait>(
+    on: &C,
+    lease: &Lease,
+    number: i64,
+    ending: &Ending,
+    now: i64,
+) -> Result<bool, DbErr> {
+    let trouble = ending.trouble.clone().unwrap_or_default();
+    let sent_at = (ending.state == MailState::Sent).then_some(now);
+    let text = "UPDATE outgoing_mails SET state = $1, next_attempt_at = $2, error_code = $3, error_cause = $4, \
+                error_remedy = $5, sent_at = $6, unknown_outcomes = unknown_outcomes + $7, lease_until = 0, \
+                revision = revision + 1, updated_at = $8 WHERE id = $9 AND lease_no = $10";
+    let values: [Value; 10] = [
+        ending.state.as_str().into(),
+        ending.next_attempt_at.into(),
+        trouble.code.clone().into(),
+        trouble.cause.into(),
+        trouble.remedy.into(),
+        sent_at.into(),
+        i64::from(ending.outcome == "unknown").into(),
+        now.into(),
+        lease.id.clone().into(),
+        lease.number.into(),
+    ];
+    if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
+        return Ok(false);
+    }
+    let text = "UPDATE outgoing_attempts SET ended_at = $1, outcome = $2, answer = $3, error_code = $4 \
+                WHERE outgoing_id = $5 AND number = $6";
+    let values: [Value; 6] = [
+        now.into(),
+        ending.outcome.into(),
+        ending.answer.clone().into(),
+        trouble.code.into(),
+        lease.id.clone().into(),
+        number.into(),
+    ];
+    on.execute_raw(sql(on, text, values)).await?;
+    Ok(true)
+}
+
+/// Takes a waiting mail back; false if it does not wait.
+pub(super) async fn cancel<C: ConnectionTrait>(on: &C, id: &str, now: i64) -> Result<bool, DbErr> {
+    let text = "UPDATE outgoing_mails SET state = 'cancelled', revision = revision + 1, updated_at = $1 \
+                WHERE id = $2 AND state = 'queued' AND lease_until <= $1";
+    let values: [Value; 2] = [now.into(), id.into()];
+    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+}
+
+/// Makes a mail due that failed or waits; false if it does neither.
+pub(super) async fn retry<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    now: i64,
+    give_up_at: i64,
+) -> Result<bool, DbErr> {
+    let text = "UPDATE outgoing_mails SET state = 'queued', next_attempt_at = $1, give_up_at = $2, tries = 0, \
+                unknown_outcomes = 0, revision = revision + 1, updated_at = $1 \
+                WHERE id = $3 AND state IN ('failed', 'queued') AND lease_until <= $1";
+    let values: [Value; 3] = [now.into(), give_up_at.into(), id.into()];
+    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+}

@@ -1,0 +1,177 @@
+//! Tests of the outbox against a database.
+
+use super::*;
+use crate::clock::from_ms;
+use crate::grant::testkit::{Place, START_MS, place};
+use crate::smtp::Address;
+use sea_orm::DbErr;
+
+fn mail() -> Composed {
+    let clock = crate::clock::Clock::manual(from_ms(START_MS));
+    let mut mail = NewMail::new(Kind::Reply, "usr_1");
+    mail.to = vec![Address::new("to", "", "c@d.example").unwrap()];
+    mail.subject = "Re: a\r\nBcc: x@y.example".into();
+    mail.text = "Hello".into();
+    let sender = Address::new("from", "Desk", "desk@b.example").unwrap();
+    compose(&clock, Through::Site(&sender), mail).unwrap()
+}
+
+async fn queued(place: &Place) -> String {
+    enqueue(place.ctx.db.write(), &mail()).await.unwrap()
+}
+
+async fn begin(place: &Place, node: &str, id: &str) -> Option<(crate::db::Lease, Begun)> {
+    let ctx = &place.ctx;
+    let now = ctx.clock.now_ms();
+    let lease = claim(&ctx.db, node, id, now, 60_000).await.unwrap()?;
+    let begun = begin_attempt(ctx.db.write(), &lease, node, now).await.unwrap()?;
+    Some((lease, begun))
+}
+
+#[tokio::test]
+async fn a_mail_is_fixed_when_it_is_put_in() {
+    let place = place().await;
+    let id = queued(&place).await;
+    let stored = get(&place.ctx, &id).await.unwrap();
+    let bytes = raw(&place.ctx, &id).await.unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.contains(&format!("Message-ID: <{}>\r\n", stored.rfc_message_id)));
+    assert!(text.contains("Subject: Re: a  Bcc: x@y.example\r\n"), "{text}");
+    assert_eq!(stored.addresses(), ["c@d.example"]);
+    assert!(stored.rfc_message_id.ends_with("@b.example"));
+}
+
+#[tokio::test]
+async fn a_mail_that_is_not_committed_is_not_sent() -> Result<(), DbErr> {
+    let place = place().await;
+    let txn = place.ctx.db.begin().await?;
+    enqueue(&txn, &mail()).await?;
+    txn.rollback().await?;
+    assert!(due(&place.ctx.db, START_MS, 10).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_nodes_one_sends() {
+    let place = place().await;
+    let id = queued(&place).await;
+    let (lease, begun) = begin(&place, "one/1", &id).await.unwrap();
+    assert!(begin(&place, "two/1", &id).await.is_none());
+    assert!(
+        mark_handing_over(&place.ctx.db, &lease, begun.number, START_MS)
+            .await
+            .unwrap()
+    );
+    // Once the claim is lost, the mail is not handed over, and nothing that comes late is written.
+    place.ctx.clock.advance(chrono::Duration::seconds(61));
+    let (_, second) = begin(&place, "two/1", &id).await.unwrap();
+    assert_eq!((second.number, second.after_unknown), (2, true));
+    let late = place.ctx.clock.now_ms();
+    assert!(
+        !mark_handing_over(&place.ctx.db, &lease, begun.number, late)
+            .await
+            .unwrap()
+    );
+    let ending = Ending {
+        outcome: "sent",
+        state: MailState::Sent,
+        next_attempt_at: 0,
+        answer: String::new(),
+        trouble: None,
+    };
+    assert!(
+        !finish(place.ctx.db.write(), &lease, begun.number, &ending, late)
+            .await
+            .unwrap()
+    );
+    assert_eq!(get(&place.ctx, &id).await.unwrap().state, "sending");
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_crash_ended_is_unknown_only_if_the_mail_was_being_handed_over() {
+    let place = place().await;
+    let id = queued(&place).await;
+    begin(&place, "one/1", &id).await.unwrap();
+    place.ctx.clock.advance(chrono::Duration::seconds(61));
+    let (lease, begun) = begin(&place, "one/2", &id).await.unwrap();
+    assert!(!begun.after_unknown, "the mail itself was not begun");
+    mark_handing_over(&place.ctx.db, &lease, begun.number, place.ctx.clock.now_ms())
+        .await
+        .unwrap();
+    place.ctx.clock.advance(chrono::Duration::seconds(61));
+    let (_, begun) = begin(&place, "one/3", &id).await.unwrap();
+    assert!(begun.after_unknown);
+    assert_eq!(begun.mail.unknown_outcomes, 1);
+    let outcomes: Vec<String> = attempts_of(place.ctx.db.read(), &id)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|attempt| attempt.outcome)
+        .collect();
+    assert_eq!(outcomes, ["interrupted", "unknown", "running"]);
+}
+
+#[tokio::test]
+async fn what_waits_can_be_taken_back_and_what_failed_tried_again() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let id = queued(&place).await;
+    assert_eq!(cancel(ctx, "usr_1", &id).await.unwrap().state, "cancelled");
+    assert!(matches!(
+        retry(ctx, "usr_1", &id).await,
+        Err(OutboxError::TooLate(_))
+    ));
+    assert!(
+        begin(&place, "one/1", &id).await.is_none(),
+        "taken back is not sent"
+    );
+
+    let id = queued(&place).await;
+    let (lease, begun) = begin(&place, "one/1", &id).await.unwrap();
+    assert!(matches!(
+        cancel(ctx, "usr_1", &id).await,
+        Err(OutboxError::TooLate(_))
+    ));
+    let ending = Ending {
+        outcome: "refused",
+        state: MailState::Failed,
+        next_attempt_at: 0,
+        answer: "550 5.1.1".into(),
+        trouble: Some(crate::trouble::Trouble::new(
+            "recipient_unknown",
+            "Unknown.",
+            "Check.",
+        )),
+    };
+    finish(ctx.db.write(), &lease, begun.number, &ending, START_MS)
+        .await
+        .unwrap();
+    assert!(due(&ctx.db, START_MS, 10).await.unwrap().is_empty());
+    let again = retry(ctx, "usr_1", &id).await.unwrap();
+    assert_eq!(
+        (again.state.as_str(), again.tries, again.attempts),
+        ("queued", 0, 1)
+    );
+    assert_eq!(due(&ctx.db, START_MS, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn html_alone_gets_a_text_form_and_loses_what_is_active() {
+    let clock = crate::clock::Clock::manual(from_ms(START_MS));
+    let mut mail = NewMail::new(Kind::Reply, "usr_1");
+    mail.to = vec![Address::new("to", "", "c@d.example").unwrap()];
+    mail.subject = "x".into();
+    mail.html = Some("<p>Hello <b>Ada</b></p><script>alert(1)</script><ul><li>one</ul>".into());
+    let sender = Address::new("from", "Desk", "desk@b.example").unwrap();
+    let place = place().await;
+    let composed = compose(&clock, Through::Site(&sender), mail).unwrap();
+    let id = enqueue(place.ctx.db.write(), &composed).await.unwrap();
+    let parsed = mailgrant_mail::parse(&raw(&place.ctx, &id).await.unwrap());
+    assert!(
+        parsed.mailgrant.text.contains("Hello Ada"),
+        "{}",
+        parsed.mailgrant.text
+    );
+    let bytes = String::from_utf8(raw(&place.ctx, &id).await.unwrap()).unwrap();
+    assert!(bytes.contains("text/plain") && bytes.contains("<b>Ada</b>") && !bytes.contains("alert"));
+}
