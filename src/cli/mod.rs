@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, Environment, LogFormat};
+use crate::web::openapi;
 
 /// Connects mailboxes through OAuth 2.0 and turns their mail into tickets.
 #[derive(Debug, Parser)]
@@ -66,6 +67,9 @@ enum Command {
         #[arg(default_value = "-")]
         file: PathBuf,
     },
+    /// Print the OpenAPI document of the REST API.
+    #[command(name = "openapi", after_help = "Example:\n  mailgrant openapi > openapi.json")]
+    OpenApi,
     /// Test the connection of a mailbox, step by step.
     #[command(
         after_help = "Examples:\n  mailgrant test-connection mbx_01K9…\n  mailgrant test-connection \"Support\"\n\n\
@@ -114,6 +118,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let load = || config::load(&environment, cli.config.as_deref());
     match cli.command {
         Command::Parse { file } => parse(&file),
+        Command::OpenApi => {
+            print(&openapi::pretty(&openapi::document(&crate::web::routes())));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Config {
             command: ConfigCommand::Example,
         } => {

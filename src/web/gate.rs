@@ -205,7 +205,7 @@ fn refuse_nul(request: &ServiceRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-fn refuse(request: ServiceRequest, problem: &Problem) -> ServiceResponse<BoxBody> {
+pub(super) fn refuse(request: ServiceRequest, problem: &Problem) -> ServiceResponse<BoxBody> {
     let (request, _) = request.into_parts();
     ServiceResponse::new(request, problem.error_response())
 }
@@ -302,15 +302,20 @@ pub(super) async fn read_body(mut payload: Payload, limit: usize) -> Result<Byte
         let chunk = chunk
             .map_err(|_| Problem::bad_request("cut_body", "the body of the request did not arrive whole"))?;
         if body.len() + chunk.len() > limit {
-            return Err(Problem::new(
-                actix_web::http::StatusCode::PAYLOAD_TOO_LARGE,
-                "too_large",
-                format!("the body of the request is larger than {} kB", limit / 1024),
-            ));
+            return Err(too_large(limit));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// 413.
+pub(super) fn too_large(limit: usize) -> Problem {
+    Problem::new(
+        actix_web::http::StatusCode::PAYLOAD_TOO_LARGE,
+        "too_large",
+        format!("the body of the request is larger than {} kB", limit / 1024),
+    )
 }
 
 async fn form_token(headers: &HeaderMap, body: &Bytes) -> Option<String> {

@@ -3,7 +3,8 @@
 //! * [`route`]: the table of all addresses, with who may ask;
 //! * [`gate`]: what stands before every handler;
 //! * [`extract`] and [`respond`]: what handlers ask for and give back;
-//! * [`error`]: refusals, as problem+json or as a page.
+//! * [`error`]: refusals, as problem+json or as a page;
+//! * [`openapi`]: what the routes of the API take and answer, written down and enforced.
 //!
 //! Handlers translate: they read the request, call a service, and show what it said. Decisions are the services'.
 
@@ -15,6 +16,7 @@ pub mod gate;
 mod health;
 pub mod integration_test;
 pub mod oauth2;
+pub mod openapi;
 pub mod respond;
 pub mod route;
 mod session_link;
@@ -26,7 +28,7 @@ mod tests;
 pub use error::{FieldProblem, Problem};
 pub use extract::{Bearer, CurrentUser, FormData, Visitor};
 pub use gate::{Current, RequestId, Viewer};
-pub use route::{Guard, Route};
+pub use route::{Effect, Guard, Route};
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -103,6 +105,7 @@ pub fn routes() -> Vec<Route> {
         statics::ROUTES,
         session_link::ROUTES,
         self::oauth2::ROUTES,
+        openapi::served::ROUTES,
     ]
     .concat();
     all.extend(admin::routes());

@@ -3,14 +3,17 @@
 //! Guards are put around the handlers here, from the table: a handler cannot forget its own, and a test can walk them.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::web::ServiceConfig;
-use actix_web::{HttpResponse, guard, web};
+use actix_web::{HttpRequest, HttpResponse, guard, web};
 
+use super::api::door::{self, Facts};
 use super::error::Problem;
 use super::gate;
+use super::openapi::Doc;
 use crate::access::{Need, Role, Scope};
 
 /// Who may use a route.
@@ -63,6 +66,17 @@ impl Guard {
     }
 }
 
+/// What a `POST` does beyond its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: it only has more to say than fits into a query.
+    None,
+    /// It makes or changes something; an `Idempotency-Key` is honoured.
+    Changes,
+    /// It sends mail; an `Idempotency-Key` must be there.
+    SendsMail,
+}
+
 /// One method at one address.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -72,7 +86,10 @@ pub struct Route {
     pub path: &'static str,
     /// Who may ask.
     pub guard: Guard,
+    /// What a `POST` does; the other methods may be repeated as they are.
+    pub effect: Effect,
     handler: fn() -> actix_web::Route,
+    doc: Option<fn() -> Doc>,
 }
 
 impl Route {
@@ -87,8 +104,36 @@ impl Route {
             method,
             path,
             guard,
+            effect: Effect::Changes,
             handler,
+            doc: None,
         }
+    }
+
+    /// The same with what it takes and answers; every route of the API has it.
+    #[must_use]
+    pub const fn doc(mut self, doc: fn() -> Doc) -> Self {
+        self.doc = Some(doc);
+        self
+    }
+
+    /// The same for a `POST` that changes nothing.
+    #[must_use]
+    pub const fn only_reads(mut self) -> Self {
+        self.effect = Effect::None;
+        self
+    }
+
+    /// The same for a `POST` that sends mail: it must bring an `Idempotency-Key`.
+    #[must_use]
+    pub const fn sends_mail(mut self) -> Self {
+        self.effect = Effect::SendsMail;
+        self
+    }
+
+    /// What it takes and answers, if that was written down.
+    pub fn description(&self) -> Option<Doc> {
+        self.doc.map(|doc| doc())
     }
 
     /// A page or resource to read.
@@ -123,6 +168,15 @@ impl Route {
         let Some(need) = self.guard.need() else {
             return route;
         };
+        // What stands first here is asked last: the door reads and checks only for those who may.
+        let route = if self.guard.is_rest() {
+            let facts = Rc::new(Facts::of(self));
+            route.wrap(from_fn(move |request, next| {
+                door::pass(Rc::clone(&facts), request, next)
+            }))
+        } else {
+            route
+        };
         let route = route.wrap(from_fn(move |request, next| gate::require(need, request, next)));
         if self.guard.is_page() {
             route.wrap(from_fn(gate::require_session))
@@ -134,7 +188,7 @@ impl Route {
 }
 
 /// Where the routes that want a token live.
-pub(super) const API: &str = "/api/v1";
+pub const API: &str = "/api/v1";
 
 /// Puts a table of routes into an application.
 pub(super) fn configure(routes: &[Route], app: &mut ServiceConfig) {
@@ -179,10 +233,14 @@ fn resource(path: &str, routes: &[&Route]) -> actix_web::Resource {
     for route in routes {
         resource = resource.route(route.mount());
     }
-    resource.default_service(web::to(move || {
+    resource.default_service(web::to(move |request: HttpRequest| {
         let allowed = allowed.clone();
         async move {
-            let mut response = HttpResponse::MethodNotAllowed();
+            let mut response = if request.method() == Method::OPTIONS {
+                HttpResponse::NoContent()
+            } else {
+                HttpResponse::MethodNotAllowed()
+            };
             response.insert_header((header::ALLOW, allowed));
             response.finish()
         }

@@ -9,13 +9,49 @@ use crate::clock::rfc3339;
 use crate::connection_test::{self, Run, Step, StepState, TestState};
 use crate::ctx::Ctx;
 use crate::web::error::Problem;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, id, integer, list_of, object, text, time, word};
 use crate::web::route::{Guard, Route};
 
-pub(super) const ROUTES: &[Route] = &[Route::get(
-    "/api/v1/tests/{id}",
-    Guard::Scope(Scope::MailboxesRead),
-    || web::to(get),
-)];
+pub(super) const ROUTES: &[Route] =
+    &[
+        Route::get("/api/v1/tests/{id}", Guard::Scope(Scope::MailboxesRead), || {
+            web::to(get)
+        })
+        .doc(|| {
+            Doc::new("Show a connection test")
+                .about(
+                    "Its steps appear one after the other; it is over when `state` is no longer `running`.",
+                )
+                .answers(200, "The test so far", test())
+        }),
+    ];
+
+/// A test as [`show`] writes it.
+pub(super) fn test() -> Schema {
+    let step = object([
+        ("name", text().example("sign_in")),
+        ("state", word(&["ok", "warn", "fail"])),
+        ("ms", integer()),
+        ("detail", text().or_null()),
+        ("cause", text().or_null()),
+        ("remedy", text().or_null()),
+    ]);
+    object([
+        ("id", id("tst")),
+        (
+            "kind",
+            text().about("What was tested: `mailbox`, `integration` and so on"),
+        ),
+        ("subjectId", text()),
+        ("state", word(&["running", "ok", "warn", "failed"])),
+        ("startedBy", text()),
+        ("createdAt", time()),
+        ("finishedAt", time().or_null()),
+        ("steps", list_of(step)),
+    ])
+    .named("ConnectionTest")
+}
 
 fn show(run: &Run, steps: &[Step]) -> Value {
     json!({

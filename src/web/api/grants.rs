@@ -12,28 +12,92 @@ use crate::ctx::Ctx;
 use crate::grant::{self, Grant, RevokeOutcome};
 use crate::web::error::Problem;
 use crate::web::extract::Bearer;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, boolean, id, list_of, object, text, time, trouble, word};
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/grants", Guard::Scope(Scope::IntegrationsRead), || {
         web::to(list)
+    })
+    .doc(|| {
+        Doc::new("List grants")
+            .query("integrationId", text(), "Only those of this integration")
+            .lists(grant_schema())
     }),
     Route::get(
         "/api/v1/grants/{id}",
         Guard::Scope(Scope::IntegrationsRead),
         || web::to(get),
-    ),
+    )
+    .doc(|| {
+        Doc::new("Show a grant")
+            .about("Never a token.")
+            .answers(200, "The grant", grant_schema())
+            .tagged()
+    }),
     Route::post(
         "/api/v1/grants/{id}/refresh",
         Guard::Scope(Scope::MailboxesWrite),
         || web::to(refresh),
-    ),
+    )
+    .doc(|| {
+        Doc::new("Refresh a grant now")
+            .about("Asks the provider for a new access token; the token itself stays here.")
+            .answers(200, "The refreshed grant", grant_schema())
+            .fails(
+                502,
+                "The provider could not be reached or failed; it is tried again by itself",
+            )
+            .tagged()
+    }),
     Route::post(
         "/api/v1/grants/{id}/revoke",
         Guard::Site(Scope::IntegrationsWrite),
         || web::to(revoke),
-    ),
+    )
+    .doc(|| {
+        let at_provider = object([("revoked", boolean()), ("error", trouble())]);
+        Doc::new("Revoke a grant")
+            .about("Its tokens are thrown away here, and taken back at the provider where it offers that.")
+            .answers(200, "The revoked grant", revoked_schema(at_provider))
+            .tagged()
+    }),
 ];
+
+fn members() -> [(&'static str, Schema); 17] {
+    [
+        ("id", id("grt")),
+        ("integrationId", id("int")),
+        ("flow", word(&["authorization_code", "client_credentials"])),
+        (
+            "state",
+            text().about("`active`, `expiring`, `needs_reauth` or `revoked`"),
+        ),
+        ("identity", text().or_null().about("The account that gave it")),
+        ("startedBy", text().or_null()),
+        ("scopes", list_of(text())),
+        ("issuedAt", time()),
+        ("expiresAt", time().or_null()),
+        ("refreshedAt", time()),
+        ("nextRefreshAt", time().or_null()),
+        ("refreshTokenExpiresAt", time().or_null()),
+        ("hasRefreshToken", boolean()),
+        ("lastError", trouble()),
+        ("lastErrorAt", time().or_null()),
+        ("createdAt", time()),
+        ("updatedAt", time()),
+    ]
+}
+
+/// A grant as [`show`] writes it.
+fn grant_schema() -> Schema {
+    object(members()).named("Grant")
+}
+
+fn revoked_schema(at_provider: Schema) -> Schema {
+    object(members()).and("atProvider", at_provider)
+}
 
 fn show(grant: &Grant) -> Value {
     json!({

@@ -1,8 +1,6 @@
 //! What the API reads: JSON bodies, paging, `If-Match`. Every mistake is named with a JSON pointer; unknown members do
 //! no harm.
 
-use std::pin::Pin;
-
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
@@ -11,15 +9,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+use super::json;
 use crate::web::error::{FieldProblem, Problem};
-use crate::web::gate;
+use crate::web::openapi::check::escaped;
 
 /// Largest JSON body, bytes.
 pub(super) const MAX_JSON_BYTES: usize = 256 * 1024;
 /// Items of a list when nobody says how many.
-const DEFAULT_LIMIT: u64 = 50;
+pub(in crate::web) const DEFAULT_LIMIT: u64 = 50;
 /// Most items of a list.
-pub(super) const MAX_LIMIT: u64 = 200;
+pub(in crate::web) const MAX_LIMIT: u64 = 200;
 
 /// A JSON object that was sent. Members are read one by one; [`Input::finish`] tells all mistakes at once.
 pub(super) struct Input {
@@ -166,59 +165,62 @@ fn holds_nul(value: &Value) -> bool {
     }
 }
 
+impl Input {
+    /// From the body of a request; an action without details needs no body at all.
+    pub(super) fn parse(content_type: &str, body: &[u8]) -> Result<Map<String, Value>, Problem> {
+        if body.is_empty() {
+            return Ok(Map::new());
+        }
+        let kind = content_type.to_ascii_lowercase();
+        if kind != "application/json" && !kind.ends_with("+json") {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "send JSON with `Content-Type: application/json`",
+            ));
+        }
+        let members = json::object(body)?;
+        match members
+            .iter()
+            .find(|(name, value)| name.contains('\0') || holds_nul(value))
+        {
+            Some((name, _)) => Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "nul_character",
+                "a member holds a NUL character; nothing was changed",
+            )
+            .at(format!("/{}", escaped(name)))),
+            None => Ok(members),
+        }
+    }
+}
+
+/// The members of a body, read by the door before the handler is called.
+pub(super) struct Members(pub(super) Map<String, Value>);
+
 impl FromRequest for Input {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = std::future::Ready<Result<Self, Problem>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let kind = request.content_type().to_ascii_lowercase();
-        let payload = payload.take();
-        Box::pin(async move {
-            let body = gate::read_body(payload, MAX_JSON_BYTES).await?;
-            // An action without details needs no body at all.
-            if body.is_empty() {
-                return Ok(Self {
-                    members: Map::new(),
-                    problems: Vec::new(),
-                });
-            }
-            if kind != "application/json" && !kind.ends_with("+json") {
-                return Err(Problem::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "unsupported_media_type",
-                    "send JSON with `Content-Type: application/json`",
-                ));
-            }
-            let members = match serde_json::from_slice(&body) {
-                Ok(Value::Object(members)) => members,
-                Ok(_) => {
-                    return Err(Problem::bad_request(
-                        "not_an_object",
-                        "the body must be a JSON object",
-                    ));
-                }
-                // The parser's own words name line and column, and nothing of the content.
-                Err(error) => {
-                    let (line, column) = (error.line(), error.column());
-                    return Err(Problem::bad_request(
-                        "malformed_json",
-                        format!("the body is not JSON: see line {line}, column {column}"),
-                    ));
-                }
-            };
-            if let Some((name, _)) = members.iter().find(|(_, value)| holds_nul(value)) {
-                return Err(Problem::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "nul_character",
-                    format!("`{name}` holds a NUL character; nothing was changed"),
-                )
-                .at(format!("/{name}")));
-            }
-            Ok(Self {
-                members,
-                problems: Vec::new(),
-            })
-        })
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let members = request.extensions_mut().remove::<Members>();
+        std::future::ready(Ok(Self {
+            members: members.map(|members| members.0).unwrap_or_default(),
+            problems: Vec::new(),
+        }))
+    }
+}
+
+/// The bytes that were sent, for routes whose body is no JSON.
+pub(super) struct Bytes(pub(super) actix_web::web::Bytes);
+
+impl FromRequest for Bytes {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let bytes = request.extensions_mut().remove::<Self>();
+        std::future::ready(Ok(bytes.unwrap_or_else(|| Self(actix_web::web::Bytes::new()))))
     }
 }
 

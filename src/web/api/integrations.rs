@@ -16,50 +16,144 @@ use crate::integration::{
 use crate::web::error::Problem;
 use crate::web::extract::Bearer;
 use crate::web::integration_test;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{
+    Schema, boolean, id, input, list_of, map, object, text, time, trouble, url, word,
+};
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get(
-        "/api/v1/integrations",
-        Guard::Scope(Scope::IntegrationsRead),
-        || web::to(list),
-    ),
-    Route::post(
-        "/api/v1/integrations",
-        Guard::Site(Scope::IntegrationsWrite),
-        || web::to(create),
-    ),
-    Route::get(
-        "/api/v1/integrations/{id}",
-        Guard::Scope(Scope::IntegrationsRead),
-        || web::to(get),
-    ),
-    Route::patch(
-        "/api/v1/integrations/{id}",
-        Guard::Site(Scope::IntegrationsWrite),
-        || web::to(update),
-    ),
-    Route::delete(
-        "/api/v1/integrations/{id}",
-        Guard::Site(Scope::IntegrationsWrite),
-        || web::to(delete),
-    ),
-    Route::post(
-        "/api/v1/integrations/{id}/authorizations",
-        Guard::Scope(Scope::MailboxesWrite),
-        || web::to(authorize),
-    ),
-    Route::post(
-        "/api/v1/integrations/{id}/tests",
-        Guard::Site(Scope::IntegrationsWrite),
-        || web::to(test),
-    ),
-    Route::get(
-        "/api/v1/authorizations/{id}",
-        Guard::Scope(Scope::MailboxesWrite),
-        || web::to(authorization),
-    ),
+    Route::get("/api/v1/integrations", Guard::Scope(Scope::IntegrationsRead), || web::to(list))
+        .doc(|| Doc::new("List integrations").lists(integration_schema())),
+    Route::post("/api/v1/integrations", Guard::Site(Scope::IntegrationsWrite), || web::to(create)).doc(|| {
+        Doc::new("Make an integration")
+            .about("Register `redirectUrl` of the answer at the provider. Endpoints that are not sent are found by the \
+                provider's discovery document where it has one.")
+            .takes(sent(&["provider", "name"]))
+            .answers(201, "The new integration", integration_schema())
+            .tagged()
+    }),
+    Route::get("/api/v1/integrations/{id}", Guard::Scope(Scope::IntegrationsRead), || web::to(get)).doc(|| {
+        Doc::new("Show an integration")
+            .about("Everything but its secret.")
+            .answers(200, "The integration", integration_schema())
+            .tagged()
+    }),
+    Route::patch("/api/v1/integrations/{id}", Guard::Site(Scope::IntegrationsWrite), || web::to(update)).doc(|| {
+        Doc::new("Change an integration")
+            .about("What is not sent stays, the secret too. Other endpoints draw a new redirect URL.")
+            .takes(sent(&[]))
+            .answers(200, "The changed integration", integration_schema())
+            .tagged()
+    }),
+    Route::delete("/api/v1/integrations/{id}", Guard::Site(Scope::IntegrationsWrite), || web::to(delete)).doc(|| {
+        Doc::new("Remove an integration")
+            .about("Only one without grants.")
+            .answers_nothing(204, "Removed")
+            .tagged()
+    }),
+    Route::post("/api/v1/integrations/{id}/authorizations", Guard::Scope(Scope::MailboxesWrite), || {
+        web::to(authorize)
+    })
+    .doc(|| {
+        Doc::new("Begin a consent")
+            .about("Open `authorizationUrl` in the browser of the mailbox's owner; it works once. The authorization \
+                tells when its grant is there.")
+            .takes(input(
+                &[],
+                [
+                    ("expectedIdentity", text().about("The account that must consent; another one is refused")),
+                    ("loginHint", text()),
+                    ("reconnectGrantId", text().about("A grant to bring back to life instead of a new one")),
+                    ("grantId", text().about("The same as `reconnectGrantId`")),
+                ],
+            ))
+            .answers(201, "The authorization", authorization_schema())
+            .fails(502, "The provider could not be reached or failed")
+    }),
+    Route::post("/api/v1/integrations/{id}/tests", Guard::Site(Scope::IntegrationsWrite), || web::to(test))
+        .doc(|| Doc::new("Test an integration").begins("The test runs; see `/tests/{id}`")),
+    Route::get("/api/v1/authorizations/{id}", Guard::Scope(Scope::MailboxesWrite), || {
+        web::to(authorization)
+    })
+    .doc(|| Doc::new("Show a consent that was begun").answers(200, "The authorization", authorization_schema())),
 ];
+
+/// An integration as [`show`] writes it.
+fn integration_schema() -> Schema {
+    object([
+        ("id", id("int")),
+        ("provider", word(&["google", "microsoft", "custom"])),
+        ("name", text()),
+        ("description", text().or_null()),
+        ("tenant", text().or_null()),
+        ("cloud", word(&["global", "gcc_high", "dod", "china"])),
+        ("clientId", text()),
+        ("hasClientSecret", boolean()),
+        ("secretSetAt", time().or_null()),
+        ("secretExpiresAt", time().or_null()),
+        ("scopes", list_of(text())),
+        ("issuer", text().or_null()),
+        ("authorizationEndpoint", text().or_null()),
+        ("tokenEndpoint", text().or_null()),
+        ("userinfoEndpoint", text().or_null()),
+        ("revocationEndpoint", text().or_null()),
+        ("tokenEndpointAuthMethod", text()),
+        ("extraAuthorizationParameters", map(text())),
+        ("flow", text()),
+        ("redirectUrl", url()),
+        ("state", word(&["ok", "misconfigured"])),
+        ("lastError", trouble()),
+        ("createdAt", time()),
+        ("updatedAt", time()),
+    ])
+    .named("Integration")
+}
+
+/// What is sent to make or change one.
+fn sent(required: &[&str]) -> Schema {
+    input(
+        required,
+        [
+            ("provider", word(&["google", "microsoft", "custom"])),
+            ("name", text()),
+            ("description", text()),
+            ("tenant", text().about("Microsoft: tenant id or domain")),
+            ("cloud", word(&["global", "gcc_high", "dod", "china"])),
+            ("clientId", text()),
+            ("clientSecret", text().about("Stored sealed, never shown again")),
+            ("secretExpiresAt", time()),
+            ("scopes", list_of(text())),
+            ("issuer", text()),
+            ("authorizationEndpoint", text()),
+            ("tokenEndpoint", text()),
+            (
+                "tokenEndpointAuthMethod",
+                word(&["client_secret_basic", "client_secret_post"]),
+            ),
+            ("extraAuthorizationParameters", map(text())),
+            ("flow", word(&["authorization_code", "client_credentials"])),
+        ],
+    )
+}
+
+/// An authorization as [`show_authorization`] writes it.
+fn authorization_schema() -> Schema {
+    object([
+        ("id", id("aut")),
+        ("integrationId", id("int")),
+        (
+            "authorizationUrl",
+            text().about("To open in a browser; empty when it is over"),
+        ),
+        ("state", text()),
+        ("grantId", text().or_null()),
+        ("lastError", trouble()),
+        ("createdAt", time()),
+        ("expiresAt", time()),
+    ])
+    .named("Authorization")
+}
 
 /// Everything but the secret.
 fn show(ctx: &Ctx, integration: &Integration) -> Value {

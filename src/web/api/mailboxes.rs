@@ -12,51 +12,108 @@ use crate::mailbox::{self, Mailbox, MailboxError, MailboxInput, Sending};
 use crate::trouble::Trouble;
 use crate::web::error::Problem;
 use crate::web::extract::Bearer;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, boolean, id, input, integer, object, text, time, trouble};
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/mailboxes", Guard::Scope(Scope::MailboxesRead), || {
-        web::to(list)
+    Route::get("/api/v1/mailboxes", Guard::Scope(Scope::MailboxesRead), || web::to(list))
+        .doc(|| Doc::new("List mailboxes").lists(mailbox_schema())),
+    Route::post("/api/v1/mailboxes", Guard::Scope(Scope::MailboxesWrite), || web::to(create)).doc(|| {
+        Doc::new("Connect a mailbox")
+            .about("With the defaults it takes only mail that arrives from now on, and changes nothing on the server.")
+            .takes(sent(&[]))
+            .answers(201, "The new mailbox", mailbox_schema())
+            .tagged()
     }),
-    Route::post("/api/v1/mailboxes", Guard::Scope(Scope::MailboxesWrite), || {
-        web::to(create)
+    Route::get("/api/v1/mailboxes/{id}", Guard::Scope(Scope::MailboxesRead), || web::to(get))
+        .doc(|| Doc::new("Show a mailbox").answers(200, "The mailbox", mailbox_schema()).tagged()),
+    Route::patch("/api/v1/mailboxes/{id}", Guard::Scope(Scope::MailboxesWrite), || web::to(update)).doc(|| {
+        Doc::new("Change a mailbox")
+            .about("What is not sent stays.")
+            .takes(sent(&[]))
+            .answers(200, "The changed mailbox", mailbox_schema())
+            .tagged()
     }),
-    Route::get(
-        "/api/v1/mailboxes/{id}",
-        Guard::Scope(Scope::MailboxesRead),
-        || web::to(get),
-    ),
-    Route::patch(
-        "/api/v1/mailboxes/{id}",
-        Guard::Scope(Scope::MailboxesWrite),
-        || web::to(update),
-    ),
-    Route::delete(
-        "/api/v1/mailboxes/{id}",
-        Guard::Scope(Scope::MailboxesWrite),
-        || web::to(delete),
-    ),
-    Route::post(
-        "/api/v1/mailboxes/{id}/tests",
-        Guard::Scope(Scope::MailboxesWrite),
-        || web::to(test),
-    ),
-    Route::post(
-        "/api/v1/mailboxes/{id}/poll",
-        Guard::Scope(Scope::MailboxesWrite),
-        || web::to(poll),
-    ),
-    Route::post(
-        "/api/v1/mailboxes/{id}/pause",
-        Guard::Scope(Scope::MailboxesWrite),
-        || web::to(pause),
-    ),
-    Route::post(
-        "/api/v1/mailboxes/{id}/resume",
-        Guard::Scope(Scope::MailboxesWrite),
-        || web::to(resume),
-    ),
+    Route::delete("/api/v1/mailboxes/{id}", Guard::Scope(Scope::MailboxesWrite), || web::to(delete)).doc(|| {
+        Doc::new("Remove a mailbox")
+            .about("Only one without messages; pause the others. Nothing happens on the mail server.")
+            .answers_nothing(204, "Removed")
+            .tagged()
+    }),
+    Route::post("/api/v1/mailboxes/{id}/tests", Guard::Scope(Scope::MailboxesWrite), || web::to(test))
+        .doc(|| Doc::new("Test a mailbox's connection").begins("The test runs; see `/tests/{id}`")),
+    Route::post("/api/v1/mailboxes/{id}/poll", Guard::Scope(Scope::MailboxesWrite), || web::to(poll))
+        .doc(|| Doc::new("Read a mailbox now").begins("It is read as soon as a connection is free")),
+    Route::post("/api/v1/mailboxes/{id}/pause", Guard::Scope(Scope::MailboxesWrite), || web::to(pause))
+        .doc(|| Doc::new("Pause a mailbox").answers(200, "The paused mailbox", mailbox_schema()).tagged()),
+    Route::post("/api/v1/mailboxes/{id}/resume", Guard::Scope(Scope::MailboxesWrite), || web::to(resume))
+        .doc(|| Doc::new("Resume a mailbox").answers(200, "The resumed mailbox", mailbox_schema()).tagged()),
 ];
+
+/// A mailbox as [`show`] writes it.
+fn mailbox_schema() -> Schema {
+    object([
+        ("id", id("mbx")),
+        ("name", text()),
+        ("projectId", id("prj")),
+        ("grantId", id("grt")),
+        ("protocol", text()),
+        ("host", text()),
+        ("port", integer()),
+        ("tls", text()),
+        ("loginName", text()),
+        ("folder", text()),
+        ("startFrom", text()),
+        ("afterIngest", text()),
+        ("moveTo", text().or_null()),
+        ("schedule", text()),
+        ("idle", boolean()),
+        ("maxMessageBytes", integer()),
+        ("paused", boolean()),
+        ("state", text()),
+        ("lastError", trouble()),
+        ("lastErrorAt", time().or_null()),
+        ("retryAt", time().or_null()),
+        ("lastSuccessAt", time().or_null()),
+        ("lastMailAt", time().or_null()),
+        ("createdAt", time()),
+        ("updatedAt", time()),
+    ])
+    .named("Mailbox")
+}
+
+/// What is sent to make or change one.
+fn sent(required: &[&str]) -> Schema {
+    input(
+        required,
+        [
+            ("name", text()),
+            ("projectId", text()),
+            ("grantId", text()),
+            ("protocol", text().example("imap")),
+            ("host", text()),
+            ("port", integer().at_least(1).at_most(65_535)),
+            (
+                "tls",
+                text().about("`implicit`, `starttls` or, on loopback only, `none`"),
+            ),
+            (
+                "loginName",
+                text().about("The account to open; for a shared mailbox another one than consented"),
+            ),
+            ("folder", text()),
+            ("startFrom", text().about("`now`, `all`, `unseen` or a day")),
+            (
+                "afterIngest",
+                text().about("`leave`, `mark_seen`, `move` or `delete`"),
+            ),
+            ("moveTo", text()),
+            ("schedule", text().about("Cron expression, seconds first")),
+            ("idle", boolean()),
+        ],
+    )
+}
 
 fn show(mailbox: &Mailbox) -> Value {
     let trouble = (!mailbox.error_code.is_empty()).then(|| {

@@ -3,34 +3,76 @@
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::Query;
+use super::input::{Bytes, Query};
+use super::message_schema::{self, schema};
 use super::output::{self, download};
 use crate::access::Scope;
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::message::{self, Message, MessageError, MessageFilter};
-use crate::web::error::Problem;
+use crate::web::error::{FieldProblem, Problem};
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{text, word};
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/messages", Guard::Scope(Scope::MessagesRead), || {
         web::to(list)
+    })
+    .doc(|| {
+        Doc::new("List messages")
+            .about(
+                "From new to old, without their texts: `bodyValues` is empty, `mailgrant.reply` and \
+                `mailgrant.html` are null.",
+            )
+            .query("mailboxId", text(), "Only of this mailbox")
+            .query("ticketId", text(), "Only in this ticket")
+            .query("projectId", text(), "Only of this project")
+            .query(
+                "state",
+                word(&["stored", "ticketed", "quarantined"]),
+                "Only in this state",
+            )
+            .lists(schema())
     }),
     Route::get("/api/v1/messages/{id}", Guard::Scope(Scope::MessagesRead), || {
         web::to(get)
+    })
+    .doc(|| {
+        Doc::new("Show a message")
+            .about("As JMAP's Email (RFC 8621), with what it has no place for in `mailgrant`.")
+            .answers(200, "The message", schema())
     }),
     Route::get(
         "/api/v1/messages/{id}/raw",
         Guard::Scope(Scope::MessagesRead),
         || web::to(raw),
-    ),
+    )
+    .doc(|| Doc::new("Download a message as it was received").answers_bytes("RFC 5322", "message/rfc822")),
+    Route::post(
+        "/api/v1/messages/parse",
+        Guard::Scope(Scope::MessagesRead),
+        || web::to(parse),
+    )
+    .only_reads()
+    .doc(|| {
+        Doc::new("Parse a mail without storing it")
+            .about("Send the mail as it is (RFC 5322); nothing of it is kept.")
+            .takes_bytes(&["message/rfc822", "application/octet-stream"])
+            .up_to(MAX_MAIL_BYTES)
+            .answers(200, "The parsed mail", message_schema::parsed())
+    }),
     // Parts inside parts have a slash in their id.
     Route::get(
         "/api/v1/messages/{id}/attachments/{part:.*}",
         Guard::Scope(Scope::MessagesRead),
         || web::to(attachment),
-    ),
+    )
+    .doc(|| Doc::new("Download an attachment").answers_bytes("Its bytes", "application/octet-stream")),
 ];
+
+/// The largest mail that is parsed for somebody.
+const MAX_MAIL_BYTES: usize = 32 * 1024 * 1024;
 
 /// A message as JMAP's Email. Before it is parsed, every member is there and empty.
 fn show(message: &Message) -> Value {
@@ -122,6 +164,19 @@ async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem
 async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let message = message::get(&ctx, &id).await.map_err(refused)?;
     Ok(HttpResponse::Ok().json(show(&message)))
+}
+
+async fn parse(sent: Bytes) -> Result<HttpResponse, Problem> {
+    if sent.0.is_empty() {
+        return Err(Problem::invalid(vec![FieldProblem {
+            pointer: String::new(),
+            code: "required".into(),
+            detail: "send a mail as the body".into(),
+        }]));
+    }
+    let parsed = tokio::task::spawn_blocking(move || mailgrant_mail::parse(&sent.0)).await;
+    let parsed = parsed.map_err(|error| Problem::internal(&error))?;
+    Ok(HttpResponse::Ok().json(parsed))
 }
 
 async fn raw(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {

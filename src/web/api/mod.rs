@@ -5,10 +5,13 @@
 //! [`super::error`]. One file per kind of resource: its JSON and its handlers.
 
 mod connection_tests;
+pub(super) mod door;
 mod grants;
-mod input;
+pub(super) mod input;
 mod integrations;
+mod json;
 mod mailboxes;
+mod message_schema;
 mod messages;
 pub(super) mod output;
 mod projects;

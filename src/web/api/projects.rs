@@ -10,24 +10,71 @@ use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::project::{self, NewProject, Project, ProjectChange, ProjectError};
 use crate::web::error::Problem;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, id, input, object, text, time};
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/projects", Guard::Scope(Scope::ProjectsRead), || {
         web::to(list)
-    }),
+    })
+    .doc(|| Doc::new("List projects").lists(project())),
     Route::post("/api/v1/projects", Guard::Site(Scope::ProjectsWrite), || {
         web::to(create)
+    })
+    .doc(|| {
+        Doc::new("Make a project")
+            .takes(input(
+                &["key", "name"],
+                [
+                    (
+                        "key",
+                        text().about("Two to ten capital letters and digits; ticket keys begin with it"),
+                    ),
+                    ("name", text()),
+                    ("description", text()),
+                ],
+            ))
+            .answers(201, "The new project", project())
+            .tagged()
     }),
     Route::get("/api/v1/projects/{id}", Guard::Scope(Scope::ProjectsRead), || {
         web::to(get)
+    })
+    .doc(|| {
+        Doc::new("Show a project")
+            .answers(200, "The project", project())
+            .tagged()
     }),
     Route::patch(
         "/api/v1/projects/{id}",
         Guard::Scope(Scope::ProjectsWrite),
         || web::to(update),
-    ),
+    )
+    .doc(|| {
+        Doc::new("Change a project")
+            .about("What is not sent stays. The key stays in any case: ticket keys were given out with it.")
+            .takes(input(
+                &[],
+                [("name", text()), ("description", text()), ("key", text())],
+            ))
+            .answers(200, "The changed project", project())
+            .tagged()
+    }),
 ];
+
+/// A project as [`show`] writes it.
+fn project() -> Schema {
+    object([
+        ("id", id("prj")),
+        ("key", text().example("HELP")),
+        ("name", text()),
+        ("description", text().or_null()),
+        ("createdAt", time()),
+        ("updatedAt", time()),
+    ])
+    .named("Project")
+}
 
 fn show(project: &Project) -> Value {
     json!({

@@ -107,6 +107,25 @@ async fn bad_input_is_a_problem_and_changes_nothing() {
     let cases = [
         (post().body("{\"key\": "), 400, "malformed_json"),
         (post().body("[]"), 400, "not_an_object"),
+        (
+            post().body("{\"key\": \"A\", \"key\": \"B\"}"),
+            400,
+            "repeated_member",
+        ),
+        (
+            post().body(format!(
+                "{{\"name\": {}1{}}}",
+                "[".repeat(60_000),
+                "]".repeat(60_000)
+            )),
+            400,
+            "nested_too_deeply",
+        ),
+        (
+            api.ask(Method::GET, "/tickets?state=open&state=open"),
+            400,
+            "repeated_parameter",
+        ),
         (post().body("{\"key\": 1, \"name\": \"x\"}"), 422, "wrong_type"),
         (post().body("{}"), 422, "invalid_fields"),
         (
@@ -125,7 +144,7 @@ async fn bad_input_is_a_problem_and_changes_nothing() {
         (api.ask(Method::GET, "/projects?limit=0"), 400, "bad_limit"),
         (api.ask(Method::GET, "/projects?limit=201"), 400, "bad_limit"),
         (api.ask(Method::GET, "/projects?after=%25"), 400, "bad_cursor"),
-        (api.ask(Method::GET, "/tickets?state=odd"), 400, "bad_state"),
+        (api.ask(Method::GET, "/tickets?state=odd"), 400, "bad_parameter"),
         (api.ask(Method::GET, "/tickets?after=eA"), 400, "bad_cursor"),
         (api.ask(Method::GET, "/projects/prj_none"), 404, "not_found"),
         (api.ask(Method::GET, "/nothing"), 404, "not_found"),
@@ -587,4 +606,50 @@ async fn tokens_are_listed_without_their_secret_and_a_revoked_one_opens_nothing(
         .unwrap();
     assert_eq!(gone.status(), StatusCode::NO_CONTENT);
     assert_eq!(api.get("/tokens").await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_can_be_parsed_without_being_stored() {
+    let api = api().await;
+    let send = |kind: &'static str, body: &'static [u8]| {
+        answer(
+            api.ask(Method::POST, "/messages/parse")
+                .header("content-type", kind)
+                .body(body),
+        )
+    };
+    let (status, parsed) = send("message/rfc822", MAIL).await;
+    assert_eq!(status, StatusCode::OK, "{parsed}");
+    assert_eq!(
+        (&parsed["subject"], &parsed["id"]),
+        (&json!("Printer"), &Value::Null)
+    );
+    assert_eq!(
+        send("message/rfc822", b"").await.0,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    assert_eq!(
+        send("application/json", b"{}").await.0,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+    );
+    assert_eq!(api.get("/messages").await.1["items"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_says_which_methods_it_takes() {
+    let api = api().await;
+    let options = api.ask(Method::OPTIONS, "/projects").send().await.unwrap();
+    assert_eq!(options.status(), StatusCode::NO_CONTENT);
+    assert_eq!(options.headers()["allow"], "GET, POST, HEAD");
+    let head = api.ask(Method::HEAD, "/projects").send().await.unwrap();
+    assert_eq!(head.status(), StatusCode::OK);
+    assert_eq!(head.headers()["content-type"], "application/json");
+    let wrong = api.ask(Method::PUT, "/projects").send().await.unwrap();
+    assert_eq!(
+        (wrong.status(), wrong.headers()["allow"].clone()),
+        (
+            StatusCode::METHOD_NOT_ALLOWED,
+            reqwest::header::HeaderValue::from_static("GET, POST, HEAD")
+        )
+    );
 }

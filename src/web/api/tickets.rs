@@ -11,16 +11,77 @@ use crate::ctx::Ctx;
 use crate::project;
 use crate::ticket::{self, Entry, Ticket, TicketDetail, TicketError, TicketFilter, TicketState};
 use crate::web::error::Problem;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, id, integer, list_of, object, text, time, word};
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/tickets", Guard::Scope(Scope::TicketsRead), || {
         web::to(list)
+    })
+    .doc(|| {
+        Doc::new("List tickets")
+            .about("The one that changed last comes first.")
+            .query("project", text(), "Only of this project: its key or id")
+            .query("projectId", text(), "The same as `project`")
+            .query(
+                "state",
+                word(&["open", "pending", "closed"]),
+                "Only in this state",
+            )
+            .query(
+                "q",
+                text(),
+                "Only those whose subject, key or requester has these words",
+            )
+            .lists(frame_schema().and("entryCount", integer()))
     }),
     Route::get("/api/v1/tickets/{id}", Guard::Scope(Scope::TicketsRead), || {
         web::to(get)
+    })
+    .doc(|| {
+        Doc::new("Show a ticket")
+            .about("By its id or its key.")
+            .answers(
+                200,
+                "The ticket with its entries",
+                frame_schema().and("entries", list_of(entry_schema())),
+            )
+            .tagged()
     }),
 ];
+
+/// A ticket as [`frame`] writes it.
+fn frame_schema() -> Schema {
+    object([
+        ("id", id("tkt")),
+        ("key", text().example("HELP-42")),
+        ("projectId", id("prj")),
+        ("subject", text()),
+        (
+            "requester",
+            object([("name", text().or_null()), ("email", text().or_null())]),
+        ),
+        ("state", text()),
+        ("assigneeId", text().or_null()),
+        ("labels", list_of(text())),
+        ("priority", text()),
+        ("createdAt", time()),
+        ("updatedAt", time()),
+    ])
+}
+
+/// An entry as [`entry`] writes it.
+fn entry_schema() -> Schema {
+    object([
+        ("id", id("ent")),
+        ("kind", text()),
+        ("messageId", text().or_null()),
+        ("author", text()),
+        ("createdAt", time()),
+    ])
+    .named("Entry")
+}
 
 /// A ticket without its entries.
 fn frame(ticket: &Ticket) -> Value {

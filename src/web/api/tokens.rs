@@ -11,14 +11,39 @@ use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::web::error::Problem;
 use crate::web::extract::Bearer;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, id, object, text, time};
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/tokens", Guard::Own(Scope::Admin), || web::to(list)),
+    Route::get("/api/v1/tokens", Guard::Own(Scope::Admin), || web::to(list)).doc(|| {
+        Doc::new("List access tokens")
+            .about("Never the tokens themselves.")
+            .lists(token())
+    }),
     Route::delete("/api/v1/tokens/{id}", Guard::Own(Scope::Admin), || {
         web::to(revoke)
+    })
+    .doc(|| {
+        Doc::new("Revoke an access token")
+            .about("It opens nothing from this moment on.")
+            .answers_nothing(204, "Revoked")
     }),
 ];
+
+/// A token as [`show`] writes it.
+fn token() -> Schema {
+    object([
+        ("id", id("tok")),
+        ("name", text()),
+        ("actor", text().about("Whom it speaks for")),
+        ("createdAt", time()),
+        ("expiresAt", time().or_null()),
+        ("lastUsedAt", time().or_null()),
+        ("revokedAt", time().or_null()),
+    ])
+    .named("Token")
+}
 
 fn show(token: &TokenInfo) -> Value {
     json!({
