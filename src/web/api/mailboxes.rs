@@ -69,6 +69,7 @@ fn mailbox_schema() -> Schema {
         ("moveTo", text().or_null()),
         ("schedule", text()),
         ("idle", boolean()),
+        ("smtp", smtp().or_null()),
         ("maxMessageBytes", integer()),
         ("paused", boolean()),
         ("state", text()),
@@ -81,6 +82,16 @@ fn mailbox_schema() -> Schema {
         ("updatedAt", time()),
     ])
     .named("Mailbox")
+}
+
+fn smtp() -> Schema {
+    object([
+        ("host", text()),
+        ("port", integer()),
+        ("tls", text()),
+        ("loginName", text()),
+        ("from", text()),
+    ])
 }
 
 /// What is sent to make or change one.
@@ -111,6 +122,20 @@ fn sent(required: &[&str]) -> Schema {
             ("moveTo", text()),
             ("schedule", text().about("Cron expression, seconds first")),
             ("idle", boolean()),
+            (
+                "smtp",
+                input(
+                    &[],
+                    [
+                        ("host", text()),
+                        ("port", integer().at_least(1).at_most(65_535)),
+                        ("tls", text()),
+                        ("loginName", text()),
+                        ("from", text()),
+                    ],
+                )
+                .about("How answers are sent; null ends sending"),
+            ),
         ],
     )
 }
