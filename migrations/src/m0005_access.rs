@@ -43,6 +43,13 @@ CREATE TABLE integration_projects (
   PRIMARY KEY (integration_id, project_id)
 );
 CREATE INDEX integration_projects_project ON integration_projects (project_id);
+CREATE TABLE grant_projects (
+  grant_id TEXT NOT NULL REFERENCES grants(id) ON DELETE CASCADE,
+  project_id TEXT NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+  PRIMARY KEY (grant_id, project_id)
+);
+CREATE INDEX grant_projects_project ON grant_projects (project_id);
+ALTER TABLE authorizations ADD COLUMN project_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE api_tokens ADD COLUMN scopes TEXT NOT NULL DEFAULT 'admin';
 ALTER TABLE api_tokens ADD COLUMN projects TEXT NOT NULL DEFAULT '';
 CREATE INDEX api_tokens_actor ON api_tokens (actor);
@@ -58,6 +65,8 @@ ALTER TABLE sessions DROP COLUMN browser;
 DROP INDEX api_tokens_actor;
 ALTER TABLE api_tokens DROP COLUMN projects;
 ALTER TABLE api_tokens DROP COLUMN scopes;
+ALTER TABLE authorizations DROP COLUMN project_id;
+DROP TABLE grant_projects;
 DROP TABLE integration_projects;
 DROP TABLE project_members;
 ";

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{complain, print};
+use crate::access::Projects;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::ctx::Ctx;
@@ -133,7 +134,7 @@ async fn installation(ctx: &Ctx, checks: &mut Vec<Check>) -> anyhow::Result<()> 
             "Start `mailgrant serve` and open the link it prints, or run `mailgrant user create`.",
         ),
     });
-    for integration in integration::list(ctx, None, EVERY).await? {
+    for integration in integration::list(ctx, &Projects::All, None, EVERY).await? {
         let name = format!("integration {}", integration.name);
         match &integration.trouble {
             Some(trouble) => checks.push(check(
@@ -148,7 +149,7 @@ async fn installation(ctx: &Ctx, checks: &mut Vec<Check>) -> anyhow::Result<()> 
             checks.push(check(&name, Verdict::Warn, warning.cause, &warning.remedy));
         }
     }
-    for grant in grant::list(ctx, None, EVERY).await? {
+    for grant in grant::list(ctx, &Projects::All, None, EVERY).await? {
         let name = format!(
             "grant {}",
             if grant.identity.is_empty() {
@@ -167,7 +168,7 @@ async fn installation(ctx: &Ctx, checks: &mut Vec<Check>) -> anyhow::Result<()> 
             None => checks.push(check(&name, Verdict::Ok, grant.state.as_str(), "")),
         }
     }
-    for mailbox in mailbox::list(ctx).await? {
+    for mailbox in mailbox::list(ctx, &Projects::All).await? {
         let name = format!("mailbox {}", mailbox.name);
         match mailbox.trouble() {
             Some(trouble) => checks.push(check(&name, Verdict::Error, trouble.cause, &trouble.remedy)),

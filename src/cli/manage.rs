@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::{complain, print};
+use crate::access::Projects;
 use crate::account::{self, NewUser};
 use crate::clock::{Clock, rfc3339};
 use crate::config::Config;
@@ -183,7 +184,7 @@ fn read_password() -> anyhow::Result<SecretString> {
 
 pub(super) async fn test_connection(config: Config, wanted: &str) -> anyhow::Result<ExitCode> {
     let ctx = app::open(config, Clock::system()).await?;
-    let all = mailbox::list(&ctx).await?;
+    let all = mailbox::list(&ctx, &Projects::All).await?;
     let Some(found) = all
         .iter()
         .find(|mailbox| mailbox.id == wanted || mailbox.name == wanted)
@@ -191,7 +192,7 @@ pub(super) async fn test_connection(config: Config, wanted: &str) -> anyhow::Res
         let names: Vec<_> = all.iter().map(|mailbox| mailbox.name.as_str()).collect();
         anyhow::bail!("there is no mailbox “{wanted}”; there are: {}", names.join(", "));
     };
-    let id = mailbox::run_test(&ctx, ACTOR, &found.id).await?;
+    let id = mailbox::run_test(&ctx, &Projects::All, ACTOR, &found.id).await?;
     for step in connection_test::steps_of(ctx.db.read(), &id, 0).await? {
         let mark = match step.state {
             StepState::Ok => "ok  ",
@@ -209,7 +210,7 @@ pub(super) async fn test_connection(config: Config, wanted: &str) -> anyhow::Res
             ));
         }
     }
-    let run = connection_test::get(ctx.db.read(), &id).await?;
+    let run = connection_test::get(ctx.db.read(), &Projects::All, &id).await?;
     Ok(match run.map(|run| run.state) {
         Some(TestState::Ok) => ExitCode::SUCCESS,
         Some(TestState::Warn) => ExitCode::from(1),

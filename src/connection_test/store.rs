@@ -3,7 +3,8 @@
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 use serde::Serialize;
 
-use crate::db::sql;
+use crate::access::Projects;
+use crate::db::{sql, within_sql};
 
 /// How a step went, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -131,15 +132,19 @@ pub(super) async fn finish<C: ConnectionTrait>(
     on.execute_raw(sql(on, text, values)).await.map(|_| ())
 }
 
-/// One test.
-pub async fn get<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Run>, DbErr> {
-    let row = on
-        .query_one_raw(sql(
-            on,
-            "SELECT * FROM connection_tests WHERE id = $1",
-            [id.into()],
-        ))
-        .await?;
+/// One test of a mailbox of these projects; those of integrations are there for the whole site only.
+pub async fn get<C: ConnectionTrait>(on: &C, projects: &Projects, id: &str) -> Result<Option<Run>, DbErr> {
+    let (mine, ids) = within_sql(projects, "project_id", 2);
+    let text = if projects.is_all() {
+        "SELECT * FROM connection_tests WHERE id = $1".to_owned()
+    } else {
+        format!(
+            "SELECT * FROM connection_tests WHERE id = $1 \
+             AND subject_id IN (SELECT id FROM mailboxes WHERE {mine})"
+        )
+    };
+    let values = std::iter::once(id.into()).chain(ids);
+    let row = on.query_one_raw(sql(on, &text, values)).await?;
     row.as_ref().map(read_run).transpose()
 }
 

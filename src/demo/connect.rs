@@ -43,7 +43,7 @@ pub(super) async fn integration(ctx: &Ctx, sandbox: &Sandbox, actor: &str) -> Re
 
 /// The integration with the sandbox, if it was made.
 pub(super) async fn find_integration(ctx: &Ctx) -> Result<Option<Integration>, Problem> {
-    let all = integration::list(ctx, None, MANY)
+    let all = integration::list(ctx, &Projects::All, None, MANY)
         .await
         .map_err(|error| unexpected(&error))?;
     Ok(all
@@ -53,7 +53,7 @@ pub(super) async fn find_integration(ctx: &Ctx) -> Result<Option<Integration>, P
 
 /// The newest grant of an integration, dead or alive.
 pub(super) async fn newest_grant(ctx: &Ctx, integration: &Integration) -> Result<Option<Grant>, Problem> {
-    let mut grants = grant::of_integration(ctx, &integration.id)
+    let mut grants = grant::of_integration(ctx, &Projects::All, &integration.id)
         .await
         .map_err(|error| unexpected(&error))?;
     Ok(grants.pop())
@@ -66,7 +66,9 @@ pub(super) async fn mailbox(
     actor: &str,
     grant_id: &str,
 ) -> Result<Mailbox, Problem> {
-    let all = mailbox::list(ctx).await.map_err(|error| unexpected(&error))?;
+    let all = mailbox::list(ctx, &Projects::All)
+        .await
+        .map_err(|error| unexpected(&error))?;
     if let Some(found) = all.into_iter().find(|mailbox| mailbox.grant_id == grant_id) {
         return Ok(found);
     }
@@ -81,7 +83,7 @@ pub(super) async fn mailbox(
         start_from: "all".to_owned(),
         ..MailboxInput::default()
     };
-    mailbox::create(ctx, actor, input)
+    mailbox::create(ctx, &Projects::All, actor, input)
         .await
         .map_err(|error| unexpected(&error))
 }

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use url::Url;
 
 use super::{Inner, connect};
-use crate::access::Role;
+use crate::access::{Projects, Role};
 use crate::account::FlashKind;
 use crate::ctx::Ctx;
 use crate::grant::{self, StartAuthorization};
@@ -83,7 +83,7 @@ async fn connected(
     };
     let actor = &user.user().id;
     let mailbox = connect::mailbox(&ctx, &demo.sandbox, actor, &grant.id).await?;
-    let test = mailbox::start_test(&ctx, actor, &mailbox.id)
+    let test = mailbox::start_test(&ctx, &Projects::All, actor, &mailbox.id)
         .await
         .map_err(|error| Problem::internal(&error))?;
     Ok(see_other(&ctx, &format!("/tests/{test}")))
@@ -102,12 +102,12 @@ async fn faults(
             "the demo has no such fault; nothing was changed",
         ));
     };
-    let mailboxes = mailbox::list(&ctx)
+    let mailboxes = mailbox::list(&ctx, &Projects::All)
         .await
         .map_err(|error| Problem::internal(&error))?;
     for mailbox in mailboxes {
         // One that was deleted in this moment needs no poll.
-        let _ = mailbox::poll_now(&ctx, &mailbox.id).await;
+        let _ = mailbox::poll_now(&ctx, &Projects::All, &mailbox.id).await;
     }
     see_other_with(&ctx, user.session(), FlashKind::Success, text, "/").await
 }

@@ -14,6 +14,7 @@ use super::model::{Authorization, AuthorizationState, GrantState, StartAuthoriza
 use super::refresh::apply_tokens;
 use super::service::scopes_missing;
 use super::store::{self, Ending, authorization_place, authorizations, grants};
+use crate::access::Projects;
 use crate::crypto::{random_token, sha256_hex};
 use crate::ctx::Ctx;
 use crate::id;
@@ -217,6 +218,7 @@ fn new_authorization(
         authorization_url_sealed: seal("authorization_url_sealed", &SecretString::from(url.to_owned())),
         session_id: input.session_id.clone().unwrap_or_default(),
         started_by: input.actor.clone(),
+        project_id: input.project_id.clone(),
         expected_identity: input
             .expected_identity
             .clone()
@@ -725,7 +727,7 @@ pub async fn confirm_identity_change(
     if row.finished_at.is_none_or(|at| now - at > CONFIRM_MS) {
         return Err(CallbackError::Expired);
     }
-    let integration = integration::get(ctx, &row.integration_id).await?;
+    let integration = integration::get(ctx, &Projects::All, &row.integration_id).await?;
     let sealed = std::mem::take(&mut row.pending_sealed);
     let place = authorization_place("pending_sealed", &row.id);
     let (from, to) = (
@@ -846,6 +848,7 @@ async fn keep(
             }
         }
     };
+    store::note_project(&tx, &grant.id, &row.project_id).await?;
     store::append(ctx, &tx, kind, &grant.id, &row.started_by, data).await?;
     let ending = Ending {
         state: AuthorizationState::Done,

@@ -8,6 +8,7 @@ use url::Url;
 use super::error::GrantError;
 use super::refresh::refresh_now;
 use super::service::of_integration;
+use crate::access::Projects;
 use crate::connection_test::{Step, StepState};
 use crate::crypto::random_token;
 use crate::ctx::Ctx;
@@ -22,7 +23,7 @@ pub async fn integration_test(
     integration_id: &str,
     mut on_step: impl FnMut(Step) + Send,
 ) -> Result<StepState, GrantError> {
-    let integration = integration::get(ctx, integration_id).await?;
+    let integration = integration::get(ctx, &Projects::All, integration_id).await?;
     let mut worst = StepState::Ok;
     let mut tell = |step: Step| {
         worst = worst.max(step.state);
@@ -33,7 +34,7 @@ pub async fn integration_test(
     tell(redirect(ctx, &integration));
     if reached {
         tell(client_authentication(ctx, &integration).await?);
-        for grant in of_integration(ctx, integration_id).await? {
+        for grant in of_integration(ctx, &Projects::All, integration_id).await? {
             let who = if grant.identity.is_empty() {
                 &grant.id
             } else {

@@ -141,6 +141,8 @@ pub struct Authorization {
 /// What starts an authorization.
 #[derive(Clone, Debug, Default)]
 pub struct StartAuthorization {
+    /// For which project it is connected; empty for the site. The project's admins may use the grant then.
+    pub project_id: String,
     /// The web session it is bound to. `None`: started by an API token or the command line; the callback then works
     /// once in any browser.
     pub session_id: Option<String>,

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::error::GrantError;
 use super::model::{AccessToken, GrantState};
 use super::store::{self, error_from, grants};
+use crate::access::Projects;
 use crate::ctx::Ctx;
 use crate::db::{Claim, Lease, claim_one, release};
 use crate::event;
@@ -168,7 +169,7 @@ async fn leased(ctx: &Ctx, grant_id: &str, why: Why) -> Result<AccessToken, Gran
         if row.revision != why.seen() {
             return token(ctx, &row);
         }
-        let integration = integration::get(ctx, &row.integration_id).await?;
+        let integration = integration::get(ctx, &Projects::All, &row.integration_id).await?;
         if let Some(early) = without_asking(ctx, &row, &integration, why)? {
             return Ok(early);
         }

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::error::GrantError;
 use super::model::{Authorization, Grant, GrantState};
 use super::store;
+use crate::access::Projects;
 use crate::ctx::Ctx;
 use crate::event;
 use crate::integration::{self, Integration};
@@ -22,23 +23,35 @@ pub enum RevokeOutcome {
     ProviderFailed(Trouble),
 }
 
-/// A page of grants in order of making, after the id `after`.
-pub async fn list(ctx: &Ctx, after: Option<&str>, limit: u64) -> Result<Vec<Grant>, GrantError> {
+/// A page of the grants that these projects use, in order of making, after the id `after`.
+pub async fn list(
+    ctx: &Ctx,
+    projects: &Projects,
+    after: Option<&str>,
+    limit: u64,
+) -> Result<Vec<Grant>, GrantError> {
     let now = ctx.clock.now_ms();
-    let rows = store::list(ctx.db.read(), after, limit).await?;
+    let rows = store::list(ctx.db.read(), projects, after, limit).await?;
     Ok(rows.into_iter().map(|row| store::to_model(row, now)).collect())
 }
 
-/// All grants of an integration, in order of making.
-pub async fn of_integration(ctx: &Ctx, integration_id: &str) -> Result<Vec<Grant>, GrantError> {
+/// The grants of an integration that these projects use, in order of making.
+pub async fn of_integration(
+    ctx: &Ctx,
+    projects: &Projects,
+    integration_id: &str,
+) -> Result<Vec<Grant>, GrantError> {
     let now = ctx.clock.now_ms();
-    let rows = store::of_integration(ctx.db.read(), integration_id).await?;
+    let rows = store::of_integration(ctx.db.read(), projects, integration_id).await?;
     Ok(rows.into_iter().map(|row| store::to_model(row, now)).collect())
 }
 
-/// One grant. Its events are read by `event::of_subject`.
-pub async fn get(ctx: &Ctx, id: &str) -> Result<Grant, GrantError> {
-    let row = store::row(ctx.db.read(), id).await?.ok_or(GrantError::NotFound)?;
+/// One grant that these projects use: a mailbox of theirs reads with it, or it was made for them. Its events are read by
+/// `event::of_subject`.
+pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Grant, GrantError> {
+    let row = store::visible_row(ctx.db.read(), projects, id)
+        .await?
+        .ok_or(GrantError::NotFound)?;
     Ok(store::to_model(row, ctx.clock.now_ms()))
 }
 
@@ -137,8 +150,8 @@ async fn wipe(ctx: &Ctx, actor: &str, mut row: store::grants::Model, seen: i64) 
 }
 
 async fn tell_provider(ctx: &Ctx, id: &str, secret: SecretString) -> Result<RevokeOutcome, GrantError> {
-    let grant = get(ctx, id).await?;
-    let integration = integration::get(ctx, &grant.integration_id).await?;
+    let grant = get(ctx, &Projects::All, id).await?;
+    let integration = integration::get(ctx, &Projects::All, &grant.integration_id).await?;
     if integration.revocation_endpoint.is_empty() || secret.expose_secret().is_empty() {
         return Ok(RevokeOutcome::HereOnly);
     }

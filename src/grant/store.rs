@@ -1,13 +1,16 @@
 //! All queries on grants and authorizations, and the places their tokens are sealed for.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::NotSet, ConnectionTrait, IntoActiveModel, QueryOrder, QuerySelect, Value};
+use sea_orm::{
+    ActiveValue::NotSet, Condition, ConnectionTrait, IntoActiveModel, QueryOrder, QuerySelect, Value,
+};
 use secrecy::SecretString;
 
 use super::model::{Authorization, AuthorizationState, Grant, GrantState};
+use crate::access::Projects;
 use crate::crypto::{KeyRing, Place, SealError};
 use crate::ctx::Ctx;
-use crate::db::sql;
+use crate::db::{sql, within_sql};
 use crate::event::{self, NewEvent};
 use crate::integration::Flow;
 use crate::trouble::Trouble;
@@ -83,6 +86,7 @@ pub(super) mod authorizations {
         pub authorization_url_sealed: String,
         pub session_id: String,
         pub started_by: String,
+        pub project_id: String,
         pub expected_identity: String,
         pub reconnect_grant_id: String,
         pub return_to: String,
@@ -145,12 +149,55 @@ pub(super) async fn row<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<g
     grants::Entity::find_by_id(id).one(on).await
 }
 
+/// Those that projects use: a mailbox of theirs reads with it, or somebody connected it for them.
+fn used_by(projects: &Projects) -> Condition {
+    let (Projects::Only(_), (mine, ids)) = (projects, within_sql(projects, "project_id", 1)) else {
+        return Condition::all();
+    };
+    // One text with its own numbers each: a condition is put together anew by the query builder.
+    let text = |table: &str| {
+        let columns = format!("SELECT grant_id FROM {table} WHERE {mine}");
+        Expr::cust_with_values(format!("grants.id IN ({columns})"), ids.clone())
+    };
+    Condition::any()
+        .add(text("mailboxes"))
+        .add(text("grant_projects"))
+}
+
+/// The same by id, for projects that use it.
+pub(super) async fn visible_row<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    id: &str,
+) -> Result<Option<grants::Model>, DbErr> {
+    grants::Entity::find_by_id(id)
+        .filter(used_by(projects))
+        .one(on)
+        .await
+}
+
+/// Notes for which project a grant was connected, if for one.
+pub(super) async fn note_project<C: ConnectionTrait>(
+    on: &C,
+    grant_id: &str,
+    project_id: &str,
+) -> Result<(), DbErr> {
+    if project_id.is_empty() {
+        return Ok(());
+    }
+    let text = "INSERT INTO grant_projects (grant_id, project_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    let values: [Value; 2] = [grant_id.into(), project_id.into()];
+    on.execute_raw(sql(on, text, values)).await.map(|_| ())
+}
+
 pub(super) async fn list<C: ConnectionTrait>(
     on: &C,
+    projects: &Projects,
     after: Option<&str>,
     limit: u64,
 ) -> Result<Vec<grants::Model>, DbErr> {
     let mut query = grants::Entity::find()
+        .filter(used_by(projects))
         .order_by_asc(grants::Column::Id)
         .limit(limit);
     if let Some(after) = after {
@@ -161,10 +208,12 @@ pub(super) async fn list<C: ConnectionTrait>(
 
 pub(super) async fn of_integration<C: ConnectionTrait>(
     on: &C,
+    projects: &Projects,
     integration_id: &str,
 ) -> Result<Vec<grants::Model>, DbErr> {
     grants::Entity::find()
         .filter(grants::Column::IntegrationId.eq(integration_id))
+        .filter(used_by(projects))
         .order_by_asc(grants::Column::Id)
         .all(on)
         .await

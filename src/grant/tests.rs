@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::testkit::{FakeProvider, Place, Reply, START_MS, place, registered, registration};
 use super::*;
+use crate::access::Projects;
 use crate::account;
 use crate::connection_test::StepState;
 use crate::ctx::Ctx;
@@ -104,7 +105,9 @@ async fn a_consent_becomes_a_grant_that_says_who_consented_and_who_started_it() 
         (read.state, read.authorization_url),
         (AuthorizationState::Done, None)
     );
-    let grant = get(&place.ctx, &read.grant_id.unwrap()).await.unwrap();
+    let grant = get(&place.ctx, &Projects::All, &read.grant_id.unwrap())
+        .await
+        .unwrap();
     assert_eq!(
         (grant.identity.as_str(), grant.started_by.as_str()),
         ("ada@example.org", "tok_1")
@@ -276,7 +279,11 @@ async fn a_refused_consent_and_a_missing_refresh_token_are_explained() {
         .unwrap_err();
     assert_eq!(error.code(), "no_refresh_token");
     assert!(error.trouble().cause.contains("offline_access"));
-    assert_eq!(list(ctx, None, 10).await.unwrap().len(), 1, "nothing was kept");
+    assert_eq!(
+        list(ctx, &Projects::All, None, 10).await.unwrap().len(),
+        1,
+        "nothing was kept"
+    );
 }
 
 #[tokio::test]
@@ -339,7 +346,10 @@ async fn reconnecting_as_somebody_else_waits_for_an_admin() {
         access_token(ctx, &grant).await.unwrap().expose_secret(),
         "other-access"
     );
-    assert_eq!(get(ctx, &grant).await.unwrap().identity, "eve@example.org");
+    assert_eq!(
+        get(ctx, &Projects::All, &grant).await.unwrap().identity,
+        "eve@example.org"
+    );
     let twice = confirm_identity_change(ctx, "usr_1", &authorization_id)
         .await
         .unwrap_err();
@@ -395,7 +405,7 @@ async fn a_rotated_refresh_token_is_kept_and_a_missing_one_keeps_the_old() {
         assert_eq!(access_token(ctx, &grant).await.unwrap().expose_secret(), got);
     }
     assert_eq!(
-        get(ctx, &grant).await.unwrap().expires_at,
+        get(ctx, &Projects::All, &grant).await.unwrap().expires_at,
         Some(ctx.clock.now_ms() + 300_000),
         "default life"
     );
@@ -406,7 +416,7 @@ async fn a_slow_refresh_never_overwrites_a_newer_grant() {
     let (place, provider, integration, grant) = ready().await;
     let ctx = place.ctx.clone();
     ctx.clock.advance(Duration::hours(2));
-    let revision = get(&ctx, &grant).await.unwrap().revision;
+    let revision = get(&ctx, &Projects::All, &grant).await.unwrap().revision;
     provider.called().await; // the exchange of the code
     provider.hold();
     provider.then(Reply::tokens("stale", "stale-refresh"));
@@ -428,7 +438,7 @@ async fn a_slow_refresh_never_overwrites_a_newer_grant() {
         "fresh",
         "what came too late is not handed out either"
     );
-    let row = get(&ctx, &grant).await.unwrap();
+    let row = get(&ctx, &Projects::All, &grant).await.unwrap();
     assert!(row.revision > revision);
     assert_eq!(access_token(&ctx, &grant).await.unwrap().expose_secret(), "fresh");
 }
@@ -443,7 +453,7 @@ async fn a_dead_grant_needs_reauth_once_and_is_restored_by_reconnecting() {
         r#"{"error":"invalid_grant","error_description":"gone"}"#,
     ));
     refresh_due(ctx).await.unwrap();
-    let dead = get(ctx, &grant).await.unwrap();
+    let dead = get(ctx, &Projects::All, &grant).await.unwrap();
     assert_eq!(dead.state, GrantState::NeedsReauth);
     assert_eq!(dead.trouble.unwrap().code, "invalid_grant");
     let asked = provider.calls().len();
@@ -460,7 +470,10 @@ async fn a_dead_grant_needs_reauth_once_and_is_restored_by_reconnecting() {
         ..Default::default()
     };
     connect(ctx, &integration, reconnect).await.unwrap();
-    assert_eq!(get(ctx, &grant).await.unwrap().state, GrantState::Active);
+    assert_eq!(
+        get(ctx, &Projects::All, &grant).await.unwrap().state,
+        GrantState::Active
+    );
     let kinds = kinds(ctx, &grant).await;
     assert_eq!(kinds.iter().filter(|kind| *kind == "grant.expired").count(), 1);
     assert!(kinds.contains(&"grant.restored".to_owned()));
@@ -473,10 +486,12 @@ async fn a_wrong_client_is_the_integrations_fault_and_saving_tries_again() {
     ctx.clock.advance(Duration::hours(2));
     provider.then(Reply::json(401, r#"{"error":"invalid_client"}"#));
     refresh_due(ctx).await.unwrap();
-    let broken = integration::get(ctx, &integration.id).await.unwrap();
+    let broken = integration::get(ctx, &Projects::All, &integration.id)
+        .await
+        .unwrap();
     assert_eq!(broken.state, IntegrationState::Misconfigured);
     assert_eq!(
-        get(ctx, &grant).await.unwrap().state,
+        get(ctx, &Projects::All, &grant).await.unwrap().state,
         GrantState::Active,
         "the grant is not at fault"
     );
@@ -518,7 +533,7 @@ async fn a_provider_in_trouble_is_retried_later_and_never_costs_the_grant() {
     ctx.clock.advance(Duration::seconds(6));
     provider.then(Reply::json(429, r#"{"error":"slow_down"}"#).with_header("Retry-After: 315360000"));
     refresh_due(ctx).await.unwrap();
-    let grant_now = get(ctx, &grant).await.unwrap();
+    let grant_now = get(ctx, &Projects::All, &grant).await.unwrap();
     assert_eq!(grant_now.state, GrantState::Active);
     assert_eq!(
         grant_now.next_refresh_at,
@@ -536,7 +551,7 @@ async fn a_provider_in_trouble_is_retried_later_and_never_costs_the_grant() {
     ctx.clock.advance(Duration::hours(1));
     provider.then(Reply::tokens("access-2", "refresh-2"));
     refresh_due(ctx).await.unwrap();
-    let healed = get(ctx, &grant).await.unwrap();
+    let healed = get(ctx, &Projects::All, &grant).await.unwrap();
     assert_eq!((healed.failures, healed.trouble), (0, None));
 }
 
@@ -633,12 +648,17 @@ async fn a_mail_servers_refusal_forces_one_refresh_and_is_forgotten_after_a_succ
     ctx.clock.advance(Duration::seconds(1));
     note_imap_refusal(ctx, &grant, &trouble).await.unwrap();
     assert_eq!(
-        get(ctx, &grant).await.unwrap().trouble.unwrap().code,
+        get(ctx, &Projects::All, &grant)
+            .await
+            .unwrap()
+            .trouble
+            .unwrap()
+            .code,
         "authenticationfailed"
     );
     ctx.clock.advance(Duration::seconds(1));
     note_success(ctx, &grant).await.unwrap();
-    assert_eq!(get(ctx, &grant).await.unwrap().trouble, None);
+    assert_eq!(get(ctx, &Projects::All, &grant).await.unwrap().trouble, None);
     assert_eq!(kinds(ctx, &grant).await[..2], ["grant.restored", "grant.refused"]);
 
     provider.then(Reply::json(400, r#"{"error":"invalid_grant"}"#));
@@ -691,7 +711,7 @@ async fn a_revoked_grant_has_no_tokens_and_then_the_integration_can_go() {
         access_token(ctx, &grant).await,
         Err(GrantError::Revoked(_))
     ));
-    assert!(!get(ctx, &grant).await.unwrap().has_refresh_token);
+    assert!(!get(ctx, &Projects::All, &grant).await.unwrap().has_refresh_token);
     ctx.clock.advance(Duration::hours(5));
     let asked = provider.calls().len();
     refresh_due(ctx).await.unwrap();
@@ -727,7 +747,13 @@ async fn mistakes_in_a_form_are_told_beside_their_fields_and_change_nothing() {
     ] {
         assert!(said.contains(&wanted), "{wanted:?} is missing in {said:?}");
     }
-    assert_eq!(integration::list(ctx, None, 10).await.unwrap().len(), 1);
+    assert_eq!(
+        integration::list(ctx, &Projects::All, None, 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -817,7 +843,7 @@ async fn secrets_are_in_no_debug_text_and_in_no_column_in_the_clear() {
         .unwrap_err();
     let shown = format!(
         "{token:?} {client:?} {error:?} {error} {:?} {:?} {:?}",
-        get(ctx, &grant).await.unwrap(),
+        get(ctx, &Projects::All, &grant).await.unwrap(),
         back(&state),
         registration(&provider, Flow::AuthorizationCode),
     );
@@ -950,7 +976,10 @@ async fn a_browser_that_hangs_up_during_the_exchange_loses_no_grant() {
             None => tokio::task::yield_now().await,
         }
     };
-    assert_eq!(get(ctx, &grant_id).await.unwrap().identity, "bo@example.org");
+    assert_eq!(
+        get(ctx, &Projects::All, &grant_id).await.unwrap().identity,
+        "bo@example.org"
+    );
 }
 
 #[tokio::test]

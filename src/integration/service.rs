@@ -1,6 +1,8 @@
 //! Use cases of integrations: what an admin typed is checked here, every mistake beside its field, before anything
 //! is written.
 
+use std::collections::BTreeSet;
+
 use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -12,6 +14,7 @@ use super::error::{DbErr, FieldError, IntegrationError};
 use super::model::{Flow, Integration, IntegrationChange, IntegrationState, NewIntegration};
 use super::preset::{Preset, preset};
 use super::store;
+use crate::access::Projects;
 use crate::config::Config;
 use crate::crypto::random_token;
 use crate::ctx::Ctx;
@@ -65,16 +68,46 @@ pub async fn draft_callback(ctx: &Ctx) -> Result<(String, String), IntegrationEr
     Ok((callback, url))
 }
 
-/// A page of integrations in order of making, after the id `after`.
-pub async fn list(ctx: &Ctx, after: Option<&str>, limit: u64) -> Result<Vec<Integration>, IntegrationError> {
-    Ok(store::list(ctx.db.read(), after, limit).await?)
+/// A page of the integrations that these projects may use, in order of making, after the id `after`.
+pub async fn list(
+    ctx: &Ctx,
+    projects: &Projects,
+    after: Option<&str>,
+    limit: u64,
+) -> Result<Vec<Integration>, IntegrationError> {
+    Ok(store::list(ctx.db.read(), projects, after, limit).await?)
 }
 
-/// One integration.
-pub async fn get(ctx: &Ctx, id: &str) -> Result<Integration, IntegrationError> {
-    store::get(ctx.db.read(), id)
+/// One integration that these projects may use.
+pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Integration, IntegrationError> {
+    store::visible(ctx.db.read(), projects, id)
         .await?
         .ok_or(IntegrationError::NotFound)
+}
+
+/// The projects that may use an integration, those of them that are in `projects`.
+pub async fn projects_of(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Vec<String>, IntegrationError> {
+    get(ctx, projects, id).await?;
+    let mut all = store::projects_of(ctx.db.read(), id).await?;
+    all.retain(|project| projects.contains(project));
+    Ok(all)
+}
+
+/// Says which projects may use an integration: their admins then connect accounts with it, without seeing its secret.
+/// Mailboxes that read through it already stay.
+pub async fn set_projects(
+    ctx: &Ctx,
+    actor: &str,
+    id: &str,
+    wanted: &BTreeSet<String>,
+) -> Result<(), IntegrationError> {
+    let tx = ctx.db.begin().await?;
+    let found = store::get(&tx, id).await?.ok_or(IntegrationError::NotFound)?;
+    store::set_projects(&tx, id, wanted).await?;
+    let data = json!({ "name": found.name, "projects": wanted });
+    store::append(ctx, &tx, "integration.updated", &found, actor, data).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Whose callback id this is.
@@ -137,7 +170,7 @@ pub async fn update(
     id: &str,
     change: IntegrationChange,
 ) -> Result<Integration, IntegrationError> {
-    let old = get(ctx, id).await?;
+    let old = get(ctx, &Projects::All, id).await?;
     if old.revision != change.revision {
         return Err(IntegrationError::Conflict);
     }

@@ -1,14 +1,17 @@
 //! All queries on integrations and their callback ids.
 
+use std::collections::BTreeSet;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ConnectionTrait, IntoActiveModel, QueryOrder, QuerySelect, Value};
+use sea_orm::{Condition, ConnectionTrait, IntoActiveModel, QueryOrder, QuerySelect, Value};
 use secrecy::SecretString;
 
 use super::model::{Cloud, Flow, Integration, IntegrationState};
+use crate::access::Projects;
 use crate::crypto::{KeyRing, Place, SealError};
 use crate::ctx::Ctx;
-use crate::db::sql;
+use crate::db::{sql, within_sql};
 use crate::event::{self, NewEvent};
 use crate::oauth2_client::{AuthMethod, Provider};
 use crate::trouble::Trouble;
@@ -105,6 +108,48 @@ pub(super) async fn get<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<I
     Ok(Entity::find_by_id(id).one(on).await?.map(to_model))
 }
 
+/// Those that list one of these projects.
+fn open_to(projects: &Projects) -> Condition {
+    let (Projects::Only(_), (mine, ids)) = (projects, within_sql(projects, "project_id", 1)) else {
+        return Condition::all();
+    };
+    let text = format!("integrations.id IN (SELECT integration_id FROM integration_projects WHERE {mine})");
+    Condition::all().add(Expr::cust_with_values(text, ids))
+}
+
+pub(super) async fn visible<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    id: &str,
+) -> Result<Option<Integration>, DbErr> {
+    let found = Entity::find_by_id(id).filter(open_to(projects)).one(on).await?;
+    Ok(found.map(to_model))
+}
+
+/// The projects that may use an integration.
+pub(super) async fn projects_of<C: ConnectionTrait>(on: &C, id: &str) -> Result<Vec<String>, DbErr> {
+    let text = "SELECT project_id FROM integration_projects WHERE integration_id = $1 ORDER BY project_id";
+    let rows = on.query_all_raw(sql(on, text, [id.into()])).await?;
+    rows.iter().map(|row| row.try_get("", "project_id")).collect()
+}
+
+/// Sets the projects that may use an integration.
+pub(super) async fn set_projects<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    projects: &BTreeSet<String>,
+) -> Result<(), DbErr> {
+    let text = "DELETE FROM integration_projects WHERE integration_id = $1";
+    on.execute_raw(sql(on, text, [id.into()])).await?;
+    for project in projects {
+        let text = "INSERT INTO integration_projects (integration_id, project_id) VALUES ($1, $2) \
+                    ON CONFLICT DO NOTHING";
+        let values: [Value; 2] = [id.into(), project.as_str().into()];
+        on.execute_raw(sql(on, text, values)).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn by_callback<C: ConnectionTrait>(
     on: &C,
     callback: &str,
@@ -128,10 +173,14 @@ pub(super) async fn name_taken<C: ConnectionTrait>(on: &C, name: &str, except: &
 /// A page in order of making, after the id `after`.
 pub(super) async fn list<C: ConnectionTrait>(
     on: &C,
+    projects: &Projects,
     after: Option<&str>,
     limit: u64,
 ) -> Result<Vec<Integration>, DbErr> {
-    let mut query = Entity::find().order_by_asc(Column::Id).limit(limit);
+    let mut query = Entity::find()
+        .filter(open_to(projects))
+        .order_by_asc(Column::Id)
+        .limit(limit);
     if let Some(after) = after {
         query = query.filter(Column::Id.gt(after));
     }

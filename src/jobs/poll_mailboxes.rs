@@ -13,6 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::ingest_mail::{self, Batch, IngestError};
+use crate::access::Projects;
 use crate::ctx::Ctx;
 use crate::db::Lease;
 use crate::event::{self, NewEvent, SYSTEM};
@@ -110,7 +111,7 @@ fn start(ctx: &Ctx, lease: Lease, signals: Signals, permit: OwnedSemaphorePermit
 
 /// One visit: from signing in to giving back. Returns when the mailbox is due again.
 async fn visit(ctx: &Ctx, lease: &Lease, signals: &Signals) -> Option<i64> {
-    let mailbox = match mailbox::get(ctx, &lease.id).await {
+    let mailbox = match mailbox::get(ctx, &Projects::All, &lease.id).await {
         Ok(mailbox) => mailbox,
         Err(error) => {
             tracing::warn!(

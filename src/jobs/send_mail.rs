@@ -12,6 +12,7 @@ use std::time::Duration;
 use sea_orm::DbErr;
 use serde_json::json;
 
+use crate::access::Projects;
 use crate::crash_point;
 use crate::ctx::Ctx;
 use crate::db::Lease;
@@ -232,7 +233,7 @@ impl Account {
             };
             (error.class(), error.trouble(), answer)
         };
-        let mailbox = match mailbox::get(ctx, mailbox_id).await {
+        let mailbox = match mailbox::get(ctx, &Projects::All, mailbox_id).await {
             Ok(mailbox) => mailbox,
             Err(mailbox::MailboxError::NotFound) => {
                 let trouble = Trouble::new(

@@ -15,7 +15,7 @@ use crate::db::is_duplicate;
 use crate::event::{self, NewEvent};
 use crate::net::DialError;
 use crate::trouble::{FieldError, Trouble};
-use crate::{grant, id, project, schedule};
+use crate::{grant, id, integration, project, schedule};
 
 /// Mails larger than this are taken with their beginning only, bytes.
 const MAX_MESSAGE_BYTES: i64 = 50 * 1024 * 1024;
@@ -24,16 +24,22 @@ const MAX_MESSAGE_BYTES: i64 = 50 * 1024 * 1024;
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 
 /// Makes a mailbox; it is read at once.
-pub async fn create(ctx: &Ctx, actor: &str, input: MailboxInput) -> Result<Mailbox, MailboxError> {
-    let input = check(ctx, input).await?;
+pub async fn create(
+    ctx: &Ctx,
+    projects: &Projects,
+    actor: &str,
+    input: MailboxInput,
+) -> Result<Mailbox, MailboxError> {
+    let input = check(ctx, projects, input).await?;
+    check_listed(ctx, projects, &input).await?;
     let mailbox = fill(blank(ctx), input);
     store::insert(ctx.db.write(), &mailbox)
         .await
         .map_err(|error| duplicate_name(error, &mailbox.name))?;
     tracing::info!(mailbox = mailbox.id, actor, "mailbox made");
     look_once(ctx, &mailbox).await;
-    poll_now(ctx, &mailbox.id).await?;
-    get(ctx, &mailbox.id).await
+    poll_now(ctx, projects, &mailbox.id).await?;
+    get(ctx, projects, &mailbox.id).await
 }
 
 /// A mailbox before anything was entered.
@@ -105,13 +111,17 @@ async fn look_once(ctx: &Ctx, mailbox: &Mailbox) {
 /// Changes a mailbox that still has the revision `seen`. Cursor and history stay.
 pub async fn update(
     ctx: &Ctx,
+    projects: &Projects,
     actor: &str,
     id: &str,
     seen: i64,
     input: MailboxInput,
 ) -> Result<Mailbox, MailboxError> {
-    let before = get(ctx, id).await?;
-    let input = check(ctx, input).await?;
+    let before = get(ctx, projects, id).await?;
+    let input = check(ctx, projects, input).await?;
+    if (&input.grant_id, &input.project_id) != (&before.grant_id, &before.project_id) {
+        check_listed(ctx, projects, &input).await?;
+    }
     let mut changed = fill(before, input);
     changed.updated_at = ctx.clock.now_ms();
     let done = store::update(ctx.db.write(), &changed, seen).await;
@@ -120,19 +130,19 @@ pub async fn update(
     }
     ctx.nudge.now();
     tracing::info!(mailbox = id, actor, "mailbox changed");
-    get(ctx, id).await
+    get(ctx, projects, id).await
 }
 
-/// One mailbox.
-pub async fn get(ctx: &Ctx, id: &str) -> Result<Mailbox, MailboxError> {
-    store::by_id(ctx.db.read(), id)
+/// One mailbox of these projects.
+pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Mailbox, MailboxError> {
+    store::by_id(ctx.db.read(), projects, id)
         .await?
         .ok_or(MailboxError::NotFound)
 }
 
-/// All mailboxes by name.
-pub async fn list(ctx: &Ctx) -> Result<Vec<Mailbox>, MailboxError> {
-    Ok(store::all(ctx.db.read()).await?)
+/// The mailboxes of these projects by name.
+pub async fn list(ctx: &Ctx, projects: &Projects) -> Result<Vec<Mailbox>, MailboxError> {
+    Ok(store::all(ctx.db.read(), projects).await?)
 }
 
 /// The last outcomes, newest first.
@@ -141,17 +151,23 @@ pub async fn recent(ctx: &Ctx, id: &str, limit: u32) -> Result<Vec<Outcome>, Mai
 }
 
 /// Stops reading it until it is resumed.
-pub async fn pause(ctx: &Ctx, actor: &str, id: &str) -> Result<(), MailboxError> {
-    set_paused(ctx, actor, id, true).await
+pub async fn pause(ctx: &Ctx, projects: &Projects, actor: &str, id: &str) -> Result<(), MailboxError> {
+    set_paused(ctx, projects, actor, id, true).await
 }
 
 /// Reads it again, from where it stopped.
-pub async fn resume(ctx: &Ctx, actor: &str, id: &str) -> Result<(), MailboxError> {
-    set_paused(ctx, actor, id, false).await
+pub async fn resume(ctx: &Ctx, projects: &Projects, actor: &str, id: &str) -> Result<(), MailboxError> {
+    set_paused(ctx, projects, actor, id, false).await
 }
 
-async fn set_paused(ctx: &Ctx, actor: &str, id: &str, paused: bool) -> Result<(), MailboxError> {
-    let mailbox = get(ctx, id).await?;
+async fn set_paused(
+    ctx: &Ctx,
+    projects: &Projects,
+    actor: &str,
+    id: &str,
+    paused: bool,
+) -> Result<(), MailboxError> {
+    let mailbox = get(ctx, projects, id).await?;
     let txn = ctx.db.begin().await?;
     store::set_paused(&txn, id, paused).await?;
     if paused {
@@ -170,7 +186,8 @@ async fn set_paused(ctx: &Ctx, actor: &str, id: &str, paused: bool) -> Result<()
 }
 
 /// Reads it now, whatever its schedule says.
-pub async fn poll_now(ctx: &Ctx, id: &str) -> Result<(), MailboxError> {
+pub async fn poll_now(ctx: &Ctx, projects: &Projects, id: &str) -> Result<(), MailboxError> {
+    get(ctx, projects, id).await?;
     if !store::set_due(ctx.db.write(), id).await? {
         return Err(MailboxError::NotFound);
     }
@@ -179,8 +196,8 @@ pub async fn poll_now(ctx: &Ctx, id: &str) -> Result<(), MailboxError> {
 }
 
 /// Deletes a mailbox that has no messages.
-pub async fn delete(ctx: &Ctx, actor: &str, id: &str) -> Result<(), MailboxError> {
-    get(ctx, id).await?;
+pub async fn delete(ctx: &Ctx, projects: &Projects, actor: &str, id: &str) -> Result<(), MailboxError> {
+    get(ctx, projects, id).await?;
     let txn = ctx.db.begin().await?;
     match store::message_count(&txn, id).await? {
         0 => {}
@@ -193,8 +210,8 @@ pub async fn delete(ctx: &Ctx, actor: &str, id: &str) -> Result<(), MailboxError
 }
 
 /// The folders of the account, for picking one; signs in with the mailbox's grant.
-pub async fn folders_of(ctx: &Ctx, id: &str) -> Result<Vec<Folder>, MailboxError> {
-    let mailbox = get(ctx, id).await?;
+pub async fn folders_of(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Vec<Folder>, MailboxError> {
+    let mailbox = get(ctx, projects, id).await?;
     let mut session = session::open(ctx, &mailbox)
         .await
         .map_err(|error| MailboxError::Trouble(error.trouble()))?;
@@ -205,8 +222,12 @@ pub async fn folders_of(ctx: &Ctx, id: &str) -> Result<Vec<Folder>, MailboxError
 
 /// The folders of an account that is not saved as a mailbox yet, for picking one in its form. Only what is needed to
 /// sign in has to be right.
-pub async fn folders_for(ctx: &Ctx, input: MailboxInput) -> Result<Vec<Folder>, MailboxError> {
-    let input = match check(ctx, input.clone()).await {
+pub async fn folders_for(
+    ctx: &Ctx,
+    projects: &Projects,
+    input: MailboxInput,
+) -> Result<Vec<Folder>, MailboxError> {
+    let input = match check(ctx, projects, input.clone()).await {
         Ok(input) => input,
         Err(MailboxError::Invalid(mut errors)) => {
             errors.retain(|error| ["host", "port", "tls", "loginName", "grantId"].contains(&error.field));
@@ -279,20 +300,17 @@ fn fill(mut mailbox: Mailbox, input: MailboxInput) -> Mailbox {
 }
 
 /// Checks every field and returns the input tidied, or all that is wrong with it.
-async fn check(ctx: &Ctx, input: MailboxInput) -> Result<MailboxInput, MailboxError> {
+async fn check(ctx: &Ctx, projects: &Projects, input: MailboxInput) -> Result<MailboxInput, MailboxError> {
     let input = tidy(input);
     let mut errors = check_texts(ctx, &input);
-    if project::get(ctx, &Projects::All, &input.project_id)
-        .await
-        .is_err()
-    {
+    if project::get(ctx, projects, &input.project_id).await.is_err() {
         errors.push(FieldError::new(
             "projectId",
             "unknown",
             "There is no such project; choose the one whose tickets this mail becomes.",
         ));
     }
-    if grant::get(ctx, &input.grant_id).await.is_err() {
+    if grant::get(ctx, projects, &input.grant_id).await.is_err() {
         errors.push(FieldError::new(
             "grantId",
             "unknown",
@@ -308,6 +326,27 @@ async fn check(ctx: &Ctx, input: MailboxInput) -> Result<MailboxInput, MailboxEr
     } else {
         Err(MailboxError::Invalid(errors))
     }
+}
+
+/// Whoever manages some projects only may read through an integration that lists the mailbox's project.
+async fn check_listed(ctx: &Ctx, projects: &Projects, input: &MailboxInput) -> Result<(), MailboxError> {
+    if projects.is_all() {
+        return Ok(());
+    }
+    let listed = match grant::get(ctx, projects, &input.grant_id).await {
+        Ok(found) => integration::get(ctx, &Projects::one(&input.project_id), &found.integration_id)
+            .await
+            .is_ok(),
+        Err(_) => false,
+    };
+    if listed {
+        return Ok(());
+    }
+    Err(MailboxError::Invalid(vec![FieldError::new(
+        "grantId",
+        "not_listed",
+        "This grant's integration does not list the project; a site admin can open it to the project.",
+    )]))
 }
 
 fn tidy(mut input: MailboxInput) -> MailboxInput {

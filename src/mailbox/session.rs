@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::imap::{self, BoxedStream, Connection, Endpoint, ImapError, Limits, Session};
 use super::model::TlsMode;
 use super::store::Mailbox;
+use crate::access::Projects;
 use crate::ctx::Ctx;
 use crate::grant::{self, AccessToken, GrantError};
 use crate::integration;
@@ -174,10 +175,10 @@ pub(super) async fn explain(ctx: &Ctx, mailbox: &Mailbox, error: &ImapError) -> 
 
 /// Whose words the mailbox's servers speak.
 pub async fn provider_of(ctx: &Ctx, mailbox: &Mailbox) -> Provider {
-    let Ok(grant) = grant::get(ctx, &mailbox.grant_id).await else {
+    let Ok(grant) = grant::get(ctx, &Projects::All, &mailbox.grant_id).await else {
         return Provider::Custom;
     };
-    integration::get(ctx, &grant.integration_id)
+    integration::get(ctx, &Projects::All, &grant.integration_id)
         .await
         .map_or(Provider::Custom, |integration| integration.provider)
 }

@@ -3,7 +3,8 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, Value};
 
-use crate::db::{self, Claim, Db, Lease, sql};
+use crate::access::Projects;
+use crate::db::{self, Claim, Db, Lease, sql, within};
 use crate::trouble::Trouble;
 
 pub use row::Model as Mailbox;
@@ -204,12 +205,23 @@ pub(super) async fn message_count<C: ConnectionTrait>(on: &C, id: &str) -> Resul
     row.map_or(Ok(0), |row| row.try_get("", "n"))
 }
 
-pub(super) async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Mailbox>, DbErr> {
-    row::Entity::find_by_id(id).one(on).await
+pub(super) async fn by_id<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    id: &str,
+) -> Result<Option<Mailbox>, DbErr> {
+    row::Entity::find_by_id(id)
+        .filter(within(projects, row::Column::ProjectId))
+        .one(on)
+        .await
 }
 
-pub(super) async fn all<C: ConnectionTrait>(on: &C) -> Result<Vec<Mailbox>, DbErr> {
-    row::Entity::find().order_by_asc(row::Column::Name).all(on).await
+pub(super) async fn all<C: ConnectionTrait>(on: &C, projects: &Projects) -> Result<Vec<Mailbox>, DbErr> {
+    row::Entity::find()
+        .filter(within(projects, row::Column::ProjectId))
+        .order_by_asc(row::Column::Name)
+        .all(on)
+        .await
 }
 
 /// How long a claim lasts without a heartbeat, milliseconds; a dead node's mailboxes are taken over after this.

@@ -8,6 +8,7 @@ use super::model::MailboxError;
 use super::session::{self, PATIENCE};
 use super::store::Mailbox;
 use super::{OpenSession, get};
+use crate::access::Projects;
 use crate::connection_test::{Kind, Recorder, Step, StepState, TestState};
 use crate::ctx::Ctx;
 use crate::grant::{self, AccessToken, Grant, GrantError};
@@ -15,8 +16,13 @@ use crate::integration::{self, Integration};
 use crate::trouble::Trouble;
 
 /// Starts a test in the background and returns its id.
-pub async fn start_test(ctx: &Ctx, actor: &str, mailbox_id: &str) -> Result<String, MailboxError> {
-    let mailbox = get(ctx, mailbox_id).await?;
+pub async fn start_test(
+    ctx: &Ctx,
+    projects: &Projects,
+    actor: &str,
+    mailbox_id: &str,
+) -> Result<String, MailboxError> {
+    let mailbox = get(ctx, projects, mailbox_id).await?;
     let recorder = Recorder::start(ctx, Kind::Mailbox, &mailbox.id, actor).await?;
     let id = recorder.id().to_owned();
     let background = ctx.clone();
@@ -26,8 +32,13 @@ pub async fn start_test(ctx: &Ctx, actor: &str, mailbox_id: &str) -> Result<Stri
 }
 
 /// Runs a test to its end and returns its id.
-pub async fn run_test(ctx: &Ctx, actor: &str, mailbox_id: &str) -> Result<String, MailboxError> {
-    let mailbox = get(ctx, mailbox_id).await?;
+pub async fn run_test(
+    ctx: &Ctx,
+    projects: &Projects,
+    actor: &str,
+    mailbox_id: &str,
+) -> Result<String, MailboxError> {
+    let mailbox = get(ctx, projects, mailbox_id).await?;
     let recorder = Recorder::start(ctx, Kind::Mailbox, &mailbox.id, actor).await?;
     let id = recorder.id().to_owned();
     run(ctx, &mailbox, recorder).await;
@@ -215,8 +226,8 @@ async fn token(ctx: &Ctx, mailbox: &Mailbox, recorder: &mut Recorder) -> Option<
 }
 
 async fn grant_of(ctx: &Ctx, mailbox: &Mailbox) -> Result<(Grant, Integration), GrantError> {
-    let grant = grant::get(ctx, &mailbox.grant_id).await?;
-    let integration = integration::get(ctx, &grant.integration_id).await?;
+    let grant = grant::get(ctx, &Projects::All, &mailbox.grant_id).await?;
+    let integration = integration::get(ctx, &Projects::All, &grant.integration_id).await?;
     Ok((grant, integration))
 }
 

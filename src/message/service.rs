@@ -3,6 +3,7 @@
 use mailgrant_mail::Attachment;
 
 use super::store::{self, Message, MessageCount};
+use crate::access::Projects;
 use crate::ctx::Ctx;
 
 /// Why a message could not be shown.
@@ -19,9 +20,11 @@ pub enum MessageError {
     Db(#[from] sea_orm::DbErr),
 }
 
-/// Which messages a list shows; empty shows all.
+/// Which messages a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct MessageFilter {
+    /// Only of these projects: those that whoever asks may see. The default is none.
+    pub projects: Projects,
     /// Only of this mailbox.
     pub mailbox_id: Option<String>,
     /// Only in this ticket.
@@ -43,9 +46,9 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// One message.
-pub async fn get(ctx: &Ctx, id: &str) -> Result<Message, MessageError> {
-    store::by_id(ctx.db.read(), id)
+/// One message of these projects.
+pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Message, MessageError> {
+    store::by_id(ctx.db.read(), projects, id)
         .await?
         .ok_or(MessageError::NotFound)
 }
@@ -66,15 +69,16 @@ pub async fn list(ctx: &Ctx, filter: &MessageFilter, limit: u64) -> Result<Page<
 /// Messages stored since a time (milliseconds since 1970), of one mailbox or of all.
 pub async fn count_since(
     ctx: &Ctx,
+    projects: &Projects,
     since: i64,
     mailbox_id: Option<&str>,
 ) -> Result<MessageCount, MessageError> {
-    Ok(store::count_since(ctx.db.read(), since, mailbox_id).await?)
+    Ok(store::count_since(ctx.db.read(), projects, since, mailbox_id).await?)
 }
 
 /// The raw bytes of a message, as received.
-pub async fn raw(ctx: &Ctx, id: &str) -> Result<Vec<u8>, MessageError> {
-    get(ctx, id).await?;
+pub async fn raw(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Vec<u8>, MessageError> {
+    get(ctx, projects, id).await?;
     Ok(store::raw_bytes(ctx.db.read(), id).await?)
 }
 
@@ -109,8 +113,13 @@ pub fn parsed(message: &Message) -> serde_json::Value {
 }
 
 /// One attachment, cut from the raw mail.
-pub async fn attachment(ctx: &Ctx, id: &str, part_id: &str) -> Result<Attachment, MessageError> {
-    let bytes = raw(ctx, id).await?;
+pub async fn attachment(
+    ctx: &Ctx,
+    projects: &Projects,
+    id: &str,
+    part_id: &str,
+) -> Result<Attachment, MessageError> {
+    let bytes = raw(ctx, projects, id).await?;
     let part_id = part_id.to_owned();
     let found = tokio::task::spawn_blocking(move || mailgrant_mail::attachment(&bytes, &part_id)).await;
     found.ok().flatten().ok_or(MessageError::NoAttachment)

@@ -6,9 +6,10 @@ use sea_orm::{ConnectionTrait, ExprTrait, QueryOrder, QuerySelect, Value};
 use super::model::{NewRaw, Stored};
 use super::parse::Understood;
 use super::service::MessageFilter;
+use crate::access::Projects;
 use crate::clock::Clock;
 use crate::crypto::sha256_hex;
-use crate::db::sql;
+use crate::db::{sql, within, within_sql};
 use crate::id;
 
 pub use row::Model as Message;
@@ -241,13 +242,20 @@ pub async fn mark_placed<C: ConnectionTrait>(
 
 /// A message, read in the caller's transaction.
 pub async fn get_in<C: ConnectionTrait>(on: &C, id: &str) -> Result<Message, DbErr> {
-    by_id(on, id)
+    by_id(on, &Projects::All, id)
         .await?
         .ok_or_else(|| DbErr::RecordNotFound(id.to_owned()))
 }
 
-pub(super) async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Message>, DbErr> {
-    row::Entity::find_by_id(id).one(on).await
+pub(super) async fn by_id<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    id: &str,
+) -> Result<Option<Message>, DbErr> {
+    row::Entity::find_by_id(id)
+        .filter(within(projects, row::Column::ProjectId))
+        .one(on)
+        .await
 }
 
 pub(super) async fn list<C: ConnectionTrait>(
@@ -255,7 +263,10 @@ pub(super) async fn list<C: ConnectionTrait>(
     filter: &MessageFilter,
     limit: u64,
 ) -> Result<Vec<Message>, DbErr> {
-    let mut query = row::Entity::find().order_by_desc(row::Column::Id).limit(limit);
+    let mut query = row::Entity::find()
+        .filter(within(&filter.projects, row::Column::ProjectId))
+        .order_by_desc(row::Column::Id)
+        .limit(limit);
     if let Some(mailbox) = &filter.mailbox_id {
         query = query.filter(row::Column::MailboxId.eq(mailbox));
     }
@@ -285,19 +296,25 @@ pub struct MessageCount {
 
 pub(super) async fn count_since<C: ConnectionTrait>(
     on: &C,
+    projects: &Projects,
     since: i64,
     mailbox_id: Option<&str>,
 ) -> Result<MessageCount, DbErr> {
-    let text = "SELECT COUNT(*) AS messages, COUNT(CASE WHEN state = 'quarantined' THEN 1 END) AS quarantined \
-                FROM messages WHERE received_at >= $1";
-    let row = match mailbox_id {
+    let mut values: Vec<Value> = vec![since.into()];
+    let of_mailbox = match mailbox_id {
         Some(id) => {
-            let text = format!("{text} AND mailbox_id = $2");
-            let values: [Value; 2] = [since.into(), id.into()];
-            on.query_one_raw(sql(on, &text, values)).await?
+            values.push(id.into());
+            "mailbox_id = $2"
         }
-        None => on.query_one_raw(sql(on, text, [since.into()])).await?,
+        None => "1 = 1",
     };
+    let (mine, ids) = within_sql(projects, "project_id", values.len() + 1);
+    values.extend(ids);
+    let text = format!(
+        "SELECT COUNT(*) AS messages, COUNT(CASE WHEN state = 'quarantined' THEN 1 END) AS quarantined \
+         FROM messages WHERE received_at >= $1 AND {of_mailbox} AND {mine}"
+    );
+    let row = on.query_one_raw(sql(on, &text, values)).await?;
     row.map_or(Ok(MessageCount::default()), |row| {
         Ok(MessageCount {
             messages: row.try_get("", "messages")?,

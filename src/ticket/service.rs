@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::model::{Incoming, Placed};
 use super::store::{self, Entry, Ticket};
+use crate::access::Projects;
 use crate::clock::Clock;
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent, SYSTEM};
@@ -25,9 +26,11 @@ pub enum TicketError {
     Db(#[from] DbErr),
 }
 
-/// Which tickets a list shows; empty shows all.
+/// Which tickets a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct TicketFilter {
+    /// Only of these projects: those that whoever asks may see. The default is none.
+    pub projects: Projects,
     /// Only in this state.
     pub state: Option<String>,
     /// Only of this project.
@@ -110,18 +113,18 @@ fn author(incoming: &Incoming<'_>) -> String {
     }
 }
 
-/// One ticket with its entries.
-pub async fn get(ctx: &Ctx, id: &str) -> Result<TicketDetail, TicketError> {
-    let ticket = store::by_id(ctx.db.read(), id)
+/// One ticket of these projects with its entries.
+pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<TicketDetail, TicketError> {
+    let ticket = store::by_id(ctx.db.read(), projects, id)
         .await?
         .ok_or(TicketError::NotFound)?;
     let entries = store::entries_of(ctx.db.read(), &ticket.id).await?;
     Ok(TicketDetail { ticket, entries })
 }
 
-/// One ticket by its key, for example `HELP-42`.
-pub async fn get_by_key(ctx: &Ctx, key: &str) -> Result<TicketDetail, TicketError> {
-    let ticket = store::by_key(ctx.db.read(), key)
+/// One ticket of these projects by its key, for example `HELP-42`.
+pub async fn get_by_key(ctx: &Ctx, projects: &Projects, key: &str) -> Result<TicketDetail, TicketError> {
+    let ticket = store::by_key(ctx.db.read(), projects, key)
         .await?
         .ok_or(TicketError::NotFound)?;
     let entries = store::entries_of(ctx.db.read(), &ticket.id).await?;

@@ -5,8 +5,9 @@ use sea_orm::{Condition, ConnectionTrait, QueryOrder, QuerySelect, Value};
 
 use super::model::Incoming;
 use super::service::TicketFilter;
+use crate::access::Projects;
 use crate::crypto::sha256_hex;
-use crate::db::sql;
+use crate::db::{sql, within, within_sql};
 
 pub use entry::Model as Entry;
 pub use row::Model as Ticket;
@@ -201,13 +202,25 @@ pub(super) async fn remember_ids<C: ConnectionTrait>(
     Ok(())
 }
 
-pub(super) async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Ticket>, DbErr> {
-    row::Entity::find_by_id(id).one(on).await
+pub(super) async fn by_id<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    id: &str,
+) -> Result<Option<Ticket>, DbErr> {
+    row::Entity::find_by_id(id)
+        .filter(within(projects, row::Column::ProjectId))
+        .one(on)
+        .await
 }
 
-pub(super) async fn by_key<C: ConnectionTrait>(on: &C, key: &str) -> Result<Option<Ticket>, DbErr> {
+pub(super) async fn by_key<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    key: &str,
+) -> Result<Option<Ticket>, DbErr> {
     row::Entity::find()
         .filter(row::Column::Key.eq(key.to_uppercase()))
+        .filter(within(projects, row::Column::ProjectId))
         .one(on)
         .await
 }
@@ -228,6 +241,7 @@ pub(super) async fn list<C: ConnectionTrait>(
     limit: u64,
 ) -> Result<Vec<Ticket>, DbErr> {
     let mut query = row::Entity::find()
+        .filter(within(&filter.projects, row::Column::ProjectId))
         .order_by_desc(row::Column::UpdatedAt)
         .order_by_desc(row::Column::Id)
         .limit(limit);
@@ -268,10 +282,18 @@ pub struct HourCount {
 }
 
 /// Tickets opened per hour since a time; hours without any are left out.
-pub async fn per_hour<C: ConnectionTrait>(on: &C, since: i64) -> Result<Vec<HourCount>, DbErr> {
-    let text = "SELECT created_at / 3600000 AS hour, COUNT(*) AS tickets FROM tickets WHERE created_at >= $1 \
-                GROUP BY created_at / 3600000 ORDER BY 1";
-    let rows = on.query_all_raw(sql(on, text, [since.into()])).await?;
+pub async fn per_hour<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    since: i64,
+) -> Result<Vec<HourCount>, DbErr> {
+    let (mine, ids) = within_sql(projects, "project_id", 2);
+    let text = format!(
+        "SELECT created_at / 3600000 AS hour, COUNT(*) AS tickets FROM tickets WHERE created_at >= $1 AND {mine} \
+         GROUP BY created_at / 3600000 ORDER BY 1"
+    );
+    let values = std::iter::once(since.into()).chain(ids);
+    let rows = on.query_all_raw(sql(on, &text, values)).await?;
     rows.iter()
         .map(|row| {
             Ok(HourCount {
@@ -296,10 +318,16 @@ pub struct StateCount {
 }
 
 /// Tickets by project and state; pairs without any are left out.
-pub async fn count_by_state<C: ConnectionTrait>(on: &C) -> Result<Vec<StateCount>, DbErr> {
-    let text = "SELECT project_id, state, COUNT(*) AS tickets, MAX(updated_at) AS updated_at FROM tickets \
-                GROUP BY project_id, state";
-    let rows = on.query_all_raw(sql(on, text, [])).await?;
+pub async fn count_by_state<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+) -> Result<Vec<StateCount>, DbErr> {
+    let (mine, ids) = within_sql(projects, "project_id", 1);
+    let text = format!(
+        "SELECT project_id, state, COUNT(*) AS tickets, MAX(updated_at) AS updated_at FROM tickets WHERE {mine} \
+         GROUP BY project_id, state"
+    );
+    let rows = on.query_all_raw(sql(on, &text, ids)).await?;
     rows.iter()
         .map(|row| {
             Ok(StateCount {

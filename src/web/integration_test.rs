@@ -1,5 +1,6 @@
 //! The test of an integration, run in the background: `grant` tries, `connection_test` keeps what it sees.
 
+use crate::access::Projects;
 use crate::connection_test::{Kind, Recorder};
 use crate::ctx::Ctx;
 use crate::grant::{self, GrantError};
@@ -10,7 +11,7 @@ use crate::integration;
 /// # Errors
 /// There is no such integration, or the database failed.
 pub async fn start(ctx: &Ctx, actor: &str, integration_id: &str) -> Result<String, GrantError> {
-    let integration = integration::get(ctx, integration_id).await?;
+    let integration = integration::get(ctx, &Projects::All, integration_id).await?;
     let recorder = Recorder::start(ctx, Kind::Integration, &integration.id, actor).await?;
     let id = recorder.id().to_owned();
     let ctx_of_task = ctx.clone();

@@ -2,6 +2,7 @@
 
 use super::views::parts::{Action, Problem, Tone};
 use super::words;
+use crate::access::{Access, Projects, Scope};
 use crate::ctx::Ctx;
 use crate::grant::{self, Grant, GrantState};
 use crate::integration::{self, Integration, IntegrationState};
@@ -25,15 +26,23 @@ pub(super) struct Overview {
     pub(super) integrations: Vec<Integration>,
     pub(super) grants: Vec<Grant>,
     pub(super) mailboxes: Vec<Mailbox>,
+    /// Where whoever looks may do something about mailboxes.
+    managed: Projects,
+    /// Whether they may do something about integrations.
+    site: bool,
 }
 
 impl Overview {
-    /// All of it, as it is now.
-    pub(super) async fn load(ctx: &Ctx) -> Result<Self, web::Problem> {
+    /// All of it that somebody may see, as it is now.
+    pub(super) async fn load(ctx: &Ctx, access: &Access) -> Result<Self, web::Problem> {
+        let connections = access.projects_with(Scope::IntegrationsRead);
+        let mailboxes = access.projects_with(Scope::MailboxesRead);
         Ok(Self {
-            integrations: integration::list(ctx, None, ALL).await?,
-            grants: grant::list(ctx, None, ALL).await?,
-            mailboxes: mailbox::list(ctx).await?,
+            integrations: integration::list(ctx, &connections, None, ALL).await?,
+            grants: grant::list(ctx, &connections, None, ALL).await?,
+            mailboxes: mailbox::list(ctx, &mailboxes).await?,
+            managed: access.projects_with(Scope::MailboxesWrite),
+            site: access.is_site_admin(),
         })
     }
 
@@ -76,7 +85,25 @@ impl Overview {
                 .filter_map(|mailbox| self.of_mailbox(mailbox, now)),
         );
         found.sort_by_key(|problem| problem.tone != Tone::Bad);
+        if !self.site {
+            // What only a site admin can mend is told without a button that would refuse.
+            for problem in &mut found {
+                problem.action = problem.action.take().filter(|action| self.may_follow(action));
+            }
+        }
         found
+    }
+
+    fn may_follow(&self, action: &Action) -> bool {
+        match action.href.split('/').nth(1) {
+            Some("mailboxes") => self
+                .mailboxes
+                .iter()
+                .filter(|mailbox| self.managed.contains(&mailbox.project_id))
+                .any(|mailbox| action.href.split('/').any(|part| part == mailbox.id)),
+            Some("grants") => true,
+            _ => false,
+        }
     }
 
     fn is_misconfigured(&self, grant: &Grant) -> bool {

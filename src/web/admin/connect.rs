@@ -43,7 +43,7 @@ pub(in crate::web) const WIZARD: &str = "/connect";
 pub(in crate::web) const GRANT_PAGE: &str = "/grants/{grantId}";
 
 async fn choose(desk: Desk) -> Answer {
-    let overview = Overview::load(&desk.ctx).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let works = |integration: &&Integration| integration.state == IntegrationState::Ok;
     let existing = overview
         .integrations
@@ -237,7 +237,7 @@ async fn save(desk: &Desk, provider: Provider, typed: &Typed) -> Result<Integrat
 }
 
 async fn free_name(ctx: &Ctx, wanted: &str) -> Result<String, IntegrationError> {
-    let all = integration::list(ctx, None, 100_000).await?;
+    let all = integration::list(ctx, &Projects::All, None, 100_000).await?;
     Ok(first_free(wanted, |name| {
         all.iter().any(|integration| integration.name == name)
     }))
@@ -256,18 +256,35 @@ fn first_free(wanted: &str, is_taken: impl Fn(&str) -> bool) -> String {
 
 /// Starts an authorization and leads the browser to the provider, or straight on when no person is asked.
 pub(super) async fn leave(desk: &Desk, integration: &Integration, return_to: &str) -> Answer {
-    start(desk, integration, None, return_to).await
+    start(desk, integration, None, "", return_to).await
+}
+
+/// The same on behalf of a project, which may use the grant then.
+pub(super) async fn leave_for(
+    desk: &Desk,
+    integration: &Integration,
+    project_id: &str,
+    return_to: &str,
+) -> Answer {
+    start(desk, integration, None, project_id, return_to).await
 }
 
 /// The same for a grant that is to be connected again.
 pub(super) async fn reconnect(desk: &Desk, integration: &Integration, grant: &Grant) -> Answer {
-    start(desk, integration, Some(grant), GRANT_PAGE).await
+    start(desk, integration, Some(grant), "", GRANT_PAGE).await
 }
 
-async fn start(desk: &Desk, integration: &Integration, grant: Option<&Grant>, return_to: &str) -> Answer {
+async fn start(
+    desk: &Desk,
+    integration: &Integration,
+    grant: Option<&Grant>,
+    project_id: &str,
+    return_to: &str,
+) -> Answer {
     let input = StartAuthorization {
         session_id: Some(desk.current.session().id.clone()),
         actor: desk.actor().to_owned(),
+        project_id: project_id.to_owned(),
         expected_identity: None,
         reconnect_grant_id: grant.map(|grant| grant.id.clone()),
         return_to: return_to.to_owned(),
@@ -316,15 +333,15 @@ pub(in crate::web) struct Finished {
 /// After the consent: the project HELP and a mailbox with safe defaults, each if it is missing, and the mailbox's
 /// first test. Where the mail server is not known, the mailbox's form, filled as far as can be.
 pub(in crate::web) async fn finish(ctx: &Ctx, actor: &str, grant_id: &str) -> Result<Finished, Problem> {
-    let grant = grant::get(ctx, grant_id).await?;
-    let integration = integration::get(ctx, &grant.integration_id).await?;
+    let grant = grant::get(ctx, &Projects::All, grant_id).await?;
+    let integration = integration::get(ctx, &Projects::All, &grant.integration_id).await?;
     let known = integration::preset(
         integration.provider,
         &integration.tenant,
         integration.cloud,
         integration.flow,
     );
-    let all = mailbox::list(ctx).await?;
+    let all = mailbox::list(ctx, &Projects::All).await?;
     let made = match all.iter().find(|mailbox| mailbox.grant_id == grant.id) {
         Some(mailbox) => mailbox.clone(),
         None => {
@@ -342,7 +359,7 @@ pub(in crate::web) async fn finish(ctx: &Ctx, actor: &str, grant_id: &str) -> Re
             }
         }
     };
-    mailbox::start_test(ctx, actor, &made.id).await?;
+    mailbox::start_test(ctx, &Projects::All, actor, &made.id).await?;
     Ok(Finished {
         path: format!("/connect/done/{}", made.id),
         hurdle: None,
@@ -366,7 +383,7 @@ async fn make_mailbox(
         login_name: grant.identity.clone(),
         ..MailboxInput::default()
     };
-    match mailbox::create(ctx, actor, input).await {
+    match mailbox::create(ctx, &Projects::All, actor, input).await {
         Ok(mailbox) => Ok(Ok(mailbox)),
         Err(error @ mailbox::MailboxError::Db(_)) => Err(error.into()),
         Err(error) => Ok(Err(error.to_string())),
@@ -391,11 +408,11 @@ async fn default_project(ctx: &Ctx) -> Result<String, Problem> {
 
 async fn done(desk: Desk, id: web::Path<String>) -> Answer {
     let ctx = &desk.ctx;
-    let mailbox = mailbox::get(ctx, &id).await?;
+    let mailbox = mailbox::get(ctx, &desk.access().projects(), &id).await?;
     let Some(run) = connection_test::latest_of(ctx.db.read(), &mailbox.id).await? else {
         return desk.go(&format!("/mailboxes/{}", mailbox.id));
     };
-    let overview = Overview::load(ctx).await?;
+    let overview = Overview::load(ctx, desk.access()).await?;
     desk.show(&ConnectDone {
         page: desk
             .page_with("Mailbox connected", Section::Mailboxes, &overview)

@@ -9,7 +9,6 @@ use super::views::dashboard::{Dashboard, DemoPanel, Expiry, Fault, MailboxLine, 
 use super::views::parts::{Badge, Chart, Tone};
 use super::words;
 use crate::clock::from_ms;
-use crate::ctx::Ctx;
 use crate::grant::GrantState;
 use crate::web::error::Problem;
 use crate::web::route::{Guard, Route};
@@ -23,7 +22,7 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 
 async fn dashboard(desk: Desk) -> Answer {
     let now = desk.now();
-    let overview = Overview::load(&desk.ctx).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let demo = desk.demo().map(|status| DemoPanel {
         connected: !overview.mailboxes.is_empty(),
         faults: Fault::all(|name| status.is_active(name)),
@@ -31,16 +30,16 @@ async fn dashboard(desk: Desk) -> Answer {
     desk.show(&Dashboard {
         page: desk.page_with("Dashboard", Section::Dashboard, &overview).await?,
         problems: overview.problems(now),
-        tiles: tiles(&desk.ctx, &overview, now).await?,
+        tiles: tiles(&desk, &overview, now).await?,
         mailboxes: mailboxes(&overview, now),
-        chart: chart(&desk.ctx, now).await?,
+        chart: chart(&desk, now).await?,
         expiries: expiries(&overview, now),
-        tickets: newest(&desk.ctx, now).await?,
+        tickets: newest(&desk, now).await?,
         demo,
     })
 }
 
-async fn tiles(ctx: &Ctx, overview: &Overview, now: i64) -> Result<Vec<Tile>, Problem> {
+async fn tiles(desk: &Desk, overview: &Overview, now: i64) -> Result<Vec<Tile>, Problem> {
     let tile = |icon: &str, label: &str, value: String, note: String| Tile {
         icon: icon.to_owned(),
         label: label.to_owned(),
@@ -54,18 +53,18 @@ async fn tiles(ctx: &Ctx, overview: &Overview, now: i64) -> Result<Vec<Tile>, Pr
         .filter(|mailbox| !mailbox.paused && mailbox.state != "failing")
         .count();
     let paused = overview.mailboxes.iter().filter(|mailbox| mailbox.paused).count();
-    let open: i64 = ticket::count_by_state(ctx.db.read())
+    let open: i64 = ticket::count_by_state(desk.ctx.db.read(), &desk.access().projects())
         .await?
         .iter()
         .filter(|count| count.state == "open")
         .map(|count| count.tickets)
         .sum();
-    let opened: i64 = ticket::per_hour(ctx.db.read(), now - DAY_MS)
+    let opened: i64 = ticket::per_hour(desk.ctx.db.read(), &desk.access().projects(), now - DAY_MS)
         .await?
         .iter()
         .map(|hour| hour.tickets)
         .sum();
-    let mail = message::count_since(ctx, now - DAY_MS, None).await?;
+    let mail = message::count_since(&desk.ctx, &desk.access().projects(), now - DAY_MS, None).await?;
     let alive: Vec<_> = overview
         .grants
         .iter()
@@ -127,10 +126,10 @@ fn mailboxes(overview: &Overview, now: i64) -> Vec<MailboxLine> {
     overview.mailboxes.iter().map(line).collect()
 }
 
-async fn chart(ctx: &Ctx, now: i64) -> Result<Chart, Problem> {
+async fn chart(desk: &Desk, now: i64) -> Result<Chart, Problem> {
     let last = now - now.rem_euclid(HOUR_MS);
     let first = last - 23 * HOUR_MS;
-    let counted = ticket::per_hour(ctx.db.read(), first).await?;
+    let counted = ticket::per_hour(desk.ctx.db.read(), &desk.access().projects(), first).await?;
     let values: Vec<(String, u64)> = (0..24)
         .map(|hour| {
             let hour = first + hour * HOUR_MS;
@@ -201,8 +200,12 @@ fn expiries(overview: &Overview, now: i64) -> Vec<Expiry> {
     found.into_iter().map(|(_, expiry)| expiry).take(6).collect()
 }
 
-async fn newest(ctx: &Ctx, now: i64) -> Result<Vec<TicketLine>, Problem> {
-    let page = ticket::list(ctx, &ticket::TicketFilter::default(), 6).await?;
+async fn newest(desk: &Desk, now: i64) -> Result<Vec<TicketLine>, Problem> {
+    let filter = ticket::TicketFilter {
+        projects: desk.access().projects(),
+        ..ticket::TicketFilter::default()
+    };
+    let page = ticket::list(&desk.ctx, &filter, 6).await?;
     let line = |ticket: ticket::Ticket| TicketLine {
         requester: words::requester(&ticket),
         updated: words::when(now, ticket.updated_at),

@@ -128,7 +128,7 @@ impl Desk {
 
     /// The frame of a page: who is signed in, what needs attention, the message of the redirect that led here.
     pub(super) async fn page(&self, title: impl Into<String>, section: Section) -> Result<Page, Problem> {
-        let overview = Overview::load(&self.ctx).await?;
+        let overview = Overview::load(&self.ctx, &self.access).await?;
         self.page_with(title, section, &overview).await
     }
 

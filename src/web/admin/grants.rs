@@ -39,10 +39,10 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/grants/{id}/revoke", Guard::Role(Role::SiteAdmin), || {
         web::to(revoke)
     }),
-    Route::get("/grants/{id}/identity", Guard::Role(Role::ProjectAdmin), || {
+    Route::get("/grants/{id}/identity", Guard::Role(Role::SiteAdmin), || {
         web::to(identity)
     }),
-    Route::post("/grants/{id}/identity", Guard::Role(Role::ProjectAdmin), || {
+    Route::post("/grants/{id}/identity", Guard::Role(Role::SiteAdmin), || {
         web::to(decide)
     }),
 ];
@@ -52,7 +52,7 @@ const CONFIRM_MS: i64 = 60 * 60 * 1000;
 
 async fn list(desk: Desk) -> Answer {
     let now = desk.now();
-    let overview = Overview::load(&desk.ctx).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let mut grants: Vec<&Grant> = overview.grants.iter().collect();
     grants.sort_by_key(|grant| match grant.state {
         GrantState::NeedsReauth => 0,
@@ -86,9 +86,9 @@ async fn list(desk: Desk) -> Answer {
 
 async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
     let now = desk.now();
-    let found = grant::get(&desk.ctx, &id).await?;
-    let integration = integration::get(&desk.ctx, &found.integration_id).await?;
-    let overview = Overview::load(&desk.ctx).await?;
+    let found = grant::get(&desk.ctx, &desk.access().projects(), &id).await?;
+    let integration = integration::get(&desk.ctx, &desk.access().projects(), &found.integration_id).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let names = Names::load(&desk.ctx).await?;
     let events = event::of_subject(desk.ctx.db.read(), &found.id, 50).await?;
     let is_alive = found.state != GrantState::Revoked;
@@ -215,6 +215,7 @@ fn told(event: &Event, names: &Names, now: i64) -> GrantEvent {
 
 async fn refresh(desk: Desk, id: web::Path<String>) -> Answer {
     let page = format!("/grants/{id}");
+    grant::get(&desk.ctx, &desk.access().projects(), &id).await?;
     match grant::refresh_now(&desk.ctx, &id).await {
         Ok(_) => desk.done("The token was refreshed.", &page).await,
         Err(error @ (GrantError::NotFound | GrantError::Db(_) | GrantError::Seal(_))) => Err(error.into()),
@@ -223,14 +224,14 @@ async fn refresh(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn reconnect(desk: Desk, id: web::Path<String>) -> Answer {
-    let found = grant::get(&desk.ctx, &id).await?;
-    let integration = integration::get(&desk.ctx, &found.integration_id).await?;
+    let found = grant::get(&desk.ctx, &desk.access().projects(), &id).await?;
+    let integration = integration::get(&desk.ctx, &desk.access().projects(), &found.integration_id).await?;
     connect::reconnect(&desk, &integration, &found).await
 }
 
 async fn confirm_revoke(desk: Desk, id: web::Path<String>) -> Answer {
-    let found = grant::get(&desk.ctx, &id).await?;
-    let overview = Overview::load(&desk.ctx).await?;
+    let found = grant::get(&desk.ctx, &desk.access().projects(), &id).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let mut consequences =
         vec!["Both tokens are deleted here, and the provider is asked to revoke them.".to_owned()];
     consequences.extend(overview.mailboxes_of(&found.id).map(|mailbox| {
@@ -293,7 +294,7 @@ struct Asked {
 
 async fn identity(desk: Desk, id: web::Path<String>, asked: web::Query<Asked>) -> Answer {
     let now = desk.now();
-    let found = grant::get(&desk.ctx, &id).await?;
+    let found = grant::get(&desk.ctx, &desk.access().projects(), &id).await?;
     let events = event::of_subject(desk.ctx.db.read(), &found.id, 50).await?;
     let text = |event: &Event, name: &str| {
         let value = event.data.get(name).and_then(Value::as_str);
@@ -314,7 +315,7 @@ async fn identity(desk: Desk, id: web::Path<String>, asked: web::Query<Asked>) -
     if !open {
         return desk.failed("This was decided already.", &page).await;
     }
-    let overview = Overview::load(&desk.ctx).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     desk.show(&IdentityMismatch {
         page: desk
             .page_with("Another account has consented", Section::Grants, &overview)

@@ -56,7 +56,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 
 async fn list(desk: Desk) -> Answer {
     let now = desk.now();
-    let overview = Overview::load(&desk.ctx).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let mut integrations = Vec::new();
     for integration in &overview.integrations {
         let test = connection_test::latest_of(desk.ctx.db.read(), &integration.id).await?;
@@ -346,7 +346,7 @@ async fn form(
 ) -> Result<IntegrationForm, Problem> {
     let now = desk.now();
     let name = words::provider(typed.provider);
-    let overview = Overview::load(&desk.ctx).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let title = stored.map_or_else(
         || "New integration".to_owned(),
         |found| format!("Edit {}", found.name),
@@ -519,13 +519,13 @@ async fn discover(desk: &Desk, stored: Option<&Integration>, mut typed: Typed) -
 }
 
 async fn edit(desk: Desk, id: web::Path<String>) -> Answer {
-    let stored = integration::get(&desk.ctx, &id).await?;
+    let stored = integration::get(&desk.ctx, &desk.access().projects(), &id).await?;
     let typed = Typed::stored(&stored);
     desk.show(&form(&desk, Some(&stored), &typed, FormErrors::default()).await?)
 }
 
 async fn update(desk: Desk, id: web::Path<String>, data: FormData) -> Answer {
-    let stored = integration::get(&desk.ctx, &id).await?;
+    let stored = integration::get(&desk.ctx, &desk.access().projects(), &id).await?;
     let mut errors = FormErrors::default();
     let mut typed = Typed::of(&data, stored.provider, &mut errors);
     // What a form says of the redirect URL of an integration that exists is not asked for.
@@ -564,8 +564,8 @@ fn sentence(error: &IntegrationError) -> String {
 
 async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
     let now = desk.now();
-    let found = integration::get(&desk.ctx, &id).await?;
-    let overview = Overview::load(&desk.ctx).await?;
+    let found = integration::get(&desk.ctx, &desk.access().projects(), &id).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let warned = integration::warnings(&found, now);
     let warned = warned
         .first()
@@ -652,8 +652,8 @@ fn secret(desk: &Desk, found: &Integration) -> Secret {
 }
 
 async fn confirm_delete(desk: Desk, id: web::Path<String>) -> Answer {
-    let found = integration::get(&desk.ctx, &id).await?;
-    let overview = Overview::load(&desk.ctx).await?;
+    let found = integration::get(&desk.ctx, &desk.access().projects(), &id).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let alive = overview.grants_of(&found.id).filter(|grant| {
         grant.state != crate::grant::GrantState::Revoked || overview.mailboxes_of(&grant.id).next().is_some()
     });
@@ -700,10 +700,22 @@ async fn delete(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn authorize(desk: Desk, id: web::Path<String>, data: FormData) -> Answer {
-    let found = integration::get(&desk.ctx, &id).await?;
+    let found = integration::get(&desk.ctx, &desk.access().projects(), &id).await?;
     let return_to = match data.text("wizard") {
         "1" => connect::WIZARD,
         _ => connect::GRANT_PAGE,
     };
-    connect::leave(&desk, &found, return_to).await
+    if desk.access().projects().is_all() {
+        return connect::leave(&desk, &found, return_to).await;
+    }
+    // Somebody who manages some projects connects for one of them, and goes on to its mailbox.
+    let listed = integration::projects_of(&desk.ctx, &desk.access().projects(), &id).await?;
+    let chosen = match data.text("project") {
+        "" => listed.first(),
+        named => listed.iter().find(|project| project.as_str() == named),
+    };
+    let Some(project_id) = chosen else {
+        return Err(Problem::not_found("project that may use this integration"));
+    };
+    connect::leave_for(&desk, &found, project_id, connect::GRANT_PAGE).await
 }

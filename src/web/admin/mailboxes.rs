@@ -53,7 +53,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 
 async fn list(desk: Desk) -> Answer {
     let now = desk.now();
-    let overview = Overview::load(&desk.ctx).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let projects = project::list(&desk.ctx, &desk.access().projects()).await?;
     let rows = overview.mailboxes.iter().map(|mailbox| MailboxRow {
         id: mailbox.id.clone(),
@@ -91,7 +91,7 @@ struct Given {
 
 /// The form of a new mailbox, filled as far as grant and provider tell.
 async fn new(desk: Desk, given: web::Query<Given>) -> Answer {
-    let overview = Overview::load(&desk.ctx).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let mut input = MailboxInput {
         project_id: given.project.clone(),
         ..MailboxInput::default()
@@ -238,7 +238,7 @@ async fn view(
     form: &Form,
     errors: FormErrors,
 ) -> Result<MailboxForm, Problem> {
-    let overview = Overview::load(&desk.ctx).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let title = stored.map_or_else(
         || "New mailbox".to_owned(),
         |found| format!("Edit {}", found.name),
@@ -389,10 +389,18 @@ async fn create(desk: Desk, data: FormData) -> Answer {
     if !errors.is_empty() {
         return desk.show_again(&view(&desk, None, &form, errors).await?);
     }
-    match mailbox::create(&desk.ctx, desk.actor(), form.input.clone()).await {
+    match mailbox::create(
+        &desk.ctx,
+        &desk.access().projects(),
+        desk.actor(),
+        form.input.clone(),
+    )
+    .await
+    {
         Ok(made) => {
             // Whoever made a mailbox wants to see whether it works.
-            let test = mailbox::start_test(&desk.ctx, desk.actor(), &made.id).await?;
+            let test =
+                mailbox::start_test(&desk.ctx, &desk.access().projects(), desk.actor(), &made.id).await?;
             let text = format!("The mailbox “{}” is saved. This is its first test.", made.name);
             desk.done(text, &format!("/tests/{test}")).await
         }
@@ -440,7 +448,7 @@ fn add(errors: &mut FormErrors, found: Vec<FieldError>) {
 
 /// Asks the server for its folders and shows the form again. Nothing is saved.
 async fn ask_folders(desk: &Desk, stored: Option<&Mailbox>, mut form: Form) -> Answer {
-    match mailbox::folders_for(&desk.ctx, form.input.clone()).await {
+    match mailbox::folders_for(&desk.ctx, &desk.access().projects(), form.input.clone()).await {
         Ok(found) => {
             form.folders = found
                 .into_iter()
@@ -461,13 +469,13 @@ async fn ask_folders(desk: &Desk, stored: Option<&Mailbox>, mut form: Form) -> A
 }
 
 async fn edit(desk: Desk, id: web::Path<String>) -> Answer {
-    let stored = mailbox::get(&desk.ctx, &id).await?;
+    let stored = mailbox::get(&desk.ctx, &desk.access().projects(), &id).await?;
     let form = Form::stored(&stored);
     desk.show(&view(&desk, Some(&stored), &form, FormErrors::default()).await?)
 }
 
 async fn update(desk: Desk, id: web::Path<String>, data: FormData) -> Answer {
-    let stored = mailbox::get(&desk.ctx, &id).await?;
+    let stored = mailbox::get(&desk.ctx, &desk.access().projects(), &id).await?;
     let mut errors = FormErrors::default();
     let mut form = Form::of(&data, &mut errors);
     if !data.has("start_from") {
@@ -481,7 +489,16 @@ async fn update(desk: Desk, id: web::Path<String>, data: FormData) -> Answer {
         return desk.show_again(&view(&desk, Some(&stored), &form, errors).await?);
     }
     let revision = form.revision.parse().unwrap_or(0);
-    match mailbox::update(&desk.ctx, desk.actor(), &id, revision, form.input.clone()).await {
+    match mailbox::update(
+        &desk.ctx,
+        &desk.access().projects(),
+        desk.actor(),
+        &id,
+        revision,
+        form.input.clone(),
+    )
+    .await
+    {
         Ok(_) => {
             desk.done("The mailbox is saved.", &format!("/mailboxes/{id}"))
                 .await
@@ -493,8 +510,8 @@ async fn update(desk: Desk, id: web::Path<String>, data: FormData) -> Answer {
 async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
     let now = desk.now();
     let ctx = &desk.ctx;
-    let found = mailbox::get(ctx, &id).await?;
-    let overview = Overview::load(ctx).await?;
+    let found = mailbox::get(ctx, &desk.access().projects(), &id).await?;
+    let overview = Overview::load(ctx, desk.access()).await?;
     let project = project::get(ctx, &Projects::All, &found.project_id).await?;
     let grant = overview.grant(&found.grant_id);
     // A dead grant is the root, and has the button that helps.
@@ -550,7 +567,13 @@ async fn tiles(desk: &Desk, mailbox: &Mailbox) -> Result<Vec<Fact>, Problem> {
         || if mailbox.paused { "Paused" } else { "Connected" }.to_owned(),
         |at| words::relative(now, at.max(now)),
     );
-    let mail = message::count_since(&desk.ctx, now - DAY_MS, Some(&mailbox.id)).await?;
+    let mail = message::count_since(
+        &desk.ctx,
+        &desk.access().projects(),
+        now - DAY_MS,
+        Some(&mailbox.id),
+    )
+    .await?;
     Ok(vec![
         Fact::new("Last mail", ago(mailbox.last_mail_at, "None yet")),
         Fact::new("Last looked", ago(mailbox.last_success_at, "Never")),
@@ -664,13 +687,13 @@ fn became(outcome: &mailbox::Outcome) -> (Badge, String) {
 }
 
 async fn poll(desk: Desk, id: web::Path<String>) -> Answer {
-    mailbox::poll_now(&desk.ctx, &id).await?;
+    mailbox::poll_now(&desk.ctx, &desk.access().projects(), &id).await?;
     desk.done("The mailbox is being looked at now.", &format!("/mailboxes/{id}"))
         .await
 }
 
 async fn pause(desk: Desk, id: web::Path<String>) -> Answer {
-    mailbox::pause(&desk.ctx, desk.actor(), &id).await?;
+    mailbox::pause(&desk.ctx, &desk.access().projects(), desk.actor(), &id).await?;
     desk.done(
         "The mailbox is paused. Its mail waits on the server.",
         &format!("/mailboxes/{id}"),
@@ -679,7 +702,7 @@ async fn pause(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn resume(desk: Desk, id: web::Path<String>) -> Answer {
-    mailbox::resume(&desk.ctx, desk.actor(), &id).await?;
+    mailbox::resume(&desk.ctx, &desk.access().projects(), desk.actor(), &id).await?;
     desk.done(
         "The mailbox goes on where it stopped.",
         &format!("/mailboxes/{id}"),
@@ -688,8 +711,8 @@ async fn resume(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn confirm_delete(desk: Desk, id: web::Path<String>) -> Answer {
-    let found = mailbox::get(&desk.ctx, &id).await?;
-    let messages = message::count_since(&desk.ctx, 0, Some(&found.id))
+    let found = mailbox::get(&desk.ctx, &desk.access().projects(), &id).await?;
+    let messages = message::count_since(&desk.ctx, &desk.access().projects(), 0, Some(&found.id))
         .await?
         .messages;
     desk.show(&Confirm {
@@ -718,7 +741,7 @@ async fn confirm_delete(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn delete(desk: Desk, id: web::Path<String>) -> Answer {
-    match mailbox::delete(&desk.ctx, desk.actor(), &id).await {
+    match mailbox::delete(&desk.ctx, &desk.access().projects(), desk.actor(), &id).await {
         Ok(()) => desk.done("The mailbox is deleted.", "/mailboxes").await,
         Err(MailboxError::HasMessages(n)) => {
             let text = format!("It has {}; pause it instead.", words::count(n, "message"));

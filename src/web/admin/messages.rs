@@ -28,7 +28,7 @@ const FRAME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-s
                             base-uri 'none'; frame-ancestors 'self'; sandbox";
 
 async fn html(desk: Desk, id: web::Path<String>) -> Answer {
-    let found = message::get(&desk.ctx, &id).await?;
+    let found = message::get(&desk.ctx, &desk.access().projects(), &id).await?;
     let mail: Option<ParsedMail> = serde_json::from_str(&found.parsed).ok();
     let clean = mail
         .and_then(|mail| mail.mailgrant.html)
@@ -46,13 +46,13 @@ async fn html(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn raw(desk: Desk, id: web::Path<String>) -> Answer {
-    let bytes = message::raw(&desk.ctx, &id).await?;
+    let bytes = message::raw(&desk.ctx, &desk.access().projects(), &id).await?;
     Ok(download(&format!("{id}.eml"), "message/rfc822", bytes))
 }
 
 async fn attachment(desk: Desk, path: web::Path<(String, String)>) -> Answer {
     let (id, part) = path.into_inner();
-    let found = message::attachment(&desk.ctx, &id, &part).await?;
+    let found = message::attachment(&desk.ctx, &desk.access().projects(), &id, &part).await?;
     let name = found.name.unwrap_or_else(|| "attachment".to_owned());
     Ok(download(&name, media_type(&found.content_type), found.bytes))
 }

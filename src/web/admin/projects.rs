@@ -31,8 +31,8 @@ pub(super) const ROUTES: &[Route] = &[
 
 async fn list(desk: Desk) -> Answer {
     let now = desk.now();
-    let overview = Overview::load(&desk.ctx).await?;
-    let counts = ticket::count_by_state(desk.ctx.db.read()).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
+    let counts = ticket::count_by_state(desk.ctx.db.read(), &desk.access().projects()).await?;
     let rows = project::list(&desk.ctx, &desk.access().projects())
         .await?
         .into_iter()
@@ -181,14 +181,15 @@ async fn update(desk: Desk, id: web::Path<String>, data: FormData) -> Answer {
 async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
     let now = desk.now();
     let found = project::get(&desk.ctx, &desk.access().projects(), &id).await?;
-    let overview = Overview::load(&desk.ctx).await?;
-    let counts = ticket::count_by_state(desk.ctx.db.read()).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
+    let counts = ticket::count_by_state(desk.ctx.db.read(), &desk.access().projects()).await?;
     let counted = |state: &str| {
         sum(counts
             .iter()
             .filter(|count| count.project_id == found.id && count.state == state))
     };
     let filter = TicketFilter {
+        projects: desk.access().projects(),
         project_id: Some(found.id.clone()),
         ..TicketFilter::default()
     };

@@ -13,7 +13,7 @@ use super::views::Section;
 use super::views::parts::{Action, Badge, Step, StepState, TestLog, TestRow, Tone};
 use super::views::tests_page::TestPage;
 use super::words::{self, Names};
-use crate::access::Role;
+use crate::access::{Projects, Role};
 use crate::connection_test::{self, Run, TestState};
 use crate::ctx::Ctx;
 use crate::grant::GrantState;
@@ -42,7 +42,7 @@ const LOST_MS: i64 = 10 * 60_000;
 const LOOK: Duration = Duration::from_millis(200);
 
 async fn test_mailbox(desk: Desk, id: web::Path<String>) -> Answer {
-    let test = mailbox::start_test(&desk.ctx, desk.actor(), &id).await?;
+    let test = mailbox::start_test(&desk.ctx, &desk.access().projects(), desk.actor(), &id).await?;
     desk.go(&format!("/tests/{test}"))
 }
 
@@ -52,19 +52,19 @@ async fn test_integration(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn page(desk: Desk, id: web::Path<String>) -> Answer {
-    let run = get(&desk.ctx, &id).await?;
+    let run = get(&desk.ctx, &desk.access().projects(), &id).await?;
     let log = log(&desk, &run).await?;
-    let overview = Overview::load(&desk.ctx).await?;
+    let overview = Overview::load(&desk.ctx, desk.access()).await?;
     let is_mailbox = run.kind == "mailbox";
     let (section, subject, subject_href) = if is_mailbox {
-        let name = mailbox::get(&desk.ctx, &run.subject_id)
+        let name = mailbox::get(&desk.ctx, &desk.access().projects(), &run.subject_id)
             .await
             .map(|found| found.name);
         let name = name.unwrap_or_else(|_| "that is gone".into());
         let href = format!("/mailboxes/{}", run.subject_id);
         (Section::Mailboxes, format!("Mailbox {name}"), href)
     } else {
-        let name = integration::get(&desk.ctx, &run.subject_id)
+        let name = integration::get(&desk.ctx, &desk.access().projects(), &run.subject_id)
             .await
             .map(|found| found.name);
         let name = name.unwrap_or_else(|_| "that is gone".into());
@@ -96,8 +96,8 @@ fn remedy(overview: &Overview, run: &Run, subject_href: &str) -> Action {
     }
 }
 
-async fn get(ctx: &Ctx, id: &str) -> Result<Run, Problem> {
-    connection_test::get(ctx.db.read(), id)
+async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Run, Problem> {
+    connection_test::get(ctx.db.read(), projects, id)
         .await?
         .ok_or_else(|| Problem::not_found("test"))
 }
@@ -208,6 +208,7 @@ fn title(name: &str) -> String {
 /// What is still to be told about a running test.
 struct Watch {
     ctx: Ctx,
+    projects: Projects,
     id: String,
     told: i64,
     over: bool,
@@ -215,9 +216,10 @@ struct Watch {
 
 /// The steps as they are stored, then the verdict. Begins with the first step.
 async fn events(desk: Desk, id: web::Path<String>) -> Answer {
-    let run = get(&desk.ctx, &id).await?;
+    let run = get(&desk.ctx, &desk.access().projects(), &id).await?;
     let watch = Watch {
         ctx: desk.ctx.get_ref().clone(),
+        projects: desk.access().projects(),
         id: run.id,
         told: 0,
         over: false,
@@ -244,7 +246,8 @@ impl Watch {
     async fn next(&mut self) -> Result<Bytes, Problem> {
         loop {
             // The verdict is read before the steps: then no step can come after it.
-            let run = get(&self.ctx, &self.id).await?;
+            // A role that is taken away while the page is open counts from the next page on.
+            let run = get(&self.ctx, &self.projects, &self.id).await?;
             let steps = connection_test::steps_of(self.ctx.db.read(), &self.id, self.told).await?;
             let mut text = String::new();
             for step in &steps {

@@ -214,7 +214,9 @@ fn with<'a>(fields: &[(&'a str, &'a str)], change: &[(&'a str, &'a str)]) -> Vec
 async fn bad_input_of_an_integration_is_named_beside_its_field_and_changes_nothing() {
     let admin = Admin::at(site().await).await;
     let count = || async {
-        let all = integration::list(admin.site.ctx(), None, 100).await.unwrap();
+        let all = integration::list(admin.site.ctx(), &Projects::All, None, 100)
+            .await
+            .unwrap();
         all.into_iter().map(|found| found.name).collect::<Vec<_>>()
     };
     let form = admin.get("/integrations/new?provider=custom").await.text;
@@ -312,7 +314,9 @@ async fn a_client_file_of_the_wrong_kind_is_named() {
             empty.text
         );
     }
-    let all = integration::list(admin.site.ctx(), None, 10).await.unwrap();
+    let all = integration::list(admin.site.ctx(), &Projects::All, None, 10)
+        .await
+        .unwrap();
     assert!(all.is_empty());
 }
 
@@ -437,7 +441,9 @@ async fn from_the_integration_form_to_a_ticket_and_no_page_ever_shows_a_secret()
         .post("/projects", &[("key", "HELP"), ("name", "Help desk")])
         .await;
     let project_id = project::list(&ctx, &Projects::All).await.unwrap()[0].id.clone();
-    let grant_id = grant::list(&ctx, None, 10).await.unwrap()[0].id.clone();
+    let grant_id = grant::list(&ctx, &Projects::All, None, 10).await.unwrap()[0]
+        .id
+        .clone();
     let port = sandbox.imap_port().to_string();
     let (host, login) = (sandbox.imap_host(), sandbox.mailbox());
     let good = vec![
@@ -479,7 +485,7 @@ async fn from_the_integration_form_to_a_ticket_and_no_page_ever_shows_a_secret()
         let beside = beside.split("</p>").next().unwrap();
         assert!(beside.contains(says), "{changed} = {value}: {beside}");
     }
-    assert!(mailbox::list(&ctx).await.unwrap().is_empty());
+    assert!(mailbox::list(&ctx, &Projects::All).await.unwrap().is_empty());
     let folders = admin
         .post("/mailboxes", &with(&good, &[("action", "folders")]))
         .await;
@@ -488,7 +494,7 @@ async fn from_the_integration_form_to_a_ticket_and_no_page_ever_shows_a_secret()
         "{}",
         folders.text
     );
-    assert!(mailbox::list(&ctx).await.unwrap().is_empty());
+    assert!(mailbox::list(&ctx, &Projects::All).await.unwrap().is_empty());
 
     sandbox.deliver_sample(SampleKind::HtmlOnly);
     let made = admin.post("/mailboxes", &good).await;
@@ -538,8 +544,10 @@ async fn from_the_integration_form_to_a_ticket_and_no_page_ever_shows_a_secret()
     );
     assert_eq!(raw.headers()["x-content-type-options"], "nosniff");
 
-    let integration_id = integration::list(&ctx, None, 10).await.unwrap()[0].id.clone();
-    let mailbox_id = mailbox::list(&ctx).await.unwrap()[0].id.clone();
+    let integration_id = integration::list(&ctx, &Projects::All, None, 10).await.unwrap()[0]
+        .id
+        .clone();
+    let mailbox_id = mailbox::list(&ctx, &Projects::All).await.unwrap()[0].id.clone();
     let started = admin
         .post(&format!("/integrations/{integration_id}/tests"), &[])
         .await;
@@ -588,8 +596,15 @@ async fn another_account_takes_over_only_when_somebody_says_so() {
     let ctx = admin.site.ctx().clone();
     let url = consent_page(&admin, &sandbox).await;
     allow(&admin, &sandbox, &url, &sandbox.mailbox()).await;
-    let grant_id = grant::list(&ctx, None, 10).await.unwrap()[0].id.clone();
-    let whose = || async { grant::get(&ctx, &grant_id).await.unwrap().identity };
+    let grant_id = grant::list(&ctx, &Projects::All, None, 10).await.unwrap()[0]
+        .id
+        .clone();
+    let whose = || async {
+        grant::get(&ctx, &Projects::All, &grant_id)
+            .await
+            .unwrap()
+            .identity
+    };
     let owner = whose().await;
     for (decision, after) in [("refuse", owner.as_str()), ("accept", "other@sandbox.test")] {
         let leaving = admin.post(&format!("/grants/{grant_id}/reconnect"), &[]).await;

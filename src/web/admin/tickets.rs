@@ -70,6 +70,7 @@ async fn list(desk: Desk, query: web::Query<Query>) -> Answer {
     let now = desk.now();
     let some = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
     let filter = TicketFilter {
+        projects: desk.access().projects(),
         state: some(&query.state),
         project_id: some(&query.project),
         text: some(&query.q),
@@ -102,7 +103,9 @@ async fn list(desk: Desk, query: web::Query<Query>) -> Answer {
             .collect(),
         projects,
         filtered: filter.state.is_some() || filter.project_id.is_some() || filter.text.is_some(),
-        has_mailbox: !mailbox::list(&desk.ctx).await?.is_empty(),
+        has_mailbox: !mailbox::list(&desk.ctx, &desk.access().projects())
+            .await?
+            .is_empty(),
         pager: Pager {
             first: filter.after.is_some().then(|| query.path("")),
             next: found.next.map(|after| query.path(&after)),
@@ -128,9 +131,10 @@ pub(super) fn row(ticket: &Ticket, now: i64) -> TicketRow {
 }
 
 async fn detail(desk: Desk, key: web::Path<String>) -> Answer {
-    let found = ticket::get_by_key(&desk.ctx, &key).await?;
+    let found = ticket::get_by_key(&desk.ctx, &desk.access().projects(), &key).await?;
     let ticket = found.ticket;
     let filter = MessageFilter {
+        projects: desk.access().projects(),
         ticket_id: Some(ticket.id.clone()),
         ..MessageFilter::default()
     };
@@ -171,7 +175,7 @@ async fn facts(desk: &Desk, ticket: &Ticket, first: Option<&Message>) -> Result<
         facts.push(Fact::new("Project", format!("{} {}", project.key, project.name)));
     }
     if let Some(message) = first
-        && let Ok(mailbox) = mailbox::get(&desk.ctx, &message.mailbox_id).await
+        && let Ok(mailbox) = mailbox::get(&desk.ctx, &desk.access().projects(), &message.mailbox_id).await
     {
         facts.push(Fact::new("Mailbox", mailbox.name));
     }

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::output;
-use crate::access::Scope;
+use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::connection_test::{self, Run, Step, StepState, TestState};
 use crate::ctx::Ctx;
@@ -86,8 +86,8 @@ fn step(step: &Step) -> Value {
     })
 }
 
-async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let run = connection_test::get(ctx.db.read(), &id)
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let run = connection_test::get(ctx.db.read(), &access.projects(), &id)
         .await?
         .ok_or_else(|| Problem::not_found("test"))?;
     let steps = connection_test::steps_of(ctx.db.read(), &run.id, 0).await?;

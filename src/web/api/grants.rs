@@ -6,12 +6,11 @@ use serde_json::{Value, json};
 use super::input::Query;
 use super::integrations::grant_refused;
 use super::output;
-use crate::access::Scope;
+use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::grant::{self, Grant, RevokeOutcome};
 use crate::web::error::Problem;
-use crate::web::extract::Bearer;
 use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{Schema, boolean, id, list_of, object, text, time, trouble, word};
 use crate::web::route::{Guard, Route};
@@ -121,35 +120,46 @@ fn show(grant: &Grant) -> Value {
     })
 }
 
-async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
+async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
     if let Some(integration_id) = query.get("integrationId") {
-        let all = grant::of_integration(&ctx, &integration_id)
+        let all = grant::of_integration(&ctx, &access.projects(), &integration_id)
             .await
             .map_err(grant_refused)?;
         return Ok(output::list_from_all(&query, all, |grant| &grant.id, show));
     }
-    let items = grant::list(&ctx, query.after.as_deref(), query.limit + 1)
+    let items = grant::list(&ctx, &access.projects(), query.after.as_deref(), query.limit + 1)
         .await
         .map_err(grant_refused)?;
     Ok(output::list_of(&query, items, |grant| &grant.id, show))
 }
 
-async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let found = grant::get(&ctx, &id).await.map_err(grant_refused)?;
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = grant::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(grant_refused)?;
     Ok(output::tagged(found.revision, show(&found)))
 }
 
-async fn refresh(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn refresh(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     // The token stays here: the answer shows how the grant stands now.
-    grant::refresh_now(&ctx, &id).await.map_err(grant_refused)?;
-    get(ctx, id).await
-}
-
-async fn revoke(ctx: web::Data<Ctx>, bearer: Bearer, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let outcome = grant::revoke(&ctx, &bearer.0.id, &id)
+    grant::get(&ctx, &access.projects(), &id)
         .await
         .map_err(grant_refused)?;
-    let found = grant::get(&ctx, &id).await.map_err(grant_refused)?;
+    grant::refresh_now(&ctx, &id).await.map_err(grant_refused)?;
+    get(ctx, access, id).await
+}
+
+async fn revoke(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let outcome = grant::revoke(&ctx, access.actor(), &id)
+        .await
+        .map_err(grant_refused)?;
+    let found = grant::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(grant_refused)?;
     let mut body = show(&found);
     let (at_provider, trouble) = match &outcome {
         RevokeOutcome::AtProviderToo => (true, None),

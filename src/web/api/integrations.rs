@@ -1,20 +1,22 @@
 //! `/integrations` and `/authorizations`: client registrations at mail providers, and attempts to obtain a grant.
 
-use actix_web::http::StatusCode;
+use std::collections::BTreeSet;
+
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::input::{Input, Query, changed_meanwhile, check_match};
 use super::output;
-use crate::access::Scope;
+use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::grant::{self, Authorization, GrantError, StartAuthorization};
 use crate::integration::{
     self, AuthMethod, Cloud, Flow, Integration, IntegrationChange, IntegrationError, NewIntegration, Provider,
 };
+use crate::project;
 use crate::web::error::Problem;
-use crate::web::extract::Bearer;
 use crate::web::integration_test;
 use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{
@@ -52,6 +54,21 @@ pub(super) const ROUTES: &[Route] = &[
             .answers_nothing(204, "Removed")
             .tagged()
     }),
+    Route::get("/api/v1/integrations/{id}/projects", Guard::Scope(Scope::IntegrationsRead), || web::to(projects))
+        .doc(|| {
+            Doc::new("Show which projects may use an integration")
+                .about("Those of them that the token reaches.")
+                .answers(200, "The projects", projects_schema())
+        }),
+    Route::new(Method::PUT, "/api/v1/integrations/{id}/projects", Guard::Site(Scope::IntegrationsWrite), || {
+        web::to(set_projects)
+    })
+    .doc(|| {
+        Doc::new("Say which projects may use an integration")
+            .about("Their admins connect accounts with it and never see its secret.")
+            .takes(input(&["projectIds"], [("projectIds", list_of(id("prj")))]))
+            .answers(200, "The projects", projects_schema())
+    }),
     Route::post("/api/v1/integrations/{id}/authorizations", Guard::Scope(Scope::MailboxesWrite), || {
         web::to(authorize)
     })
@@ -63,6 +80,7 @@ pub(super) const ROUTES: &[Route] = &[
                 &[],
                 [
                     ("expectedIdentity", text().about("The account that must consent; another one is refused")),
+                    ("projectId", text().about("For which project; required unless a site admin asks")),
                     ("loginHint", text()),
                     ("reconnectGrantId", text().about("A grant to bring back to life instead of a new one")),
                     ("grantId", text().about("The same as `reconnectGrantId`")),
@@ -78,6 +96,11 @@ pub(super) const ROUTES: &[Route] = &[
     })
     .doc(|| Doc::new("Show a consent that was begun").answers(200, "The authorization", authorization_schema())),
 ];
+
+/// The projects that may use one.
+fn projects_schema() -> Schema {
+    object([("projectIds", list_of(id("prj")))]).named("IntegrationProjects")
+}
 
 /// An integration as [`show`] writes it.
 fn integration_schema() -> Schema {
@@ -236,8 +259,8 @@ pub(super) fn grant_refused(error: GrantError) -> Problem {
     }
 }
 
-async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
-    let items = integration::list(&ctx, query.after.as_deref(), query.limit + 1)
+async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
+    let items = integration::list(&ctx, &access.projects(), query.after.as_deref(), query.limit + 1)
         .await
         .map_err(refused)?;
     Ok(output::list_of(
@@ -248,7 +271,7 @@ async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem
     ))
 }
 
-async fn create(ctx: web::Data<Ctx>, bearer: Bearer, mut input: Input) -> Result<HttpResponse, Problem> {
+async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
     let _ = input.required_text("provider");
     let provider = match input.has("provider") {
         true => input.word("provider", Provider::parse, "google, microsoft, custom"),
@@ -273,7 +296,7 @@ async fn create(ctx: web::Data<Ctx>, bearer: Bearer, mut input: Input) -> Result
         callback_id: None,
     };
     input.finish()?;
-    let made = integration::create(&ctx, &bearer.0.id, new)
+    let made = integration::create(&ctx, access.actor(), new)
         .await
         .map_err(refused)?;
     let path = format!("/api/v1/integrations/{}", made.id);
@@ -284,19 +307,23 @@ const CLOUDS: &str = "global, gcc_high, dod, china";
 const AUTH_METHODS: &str = "client_secret_basic, client_secret_post";
 const FLOWS: &str = "authorization_code, client_credentials";
 
-async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let found = integration::get(&ctx, &id).await.map_err(refused)?;
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = integration::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     Ok(output::tagged(found.revision, show(&ctx, &found)))
 }
 
 async fn update(
     ctx: web::Data<Ctx>,
-    bearer: Bearer,
+    access: Access,
     request: HttpRequest,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let old = integration::get(&ctx, &id).await.map_err(refused)?;
+    let old = integration::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     check_match(&request, old.revision)?;
     if input
         .text("provider")
@@ -329,7 +356,7 @@ async fn update(
         flow: input.word("flow", Flow::parse, FLOWS),
     };
     input.finish()?;
-    let new = integration::update(&ctx, &bearer.0.id, &id, change)
+    let new = integration::update(&ctx, access.actor(), &id, change)
         .await
         .map_err(refused)?;
     Ok(output::tagged(new.revision, show(&ctx, &new)))
@@ -337,29 +364,83 @@ async fn update(
 
 async fn delete(
     ctx: web::Data<Ctx>,
-    bearer: Bearer,
+    access: Access,
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = integration::get(&ctx, &id).await.map_err(refused)?;
+    let old = integration::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     check_match(&request, old.revision)?;
-    integration::delete(&ctx, &bearer.0.id, &id)
+    integration::delete(&ctx, access.actor(), &id)
         .await
         .map_err(refused)?;
     Ok(output::done())
 }
 
-/// Bound to the token instead of a session: the callback works once, in any browser.
-async fn authorize(
+/// Which projects may use it.
+async fn projects(
     ctx: web::Data<Ctx>,
-    bearer: Bearer,
+    access: Access,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let listed = integration::projects_of(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
+    Ok(HttpResponse::Ok().json(json!({ "projectIds": listed })))
+}
+
+async fn set_projects(
+    ctx: web::Data<Ctx>,
+    access: Access,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let found = integration::get(&ctx, &id).await.map_err(refused)?;
+    let wanted: Option<BTreeSet<String>> = input.texts("projectIds").map(|ids| ids.into_iter().collect());
+    if wanted.is_none() {
+        input.problem(
+            "projectIds",
+            "required",
+            "`projectIds` is required: a list, which may be empty",
+        );
+    }
+    let wanted = wanted.unwrap_or_default();
+    for named in &wanted {
+        if project::get(&ctx, &access.projects(), named).await.is_err() {
+            input.problem("projectIds", "unknown", format!("there is no project {named}"));
+        }
+    }
+    input.finish()?;
+    integration::set_projects(&ctx, access.actor(), &id, &wanted)
+        .await
+        .map_err(refused)?;
+    projects(ctx, access, id).await
+}
+
+/// Bound to the token instead of a session: the callback works once, in any browser.
+async fn authorize(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let found = integration::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
+    let project_id = input.text("projectId").unwrap_or_default();
+    if project_id.is_empty() && !access.projects().is_all() {
+        input.problem(
+            "projectId",
+            "required",
+            "name the project that the account is connected for: only a site admin connects for the whole site",
+        );
+    } else if !project_id.is_empty() && !access.may(Scope::MailboxesWrite, &project_id) {
+        input.problem("projectId", "unknown", "there is no such project");
+    }
     let start = StartAuthorization {
+        project_id,
         session_id: None,
-        actor: bearer.0.id,
+        actor: access.actor().to_owned(),
         expected_identity: input
             .text("expectedIdentity")
             .filter(|text| !text.trim().is_empty()),
@@ -368,6 +449,11 @@ async fn authorize(
         login_hint: input.text("loginHint"),
     };
     input.finish()?;
+    if let Some(grant_id) = &start.reconnect_grant_id {
+        grant::get(&ctx, &access.projects(), grant_id)
+            .await
+            .map_err(grant_refused)?;
+    }
     let started = grant::start(&ctx, &found, start).await.map_err(grant_refused)?;
     let path = format!("/api/v1/authorizations/{}", started.id);
     Ok(HttpResponse::Created()
@@ -375,18 +461,26 @@ async fn authorize(
         .json(show_authorization(&started)))
 }
 
-async fn authorization(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+/// Whoever started it sees it, and the site.
+async fn authorization(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let found = grant::authorization(&ctx, &id)
         .await
         .map_err(|error| match error {
             GrantError::NotFound => Problem::not_found("authorization"),
             error => grant_refused(error),
         })?;
+    if !access.projects().is_all() && found.started_by != access.actor() {
+        return Err(Problem::not_found("authorization"));
+    }
     Ok(HttpResponse::Ok().json(show_authorization(&found)))
 }
 
-async fn test(ctx: web::Data<Ctx>, bearer: Bearer, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let test_id = integration_test::start(&ctx, &bearer.0.id, &id)
+async fn test(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let test_id = integration_test::start(&ctx, access.actor(), &id)
         .await
         .map_err(grant_refused)?;
     Ok(output::accepted(&format!("/api/v1/tests/{test_id}"), &test_id))

@@ -5,13 +5,12 @@ use serde_json::{Value, json};
 
 use super::input::{Input, Query, changed_meanwhile, check_match};
 use super::output;
-use crate::access::Scope;
+use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::mailbox::{self, Mailbox, MailboxError, MailboxInput, Sending};
 use crate::trouble::Trouble;
 use crate::web::error::Problem;
-use crate::web::extract::Bearer;
 use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{Schema, boolean, id, input, integer, object, text, time, trouble};
 use crate::web::route::{Guard, Route};
@@ -282,76 +281,97 @@ fn read_sending(input: &mut Input, sending: &mut Sending) {
     }
 }
 
-async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
-    let all = mailbox::list(&ctx).await.map_err(refused)?;
+async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
+    let all = mailbox::list(&ctx, &access.projects()).await.map_err(refused)?;
     Ok(output::list_from_all(&query, all, |mailbox| &mailbox.id, show))
 }
 
-async fn create(ctx: web::Data<Ctx>, bearer: Bearer, mut input: Input) -> Result<HttpResponse, Problem> {
+async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
     let mut wanted = read(&mut input, MailboxInput::default());
     if !input.has("port") && wanted.tls != "implicit" {
         wanted.port = 143;
     }
     input.finish()?;
-    let made = mailbox::create(&ctx, &bearer.0.id, wanted)
+    let made = mailbox::create(&ctx, &access.projects(), access.actor(), wanted)
         .await
         .map_err(refused)?;
     let path = format!("/api/v1/mailboxes/{}", made.id);
     Ok(output::created(&path, made.revision, show(&made)))
 }
 
-async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let found = mailbox::get(&ctx, &id).await.map_err(refused)?;
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = mailbox::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     Ok(output::tagged(found.revision, show(&found)))
 }
 
 async fn update(
     ctx: web::Data<Ctx>,
-    bearer: Bearer,
+    access: Access,
     request: HttpRequest,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let old = mailbox::get(&ctx, &id).await.map_err(refused)?;
+    let old = mailbox::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     check_match(&request, old.revision)?;
     let wanted = read(&mut input, MailboxInput::of(&old));
     input.finish()?;
-    let new = mailbox::update(&ctx, &bearer.0.id, &id, old.revision, wanted)
-        .await
-        .map_err(refused)?;
+    let new = mailbox::update(
+        &ctx,
+        &access.projects(),
+        access.actor(),
+        &id,
+        old.revision,
+        wanted,
+    )
+    .await
+    .map_err(refused)?;
     Ok(output::tagged(new.revision, show(&new)))
 }
 
 async fn delete(
     ctx: web::Data<Ctx>,
-    bearer: Bearer,
+    access: Access,
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = mailbox::get(&ctx, &id).await.map_err(refused)?;
+    let old = mailbox::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     check_match(&request, old.revision)?;
-    mailbox::delete(&ctx, &bearer.0.id, &id).await.map_err(refused)?;
+    mailbox::delete(&ctx, &access.projects(), access.actor(), &id)
+        .await
+        .map_err(refused)?;
     Ok(output::done())
 }
 
-async fn test(ctx: web::Data<Ctx>, bearer: Bearer, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let test_id = mailbox::start_test(&ctx, &bearer.0.id, &id)
+async fn test(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let test_id = mailbox::start_test(&ctx, &access.projects(), access.actor(), &id)
         .await
         .map_err(refused)?;
     Ok(output::accepted(&format!("/api/v1/tests/{test_id}"), &test_id))
 }
 
-async fn poll(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    mailbox::poll_now(&ctx, &id).await.map_err(refused)?;
+async fn poll(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    mailbox::poll_now(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     Ok(output::accepted(&format!("/api/v1/mailboxes/{id}"), &id))
 }
 
-async fn pause(ctx: web::Data<Ctx>, bearer: Bearer, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    mailbox::pause(&ctx, &bearer.0.id, &id).await.map_err(refused)?;
-    get(ctx, id).await
+async fn pause(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    mailbox::pause(&ctx, &access.projects(), access.actor(), &id)
+        .await
+        .map_err(refused)?;
+    get(ctx, access, id).await
 }
 
-async fn resume(ctx: web::Data<Ctx>, bearer: Bearer, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    mailbox::resume(&ctx, &bearer.0.id, &id).await.map_err(refused)?;
-    get(ctx, id).await
+async fn resume(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    mailbox::resume(&ctx, &access.projects(), access.actor(), &id)
+        .await
+        .map_err(refused)?;
+    get(ctx, access, id).await
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::input::{Bytes, Query};
 use super::message_schema::{self, schema};
 use super::output::{self, download};
-use crate::access::Scope;
+use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::message::{self, Message, MessageError, MessageFilter};
@@ -148,8 +148,9 @@ fn refused(error: MessageError) -> Problem {
     }
 }
 
-async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
+async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
     let filter = MessageFilter {
+        projects: access.projects(),
         mailbox_id: query.get("mailboxId"),
         ticket_id: query.get("ticketId"),
         project_id: query.get("projectId"),
@@ -161,8 +162,10 @@ async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem
     Ok(output::list(&query, items, page.next.as_deref()))
 }
 
-async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let message = message::get(&ctx, &id).await.map_err(refused)?;
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let message = message::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     Ok(HttpResponse::Ok().json(show(&message)))
 }
 
@@ -179,14 +182,22 @@ async fn parse(sent: Bytes) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(parsed))
 }
 
-async fn raw(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let bytes = message::raw(&ctx, &id).await.map_err(refused)?;
+async fn raw(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let bytes = message::raw(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     Ok(download(&format!("{id}.eml"), "message/rfc822", bytes))
 }
 
-async fn attachment(ctx: web::Data<Ctx>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {
+async fn attachment(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
     let (id, part) = path.into_inner();
-    let found = message::attachment(&ctx, &id, &part).await.map_err(refused)?;
+    let found = message::attachment(&ctx, &access.projects(), &id, &part)
+        .await
+        .map_err(refused)?;
     // What the sender says it is would only mislead a browser; the name tells the client.
     Ok(download(
         found.name.as_deref().unwrap_or("attachment"),

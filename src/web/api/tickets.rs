@@ -140,6 +140,7 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
         );
     }
     let filter = TicketFilter {
+        projects: access.projects(),
         state,
         project_id: match query.get("project").or_else(|| query.get("projectId")) {
             Some(named) => Some(project_id(&ctx, &access.projects(), named).await?),
@@ -166,9 +167,9 @@ async fn project_id(ctx: &Ctx, projects: &Projects, named: String) -> Result<Str
     }
 }
 
-async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let found = match ticket::get(&ctx, &id).await {
-        Err(TicketError::NotFound) => ticket::get_by_key(&ctx, &id).await,
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = match ticket::get(&ctx, &access.projects(), &id).await {
+        Err(TicketError::NotFound) => ticket::get_by_key(&ctx, &access.projects(), &id).await,
         other => other,
     };
     let TicketDetail { ticket, entries } = found.map_err(refused)?;

@@ -14,6 +14,7 @@ use super::extract::Visitor;
 use super::gate::Current;
 use super::respond;
 use super::route::{Guard, Route};
+use crate::access::Projects;
 use crate::account::FlashKind;
 use crate::ctx::Ctx;
 use crate::grant::{self, CallbackError, CallbackOutcome, CallbackParams};
@@ -90,7 +91,7 @@ impl Drawing<'_> {
         return_to: &str,
         warnings: &[crate::trouble::Trouble],
     ) -> Result<HttpResponse, Problem> {
-        let identity = grant::get(self.ctx, grant_id)
+        let identity = grant::get(self.ctx, &Projects::All, grant_id)
             .await
             .map(|grant| grant.identity)
             .unwrap_or_default();
