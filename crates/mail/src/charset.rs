@@ -53,7 +53,14 @@ pub(crate) fn decode_with_hint(
                 guessed: None,
                 lossy: false,
             },
-            None => utf8_or_guess(bytes, hint),
+            // A label that nobody knows says nothing; what was assumed instead is told.
+            None => {
+                let mut decoded = utf8_or_guess(bytes, hint);
+                if label.is_some() {
+                    decoded.guessed.get_or_insert("UTF-8");
+                }
+                decoded
+            }
         },
     }
 }

@@ -196,11 +196,11 @@ impl<'a> Scan<'a> {
                 .param("boundary")
                 .map(str::trim_end)
                 .filter(|b| !b.is_empty());
-            let boundary = match declared {
+            let boundary = match declared.filter(|b| index > 0 || self.occurs(b, body)) {
                 Some(b) => Some(b.as_bytes().to_vec()),
                 None => {
                     self.found.boundary_missing = true;
-                    guess_boundary(&self.raw[body..])
+                    guess_boundary(&self.raw[body..]).or_else(|| declared.map(|b| b.as_bytes().to_vec()))
                 }
             };
             match boundary {
@@ -215,6 +215,12 @@ impl<'a> Scan<'a> {
         }
         self.found.parts.push(part);
         Ok(body)
+    }
+
+    /// Whether a boundary stands anywhere in the body. Asked for the mail itself only: it costs a pass.
+    fn occurs(&self, boundary: &str, body: usize) -> bool {
+        let line = format!("--{boundary}");
+        memchr::memmem::find(&self.raw[body..], line.as_bytes()).is_some()
     }
 
     fn leaf_after_start(&self) -> Option<usize> {
@@ -388,6 +394,15 @@ mod tests {
     #[test]
     fn a_boundary_that_the_header_forgot_is_found_in_the_body() {
         let raw = b"Content-Type: multipart/mixed\n\n--x\nContent-Type: text/plain\n\nhello\n--x--\n";
+        let found = scan(raw).expect("small");
+        assert!(found.boundary_missing);
+        assert_eq!(&raw[found.parts[1].body.clone()], b"hello");
+    }
+
+    #[test]
+    fn a_boundary_that_never_comes_is_replaced_by_the_one_in_the_body() {
+        let raw =
+            b"Content-Type: multipart/mixed; boundary=y\n\n--x\nContent-Type: text/plain\n\nhello\n--x--\n";
         let found = scan(raw).expect("small");
         assert!(found.boundary_missing);
         assert_eq!(&raw[found.parts[1].body.clone()], b"hello");

@@ -47,7 +47,10 @@ pub(super) fn find(input: &Input<'_>) -> Vec<BounceRecipient> {
             continue;
         }
         let status = |d: &Option<String>| d.as_deref().and_then(|d| enhanced_code(&d.to_lowercase()));
-        let diagnostic = diagnostic.or_else(|| general.clone());
+        // "couldn't be delivered" says less than what the other server answered.
+        let said =
+            diagnostic.filter(|d| general.is_none() || has_refusal(d) || status(&Some(d.clone())).is_some());
+        let diagnostic = said.or_else(|| general.clone());
         out.push(BounceRecipient {
             email,
             action: action.to_owned(),
@@ -255,10 +258,11 @@ fn diagnostic(lines: &[&str], at: usize, f: &Found) -> Option<String> {
     let mut out = rest.to_owned();
     for line in lines[at + 1..].iter().take(DIAGNOSTIC_LINES) {
         let line = line.trim();
-        if line.is_empty()
-            || !addresses::find(line).is_empty()
-                && !line.starts_with(|c: char| c.is_ascii_digit())
-                && !has_refusal(line)
+        // What names somebody else is about them.
+        let others = addresses::find(line)
+            .iter()
+            .any(|other| !other.email.eq_ignore_ascii_case(&f.email));
+        if line.is_empty() || others && !line.starts_with(|c: char| c.is_ascii_digit()) && !has_refusal(line)
         {
             break;
         }

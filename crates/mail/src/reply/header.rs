@@ -192,7 +192,7 @@ fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
         }
         // Some clients forget the colon; then only a quote directly below tells.
         if joined.rfind('<') <= joined.rfind('>') && quote_follows(lines, i + 1, depth) {
-            let sure = has_wrote(&joined.to_lowercase()) && judge(&joined) == Some(false);
+            let sure = judge(&joined) == Some(false);
             return sure.then_some(Intro {
                 start: at,
                 end: i + 1,
@@ -253,21 +253,35 @@ fn judge(joined: &str) -> Option<bool> {
         return None;
     }
     if wrote {
-        let sure = address && (date || starts || words <= 12 && ends_with_wrote(&lower)) || date && starts;
-        return (sure || date && words <= 14).then_some(!sure);
+        let sure = address
+            && (lower.contains("wrote in message")
+                || date
+                || starts
+                || words <= 12 && ends_with_wrote(&lower))
+            || date && starts;
+        // "Ada Lovelace wrote:" could begin a story.
+        let name = words <= 6 && ends_with_wrote(&lower);
+        return (sure || name || date && words <= 14).then_some(!sure);
     }
-    (address && date && words <= 25).then_some(false)
+    if address && words::QUOTING.iter().any(|q| lower.starts_with(q)) {
+        return Some(false);
+    }
+    if address && date && words <= 25 {
+        return Some(false);
+    }
+    // "Thus spake Ada <ada@example.org>:" is one only above a quote.
+    (core.ends_with(">:") && words <= 10).then_some(true)
 }
 
 /// Whether the first line of an introduction could be this one.
 fn could_start(body: &str) -> bool {
     let core = body.trim_start_matches(|c: char| "-_* ".contains(c));
     let lower = core.to_lowercase();
-    let digits = lower.bytes().any(|b| b.is_ascii_digit());
+    let digits = lower.chars().any(char::is_numeric);
     (starts_like_header(&lower) && (digits || core.contains('@') || lower.len() < 40))
         || core.contains('@')
         || core.contains('<')
-        || (digits && has_wrote(&lower))
+        || has_wrote(&lower) && (digits || core.len() < 80 && ends_with_wrote(&lower))
 }
 
 /// Whether a wrapped line is rather the first line of an introduction: the text above it is no part of it.
@@ -291,8 +305,13 @@ fn starts_like_header(lower: &str) -> bool {
 fn has_date(lower: &str) -> bool {
     let mut run = String::new();
     for c in lower.chars().chain([' ']) {
-        if c.is_ascii_digit() || matches!(c, ':' | '.' | '/' | '-') {
-            run.push(c);
+        // Digits of other scripts count as well: ٢٠٢٦.
+        if c.is_numeric() || matches!(c, ':' | '.' | '/' | '-') {
+            run.push(if c.is_numeric() {
+                c.to_digit(10).map_or('2', |_| c)
+            } else {
+                c
+            });
             continue;
         }
         let word = run.trim_matches([':', '.', '/', '-']);

@@ -48,14 +48,26 @@ pub(super) fn split(text: &str) -> Vec<Line<'_>> {
 /// Quote marks may be preceded by white space and separated by single spaces.
 fn quote_marks(line: &str) -> (usize, &str) {
     let mut depth = 0;
-    let mut rest = line.trim_start();
+    let mut rest = line.trim_start_matches(is_direction);
+    let blanks = rest.len();
+    rest = rest.trim_start();
     // More white space than this is indented text.
-    if line.len() - rest.len() > 3 {
-        return (0, line.trim());
+    if blanks - rest.len() > 3 {
+        return (0, trim(rest));
     }
     while let Some(tail) = rest.strip_prefix('>') {
         depth += 1;
         rest = tail.strip_prefix(' ').unwrap_or(tail);
     }
-    (depth, rest.trim())
+    (depth, trim(rest))
+}
+
+/// Marks of reading direction, which Hebrew and Arabic clients put around whole lines and names.
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{200b}')
+}
+
+/// Without white space and marks of direction around.
+fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || is_direction(c))
 }

@@ -35,10 +35,10 @@ fn dashed_name(lines: &[Line<'_>], from: usize, last: usize) -> Option<usize> {
     (is_name && last > from && lines[last - 1].is_blank()).then_some(last)
 }
 
-/// `-- `, `--`, or a rule of underscores above the footer of a list.
+/// `-- `, `--`, `__`, or a rule of underscores above the footer of a list.
 fn is_delimiter(lines: &[Line<'_>], at: usize, last: usize) -> bool {
     let line = lines[at].text.trim_end();
-    if line == "--" || line == "—" || line == "\u{2013}\u{2013}" {
+    if line == "--" || line == "__" || line == "—" || line == "\u{2013}\u{2013}" {
         return last > at && last - at <= MAX_LINES;
     }
     let rule = line.len() >= 5 && line.bytes().all(|b| b == b'_');
@@ -64,31 +64,52 @@ fn device_above(lines: &[Line<'_>], from: usize, end: usize) -> Option<usize> {
 /// Whether the line is what a phone or a program adds.
 pub(super) fn is_device(line: &str) -> bool {
     let bare = line.trim_matches(|c: char| "<>()*_-. ".contains(c) || c == '\u{a0}');
-    if bare.len() > 120 {
+    if bare.len() > 160 {
         return false;
     }
     let lower = bare.to_lowercase();
-    let Some(start) = words::SENT_FROM.iter().find(|s| lower.contains(**s)) else {
+    // "… Please excuse my brevity."
+    let lower = match lower.split_once(". ") {
+        Some((first, rest)) if words::EXCUSES.iter().any(|e| rest.contains(e)) => first,
+        _ => lower.as_str(),
+    };
+    words::SENT_FROM.iter().any(|start| adds(bare, lower, start))
+}
+
+/// Whether a line with the phrase `start` in it names a device or a program, and is no sentence.
+fn adds(bare: &str, lower: &str, start: &str) -> bool {
+    let Some((before, rest)) = lower.split_once(start) else {
         return false;
     };
-    let at_start = lower.starts_with(start);
-    let words = bare.split_whitespace().count();
-    // "Sent from my desk, which is easier to type on" is a sentence.
-    let clause = lower.contains(", ") || lower.contains(". ") || lower.contains("? ");
-    // "Sent from a magnificent torch of pixels" is somebody's wit.
-    let product = bare
-        .get(start.len()..)
-        .is_some_and(|p| p.starts_with(|c: char| c.is_uppercase() || !c.is_ascii()));
-    if *start == "sent from " && !product {
+    let at_start = before.is_empty();
+    let named = words::DEVICES.iter().any(|d| lower.contains(d));
+    // "Sent from a magnificent torch of pixels" is somebody's wit. Case is looked up in the line as it was written.
+    let capital = bare
+        .get(bare.len().saturating_sub(rest.len())..)
+        .is_some_and(|p| p.starts_with(|c: char| c.is_uppercase() || c.is_numeric()));
+    if start.is_ascii() && !named && !capital {
         return false;
     }
     let marker = !start.is_ascii() || start.contains("outlook") || start.contains("iphone") || at_start;
-    let limit = if lower.contains("http") || lower.contains('<') {
-        14
-    } else {
-        9
+    let words = lower.split_whitespace().count();
+    let limit = match (lower.contains("http") || lower.contains('<'), at_start) {
+        (true, _) => 14,
+        (false, true) => 12,
+        (false, false) => 9,
     };
-    marker && words <= limit && !clause
+    marker && words <= limit && !has_clause(bare)
+}
+
+/// "Sent from my desk, which is easier to type on" is a sentence; "… Verizon, Samsung Galaxy" is a list.
+fn has_clause(line: &str) -> bool {
+    let after_comma = line.split(", ").skip(1).any(|part| {
+        !part.starts_with(char::is_uppercase) && !part.starts_with("an ") && !part.starts_with("a ")
+    });
+    let sentences = line.split_once(". ").is_some_and(|(_, rest)| {
+        let rest = rest.to_lowercase();
+        !words::EXCUSES.iter().any(|e| rest.contains(e))
+    });
+    after_comma || sentences || line.contains("? ")
 }
 
 #[cfg(test)]
