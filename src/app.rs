@@ -88,8 +88,12 @@ pub async fn open(config: Config, clock: Clock) -> Result<Ctx, StartError> {
     db.migrate().await?;
     let keys = open_keys(&config, &db).await?;
     db::check_keys(&db, &keys, clock.now_ms()).await?;
-    let dialer = Dialer::new(config.allow_networks.clone(), extra_ca(&config)?.as_deref())?;
-    Ok(Ctx::new(db, clock, keys, dialer, config))
+    let extra_ca = extra_ca(&config)?;
+    let dialers = (
+        Dialer::new(config.allow_networks.clone(), extra_ca.as_deref())?,
+        Dialer::new(config.allow_webhook_networks.clone(), extra_ca.as_deref())?,
+    );
+    Ok(Ctx::new(db, clock, keys, dialers, config))
 }
 
 fn make_data_dir(path: &Path) -> Result<(), StartError> {

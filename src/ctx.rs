@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::{KeyRing, random_token};
 use crate::db::Db;
+use crate::event::Head;
 use crate::mailbox::imap::ByteBudget;
 use crate::net::Dialer;
 
@@ -21,8 +22,10 @@ pub struct Ctx {
     pub clock: Clock,
     /// The keys that seal secrets.
     pub keys: Arc<KeyRing>,
-    /// Dials every outbound socket.
+    /// Dials every outbound socket, those of webhooks apart.
     pub dialer: Dialer,
+    /// Dials webhooks: what they may reach is a setting of its own.
+    pub webhook_dialer: Dialer,
     /// The bytes that all IMAP sessions of this process together may hold.
     pub imap_budget: ByteBudget,
     /// The configuration.
@@ -35,25 +38,29 @@ pub struct Ctx {
     pub stop: CancellationToken,
     /// Says that something changed that a sleeping job may be waiting for.
     pub nudge: Nudge,
+    /// The end of the event log as this process knows it; wakes who reads on.
+    pub log: Head,
 }
 
 /// The bytes that all IMAP sessions of a process together may hold: some mailboxes' largest mails, not all of them.
 const IMAP_BUDGET_BYTES: u64 = 256 * 1024 * 1024;
 
 impl Ctx {
-    /// Puts the parts together; holder, tasks, stop and nudge are new.
-    pub fn new(db: Db, clock: Clock, keys: KeyRing, dialer: Dialer, config: Config) -> Self {
+    /// Puts the parts together; `dialers` are the one for everything and the one for webhooks; holder, tasks, stop and nudge are new.
+    pub fn new(db: Db, clock: Clock, keys: KeyRing, dialers: (Dialer, Dialer), config: Config) -> Self {
         Self {
             db,
             clock,
             keys: Arc::new(keys),
-            dialer,
+            dialer: dialers.0,
+            webhook_dialer: dialers.1,
             imap_budget: ByteBudget::new(IMAP_BUDGET_BYTES),
             config: Arc::new(config),
             holder: random_token(12).into(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             nudge: Nudge::default(),
+            log: Head::default(),
         }
     }
 }

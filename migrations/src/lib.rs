@@ -7,6 +7,7 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_first;
 mod m0003_rules;
+mod m0004_delivery;
 mod m0005_access;
 mod m0007_answers;
 
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_first::Migration),
             Box::new(m0003_rules::Migration),
+            Box::new(m0004_delivery::Migration),
             Box::new(m0005_access::Migration),
             Box::new(m0007_answers::Migration),
         ]

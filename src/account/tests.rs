@@ -32,7 +32,10 @@ pub(crate) async fn place() -> TestPlace {
         db,
         Clock::manual(from_ms(1_800_000_000_000)),
         KeyRing::create(&dir.path().join("key")).unwrap(),
-        crate::net::Dialer::new(config.allow_networks.clone(), None).unwrap(),
+        (
+            crate::net::Dialer::new(config.allow_networks.clone(), None).unwrap(),
+            crate::net::Dialer::new(config.allow_webhook_networks.clone(), None).unwrap(),
+        ),
         config,
     );
     TestPlace { ctx, _dir: dir }

@@ -227,6 +227,18 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
         .map(PathBuf::from);
     let allow_networks =
         parse_networks(&get("allow_networks")).map_err(|reason| bad("allow_networks", reason))?;
+    let allow_webhook_networks = parse_networks(&get("allow_webhook_networks"))
+        .map_err(|reason| bad("allow_webhook_networks", reason))?;
+    let webhook_timeout = get("webhook_timeout")
+        .parse()
+        .ok()
+        .filter(|seconds| (1..=60).contains(seconds))
+        .ok_or_else(|| bad("webhook_timeout", "expected a number from 1 to 60".into()))?;
+    let event_retention_days = get("event_retention_days")
+        .parse()
+        .ok()
+        .filter(|days| (30..=3_650).contains(days))
+        .ok_or_else(|| bad("event_retention_days", "expected a number from 30 to 3650".into()))?;
     let log_format = match get("log_format").as_str() {
         "text" => LogFormat::Text,
         "json" => LogFormat::Json,
@@ -245,6 +257,9 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
         key_file,
         extra_ca_file,
         allow_networks,
+        allow_webhook_networks,
+        webhook_timeout,
+        event_retention_days,
         log_format,
         log_level: get("log_level"),
         max_connections,
@@ -276,12 +291,10 @@ fn shown(config: &Config, name: &str) -> String {
             .as_ref()
             .map(|path| path.display().to_string())
             .unwrap_or_default(),
-        "allow_networks" => config
-            .allow_networks
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(","),
+        "allow_networks" => listed(&config.allow_networks),
+        "allow_webhook_networks" => listed(&config.allow_webhook_networks),
+        "webhook_timeout" => config.webhook_timeout.to_string(),
+        "event_retention_days" => config.event_retention_days.to_string(),
         "log_format" => match config.log_format {
             LogFormat::Text => "text".into(),
             LogFormat::Json => "json".into(),
@@ -290,6 +303,11 @@ fn shown(config: &Config, name: &str) -> String {
         "max_connections" => config.max_connections.to_string(),
         _ => String::new(),
     }
+}
+
+fn listed(networks: &[IpNet]) -> String {
+    let shown: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    shown.join(",")
 }
 
 /// A database URL without its password, and without query values, which may hold one.

@@ -33,6 +33,12 @@ pub struct Config {
     pub extra_ca_file: Option<PathBuf>,
     /// Networks that outbound connections may reach although they are not public.
     pub allow_networks: Vec<IpNet>,
+    /// Networks that webhooks may reach although they are not public.
+    pub allow_webhook_networks: Vec<IpNet>,
+    /// How long a webhook's receiver may take to answer, seconds.
+    pub webhook_timeout: u64,
+    /// How long the event log is kept, days.
+    pub event_retention_days: i64,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines appear, in the syntax of `tracing`'s env-filter.
@@ -96,7 +102,7 @@ pub(crate) struct Known {
 }
 
 /// Every setting, in the order they are shown.
-pub(crate) const KNOWN: [Known; 10] = [
+pub(crate) const KNOWN: [Known; 13] = [
     Known {
         name: "listen",
         default: "127.0.0.1:8080",
@@ -149,6 +155,28 @@ pub(crate) const KNOWN: [Known; 10] = [
                 [\"10.20.0.0/16\"]. As a variable: comma-separated.",
         secret: false,
         list: true,
+    },
+    Known {
+        name: "allow_webhook_networks",
+        default: "",
+        about: "Networks that webhooks may reach although they are not public. `allow_networks` does not count here:\n\
+                who may add a webhook should not reach mail servers with it.",
+        secret: false,
+        list: true,
+    },
+    Known {
+        name: "webhook_timeout",
+        default: "15",
+        about: "How many seconds a webhook's receiver may take to answer, 1 to 60.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "event_retention_days",
+        default: "90",
+        about: "How many days the event log is kept, 30 to 3650. Consumers can read that far back.",
+        secret: false,
+        list: false,
     },
     Known {
         name: "log_format",

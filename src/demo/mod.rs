@@ -216,6 +216,12 @@ fn config(listen: SocketAddr, folder: &Path, ca_file: &Path) -> Result<Config, D
             .iter()
             .filter_map(|network| network.parse().ok())
             .collect(),
+        allow_webhook_networks: ["127.0.0.0/8", "::1/128"]
+            .iter()
+            .filter_map(|network| network.parse().ok())
+            .collect(),
+        webhook_timeout: 15,
+        event_retention_days: 90,
         log_format: LogFormat::Text,
         log_level: "warn".to_owned(),
         max_connections: 10,

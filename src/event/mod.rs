@@ -1,10 +1,25 @@
-//! Events: what happened, one line each, appended in the caller's transaction.
+//! Events: what happened, one line each, appended in the caller's transaction and read in one order by everybody.
 //!
-//! Who did it, to what, and the details. Timelines read them here; consumers get their ordered log of them later.
+//! * [`append`] is the only way to write one; `kinds` knows every type and the shape of its data;
+//! * `sequence` gives each its place in the log, so that a reader's cursor never skips one;
+//! * [`read_after`] reads on from a place; [`Cursor`] is how a place is told to consumers;
+//! * [`Head`] wakes who waits for the next one.
+//!
+//! Who is told of them, and how, is the business of `delivery`.
 
+mod cursor;
+mod envelope;
+mod head;
+pub mod kinds;
+mod sequence;
 mod store;
 
-pub use store::{Event, append, of_subject};
+pub use cursor::Cursor;
+pub use envelope::{API_VERSION, envelope};
+pub use head::{Head, appended};
+pub use kinds::Types;
+pub use sequence::{advance, extent};
+pub use store::{Event, Extent, Filter, Read, append, by_id, delete_before, gist_of, of_subject, read_after};
 
 use serde_json::Value;
 
@@ -25,3 +40,17 @@ pub struct NewEvent<'a> {
 
 /// The actor of what Mailgrant does by itself.
 pub const SYSTEM: &str = "system";
+
+/// Why the log cannot be read from a place.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// What came next was deleted, for it was older than the retention.
+    #[error("events after this place were older than the retention and are gone")]
+    Gone {
+        /// Where the log begins now.
+        oldest: Cursor,
+    },
+    /// The database failed.
+    #[error("database: {0}")]
+    Db(#[from] sea_orm::DbErr),
+}

@@ -3,8 +3,11 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect};
 
-use super::NewEvent;
+use super::kinds::{self, Types};
+use super::{Cursor, LogError, NewEvent, head};
+use crate::access::Projects;
 use crate::clock::Clock;
+use crate::db::{Db, sql, within};
 use crate::id;
 
 mod row {
@@ -21,6 +24,8 @@ mod row {
         pub actor: String,
         pub data: String,
         pub created_at: i64,
+        pub sequence: Option<i64>,
+        pub order_key: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -36,27 +41,88 @@ pub struct Event {
     pub id: String,
     /// Type, for example `grant.created`.
     pub kind: String,
+    /// Project it belongs to; empty for events of the site.
+    pub project_id: String,
+    /// Id of what it is about.
+    pub subject_id: String,
     /// Who did it.
     pub actor: String,
     /// Details.
     pub data: serde_json::Value,
     /// When, milliseconds since 1970.
     pub created_at: i64,
+    /// Its place in the log; 0 while it has none yet.
+    pub sequence: i64,
+    /// What it must keep its order with: the ticket, or else what it is about.
+    pub order_key: String,
 }
+
+impl From<row::Model> for Event {
+    fn from(row: row::Model) -> Self {
+        Self {
+            id: row.id,
+            kind: row.r#type,
+            project_id: row.project_id,
+            subject_id: row.subject_id,
+            actor: row.actor,
+            data: serde_json::from_str(&row.data).unwrap_or_default(),
+            created_at: row.created_at,
+            sequence: row.sequence.unwrap_or(0),
+            order_key: row.order_key,
+        }
+    }
+}
+
+/// Which events a reader wants.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Which types.
+    pub types: Types,
+    /// Of which projects; what belongs to none is there for all of them only.
+    pub projects: Projects,
+}
+
+/// What was read, and where to go on.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The events, in the order of the log.
+    pub events: Vec<Event>,
+    /// The place behind the last one that was looked at, whether or not it was wanted.
+    pub cursor: Cursor,
+    /// Whether there is more behind it.
+    pub has_more: bool,
+}
+
+/// Where the log begins and ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Behind the last event that was deleted.
+    pub floor: Cursor,
+    /// Behind the newest one.
+    pub last: Cursor,
+}
+
+/// Places looked at in one read, so that a filter that finds nothing ends, too.
+const SPAN: i64 = 50_000;
 
 /// Appends an event in the caller's transaction and returns its id.
 pub async fn append<C: ConnectionTrait>(on: &C, clock: &Clock, event: NewEvent<'_>) -> Result<String, DbErr> {
+    kinds::insist(event.kind, &event.data);
     let event_id = id::new("evt", clock);
+    let ticket = event.data.get("ticketId").and_then(serde_json::Value::as_str);
     let model = row::ActiveModel {
         id: Set(event_id.clone()),
         r#type: Set(event.kind.to_owned()),
         project_id: Set(event.project_id.to_owned()),
         subject_id: Set(event.subject_id.to_owned()),
         actor: Set(event.actor.to_owned()),
+        order_key: Set(ticket.unwrap_or(event.subject_id).to_owned()),
         data: Set(event.data.to_string()),
         created_at: Set(clock.now_ms()),
+        ..Default::default()
     };
     row::Entity::insert(model).exec_without_returning(on).await?;
+    head::note_appended();
     Ok(event_id)
 }
 
@@ -72,14 +138,122 @@ pub async fn of_subject<C: ConnectionTrait>(
         .limit(limit)
         .all(on)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Event {
-            id: row.id,
-            kind: row.r#type,
-            actor: row.actor,
-            data: serde_json::from_str(&row.data).unwrap_or_default(),
-            created_at: row.created_at,
-        })
-        .collect())
+    Ok(rows.into_iter().map(Event::from).collect())
+}
+
+/// One event.
+pub async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Event>, DbErr> {
+    Ok(row::Entity::find_by_id(id).one(on).await?.map(Event::from))
+}
+
+/// Several events, in the order of the log; those that are gone are left out.
+pub async fn gist_of<C: ConnectionTrait>(on: &C, ids: &[String]) -> Result<Vec<Event>, DbErr> {
+    let rows = row::Entity::find()
+        .filter(row::Column::Id.is_in(ids.iter().map(String::as_str)))
+        .order_by_asc(row::Column::Sequence)
+        .all(on)
+        .await?;
+    Ok(rows.into_iter().map(Event::from).collect())
+}
+
+/// The wanted events behind a place, at most `limit`. Call [`super::advance`] first to see what was committed just now.
+///
+/// # Errors
+/// [`LogError::Gone`] if events behind the place were deleted.
+pub async fn read_after<C: ConnectionTrait>(
+    on: &C,
+    cursor: Cursor,
+    filter: &Filter,
+    limit: u64,
+) -> Result<Read, LogError> {
+    let Extent { floor, last } = extent(on).await?;
+    if cursor < floor {
+        return Err(LogError::Gone { oldest: floor });
+    }
+    let end = last.0.min(cursor.0.saturating_add(SPAN));
+    let mut find = row::Entity::find()
+        .filter(row::Column::Sequence.gt(cursor.0))
+        .filter(row::Column::Sequence.lte(end))
+        .filter(within(&filter.projects, row::Column::ProjectId));
+    if let Some(kinds) = filter.types.kinds() {
+        find = find.filter(row::Column::Type.is_in(kinds));
+    }
+    let rows = find
+        .order_by_asc(row::Column::Sequence)
+        .limit(limit)
+        .all(on)
+        .await?;
+    let events: Vec<Event> = rows.into_iter().map(Event::from).collect();
+    let is_full = events.len() as u64 >= limit;
+    let cursor = match events.last() {
+        Some(event) if is_full => Cursor(event.sequence),
+        _ => Cursor(end.max(cursor.0)),
+    };
+    Ok(Read {
+        events,
+        cursor,
+        has_more: cursor < last,
+    })
+}
+
+pub(super) async fn extent<C: ConnectionTrait>(on: &C) -> Result<Extent, DbErr> {
+    let text = "SELECT last, floor FROM event_log WHERE id = 1";
+    let row = on.query_one_raw(sql(on, text, [])).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("event_log".into()))?;
+    Ok(Extent {
+        floor: Cursor(row.try_get("", "floor")?),
+        last: Cursor(row.try_get("", "last")?),
+    })
+}
+
+/// Whether a committed event has no place yet.
+pub(super) async fn has_unplaced<C: ConnectionTrait>(on: &C) -> Result<bool, DbErr> {
+    let text = "SELECT 1 AS one FROM events WHERE sequence IS NULL LIMIT 1";
+    Ok(on.query_one_raw(sql(on, text, [])).await?.is_some())
+}
+
+/// Locks the log (PostgreSQL) and returns its end.
+pub(super) async fn lock_log<C: ConnectionTrait>(on: &C) -> Result<i64, DbErr> {
+    let text = "SELECT last FROM event_log WHERE id = 1 FOR UPDATE";
+    let row = on.query_one_raw(sql(on, text, [])).await?;
+    row.map_or(Ok(0), |row| row.try_get("", "last"))
+}
+
+/// Gives places behind `last` to events that have none, under the lock; returns to how many.
+pub(super) async fn place<C: ConnectionTrait>(on: &C, last: i64, limit: i64) -> Result<i64, DbErr> {
+    let text = "UPDATE events SET sequence = $1 + next.n FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY arrival) AS n \
+                FROM (SELECT id, arrival FROM events WHERE sequence IS NULL ORDER BY arrival LIMIT $2) AS waiting) \
+                AS next WHERE events.id = next.id";
+    let placed = on
+        .execute_raw(sql(on, text, [last.into(), limit.into()]))
+        .await?
+        .rows_affected();
+    let placed = i64::try_from(placed).unwrap_or(0);
+    let text = "UPDATE event_log SET last = last + $1 WHERE id = 1";
+    on.execute_raw(sql(on, text, [placed.into()])).await?;
+    Ok(placed)
+}
+
+/// Deletes a handful of the oldest events from before a time (milliseconds since 1970), moving the beginning of the
+/// log in the same transaction; returns how many.
+pub async fn delete_before(db: &Db, before: i64, limit: i64) -> Result<u64, DbErr> {
+    let txn = db.begin().await?;
+    // The log is cut at one place: a young event behind an older number keeps what comes after it.
+    let text = "SELECT MAX(sequence) AS upto FROM (SELECT sequence FROM events WHERE sequence IS NOT NULL \
+                AND created_at < $1 AND sequence < COALESCE((SELECT MIN(sequence) FROM events WHERE \
+                sequence IS NOT NULL AND created_at >= $1), 9223372036854775807) \
+                ORDER BY sequence LIMIT $2) AS oldest";
+    let row = txn
+        .query_one_raw(sql(&txn, text, [before.into(), limit.into()]))
+        .await?;
+    let upto: Option<i64> = row.map_or(Ok(None), |row| row.try_get("", "upto"))?;
+    let Some(upto) = upto else {
+        return Ok(0);
+    };
+    let text = "UPDATE event_log SET floor = $1 WHERE id = 1 AND floor < $1";
+    txn.execute_raw(sql(&txn, text, [upto.into()])).await?;
+    let text = "DELETE FROM events WHERE sequence <= $1";
+    let gone = txn.execute_raw(sql(&txn, text, [upto.into()])).await?;
+    txn.commit().await?;
+    Ok(gone.rows_affected())
 }

@@ -40,7 +40,10 @@ pub(crate) async fn place() -> Place {
         db,
         Clock::manual(from_ms(START_MS)),
         KeyRing::create(&dir.path().join("key")).unwrap(),
-        crate::net::Dialer::new(vec!["127.0.0.0/8".parse().unwrap()], None).unwrap(),
+        (
+            crate::net::Dialer::new(vec!["127.0.0.0/8".parse().unwrap()], None).unwrap(),
+            crate::net::Dialer::new(vec![], None).unwrap(),
+        ),
         load(&Environment::default(), None).unwrap(),
     );
     Place { ctx, dir }

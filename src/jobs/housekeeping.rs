@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::store;
 use crate::account;
+use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent, SYSTEM};
 
@@ -40,7 +41,7 @@ async fn warn_once(ctx: &Ctx, id: &str, name: &str, at: i64, stage: i64) -> Resu
     let said = event::of_subject(ctx.db.read(), id, 200).await?;
     let said = said.iter().any(|event| {
         event.kind == "integration.secret_expiring"
-            && event.data.get("expiresAt").and_then(serde_json::Value::as_i64) == Some(at)
+            && event.data.get("expiresAt").and_then(serde_json::Value::as_str) == Some(&rfc3339(at))
             && event.data.get("stage").and_then(serde_json::Value::as_i64) == Some(stage)
     });
     if said {
@@ -56,10 +57,17 @@ async fn warn_once(ctx: &Ctx, id: &str, name: &str, at: i64, stage: i64) -> Resu
         project_id: "",
         subject_id: id,
         actor: SYSTEM,
-        data: json!({ "name": name, "expiresAt": at, "stage": stage }),
+        data: json!({ "name": name, "expiresAt": rfc3339(at), "stage": stage }),
     };
     event::append(&txn, &ctx.clock, event).await?;
     txn.commit().await
+}
+
+/// Deletes events that are older than the retention, in handfuls, so that nobody waits long for the writer.
+pub(super) async fn trim_log(ctx: &Ctx) -> Result<(), DbErr> {
+    let before = ctx.clock.now_ms() - ctx.config.event_retention_days * DAY_MS;
+    while event::delete_before(&ctx.db, before, 1_000).await? > 0 && !ctx.stop.is_cancelled() {}
+    Ok(())
 }
 
 /// Deletes what has run out: sessions, links, authorizations and, sooner, the secrets in them, drafts, old tests.

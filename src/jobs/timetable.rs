@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sea_orm::DbErr;
 
-use super::{housekeeping, ingest_mail, poll_mailboxes, refresh_grants, send_mail, store};
+use super::{follow_log, housekeeping, ingest_mail, poll_mailboxes, refresh_grants, send_mail, store};
 use crate::ctx::Ctx;
 use crate::db::{self, Claim, Lease};
 use crate::schedule;
@@ -23,7 +23,7 @@ struct Job {
     run: fn(Ctx) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
 }
 
-const TIMETABLE: [Job; 4] = [
+const TIMETABLE: [Job; 5] = [
     Job {
         name: "refresh_grants",
         when: "*/5 * * * * *",
@@ -38,6 +38,11 @@ const TIMETABLE: [Job; 4] = [
         name: "watch_expiries",
         when: "0 7 * * * *",
         run: |ctx| Box::pin(async move { Ok(housekeeping::watch_expiries(&ctx).await?) }),
+    },
+    Job {
+        name: "trim_event_log",
+        when: "15 41 * * * *",
+        run: |ctx| Box::pin(async move { Ok(housekeeping::trim_log(&ctx).await?) }),
     },
     Job {
         name: "tidy_up",
@@ -63,6 +68,7 @@ pub async fn start(ctx: &Ctx) -> Result<(), DbErr> {
     ctx.tasks.spawn(async move { poll_mailboxes::run(runner).await });
     let runner = ctx.clone();
     ctx.tasks.spawn(async move { send_mail::run(runner).await });
+    ctx.tasks.spawn(follow_log::run(ctx.clone()));
     Ok(())
 }
 

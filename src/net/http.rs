@@ -14,6 +14,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use rustls::ClientConfig;
 use url::Url;
 
+use super::classify::{Class, class};
 use super::dial::{Dialer, endpoint_parts};
 use super::error::{DialError, EndpointError, HttpError, NetError, TlsFailure};
 use super::tls;
@@ -76,6 +77,16 @@ impl std::fmt::Debug for HttpResponse {
 pub struct HttpClient {
     clients: Option<Clients>,
     body_limit: usize,
+    timeout: Duration,
+}
+
+/// An answer of which only the beginning of the body was read.
+#[derive(Clone, Debug)]
+pub struct ClippedResponse {
+    /// Status, headers, and the beginning of the body.
+    pub response: HttpResponse,
+    /// Whether it came from an address that everybody can reach, so that its body tells nothing of a network inside.
+    pub is_public: bool,
 }
 
 #[derive(Clone)]
@@ -111,6 +122,7 @@ impl HttpClient {
         Ok(HttpClient {
             clients: Some(Clients { dialer, https, http }),
             body_limit: DEFAULT_BODY_LIMIT,
+            timeout: TOTAL_TIMEOUT,
         })
     }
 
@@ -119,12 +131,19 @@ impl HttpClient {
         HttpClient {
             clients: None,
             body_limit: 0,
+            timeout: TOTAL_TIMEOUT,
         }
     }
 
     /// The same client accepting bodies up to `bytes` (1 MiB when not said).
     pub fn with_body_limit(mut self, bytes: usize) -> HttpClient {
         self.body_limit = bytes;
+        self
+    }
+
+    /// The same client waiting this long for a whole answer (15 seconds when not said).
+    pub fn with_timeout(mut self, timeout: Duration) -> HttpClient {
+        self.timeout = timeout;
         self
     }
 
@@ -171,25 +190,7 @@ impl HttpClient {
     /// # Errors
     /// When no complete answer came; an answer with an error status is `Ok`.
     pub async fn send(&self, request: HttpRequest<'_>) -> Result<HttpResponse, HttpError> {
-        let url = Url::parse(request.url).map_err(|_| HttpError::InvalidUrl(shown(request.url)))?;
-        let (host, _) = endpoint_parts(&url)?;
-        let clients = self
-            .clients
-            .as_ref()
-            .ok_or_else(|| broken(&host, "the client is switched off"))?;
-        let client = clients.vet(&url, &host).await?;
-        let method = match request.method {
-            HttpMethod::Get => reqwest::Method::GET,
-            HttpMethod::Post => reqwest::Method::POST,
-        };
-        let headers = header_map(request.headers)?;
-        let sent = client
-            .request(method, url)
-            .headers(headers)
-            .body(request.body)
-            .send()
-            .await;
-        let mut response = sent.map_err(|e| error(&host, &e))?;
+        let (host, mut response) = self.open(request).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| error(&host, &e))? {
@@ -206,6 +207,58 @@ impl HttpClient {
             headers,
             body,
         })
+    }
+
+    /// Sends a request and keeps at most the body limit of the answer; what comes after it is not read. An answer
+    /// whose body breaks off is an answer: its status was said.
+    ///
+    /// # Errors
+    /// When no status came.
+    pub async fn send_clipped(&self, request: HttpRequest<'_>) -> Result<ClippedResponse, HttpError> {
+        let (_, mut response) = self.open(request).await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let peer = response.remote_addr();
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = self.body_limit.saturating_sub(body.len());
+            body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+            if chunk.len() >= room {
+                break;
+            }
+        }
+        Ok(ClippedResponse {
+            response: HttpResponse {
+                status,
+                headers,
+                body,
+            },
+            is_public: peer.is_some_and(|peer| class(peer.ip()) == Class::Public),
+        })
+    }
+
+    /// Sends a request and reads the answer as far as its headers.
+    async fn open(&self, request: HttpRequest<'_>) -> Result<(String, reqwest::Response), HttpError> {
+        let url = Url::parse(request.url).map_err(|_| HttpError::InvalidUrl(shown(request.url)))?;
+        let (host, _) = endpoint_parts(&url)?;
+        let clients = self
+            .clients
+            .as_ref()
+            .ok_or_else(|| broken(&host, "the client is switched off"))?;
+        let client = clients.vet(&url, &host).await?;
+        let method = match request.method {
+            HttpMethod::Get => reqwest::Method::GET,
+            HttpMethod::Post => reqwest::Method::POST,
+        };
+        let headers = header_map(request.headers)?;
+        let sent = client
+            .request(method, url)
+            .timeout(self.timeout)
+            .headers(headers)
+            .body(request.body)
+            .send()
+            .await;
+        let response = sent.map_err(|e| error(&host, &e))?;
+        Ok((host, response))
     }
 }
 

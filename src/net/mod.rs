@@ -18,7 +18,7 @@ mod tests;
 pub use classify::{Class, class};
 pub use dial::{Dialer, Lookup, Resolver};
 pub use error::{DialError, EndpointError, HttpError, NetError, TlsFailure};
-pub use http::{HttpClient, HttpMethod, HttpRequest, HttpResponse};
+pub use http::{ClippedResponse, HttpClient, HttpMethod, HttpRequest, HttpResponse};
 pub use tls::TlsInfo;
 
 /// Makes aws-lc-rs the process's provider of cryptography for TLS. Call it first thing in `main`; a second call, or a

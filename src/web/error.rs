@@ -43,6 +43,7 @@ struct Inner {
     errors: Vec<FieldProblem>,
     retry_after: Option<i64>,
     scope: Option<Scope>,
+    members: Vec<(&'static str, Value)>,
 }
 
 impl Problem {
@@ -57,6 +58,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             scope: None,
+            members: Vec::new(),
         }))
     }
 
@@ -138,6 +140,13 @@ impl Problem {
         self
     }
 
+    /// The same with a member of its own in the JSON.
+    #[must_use]
+    pub fn with_member(mut self, name: &'static str, value: Value) -> Self {
+        self.0.members.push((name, value));
+        self
+    }
+
     /// The same with `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: i64) -> Self {
@@ -179,7 +188,7 @@ impl Problem {
             .iter()
             .map(|error| json!({ "pointer": error.pointer, "code": error.code, "detail": error.detail }))
             .collect();
-        json!({
+        let mut json = json!({
             "type": format!("urn:mailgrant:problem:{}", self.0.code),
             "title": self.0.title,
             "status": self.0.status.as_u16(),
@@ -189,7 +198,11 @@ impl Problem {
             "errors": errors,
             "scope": self.0.scope.map(Scope::as_str),
             "requestId": request_id,
-        })
+        });
+        for (name, value) in &self.0.members {
+            json[*name] = value.clone();
+        }
+        json
     }
 }
 

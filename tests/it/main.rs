@@ -12,6 +12,7 @@
 mod bad_input;
 mod crash;
 mod demo;
+mod events;
 mod faults;
 mod hostile;
 mod pipeline;

@@ -246,13 +246,18 @@ impl Query {
 
     /// The address of the next part of this list.
     pub(super) fn next(&self, after: &str) -> String {
+        self.next_at(&URL_SAFE_NO_PAD.encode(after))
+    }
+
+    /// The same for a cursor that is opaque already.
+    pub(super) fn next_at(&self, cursor: &str) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (key, value) in &self.pairs {
             if key != "after" {
                 query.append_pair(key, value);
             }
         }
-        query.append_pair("after", &URL_SAFE_NO_PAD.encode(after));
+        query.append_pair("after", cursor);
         format!("{}?{}", self.path, query.finish())
     }
 

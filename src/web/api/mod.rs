@@ -6,6 +6,7 @@
 
 mod connection_tests;
 pub(super) mod door;
+mod events;
 mod grants;
 pub(super) mod input;
 mod integrations;
@@ -31,6 +32,7 @@ pub(super) fn routes() -> Vec<Route> {
         projects::ROUTES,
         mailboxes::ROUTES,
         connection_tests::ROUTES,
+        events::ROUTES,
         messages::ROUTES,
         tickets::ROUTES,
         tokens::ROUTES,
