@@ -13,19 +13,103 @@ use crate::access::{Access, Scope};
 use crate::ctx::Ctx;
 use crate::event::{self, Cursor, Event, Filter, LogError, Types, envelope, kinds};
 use crate::web::error::Problem;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, anything, id, integer, list_of, object, text, time};
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/events", Guard::Scope(Scope::EventsRead), || {
-        web::to(list)
+    Route::get("/api/v1/events", Guard::Scope(Scope::EventsRead), || web::to(list)).doc(|| {
+        filtered(
+            Doc::new("Read the event log").about(
+                "In the order of the log, from its beginning or from behind `after`. Keep `cursor`: it is where to go \
+                 on, also when nothing came. No event is skipped, and none comes before one that was read.",
+            ),
+        )
+        .answers(
+            200,
+            "A part of the log",
+            object([
+                ("items", list_of(event_schema())),
+                ("next", text().about("Address of the next part; null at the end of the log").or_null()),
+                ("cursor", text().about("Where to go on, as `after`")),
+            ]),
+        )
+        .paged()
+        .fails(410, "Events behind `after` were older than the retention; `oldest` is where the log begins now")
     }),
     Route::get("/api/v1/events/stream", Guard::Scope(Scope::EventsRead), || {
         web::to(stream)
+    })
+    .doc(|| {
+        filtered(
+            Doc::new("Follow the event log").about(
+                "Server-sent events: `event` is the type, `data` the event, `id` a cursor. A client that reconnects \
+                 sends the last `id` as `Last-Event-ID` and misses nothing. Begins at the end of the log unless \
+                 `after` or that header says otherwise.",
+            ),
+        )
+        .query("after", text(), "The `cursor` of an event or of a part of the log")
+        .answers_bytes("Events as they happen", "text/event-stream")
+        .fails(410, "Events behind the cursor were older than the retention")
     }),
     Route::get("/api/v1/event-types", Guard::Scope(Scope::EventsRead), || {
         web::to(types)
+    })
+    .doc(|| {
+        Doc::new("List event types").answers(
+            200,
+            "Every type, with the JSON Schema of its events",
+            object([
+                (
+                    "items",
+                    list_of(object([
+                        ("type", text().example("ticket.created")),
+                        ("description", text()),
+                        ("schema", anything()),
+                    ])),
+                ),
+                ("next", text().or_null()),
+            ]),
+        )
     }),
 ];
+
+fn filtered(doc: Doc) -> Doc {
+    doc.query(
+        "types",
+        text().example("ticket.*,grant.expired"),
+        "Only these types: names or families such as `ticket.*`, with commas between them",
+    )
+    .query("project", text(), "Only of the project with this id")
+    .fails(400, "A type or a cursor that there is not")
+    .fails(404, "No such project")
+}
+
+/// An event as [`envelope`] writes it.
+pub(super) fn event_schema() -> Schema {
+    object([
+        ("id", id("evt")),
+        ("type", text().example("ticket.created")),
+        ("timestamp", time()),
+        ("apiVersion", text()),
+        (
+            "sequence",
+            integer().about("Its place in the log; grows, with gaps"),
+        ),
+        ("cursor", text().about("Reads on behind it, as `after`")),
+        (
+            "projectId",
+            id("prj").or_null().about("Null for events of the site"),
+        ),
+        ("subjectId", text().about("What it is about")),
+        (
+            "actor",
+            text().about("Who did it: a person, a token, `cli` or `system`"),
+        ),
+        ("data", anything().about("See GET /api/v1/event-types")),
+    ])
+    .named("Event")
+}
 
 /// A comment is sent at least this often, so that neither side takes a quiet stream for a dead one.
 const HEARTBEAT: Duration = Duration::from_secs(15);

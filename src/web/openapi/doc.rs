@@ -155,6 +155,13 @@ impl Doc {
         self.answers(200, "A part of the list", part)
     }
 
+    /// Takes `limit` and `after`, where the answer is more than a list.
+    #[must_use]
+    pub fn paged(mut self) -> Self {
+        self.paged = true;
+        self
+    }
+
     /// Answers without a body.
     #[must_use]
     pub fn answers_nothing(mut self, status: u16, about: &'static str) -> Self {
