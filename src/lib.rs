@@ -3,7 +3,7 @@
 //! The modules in reading order:
 //!
 //! * foundation: [`access`], [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`], [`schedule`], [`smtp`], [`trouble`],
-//!   [`ctx`], [`project`], [`event`], [`connection_test`];
+//!   [`ctx`], [`project`], [`event`], [`search`], [`connection_test`];
 //! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
 //!   [`message`], [`rule`], [`ticket`], [`outbox`];
 //! * identity: [`account`];
@@ -29,6 +29,7 @@ pub mod trouble;
 pub mod connection_test;
 pub mod event;
 pub mod project;
+pub mod search;
 
 pub mod grant;
 pub mod integration;

@@ -10,6 +10,7 @@ mod m0003_rules;
 mod m0004_delivery;
 mod m0005_access;
 mod m0007_answers;
+mod m0008_desk;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_delivery::Migration),
             Box::new(m0005_access::Migration),
             Box::new(m0007_answers::Migration),
+            Box::new(m0008_desk::Migration),
         ]
     }
 }

@@ -14,7 +14,7 @@ use crate::clock::{Clock, rfc3339};
 use crate::config::Config;
 use crate::connection_test::{self, StepState, TestState};
 use crate::ctx::Ctx;
-use crate::{app, mailbox};
+use crate::{app, mailbox, ticket};
 
 /// Who acts when something is done on the machine itself.
 const ACTOR: &str = "cli";
@@ -72,6 +72,24 @@ pub(super) enum UserCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+pub(super) async fn rebuild_search(config: Config) -> anyhow::Result<ExitCode> {
+    let ctx = app::open(config, Clock::system()).await?;
+    let mut last = 0;
+    let told = |done: ticket::Rebuilt| {
+        let rows = done.messages + done.tickets + done.entries;
+        if rows >= last + 5_000 {
+            last = rows;
+            complain(&format!("{rows} so far"));
+        }
+    };
+    let done = ticket::rebuild(&ctx, told).await?;
+    print(&format!(
+        "{} messages, {} tickets, {} answers and notes are in the index\n",
+        done.messages, done.tickets, done.entries
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn token(config: Config, command: TokenCommand) -> anyhow::Result<ExitCode> {

@@ -89,6 +89,18 @@ enum Command {
         #[command(subcommand)]
         command: manage::UserCommand,
     },
+    /// The index of words.
+    Search {
+        #[command(subcommand)]
+        command: SearchCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SearchCommand {
+    /// Put every message, ticket, answer and note into the index again; a running service goes on meanwhile.
+    #[command(after_help = "Example:\n  mailgrant search rebuild")]
+    Rebuild,
 }
 
 #[derive(Debug, Subcommand)]
@@ -158,6 +170,12 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token { command } => {
             start_quiet_logging();
             manage::token(load()?, command).await
+        }
+        Command::Search {
+            command: SearchCommand::Rebuild,
+        } => {
+            start_quiet_logging();
+            manage::rebuild_search(load()?).await
         }
         Command::User { command } => {
             start_quiet_logging();

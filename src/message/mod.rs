@@ -11,9 +11,9 @@ mod store;
 
 pub use model::{MessageState, NewRaw, Stored};
 pub use outline::{File, Kind, Outline};
-pub use parse::{Understood, understand};
+pub use parse::{Understood, understand, words};
 pub use service::{MessageError, MessageFilter, Page, attachment, count_since, get, list, parsed, raw};
 pub use store::{
-    Message, MessageCount, Waiting, begin_attempt, forget_attempt, get_in, insert_raw, mark_placed,
+    Message, MessageCount, Waiting, begin_attempt, forget_attempt, get_in, index, insert_raw, mark_placed,
     mark_quarantined, pending, pending_mailboxes, raw_bytes, save_parsed,
 };

@@ -1,7 +1,10 @@
 //! From raw bytes to what the ticket stage and the database need. Pure.
 
-use mailgrant_mail::ParsedMail;
+use mailgrant_mail::{Address, ParsedMail};
 use serde_json::Value;
+
+use super::store::Message;
+use crate::search::{Document, Fields};
 
 /// A parsed mail and the columns that lists show.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct Understood {
     pub message_ids: Vec<String>,
     /// The Message-IDs it answers, nearest first.
     pub answers: Vec<String>,
+    /// Its words, for the search.
+    pub words: Document,
 }
 
 impl Understood {
@@ -39,6 +44,11 @@ impl Understood {
             has_attachment: true,
             message_ids: Vec::new(),
             answers: Vec::new(),
+            words: Document::new(Fields {
+                subject,
+                body: preview,
+                ..Fields::default()
+            }),
         }
     }
 }
@@ -63,9 +73,43 @@ pub fn understand(raw: &[u8]) -> Understood {
         sent_at: mail.sent_at.clone().unwrap_or_default(),
         has_attachment: mail.has_attachment,
         answers: answers(&mail),
+        words: document(&mail),
         message_ids: mail.message_id,
         json,
     }
+}
+
+/// The words of a stored message, for the search.
+pub fn words(message: &Message) -> Document {
+    match serde_json::from_str::<ParsedMail>(&message.parsed) {
+        Ok(mail) => document(&mail),
+        Err(_) => Document::new(Fields {
+            subject: &message.subject,
+            body: &message.preview,
+            ..Fields::default()
+        }),
+    }
+}
+
+/// The words of a mail, for the search: quotes as well, since what was quoted may never have come by itself.
+fn document(mail: &ParsedMail) -> Document {
+    let people = |lists: &[&[Address]]| {
+        let all = lists.iter().flat_map(|list| list.iter());
+        all.map(|one| format!("{} {}", one.name.as_deref().unwrap_or_default(), one.email))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let files: Vec<&str> = mail
+        .attachments
+        .iter()
+        .filter_map(|part| part.name.as_deref())
+        .collect();
+    Document::new(Fields {
+        subject: mail.subject.as_deref().unwrap_or_default(),
+        sender: &people(&[&mail.from, &mail.reply_to]),
+        recipients: &people(&[&mail.to, &mail.cc, &mail.bcc]),
+        body: &format!("{}\n{}", mail.mailgrant.text, files.join("\n")),
+    })
 }
 
 /// JSON whose texts hold no NUL, which many a reader of it (PostgreSQL's `jsonb` among them) refuses. An escaped

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::crypto::sha256_hex;
 use crate::db::{sql, within, within_sql};
 use crate::id;
+use crate::search::{self, Document};
 
 pub use row::Model as Message;
 
@@ -218,7 +219,30 @@ pub async fn save_parsed<C: ConnectionTrait>(
     ];
     let text = "UPDATE messages SET parsed = $1, subject = $2, from_name = $3, from_email = $4, preview = $5, \
                 sent_at = $6, has_attachment = $7, state = 'ticketed' WHERE id = $8 AND state = 'stored'";
-    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+    if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
+        return Ok(false);
+    }
+    index(on, id, &understood.words).await?;
+    Ok(true)
+}
+
+/// Puts the words of a message into the index, or its new ones in place of the old, in the caller's transaction.
+pub async fn index<C: ConnectionTrait>(on: &C, id: &str, words: &Document) -> Result<(), DbErr> {
+    let text = "SELECT project_id, ticket_id, has_attachment, received_at FROM messages WHERE id = $1";
+    let Some(row) = on.query_one_raw(sql(on, text, [id.into()])).await? else {
+        return Ok(());
+    };
+    let (project_id, ticket_id): (String, String) =
+        (row.try_get("", "project_id")?, row.try_get("", "ticket_id")?);
+    let entry = search::Entry {
+        kind: search::Kind::Message,
+        id,
+        ticket_id: &ticket_id,
+        project_id: &project_id,
+        has_attachment: row.try_get("", "has_attachment")?,
+        at: row.try_get("", "received_at")?,
+    };
+    search::put(on, &entry, words).await
 }
 
 /// Takes a message that could not be read out of the queue; false if somebody else finished it meanwhile.
@@ -237,7 +261,8 @@ pub async fn mark_placed<C: ConnectionTrait>(
 ) -> Result<(), DbErr> {
     let values: [Value; 3] = [ticket_id.into(), entry_id.into(), id.into()];
     let text = "UPDATE messages SET ticket_id = $1, entry_id = $2 WHERE id = $3";
-    on.execute_raw(sql(on, text, values)).await.map(|_| ())
+    on.execute_raw(sql(on, text, values)).await?;
+    search::place(on, id, ticket_id).await
 }
 
 /// A message, read in the caller's transaction.

@@ -9,7 +9,7 @@ use crate::access::Projects;
 use crate::clock::Clock;
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent, SYSTEM};
-use crate::message::Page;
+use crate::trouble::FieldError;
 use crate::{id, project};
 
 /// Why a ticket could not be shown.
@@ -21,24 +21,15 @@ pub enum TicketError {
     /// The cursor of the list is not one of ours.
     #[error("the cursor `after` is not one that a list gave out")]
     BadCursor,
+    /// Fields that do not fit; nothing was changed.
+    #[error("the ticket was not saved: {}", .0.iter().map(|e| e.message.as_str()).collect::<Vec<_>>().join(" "))]
+    Invalid(Vec<FieldError>),
+    /// Somebody else changed it meanwhile.
+    #[error("the ticket was changed meanwhile; load it again and repeat the change")]
+    Conflict,
     /// The database failed.
     #[error("database: {0}")]
     Db(#[from] DbErr),
-}
-
-/// Which tickets a list shows.
-#[derive(Clone, Debug, Default)]
-pub struct TicketFilter {
-    /// Only of these projects: those that whoever asks may see. The default is none.
-    pub projects: Projects,
-    /// Only in this state.
-    pub state: Option<String>,
-    /// Only of this project.
-    pub project_id: Option<String>,
-    /// Only with these words in key, subject or requester.
-    pub text: Option<String>,
-    /// Cursor: only what comes after it.
-    pub after: Option<String>,
 }
 
 /// A ticket with its entries, oldest first.
@@ -129,25 +120,4 @@ pub async fn get_by_key(ctx: &Ctx, projects: &Projects, key: &str) -> Result<Tic
         .ok_or(TicketError::NotFound)?;
     let entries = store::entries_of(ctx.db.read(), &ticket.id).await?;
     Ok(TicketDetail { ticket, entries })
-}
-
-/// Tickets, the last changed first, `limit` at most.
-pub async fn list(ctx: &Ctx, filter: &TicketFilter, limit: u64) -> Result<Page<Ticket>, TicketError> {
-    let after = match &filter.after {
-        Some(text) => Some(parse_cursor(text).ok_or(TicketError::BadCursor)?),
-        None => None,
-    };
-    let mut items = store::list(ctx.db.read(), filter, after, limit + 1).await?;
-    let more = items.len() as u64 > limit;
-    items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let next = match items.last() {
-        Some(ticket) if more => Some(format!("{}.{}", ticket.updated_at, ticket.id)),
-        _ => None,
-    };
-    Ok(Page { items, next })
-}
-
-fn parse_cursor(text: &str) -> Option<(i64, String)> {
-    let (updated, id) = text.split_once('.')?;
-    Some((updated.parse().ok()?, id.to_owned())).filter(|(_, id)| crate::id::is("tkt", id))
 }

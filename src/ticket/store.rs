@@ -1,13 +1,13 @@
 //! All queries on tickets, entries and the Message-IDs that lead to them.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{Condition, ConnectionTrait, QueryOrder, QuerySelect, Value};
+use sea_orm::{ConnectionTrait, QueryOrder, Value};
 
 use super::model::Incoming;
-use super::service::TicketFilter;
 use crate::access::Projects;
 use crate::crypto::sha256_hex;
 use crate::db::{sql, within, within_sql};
+use crate::search::{self, Document, Fields};
 
 pub use entry::Model as Entry;
 pub use row::Model as Ticket;
@@ -151,7 +151,31 @@ pub(super) async fn insert_ticket<C: ConnectionTrait>(
     let text = "INSERT INTO tickets (id, project_id, number, key, subject, requester_name, requester_email, state, \
                 search_text, entry_count, revision, created_at, updated_at) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, 0, 1, $9, $9)";
-    on.execute_raw(sql(on, text, values)).await.map(|_| ())
+    on.execute_raw(sql(on, text, values)).await?;
+    index(on, id).await
+}
+
+/// Puts the words of a ticket into the index, or its new ones in place of the old, in the caller's transaction.
+pub(super) async fn index<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
+    let Some(ticket) = by_id(on, &Projects::All, id).await? else {
+        return Ok(());
+    };
+    let labels: Vec<String> = serde_json::from_str(&ticket.labels).unwrap_or_default();
+    let document = Document::new(Fields {
+        subject: &format!("{} {}", ticket.key, ticket.subject),
+        sender: &format!("{} {}", ticket.requester_name, ticket.requester_email),
+        recipients: "",
+        body: &labels.join("\n"),
+    });
+    let entry = search::Entry {
+        kind: search::Kind::Ticket,
+        id,
+        ticket_id: id,
+        project_id: &ticket.project_id,
+        has_attachment: false,
+        at: ticket.created_at,
+    };
+    search::put(on, &entry, &document).await
 }
 
 pub(super) async fn insert_entry<C: ConnectionTrait>(
@@ -232,44 +256,6 @@ pub(super) async fn entries_of<C: ConnectionTrait>(on: &C, ticket_id: &str) -> R
         .order_by_asc(entry::Column::Id)
         .all(on)
         .await
-}
-
-pub(super) async fn list<C: ConnectionTrait>(
-    on: &C,
-    filter: &TicketFilter,
-    after: Option<(i64, String)>,
-    limit: u64,
-) -> Result<Vec<Ticket>, DbErr> {
-    let mut query = row::Entity::find()
-        .filter(within(&filter.projects, row::Column::ProjectId))
-        .order_by_desc(row::Column::UpdatedAt)
-        .order_by_desc(row::Column::Id)
-        .limit(limit);
-    if let Some(state) = &filter.state {
-        query = query.filter(row::Column::State.eq(state));
-    }
-    if let Some(project) = &filter.project_id {
-        query = query.filter(row::Column::ProjectId.eq(project));
-    }
-    for word in filter
-        .text
-        .as_deref()
-        .unwrap_or_default()
-        .split_whitespace()
-        .take(8)
-    {
-        query = query.filter(row::Column::SearchText.contains(word.to_lowercase()));
-    }
-    if let Some((updated, id)) = after {
-        query = query.filter(
-            Condition::any().add(row::Column::UpdatedAt.lt(updated)).add(
-                Condition::all()
-                    .add(row::Column::UpdatedAt.eq(updated))
-                    .add(row::Column::Id.lt(id)),
-            ),
-        );
-    }
-    query.all(on).await
 }
 
 /// How many tickets were opened in an hour.

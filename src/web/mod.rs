@@ -17,6 +17,7 @@ mod health;
 pub mod integration_test;
 pub mod oauth2;
 pub mod openapi;
+mod people;
 pub mod respond;
 pub mod route;
 mod session_link;

@@ -13,6 +13,7 @@ mod bad_input;
 mod crash;
 mod demo;
 mod events;
+mod desk;
 mod faults;
 mod hostile;
 mod pipeline;

@@ -75,6 +75,8 @@ impl From<TicketError> for Problem {
         match error {
             TicketError::NotFound => Self::not_found("ticket"),
             TicketError::BadCursor => Self::bad_request("bad_cursor", error.to_string()),
+            TicketError::Conflict => conflict(error.to_string()),
+            TicketError::Invalid(_) => invalid(error.to_string()),
             TicketError::Db(_) => Self::internal(&error),
         }
     }

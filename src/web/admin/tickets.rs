@@ -75,6 +75,8 @@ async fn list(desk: Desk, query: web::Query<Query>) -> Answer {
         project_id: some(&query.project),
         text: some(&query.q),
         after: some(&query.after),
+        asker_id: Some(desk.actor().to_owned()),
+        ..TicketFilter::default()
     };
     let found = match ticket::list(&desk.ctx, &filter, PAGE).await {
         // A cursor of another time: the list from its beginning.

@@ -16,6 +16,7 @@ mod message_schema;
 mod messages;
 pub(super) mod output;
 mod projects;
+mod search;
 mod tickets;
 mod tokens;
 
@@ -35,6 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
         events::ROUTES,
         messages::ROUTES,
         tickets::ROUTES,
+        search::ROUTES,
         tokens::ROUTES,
     ]
     .concat()

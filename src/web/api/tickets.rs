@@ -1,19 +1,27 @@
-//! `/tickets`: what messages became.
+//! `/tickets`: what messages became, and what people made of it.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Query, bad_cursor};
+use super::input::{Input, Query, bad_cursor, changed_meanwhile, check_match};
 use super::output;
 use crate::access::{Access, Projects, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::project;
-use crate::ticket::{self, Entry, Ticket, TicketDetail, TicketError, TicketFilter, TicketState};
+use crate::ticket::{
+    self, Entry, NewTicket, Priority, Sort, Ticket, TicketChange, TicketDetail, TicketError, TicketFilter,
+    TicketState,
+};
 use crate::web::error::Problem;
+use crate::web::extract::Bearer;
 use crate::web::openapi::Doc;
-use crate::web::openapi::schema::{Schema, id, integer, list_of, object, text, time, word};
+use crate::web::openapi::schema::{Schema, id, input, integer, list_of, map, object, text, time, word};
+use crate::web::people;
 use crate::web::route::{Guard, Route};
+
+const STATES: [&str; 3] = ["open", "pending", "closed"];
+const PRIORITIES: [&str; 4] = ["low", "normal", "high", "urgent"];
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/tickets", Guard::Scope(Scope::TicketsRead), || {
@@ -21,20 +29,55 @@ pub(super) const ROUTES: &[Route] = &[
     })
     .doc(|| {
         Doc::new("List tickets")
-            .about("The one that changed last comes first.")
+            .about("The one that changed last comes first, unless `sort` says otherwise.")
             .query("project", text(), "Only of this project: its key or id")
             .query("projectId", text(), "The same as `project`")
+            .query("state", word(&STATES), "Only in this state")
             .query(
-                "state",
-                word(&["open", "pending", "closed"]),
-                "Only in this state",
+                "assigneeId",
+                text(),
+                "Only of this person; `none` for those of nobody",
             )
+            .query("label", text(), "Only with this label")
+            .query("priority", word(&PRIORITIES), "Only of this priority")
+            .query("mailboxId", text(), "Only with a message of this mailbox")
             .query(
                 "q",
                 text(),
-                "Only those whose subject, key or requester has these words",
+                "A question in the language of the search page, for example `printer from:ada is:open`: tickets of \
+                 which one document (itself, a message, an answer, a note) has all of these words",
+            )
+            .query(
+                "sort",
+                word(&["updated", "waiting", "created", "priority"]),
+                "The order: latest change first, longest untouched first, newest first, most urgent first",
             )
             .lists(frame_schema().and("entryCount", integer()))
+    }),
+    Route::post("/api/v1/tickets", Guard::Scope(Scope::TicketsWrite), || {
+        web::to(create)
+    })
+    .doc(|| {
+        Doc::new("Open a ticket")
+            .about("For what did not come by mail. Nobody is written to.")
+            .takes(input(
+                &["projectId", "subject"],
+                [
+                    ("projectId", text().about("The project: its id or key")),
+                    ("subject", text()),
+                    (
+                        "requester",
+                        map(text()).about("`name` and `email` of who asked").or_null(),
+                    ),
+                    ("note", text().about("The first entry, an internal note").or_null()),
+                    ("state", word(&STATES)),
+                    ("assigneeId", text().or_null()),
+                    ("labels", list_of(text())),
+                    ("priority", word(&PRIORITIES)),
+                ],
+            ))
+            .answers(201, "The new ticket with its entries", whole_schema())
+            .tagged()
     }),
     Route::get("/api/v1/tickets/{id}", Guard::Scope(Scope::TicketsRead), || {
         web::to(get)
@@ -42,11 +85,41 @@ pub(super) const ROUTES: &[Route] = &[
     .doc(|| {
         Doc::new("Show a ticket")
             .about("By its id or its key.")
-            .answers(
-                200,
-                "The ticket with its entries",
-                frame_schema().and("entries", list_of(entry_schema())),
+            .answers(200, "The ticket with its entries", whole_schema())
+            .tagged()
+    }),
+    Route::patch("/api/v1/tickets/{id}", Guard::Scope(Scope::TicketsWrite), || {
+        web::to(update)
+    })
+    .doc(|| {
+        Doc::new("Change a ticket")
+            .about(
+                "What is not sent stays. What is different then is in one `ticket.updated` event. Labels are made \
+                 lower case; `assigneeId` is somebody who may work in the project, or null.",
             )
+            .takes(input(
+                &[],
+                [
+                    ("state", word(&STATES)),
+                    ("assigneeId", text().or_null()),
+                    ("labels", list_of(text())),
+                    ("priority", word(&PRIORITIES)),
+                    ("subject", text()),
+                ],
+            ))
+            .answers(200, "The changed ticket with its entries", whole_schema())
+            .tagged()
+    }),
+    Route::post(
+        "/api/v1/tickets/{id}/notes",
+        Guard::Scope(Scope::TicketsWrite),
+        || web::to(note),
+    )
+    .doc(|| {
+        Doc::new("Add a note")
+            .about("An internal entry. It is never mailed to anybody, and changes no state.")
+            .takes(input(&["text"], [("text", text())]))
+            .answers(201, "The new entry", entry_schema())
             .tagged()
     }),
 ];
@@ -62,13 +135,17 @@ fn frame_schema() -> Schema {
             "requester",
             object([("name", text().or_null()), ("email", text().or_null())]),
         ),
-        ("state", text()),
+        ("state", word(&STATES)),
         ("assigneeId", text().or_null()),
         ("labels", list_of(text())),
-        ("priority", text()),
+        ("priority", word(&PRIORITIES)),
         ("createdAt", time()),
         ("updatedAt", time()),
     ])
+}
+
+fn whole_schema() -> Schema {
+    frame_schema().and("entries", list_of(entry_schema()))
 }
 
 /// An entry as [`entry`] writes it.
@@ -78,6 +155,12 @@ fn entry_schema() -> Schema {
         ("kind", text()),
         ("messageId", text().or_null()),
         ("author", text()),
+        (
+            "text",
+            text()
+                .about("Of an answer or a note; null for a message")
+                .or_null(),
+        ),
         ("createdAt", time()),
     ])
     .named("Entry")
@@ -85,7 +168,6 @@ fn entry_schema() -> Schema {
 
 /// A ticket without its entries.
 fn frame(ticket: &Ticket) -> Value {
-    let labels: Value = serde_json::from_str(&ticket.labels).unwrap_or_else(|_| json!([]));
     json!({
         "id": ticket.id,
         "key": ticket.key,
@@ -97,11 +179,16 @@ fn frame(ticket: &Ticket) -> Value {
         },
         "state": ticket.state,
         "assigneeId": output::text(&ticket.assignee_id),
-        "labels": labels,
+        "labels": ticket::labels_of(ticket),
         "priority": ticket.priority,
         "createdAt": rfc3339(ticket.created_at),
         "updatedAt": rfc3339(ticket.updated_at),
     })
+}
+
+/// A ticket as in lists.
+pub(super) fn brief(ticket: &Ticket) -> Value {
+    with(frame(ticket), "entryCount", ticket.entry_count.into())
 }
 
 fn with(mut ticket: Value, name: &str, value: Value) -> Value {
@@ -117,44 +204,73 @@ fn entry(entry: &Entry) -> Value {
         "kind": entry.kind,
         "messageId": entry.message_id,
         "author": entry.author,
+        "text": output::text(&entry.body),
         "createdAt": rfc3339(entry.created_at),
     })
 }
 
-fn refused(error: TicketError) -> Problem {
+pub(super) fn refused(error: TicketError) -> Problem {
     match error {
         TicketError::NotFound => Problem::not_found("ticket"),
         TicketError::BadCursor => bad_cursor(),
+        TicketError::Conflict => changed_meanwhile(),
+        TicketError::Invalid(errors) => output::invalid(errors.into_iter().map(|error| {
+            let field = match error.field {
+                "requesterName" => "requester/name",
+                "requesterEmail" => "requester/email",
+                field => field,
+            };
+            (field, error.code, error.message)
+        })),
         TicketError::Db(error) => error.into(),
     }
 }
 
 async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
-    let state = query.get("state");
-    if state
-        .as_deref()
-        .is_some_and(|state| TicketState::parse(state).is_none())
-    {
-        return Err(
-            Problem::bad_request("bad_state", "`state` must be open, pending or closed").at("/state"),
-        );
-    }
+    let one_of = |name: &str, is_known: fn(&str) -> bool, known: &str| match query.get(name) {
+        Some(value) if !is_known(&value) => Err(Problem::bad_request(
+            &format!("bad_{name}"),
+            format!("`{name}` must be {known}"),
+        )
+        .at(format!("/{name}"))),
+        value => Ok(value),
+    };
+    let state = one_of(
+        "state",
+        |text| TicketState::parse(text).is_some(),
+        "open, pending or closed",
+    )?;
+    let priority = one_of(
+        "priority",
+        |text| Priority::parse(text).is_some(),
+        "low, normal, high or urgent",
+    )?;
+    let sort = one_of(
+        "sort",
+        |text| Sort::parse(text).is_some(),
+        "updated, waiting, created or priority",
+    )?;
     let filter = TicketFilter {
-        projects: access.projects(),
         state,
+        priority,
         project_id: match query.get("project").or_else(|| query.get("projectId")) {
             Some(named) => Some(project_id(&ctx, &access.projects(), named).await?),
             None => None,
         },
+        // `none` is nobody; an id is never that short.
+        assignee_id: query
+            .get("assigneeId")
+            .map(|id| if id == "none" { String::new() } else { id }),
+        label: query.get("label"),
+        mailbox_id: query.get("mailboxId"),
         text: query.get("q"),
+        asker_id: access.user_id().map(str::to_owned),
+        projects: access.projects(),
+        sort: sort.as_deref().and_then(Sort::parse).unwrap_or_default(),
         after: query.after.clone(),
     };
     let page = ticket::list(&ctx, &filter, query.limit).await.map_err(refused)?;
-    let items = page
-        .items
-        .iter()
-        .map(|ticket| with(frame(ticket), "entryCount", ticket.entry_count.into()))
-        .collect();
+    let items = page.items.iter().map(brief).collect();
     Ok(output::list(&query, items, page.next.as_deref()))
 }
 
@@ -167,15 +283,130 @@ async fn project_id(ctx: &Ctx, projects: &Projects, named: String) -> Result<Str
     }
 }
 
-async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let found = match ticket::get(&ctx, &access.projects(), &id).await {
-        Err(TicketError::NotFound) => ticket::get_by_key(&ctx, &access.projects(), &id).await,
+/// A ticket by its id or its key.
+async fn find(ctx: &Ctx, projects: &Projects, named: &str) -> Result<TicketDetail, Problem> {
+    let found = match ticket::get(ctx, projects, named).await {
+        Err(TicketError::NotFound) => ticket::get_by_key(ctx, projects, named).await,
         other => other,
     };
-    let TicketDetail { ticket, entries } = found.map_err(refused)?;
-    let entries = entries.iter().map(entry).collect();
-    Ok(output::tagged(
+    found.map_err(refused)
+}
+
+fn whole(detail: &TicketDetail) -> HttpResponse {
+    let entries = detail.entries.iter().map(entry).collect();
+    output::tagged(
+        detail.ticket.revision,
+        with(frame(&detail.ticket), "entries", entries),
+    )
+}
+
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    Ok(whole(&find(&ctx, &access.projects(), &id).await?))
+}
+
+/// What a body says about state, assignee, labels, priority and subject.
+async fn read_change(ctx: &Ctx, input: &mut Input, project_id: &str) -> Result<TicketChange, Problem> {
+    let change = TicketChange {
+        state: input.word("state", TicketState::parse, "open, pending, closed"),
+        priority: input.word("priority", Priority::parse, "low, normal, high, urgent"),
+        assignee_id: input
+            .mentions("assigneeId")
+            .then(|| input.text("assigneeId").unwrap_or_default()),
+        labels: input
+            .mentions("labels")
+            .then(|| input.texts("labels").unwrap_or_default()),
+        subject: input
+            .mentions("subject")
+            .then(|| input.text("subject").unwrap_or_default()),
+    };
+    if let Some(id) = &change.assignee_id
+        && !people::may_be_assigned(ctx, project_id, id).await?
+    {
+        input.problem(
+            "assigneeId",
+            "not_assignable",
+            "`assigneeId` must be null or somebody who may work in the project",
+        );
+    }
+    Ok(change)
+}
+
+async fn update(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    request: HttpRequest,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let old = find(&ctx, &access.projects(), &id).await?.ticket;
+    check_match(&request, old.revision)?;
+    // Without `If-Match` the last one wins; with it, nothing may come between.
+    let seen = request
+        .headers()
+        .contains_key(actix_web::http::header::IF_MATCH)
+        .then_some(old.revision);
+    let change = read_change(&ctx, &mut input, &old.project_id).await?;
+    input.finish()?;
+    ticket::change(&ctx, access.actor(), &old.id, seen, &change)
+        .await
+        .map_err(refused)?;
+    Ok(whole(&find(&ctx, &access.projects(), &old.id).await?))
+}
+
+async fn create(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    bearer: Bearer,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let project_id = project_id(&ctx, &access.projects(), input.required_text("projectId")).await?;
+    let requester = input.text_map("requester").unwrap_or_default();
+    let of = |name: &str| requester.get(name).cloned().unwrap_or_default();
+    let new = NewTicket {
+        subject: input.required_text("subject"),
+        requester_name: of("name"),
+        requester_email: of("email"),
+        note: input.text("note").unwrap_or_default(),
+        change: TicketChange {
+            subject: None,
+            ..read_change(&ctx, &mut input, &project_id).await?
+        },
+        project_id,
+    };
+    if !new.project_id.is_empty() && !access.projects().contains(&new.project_id) {
+        input.problem("projectId", "not_found", "there is no such project");
+    }
+    input.finish()?;
+    let author = people::author(&ctx, &bearer.0).await?;
+    let made = ticket::open(&ctx, access.actor(), &author, &new)
+        .await
+        .map_err(refused)?;
+    let detail = find(&ctx, &access.projects(), &made.id).await?;
+    let entries = detail.entries.iter().map(entry).collect();
+    Ok(output::created(
+        &format!("/api/v1/tickets/{}", made.id),
+        detail.ticket.revision,
+        with(frame(&detail.ticket), "entries", entries),
+    ))
+}
+
+async fn note(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    bearer: Bearer,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let ticket = find(&ctx, &access.projects(), &id).await?.ticket;
+    let text = input.required_text("text");
+    input.finish()?;
+    let author = people::author(&ctx, &bearer.0).await?;
+    let (ticket, made) = ticket::note(&ctx, access.actor(), &author, &ticket.id, &text)
+        .await
+        .map_err(refused)?;
+    Ok(output::created(
+        &format!("/api/v1/tickets/{}", ticket.id),
         ticket.revision,
-        with(frame(&ticket), "entries", entries),
+        entry(&made),
     ))
 }

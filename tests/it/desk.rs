@@ -1,0 +1,4 @@
+//! What agents and apps do with tickets: changes, notes, tickets by hand, and the search over everything.
+
+mod changes;
+mod search;
