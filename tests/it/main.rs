@@ -12,8 +12,8 @@
 mod bad_input;
 mod crash;
 mod demo;
-mod events;
 mod desk;
+mod events;
 mod faults;
 mod hostile;
 mod pipeline;
