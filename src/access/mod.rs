@@ -100,7 +100,13 @@ impl Access {
     pub fn at(&self, need: Need) -> Result<Self, Refusal> {
         match need {
             Need::Known => {}
-            Need::Own(scope) => self.check_scope(scope)?,
+            Need::Own(scope) => {
+                self.check_scope(scope)?;
+                // What belongs to a person reaches beyond the projects a token is narrowed to.
+                if self.narrowed.is_some() {
+                    return Err(Refusal::Role);
+                }
+            }
             Need::Scope(scope) => {
                 self.check_scope(scope)?;
                 if self.projects_with(scope).is_none() {

@@ -21,11 +21,14 @@ pub use link::{
     LINK_MINUTES, SetupLink, needs_setup, print_setup_link, set_up, setup_link, sign_in_link,
     use_sign_in_link,
 };
-pub use model::{Flash, FlashKind, NewToken, NewUser, Session, TokenIdentity, TokenInfo, User};
+pub use model::{Flash, FlashKind, NewToken, NewUser, Session, SessionInfo, TokenIdentity, TokenInfo, User};
 pub use session::{
-    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, find, last_seen, peek, purge, set_flash, start,
-    take_flash,
+    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, end_of, find, last_seen, note_browser, peek, purge,
+    sessions_of, set_flash, start, take_flash,
 };
 pub use sign_in::{SignIn, sign_in};
-pub use token::{authenticate, create_token, issue_token, list_tokens, revoke_token};
-pub use user::{access, change_password, create, disable, enable, get, get_by_email, list, set_theme};
+pub use token::{DEFAULT_TOKEN_DAYS, authenticate, create_token, issue_token, list_tokens, revoke_token};
+pub use user::{
+    access, change_password, create, disable, enable, get, get_by_email, get_in, has_password, invite, list,
+    set_site_admin, set_theme,
+};

@@ -56,6 +56,23 @@ pub struct Session {
     pub expires_at: i64,
 }
 
+/// A session as its person sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Names it; opens nothing.
+    pub id: String,
+    /// What the browser called itself when it signed in; may be empty.
+    pub browser: String,
+    /// From where it signed in; may be empty.
+    pub address: String,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Milliseconds since 1970, exact to the minute.
+    pub last_seen_at: i64,
+    /// Its end, whatever happens; milliseconds since 1970.
+    pub expires_at: i64,
+}
+
 /// A message for the next page this session sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flash {

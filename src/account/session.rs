@@ -3,7 +3,8 @@
 use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::model::{Flash, Session, User};
+use super::error::AccountError;
+use super::model::{Flash, Session, SessionInfo, User};
 use super::{brake, store};
 use crate::clock::Clock;
 use crate::crypto;
@@ -91,6 +92,37 @@ async fn live(db: &Db, now: i64, cookie: &SecretString) -> Result<Option<(Sessio
         return Ok(None);
     }
     Ok(Some((session, user, last_seen_at)))
+}
+
+/// Longest name of a browser that is kept, in characters.
+const BROWSER_CHARS: usize = 200;
+
+/// Notes in which browser and from where a session was begun, so that its person recognises it in the list.
+pub async fn note_browser(db: &Db, session_id: &str, browser: &str, address: &str) -> Result<(), DbErr> {
+    let browser: String = browser
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(BROWSER_CHARS)
+        .collect();
+    store::note_browser(db.write(), session_id, &browser, address).await
+}
+
+/// The live sessions of a person, the last used first.
+pub async fn sessions_of(db: &Db, clock: &Clock, user_id: &str) -> Result<Vec<SessionInfo>, DbErr> {
+    let now = clock.now_ms();
+    store::sessions_of(db.read(), user_id, now, now - IDLE_MS).await
+}
+
+/// Ends one session of a person.
+///
+/// # Errors
+/// [`AccountError::NotFound`] if they have no such one.
+pub async fn end_of(db: &Db, user_id: &str, session_id: &str) -> Result<(), AccountError> {
+    if store::delete_session_of(db.write(), user_id, session_id).await? {
+        Ok(())
+    } else {
+        Err(AccountError::NotFound("session"))
+    }
 }
 
 /// Ends a session.

@@ -32,6 +32,8 @@ pub async fn sign_in(db: &Db, clock: &Clock, attempt: &SignIn<'_>) -> Result<Use
         .await?
         .filter(|(user, _)| user.disabled_at.is_none());
     let (user, hash) = found.unzip();
+    // An account without a password takes the same work as one that does not exist.
+    let hash = hash.filter(|hash| !hash.is_empty());
     if !password::verify(attempt.password, hash).await? {
         return Err(AccountError::WrongCredentials);
     }

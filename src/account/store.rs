@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, Condition, ConnectionTrait, PaginatorTrait, QueryOrder, Value};
 
-use super::model::{Session, TokenInfo, User};
-use crate::access::Scope;
-use crate::db::{Db, sql};
+use super::model::{Session, SessionInfo, TokenInfo, User};
+use crate::access::{Projects, Scope};
+use crate::db::{Db, sql, within_sql};
 
 mod users {
     use sea_orm::entity::prelude::*;
@@ -46,6 +46,8 @@ mod sessions {
         pub created_at: i64,
         pub last_seen_at: i64,
         pub expires_at: i64,
+        pub browser: String,
+        pub address: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -171,8 +173,30 @@ pub(super) async fn user_with_hash<C: ConnectionTrait>(
     }))
 }
 
-pub(super) async fn users<C: ConnectionTrait>(on: &C) -> Result<Vec<User>, DbErr> {
+/// People who are members of these projects; everybody for all of them.
+fn known_in(projects: &Projects) -> Condition {
+    let (Projects::Only(_), (mine, ids)) = (projects, within_sql(projects, "project_id", 1)) else {
+        return Condition::all();
+    };
+    let text = format!("users.id IN (SELECT user_id FROM project_members WHERE {mine})");
+    Condition::all().add(Expr::cust_with_values(text, ids))
+}
+
+pub(super) async fn user_in<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    id: &str,
+) -> Result<Option<User>, DbErr> {
+    let found = users::Entity::find_by_id(id)
+        .filter(known_in(projects))
+        .one(on)
+        .await?;
+    Ok(found.map(User::from))
+}
+
+pub(super) async fn users<C: ConnectionTrait>(on: &C, projects: &Projects) -> Result<Vec<User>, DbErr> {
     let rows = users::Entity::find()
+        .filter(known_in(projects))
         .order_by_asc(users::Column::Email)
         .all(on)
         .await?;
@@ -198,6 +222,16 @@ pub(super) async fn set_disabled<C: ConnectionTrait>(
     at: Option<i64>,
 ) -> Result<bool, DbErr> {
     update_user(on, id, users::Column::DisabledAt, at.into()).await
+}
+
+pub(super) async fn set_site_admin<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    is_site_admin: bool,
+) -> Result<(), DbErr> {
+    update_user(on, id, users::Column::SiteAdmin, is_site_admin.into())
+        .await
+        .map(|_| ())
 }
 
 pub(super) async fn set_password<C: ConnectionTrait>(on: &C, id: &str, hash: &str) -> Result<(), DbErr> {
@@ -237,6 +271,8 @@ pub(super) async fn insert_session<C: ConnectionTrait>(on: &C, session: &Session
         created_at: Set(session.created_at),
         last_seen_at: Set(session.created_at),
         expires_at: Set(session.expires_at),
+        browser: Set(String::new()),
+        address: Set(String::new()),
     };
     sessions::Entity::insert(row)
         .exec_without_returning(on)
@@ -258,6 +294,59 @@ pub(super) async fn session<C: ConnectionTrait>(on: &C, id: &str) -> Result<Opti
         };
         (session, row.last_seen_at)
     }))
+}
+
+/// Notes in which browser and from where a session was begun.
+pub(super) async fn note_browser<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    browser: &str,
+    address: &str,
+) -> Result<(), DbErr> {
+    let text = "UPDATE sessions SET browser = $2, address = $3 WHERE id = $1";
+    on.execute_raw(sql(on, text, [id.into(), browser.into(), address.into()]))
+        .await
+        .map(|_| ())
+}
+
+/// The sessions of a person that are not over, the last used first.
+pub(super) async fn sessions_of<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    now: i64,
+    idle_since: i64,
+) -> Result<Vec<SessionInfo>, DbErr> {
+    let rows = sessions::Entity::find()
+        .filter(sessions::Column::UserId.eq(user_id))
+        .filter(sessions::Column::ExpiresAt.gt(now))
+        .filter(sessions::Column::LastSeenAt.gt(idle_since))
+        .order_by_desc(sessions::Column::LastSeenAt)
+        .all(on)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| SessionInfo {
+            id: row.id,
+            browser: row.browser,
+            address: row.address,
+            created_at: row.created_at,
+            last_seen_at: row.last_seen_at,
+            expires_at: row.expires_at,
+        })
+        .collect())
+}
+
+/// Ends one session of a person; false if they have no such one.
+pub(super) async fn delete_session_of<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    id: &str,
+) -> Result<bool, DbErr> {
+    let done = sessions::Entity::delete_by_id(id)
+        .filter(sessions::Column::UserId.eq(user_id))
+        .exec(on)
+        .await?;
+    Ok(done.rows_affected == 1)
 }
 
 pub(super) async fn last_seen<C: ConnectionTrait>(on: &C) -> Result<Vec<(String, i64)>, DbErr> {
@@ -396,6 +485,14 @@ pub(super) async fn delete_links_for<C: ConnectionTrait>(on: &C, purpose: &str) 
         .map(|_| ())
 }
 
+pub(super) async fn delete_links_of<C: ConnectionTrait>(on: &C, user_id: &str) -> Result<(), DbErr> {
+    links::Entity::delete_many()
+        .filter(links::Column::UserId.eq(user_id))
+        .exec(on)
+        .await
+        .map(|_| ())
+}
+
 pub(super) async fn purge_links<C: ConnectionTrait>(on: &C, now: i64) -> Result<(), DbErr> {
     links::Entity::delete_many()
         .filter(links::Column::ExpiresAt.lte(now))
@@ -444,18 +541,46 @@ pub(super) async fn token<C: ConnectionTrait>(on: &C, token_hash: &str) -> Resul
     Ok(row.map(TokenInfo::from))
 }
 
-pub(super) async fn tokens<C: ConnectionTrait>(on: &C) -> Result<Vec<TokenInfo>, DbErr> {
+pub(super) async fn tokens<C: ConnectionTrait>(on: &C, owner: Option<&str>) -> Result<Vec<TokenInfo>, DbErr> {
     let rows = tokens::Entity::find()
+        .filter(owned_by(owner))
         .order_by_desc(tokens::Column::Id)
         .all(on)
         .await?;
     Ok(rows.into_iter().map(TokenInfo::from).collect())
 }
 
-pub(super) async fn revoke_token<C: ConnectionTrait>(on: &C, id: &str, now: i64) -> Result<bool, DbErr> {
+fn owned_by(owner: Option<&str>) -> Condition {
+    owner.map_or_else(Condition::all, |owner| {
+        Condition::all().add(tokens::Column::Actor.eq(owner))
+    })
+}
+
+/// Revokes every token of an owner that is not revoked; says how many.
+pub(super) async fn revoke_tokens_of<C: ConnectionTrait>(
+    on: &C,
+    owner: &str,
+    now: i64,
+) -> Result<u64, DbErr> {
+    let done = tokens::Entity::update_many()
+        .col_expr(tokens::Column::RevokedAt, Expr::value(now))
+        .filter(owned_by(Some(owner)))
+        .filter(tokens::Column::RevokedAt.is_null())
+        .exec(on)
+        .await?;
+    Ok(done.rows_affected)
+}
+
+pub(super) async fn revoke_token<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    owner: Option<&str>,
+    now: i64,
+) -> Result<bool, DbErr> {
     let done = tokens::Entity::update_many()
         .col_expr(tokens::Column::RevokedAt, Expr::value(now))
         .filter(tokens::Column::Id.eq(id))
+        .filter(owned_by(owner))
         .filter(tokens::Column::RevokedAt.is_null())
         .exec(on)
         .await?;

@@ -101,7 +101,7 @@ async fn bad_accounts_are_refused_beside_their_field() {
         assert_eq!(error.code(), code, "{email}");
         assert!(error.field().is_some());
     }
-    assert!(list(&ctx.db).await.unwrap().is_empty());
+    assert!(list(&ctx.db, &Projects::All).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn a_hundred_set_ups_at_once_make_exactly_one_admin() {
         }
     }
     assert_eq!(made, 1);
-    assert_eq!(list(&ctx.db).await.unwrap().len(), 1);
+    assert_eq!(list(&ctx.db, &Projects::All).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -310,7 +310,7 @@ async fn a_token_opens_until_it_is_revoked_and_its_use_is_written_once_a_minute(
     let TestPlace { ctx, _dir } = place().await;
     let (db, clock) = (&ctx.db, &ctx.clock);
     let (info, token) = create_token(db, clock, " ci ", "cli").await.unwrap();
-    let seen = async || list_tokens(db).await.unwrap().remove(0).last_used_at;
+    let seen = async || list_tokens(db, None).await.unwrap().remove(0).last_used_at;
     assert_eq!(seen().await, None);
     let (who, access) = authenticate(db, clock, &token).await.unwrap().unwrap();
     assert!(access.is_site_admin() && access.has_site(Scope::Admin) && access.actor() == info.id);
@@ -326,9 +326,9 @@ async fn a_token_opens_until_it_is_revoked_and_its_use_is_written_once_a_minute(
     authenticate(db, clock, &token).await.unwrap().unwrap();
     assert_eq!(seen().await, Some(clock.now_ms()));
 
-    revoke_token(db, clock, &info.id, "cli").await.unwrap();
+    revoke_token(db, clock, &info.id, None, "cli").await.unwrap();
     assert!(authenticate(db, clock, &token).await.unwrap().is_none());
-    assert!(revoke_token(db, clock, &info.id, "cli").await.is_err());
+    assert!(revoke_token(db, clock, &info.id, None, "cli").await.is_err());
     assert!(matches!(
         create_token(db, clock, " ", "cli").await,
         Err(AccountError::BadName)
@@ -456,7 +456,7 @@ async fn a_token_that_could_do_nothing_or_has_ended_is_not_made() {
         .await,
         "past_end"
     );
-    assert_eq!(list_tokens(db).await.unwrap(), []);
+    assert_eq!(list_tokens(db, None).await.unwrap(), []);
     let new = NewToken {
         expires_at: Some(now + 1),
         ..usual()

@@ -16,6 +16,9 @@ use crate::db::Db;
 use crate::event::{self, NewEvent};
 use crate::id;
 
+/// How long a token lives when nobody says how long, days.
+pub const DEFAULT_TOKEN_DAYS: i64 = 90;
+
 const PREFIX: &str = "mg_pat_";
 /// Letters and digits: 238 random bits.
 const RANDOM_CHARS: usize = 40;
@@ -93,18 +96,24 @@ pub async fn create_token(
     issue_token(db, clock, &NewToken::unlimited(name), owner, owner).await
 }
 
-/// All tokens, newest first, revoked ones too.
-pub async fn list_tokens(db: &Db) -> Result<Vec<TokenInfo>, DbErr> {
-    store::tokens(db.read()).await
+/// The tokens of an owner (`cli` or a user id), or of everybody; newest first, revoked ones too.
+pub async fn list_tokens(db: &Db, owner: Option<&str>) -> Result<Vec<TokenInfo>, DbErr> {
+    store::tokens(db.read(), owner).await
 }
 
-/// Takes a token back: it opens nothing from now on.
+/// Takes a token of an owner, or of anybody, back: it opens nothing from now on.
 ///
 /// # Errors
 /// [`AccountError::NotFound`] for an unknown or already revoked one.
-pub async fn revoke_token(db: &Db, clock: &Clock, token_id: &str, actor: &str) -> Result<(), AccountError> {
+pub async fn revoke_token(
+    db: &Db,
+    clock: &Clock,
+    token_id: &str,
+    owner: Option<&str>,
+    actor: &str,
+) -> Result<(), AccountError> {
     let tx = db.begin().await?;
-    if !store::revoke_token(&tx, token_id, clock.now_ms()).await? {
+    if !store::revoke_token(&tx, token_id, owner, clock.now_ms()).await? {
         return Err(AccountError::NotFound("token"));
     }
     let event = NewEvent {

@@ -9,8 +9,9 @@ use serde_json::json;
 use super::error::{AccountError, MAX_NAME_CHARS};
 use super::model::{NewUser, User};
 use super::{password, session, store};
-use crate::access::Access;
+use crate::access::{Access, Projects};
 use crate::clock::Clock;
+use crate::crypto;
 use crate::db::{self, Db};
 use crate::event::{self, NewEvent};
 use crate::{id, project};
@@ -51,12 +52,86 @@ pub async fn access(db: &Db, user: &User) -> Result<Access, DbErr> {
     Ok(Access::person(&user.id, user.is_site_admin, members))
 }
 
-/// Everybody, by address.
-pub async fn list(db: &Db) -> Result<Vec<User>, DbErr> {
-    store::users(db.read()).await
+/// The members of these projects by address; everybody for all of them.
+pub async fn list(db: &Db, projects: &Projects) -> Result<Vec<User>, DbErr> {
+    store::users(db.read(), projects).await
 }
 
-/// Keeps somebody out from now on; their sessions end.
+/// A person by id, if they are a member of these projects.
+pub async fn get_in(db: &Db, projects: &Projects, id: &str) -> Result<Option<User>, DbErr> {
+    store::user_in(db.read(), projects, id).await
+}
+
+/// Makes an account without a password: its person gets in by a one-time link and sets one then.
+///
+/// # Errors
+/// What is wrong with the address or name, or that the address has an account.
+pub async fn invite(
+    db: &Db,
+    clock: &Clock,
+    email: &str,
+    name: &str,
+    is_site_admin: bool,
+    actor: &str,
+) -> Result<User, AccountError> {
+    let new = NewUser {
+        email: email.to_owned(),
+        name: name.to_owned(),
+        // Checked like any other and then thrown away: what is stored matches no password.
+        password: SecretString::from(crypto::random_token(32)),
+        is_site_admin,
+    };
+    let checked = check(&new)?;
+    let tx = db.begin().await?;
+    lock(db, &tx).await?;
+    let user = insert(&tx, clock, checked, "", actor).await?;
+    tx.commit().await?;
+    Ok(user)
+}
+
+/// Whether a person has a password; who came by a link has none at first.
+pub async fn has_password(db: &Db, id: &str) -> Result<bool, DbErr> {
+    let Some(user) = store::user(db.read(), id).await? else {
+        return Ok(false);
+    };
+    let found = store::user_with_hash(db.read(), &user.email).await?;
+    Ok(found.is_some_and(|(_, hash)| !hash.is_empty()))
+}
+
+/// Makes somebody a site admin, or takes that away.
+///
+/// # Errors
+/// [`AccountError::LastAdmin`] for the last one who can sign in, [`AccountError::NotFound`].
+pub async fn set_site_admin(
+    db: &Db,
+    clock: &Clock,
+    id: &str,
+    is_site_admin: bool,
+    actor: &str,
+) -> Result<(), AccountError> {
+    let tx = db.begin().await?;
+    lock(db, &tx).await?;
+    let user = store::user(&tx, id)
+        .await?
+        .ok_or(AccountError::NotFound("user"))?;
+    if user.is_site_admin == is_site_admin {
+        return Ok(());
+    }
+    if !is_site_admin && store::other_active_admins(&tx, id).await? == 0 {
+        return Err(AccountError::LastAdmin);
+    }
+    store::set_site_admin(&tx, id, is_site_admin).await?;
+    let kind = if is_site_admin {
+        "user.promoted"
+    } else {
+        "user.demoted"
+    };
+    append(&tx, clock, kind, id, actor).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Keeps somebody out from now on; their sessions end and their tokens are revoked, for good.
 ///
 /// # Errors
 /// [`AccountError::LastAdmin`] for the last site admin who can sign in, [`AccountError::NotFound`].
@@ -71,6 +146,8 @@ pub async fn disable(db: &Db, clock: &Clock, id: &str, actor: &str) -> Result<()
     }
     store::set_disabled(&tx, id, Some(clock.now_ms())).await?;
     session::end_all_on(&tx, id).await?;
+    store::revoke_tokens_of(&tx, id, clock.now_ms()).await?;
+    store::delete_links_of(&tx, id).await?;
     append(&tx, clock, "user.disabled", id, actor).await?;
     tx.commit().await?;
     Ok(())

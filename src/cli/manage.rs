@@ -1,5 +1,6 @@
 //! `token`, `user` and `test-connection`: they work beside a running service.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
@@ -8,26 +9,42 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::{complain, print};
-use crate::access::Projects;
-use crate::account::{self, NewUser};
+use crate::access::{Projects, Scope, Scopes};
+use crate::account::{self, NewToken, NewUser};
 use crate::clock::{Clock, rfc3339};
 use crate::config::Config;
 use crate::connection_test::{self, StepState, TestState};
 use crate::ctx::Ctx;
-use crate::{app, mailbox, ticket};
+use crate::{app, mailbox, project, ticket};
 
 /// Who acts when something is done on the machine itself.
 const ACTOR: &str = "cli";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
-    /// Make a site-admin token of no person; it is shown once.
+    /// Make a token; it is shown once.
+    ///
+    /// Without `--user` it belongs to no person and reaches the whole site. Without `--scope` it may do everything its
+    /// owner may.
     #[command(after_help = "Examples:\n  mailgrant token create --name backup\n  \
+        mailgrant token create --name desk --scope tickets:read --scope messages:read --project HELP --expires 30\n  \
         TOKEN=$(mailgrant token create --name ci --json | jq -r .token)")]
     Create {
         /// What the token is for.
         #[arg(long)]
         name: String,
+        /// What it may do, for example tickets:read; may be given several times. Default: admin, which is everything.
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// Key or id of a project to narrow it to; may be given several times.
+        #[arg(long = "project", value_name = "PROJECT")]
+        projects: Vec<String>,
+        /// Days until it ends, or `never`.
+        #[arg(long, value_name = "DAYS", default_value = "90")]
+        expires: String,
+        /// Address of the person it belongs to; it never exceeds what they may do.
+        #[arg(long = "user", value_name = "EMAIL")]
+        user: Option<String>,
         /// Print JSON: id, name, token.
         #[arg(long)]
         json: bool,
@@ -95,34 +112,138 @@ pub(super) async fn rebuild_search(config: Config) -> anyhow::Result<ExitCode> {
 pub(super) async fn token(config: Config, command: TokenCommand) -> anyhow::Result<ExitCode> {
     let ctx = app::open(config, Clock::system()).await?;
     match command {
-        TokenCommand::Create { name, json } => {
-            let (info, token) = account::create_token(&ctx.db, &ctx.clock, &name, ACTOR).await?;
-            if json {
-                let body = json!({ "id": info.id, "name": info.name, "token": token.expose_secret() });
-                print(&format!("{body}\n"));
-            } else {
-                complain("This token can do everything on this site. It is shown only now:");
-                print(&format!("{}\n", token.expose_secret()));
-            }
+        TokenCommand::Create {
+            name,
+            scopes,
+            projects,
+            expires,
+            user,
+            json,
+        } => {
+            let wanted = Wanted {
+                name: &name,
+                scopes: &scopes,
+                projects: &projects,
+                expires: &expires,
+                user: user.as_deref(),
+            };
+            create_token(&ctx, wanted, json).await?;
         }
         TokenCommand::List { json } => list_tokens(&ctx, json).await?,
         TokenCommand::Revoke { id } => {
-            account::revoke_token(&ctx.db, &ctx.clock, &id, ACTOR).await?;
+            account::revoke_token(&ctx.db, &ctx.clock, &id, None, ACTOR).await?;
             complain("revoked");
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// What `token create` was asked for.
+struct Wanted<'a> {
+    name: &'a str,
+    scopes: &'a [String],
+    projects: &'a [String],
+    expires: &'a str,
+    user: Option<&'a str>,
+}
+
+async fn create_token(ctx: &Ctx, wanted: Wanted<'_>, as_json: bool) -> anyhow::Result<()> {
+    let new = NewToken {
+        name: wanted.name,
+        scopes: read_scopes(wanted.scopes)?,
+        projects: read_projects(ctx, wanted.projects).await?,
+        expires_at: read_end(wanted.expires, ctx.clock.now_ms())?,
+    };
+    let owner = match wanted.user {
+        None => ACTOR.to_owned(),
+        Some(email) => match account::get_by_email(&ctx.db, email).await? {
+            Some(user) => user.id,
+            None => anyhow::bail!("nobody has the address {email}; `mailgrant user list` shows who there is"),
+        },
+    };
+    let (info, token) = account::issue_token(&ctx.db, &ctx.clock, &new, &owner, ACTOR).await?;
+    if as_json {
+        let body = json!({
+            "id": info.id, "name": info.name, "token": token.expose_secret(),
+            "scopes": info.scopes.words().map(Scope::as_str).collect::<Vec<_>>(),
+            "projectIds": info.projects, "expiresAt": info.expires_at.map(rfc3339),
+        });
+        print(&format!("{body}\n"));
+        return Ok(());
+    }
+    let reach = match (&info.projects, info.user_id()) {
+        (Some(_), _) => "in the projects named",
+        (None, Some(_)) => "where its owner may",
+        (None, None) => "on this site",
+    };
+    let what = if info.scopes.allow(Scope::Admin) {
+        "everything".to_owned()
+    } else {
+        info.scopes.to_string()
+    };
+    complain(&format!(
+        "This token can do this {reach}: {what}. It is shown only now:"
+    ));
+    print(&format!("{}\n", token.expose_secret()));
+    Ok(())
+}
+
+fn read_scopes(words: &[String]) -> anyhow::Result<Scopes> {
+    if words.is_empty() {
+        return Ok(Scopes::from_iter([Scope::Admin]));
+    }
+    // Several in one argument, with commas or spaces between them, are meant as several.
+    Scopes::parse(&words.join(" ").replace(',', " ")).map_err(|word| {
+        let known: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        anyhow::anyhow!("there is no scope “{word}”; there are: {}", known.join(", "))
+    })
+}
+
+async fn read_projects(ctx: &Ctx, named: &[String]) -> anyhow::Result<Option<BTreeSet<String>>> {
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let all = project::list(ctx, &Projects::All).await?;
+    named
+        .iter()
+        .map(|name| {
+            all.iter()
+                .find(|project| project.id == *name || project.key.eq_ignore_ascii_case(name))
+                .map(|project| project.id.clone())
+                .ok_or_else(|| {
+                    let keys: Vec<&str> = all.iter().map(|project| project.key.as_str()).collect();
+                    anyhow::anyhow!("there is no project “{name}”; there are: {}", keys.join(", "))
+                })
+        })
+        .collect::<anyhow::Result<BTreeSet<String>>>()
+        .map(Some)
+}
+
+/// Most days a token can be asked to live: beyond that, `never` is meant.
+const MAX_DAYS: i64 = 3_650;
+
+fn read_end(text: &str, now: i64) -> anyhow::Result<Option<i64>> {
+    if text == "never" {
+        return Ok(None);
+    }
+    match text.trim_end_matches('d').parse::<i64>() {
+        Ok(days) if (1..=MAX_DAYS).contains(&days) => Ok(Some(now + days * 86_400_000)),
+        _ => anyhow::bail!("--expires takes days from 1 to {MAX_DAYS}, or never; not “{text}”"),
+    }
+}
+
 async fn list_tokens(ctx: &Ctx, as_json: bool) -> anyhow::Result<()> {
-    let tokens = account::list_tokens(&ctx.db).await?;
+    let tokens = account::list_tokens(&ctx.db, None).await?;
     if as_json {
         let items: Vec<_> = tokens
             .iter()
             .map(|token| {
                 json!({
                     "id": token.id, "name": token.name, "actor": token.actor,
+                    "scopes": token.scopes.words().map(Scope::as_str).collect::<Vec<_>>(),
+                    "projectIds": token.projects,
                     "createdAt": rfc3339(token.created_at),
+                    "expiresAt": token.expires_at.map(rfc3339),
                     "lastUsedAt": token.last_used_at.map(rfc3339),
                     "revokedAt": token.revoked_at.map(rfc3339),
                 })
@@ -135,15 +256,18 @@ async fn list_tokens(ctx: &Ctx, as_json: bool) -> anyhow::Result<()> {
         complain("no tokens yet; make one with: mailgrant token create --name NAME");
     }
     for token in tokens {
-        let state = if token.revoked_at.is_some() {
-            "revoked"
-        } else {
-            "active"
+        let state = match (token.revoked_at, token.is_live(ctx.clock.now_ms())) {
+            (Some(_), _) => "revoked",
+            (None, true) => "active",
+            (None, false) => "expired",
         };
         let used = token
             .last_used_at
             .map_or_else(|| "never used".to_owned(), rfc3339);
-        print(&format!("{}  {:<24} {state:<8} {used}\n", token.id, token.name));
+        print(&format!(
+            "{}  {:<24} {state:<8} {used}  {}\n",
+            token.id, token.name, token.scopes
+        ));
     }
     Ok(())
 }
@@ -172,7 +296,7 @@ pub(super) async fn user(config: Config, command: UserCommand) -> anyhow::Result
             }
         }
         UserCommand::List { json } => {
-            let users = account::list(&ctx.db).await?;
+            let users = account::list(&ctx.db, &Projects::All).await?;
             if json {
                 let items: Vec<_> = users
                     .iter()

@@ -10,7 +10,7 @@ use super::views::parts::{Badge, Tone};
 use super::views::settings::{Settings, TokenRow, UserRow};
 use super::views::{Section, Theme};
 use super::words;
-use crate::access::Role;
+use crate::access::{Projects, Role};
 use crate::account;
 use crate::web::error::Problem;
 use crate::web::route::{Guard, Route};
@@ -88,7 +88,11 @@ async fn users(desk: &Desk) -> Result<Vec<UserRow>, Problem> {
         name: user.name,
         email: user.email,
     };
-    Ok(account::list(&desk.ctx.db).await?.into_iter().map(row).collect())
+    Ok(account::list(&desk.ctx.db, &Projects::All)
+        .await?
+        .into_iter()
+        .map(row)
+        .collect())
 }
 
 async fn tokens(desk: &Desk) -> Result<Vec<TokenRow>, Problem> {
@@ -104,7 +108,7 @@ async fn tokens(desk: &Desk) -> Result<Vec<TokenRow>, Problem> {
         created: words::when(now, token.created_at),
         used: token.last_used_at.map(|at| words::when(now, at)),
     };
-    Ok(account::list_tokens(&desk.ctx.db)
+    Ok(account::list_tokens(&desk.ctx.db, None)
         .await?
         .into_iter()
         .map(row)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::views::parts::{Badge, Tone, When};
+use crate::access::Projects;
 use crate::clock::{from_ms, rfc3339};
 use crate::connection_test::TestState;
 use crate::ctx::Ctx;
@@ -169,10 +170,10 @@ impl Names {
     /// All of them.
     pub(super) async fn load(ctx: &Ctx) -> Result<Self, Problem> {
         let mut names = HashMap::new();
-        for user in account::list(&ctx.db).await? {
+        for user in account::list(&ctx.db, &Projects::All).await? {
             names.insert(user.id, user.name);
         }
-        for token in account::list_tokens(&ctx.db).await? {
+        for token in account::list_tokens(&ctx.db, None).await? {
             names.insert(token.id, format!("API token {}", token.name));
         }
         names.insert("cli".into(), "the command line".into());

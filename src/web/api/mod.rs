@@ -12,6 +12,7 @@ pub(super) mod input;
 mod integrations;
 mod json;
 mod mailboxes;
+mod members;
 mod message_schema;
 mod messages;
 pub(super) mod output;
@@ -19,6 +20,7 @@ mod projects;
 mod search;
 mod tickets;
 mod tokens;
+mod users;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ pub(super) fn routes() -> Vec<Route> {
         integrations::ROUTES,
         grants::ROUTES,
         projects::ROUTES,
+        members::ROUTES,
         mailboxes::ROUTES,
         connection_tests::ROUTES,
         events::ROUTES,
@@ -38,6 +41,7 @@ pub(super) fn routes() -> Vec<Route> {
         tickets::ROUTES,
         search::ROUTES,
         tokens::ROUTES,
+        users::ROUTES,
     ]
     .concat()
 }

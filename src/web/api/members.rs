@@ -1,0 +1,200 @@
+//! `/projects/{id}/members`: who is what in a project.
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::input::{Input, Query};
+use super::output;
+use crate::access::{Access, Projects, Role, Scope};
+use crate::account::{self, User};
+use crate::clock::rfc3339;
+use crate::ctx::Ctx;
+use crate::project::{self, MemberError, Membership, ProjectError};
+use crate::web::error::Problem;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, id, input, object, text, time, word};
+use crate::web::route::{Guard, Route};
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get(
+        "/api/v1/projects/{id}/members",
+        Guard::Scope(Scope::ProjectsRead),
+        || web::to(list),
+    )
+    .doc(|| Doc::new("List the members of a project").lists(member())),
+    Route::post(
+        "/api/v1/projects/{id}/members",
+        Guard::Scope(Scope::ProjectsWrite),
+        || web::to(add),
+    )
+    .doc(|| {
+        Doc::new("Make a person a member of a project")
+            .about("Somebody who has an account, by `userId` or `email`. A member already gets the new role.")
+            .takes(input(
+                &["role"],
+                [("userId", id("usr")), ("email", text()), ("role", role())],
+            ))
+            .answers(201, "The member", member())
+    }),
+    Route::patch(
+        "/api/v1/projects/{id}/members/{userId}",
+        Guard::Scope(Scope::ProjectsWrite),
+        || web::to(update),
+    )
+    .doc(|| {
+        Doc::new("Change the role of a member")
+            .takes(input(&["role"], [("role", role())]))
+            .answers(200, "The member", member())
+    }),
+    Route::delete(
+        "/api/v1/projects/{id}/members/{userId}",
+        Guard::Scope(Scope::ProjectsWrite),
+        || web::to(remove),
+    )
+    .doc(|| Doc::new("Take a person out of a project").answers_nothing(204, "Taken out")),
+];
+
+fn role() -> Schema {
+    word(&["viewer", "agent", "project_admin"])
+}
+
+/// A member as [`show`] writes it.
+fn member() -> Schema {
+    object([
+        ("userId", id("usr")),
+        ("name", text()),
+        ("email", text()),
+        ("role", role()),
+        ("createdAt", time()),
+    ])
+    .named("Member")
+}
+
+fn show((membership, user): &(Membership, User)) -> Value {
+    json!({
+        "userId": user.id,
+        "name": user.name,
+        "email": user.email,
+        "role": membership.role.as_str(),
+        "createdAt": rfc3339(membership.created_at),
+    })
+}
+
+fn refused(error: MemberError) -> Problem {
+    match error {
+        MemberError::NotFound => Problem::not_found("member of this project"),
+        MemberError::Db(error) => error.into(),
+    }
+}
+
+/// The project, if the request may touch it.
+async fn find(ctx: &Ctx, access: &Access, id: &str) -> Result<String, Problem> {
+    match project::get(ctx, &access.projects(), id).await {
+        Ok(found) => Ok(found.id),
+        Err(ProjectError::NotFound) => Err(Problem::not_found("project")),
+        Err(error) => Err(Problem::internal(&error)),
+    }
+}
+
+async fn members(ctx: &Ctx, project_id: &str) -> Result<Vec<(Membership, User)>, Problem> {
+    let people = account::list(&ctx.db, &Projects::one(project_id)).await?;
+    let memberships = project::members_of(&ctx.db, project_id).await?;
+    let with_user = |membership: Membership| {
+        let user = people.iter().find(|user| user.id == membership.user_id)?;
+        Some((membership, user.clone()))
+    };
+    Ok(memberships.into_iter().filter_map(with_user).collect())
+}
+
+async fn member_of(ctx: &Ctx, project_id: &str, user_id: &str) -> Result<(Membership, User), Problem> {
+    members(ctx, project_id)
+        .await?
+        .into_iter()
+        .find(|(membership, _)| membership.user_id == user_id)
+        .ok_or_else(|| refused(MemberError::NotFound))
+}
+
+const ROLES: &str = "viewer, agent, project_admin";
+
+fn read_role(input: &mut Input) -> Role {
+    let _ = input.required_text("role");
+    match input.has("role") {
+        true => input.word("role", Role::of_member, ROLES),
+        false => None,
+    }
+    .unwrap_or(Role::Viewer)
+}
+
+async fn list(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+    query: Query,
+) -> Result<HttpResponse, Problem> {
+    let project_id = find(&ctx, &access, &id).await?;
+    let all = members(&ctx, &project_id).await?;
+    Ok(output::list_from_all(&query, all, |(_, user)| &user.id, show))
+}
+
+async fn add(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let project_id = find(&ctx, &access, &id).await?;
+    let role = read_role(&mut input);
+    let user = match (input.text("userId"), input.text("email")) {
+        (Some(user_id), _) => account::get(&ctx.db, &user_id).await?,
+        (None, Some(email)) => account::get_by_email(&ctx.db, &email).await?,
+        (None, None) => None,
+    };
+    if user.is_none() {
+        let name = if input.has("userId") { "userId" } else { "email" };
+        input.problem(
+            name,
+            "unknown",
+            "nobody here has this account; a site admin can make one",
+        );
+    }
+    input.finish()?;
+    let Some(user) = user else {
+        return Err(Problem::not_found("user"));
+    };
+    project::set_member(&ctx.db, &ctx.clock, &project_id, &user.id, role, access.actor())
+        .await
+        .map_err(refused)?;
+    let made = member_of(&ctx, &project_id, &user.id).await?;
+    Ok(HttpResponse::Created().json(show(&made)))
+}
+
+async fn update(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    path: web::Path<(String, String)>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let (id, user_id) = path.into_inner();
+    let project_id = find(&ctx, &access, &id).await?;
+    member_of(&ctx, &project_id, &user_id).await?;
+    let role = read_role(&mut input);
+    input.finish()?;
+    project::set_member(&ctx.db, &ctx.clock, &project_id, &user_id, role, access.actor())
+        .await
+        .map_err(refused)?;
+    let changed = member_of(&ctx, &project_id, &user_id).await?;
+    Ok(HttpResponse::Ok().json(show(&changed)))
+}
+
+async fn remove(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (id, user_id) = path.into_inner();
+    let project_id = find(&ctx, &access, &id).await?;
+    project::remove_member(&ctx.db, &ctx.clock, &project_id, &user_id, access.actor())
+        .await
+        .map_err(refused)?;
+    Ok(output::done())
+}
