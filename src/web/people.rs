@@ -2,7 +2,7 @@
 
 use sea_orm::DbErr;
 
-use crate::access::Role;
+use crate::access::{Projects, Role};
 use crate::account::{self, TokenIdentity, User};
 use crate::ctx::Ctx;
 use crate::project;
@@ -16,7 +16,7 @@ pub(super) async fn assignable(ctx: &Ctx, project_id: &str) -> Result<Vec<User>,
                 .iter()
                 .any(|member| member.user_id == user.id && member.role >= Role::Agent)
     };
-    let mut people = account::list(&ctx.db).await?;
+    let mut people = account::list(&ctx.db, &Projects::All).await?;
     people.retain(|user| user.disabled_at.is_none() && may_work(user));
     people.sort_by_key(|user| user.name.to_lowercase());
     Ok(people)
