@@ -6,6 +6,7 @@
 use sea_orm_migration::prelude::*;
 
 mod m0001_first;
+mod m0002_ticket;
 mod m0003_rules;
 mod m0004_delivery;
 mod m0005_access;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m0001_first::Migration),
+            Box::new(m0002_ticket::Migration),
             Box::new(m0003_rules::Migration),
             Box::new(m0004_delivery::Migration),
             Box::new(m0005_access::Migration),

@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailgrant_mail::thread_token::normalise_address;
 use sea_orm::DbErr;
 use serde_json::json;
 
@@ -22,7 +23,7 @@ use crate::mailbox::imap::Fetched;
 use crate::mailbox::{self, AfterIngest, Cursor, Ingested, Mailbox};
 use crate::message::{self, NewRaw, Stored, Understood, Waiting};
 use crate::ticket::{self, Incoming};
-use crate::{crash_point, project};
+use crate::{account, crash_point, project};
 
 /// Why a batch was not taken; nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -128,12 +129,12 @@ pub async fn process(ctx: &Ctx, mailbox_id: &str) -> Result<(), DbErr> {
         // Who was begun before may be what ended the process, or what the database refused: alone, it takes nobody
         // with it.
         let (fresh, suspects): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|mail| mail.attempts == 0);
-        attempt(ctx, &handful(fresh)).await?;
+        attempt(ctx, mailbox_id, &handful(fresh)).await?;
         for suspect in suspects {
             if suspect.attempts >= MAX_ATTEMPTS {
                 give_up(ctx, &suspect.id).await?;
             } else {
-                attempt(ctx, &[suspect.id]).await?;
+                attempt(ctx, mailbox_id, &[suspect.id]).await?;
             }
         }
     }
@@ -155,8 +156,8 @@ fn handful(mails: Vec<Waiting>) -> Vec<String> {
 
 /// Processes some mails together. What the database refuses counts as an attempt, so that each comes alone next time;
 /// a database that is out of reach does not.
-async fn attempt(ctx: &Ctx, ids: &[String]) -> Result<(), DbErr> {
-    match process_together(ctx, ids).await {
+async fn attempt(ctx: &Ctx, mailbox_id: &str, ids: &[String]) -> Result<(), DbErr> {
+    match process_together(ctx, mailbox_id, ids).await {
         Err(error) if db::is_outage(&error) => {
             if let Err(error) = message::forget_attempt(ctx.db.write(), ids).await {
                 tracing::debug!("an attempt was not taken back: {error}");
@@ -184,7 +185,7 @@ pub async fn process_waiting(ctx: &Ctx) -> Result<(), DbErr> {
     Ok(())
 }
 
-async fn process_together(ctx: &Ctx, ids: &[String]) -> Result<(), DbErr> {
+async fn process_together(ctx: &Ctx, mailbox_id: &str, ids: &[String]) -> Result<(), DbErr> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -193,7 +194,9 @@ async fn process_together(ctx: &Ctx, ids: &[String]) -> Result<(), DbErr> {
     for id in ids {
         raws.push((id.clone(), message::raw_bytes(ctx.db.read(), id).await?));
     }
-    let understood = parse_all(raws).await;
+    let known = Known::read(ctx).await?;
+    let trusted = mailbox::trusted_servers(ctx.db.read(), mailbox_id).await?;
+    let understood = parse_all(raws, trusted).await;
     crash_point!("parsed");
     let txn = ctx.db.begin().await?;
     for (id, understood) in &understood {
@@ -201,7 +204,7 @@ async fn process_together(ctx: &Ctx, ids: &[String]) -> Result<(), DbErr> {
         if let Some(understood) = understood
             && message::save_parsed(&txn, id, understood).await?
         {
-            place(ctx, &txn, id, understood).await?;
+            place(ctx, &txn, id, understood, &known).await?;
         }
     }
     txn.commit().await?;
@@ -211,18 +214,20 @@ async fn process_together(ctx: &Ctx, ids: &[String]) -> Result<(), DbErr> {
 
 /// Parses on a thread of its own with a large stack: what a mail can do to a stack stays bounded by the pre-scan, and
 /// this is the second line. A machine that has no thread to spare is not the mails' fault: it is asked again.
-async fn parse_all(raws: Vec<(String, Vec<u8>)>) -> Vec<(String, Option<Understood>)> {
+async fn parse_all(raws: Vec<(String, Vec<u8>)>, trusted: Vec<String>) -> Vec<(String, Option<Understood>)> {
     const STACK: usize = 32 * 1024 * 1024;
-    let raws = Arc::new(raws);
+    let given = Arc::new((raws, trusted));
     loop {
         let (done, result) = tokio::sync::oneshot::channel();
-        let given = Arc::clone(&raws);
+        let given = Arc::clone(&given);
         let worker = std::thread::Builder::new()
             .name("parse".into())
             .stack_size(STACK)
             .spawn(move || {
-                let parse = |raw: &[u8]| catch_unwind(AssertUnwindSafe(|| message::understand(raw))).ok();
-                let all = given.iter().map(|(id, raw)| (id.clone(), parse(raw))).collect();
+                let (raws, trusted) = &*given;
+                let parse =
+                    |raw: &[u8]| catch_unwind(AssertUnwindSafe(|| message::understand(raw, trusted))).ok();
+                let all = raws.iter().map(|(id, raw)| (id.clone(), parse(raw))).collect();
                 let _ = done.send(all);
             });
         match worker {
@@ -238,17 +243,18 @@ async fn place(
     txn: &sea_orm::DatabaseTransaction,
     id: &str,
     understood: &Understood,
+    known: &Known,
 ) -> Result<(), DbErr> {
     let message = message::get_in(txn, id).await?;
     let project_key = project::lock(txn, &message.project_id).await?.unwrap_or_default();
+    let from = understood.people.from.first();
     let incoming = Incoming {
         message_id: id,
         project_id: &message.project_id,
-        subject: &understood.subject,
-        from_name: &understood.from_name,
-        from_email: &understood.from_email,
-        rfc_message_ids: &understood.message_ids,
-        answers: &understood.answers,
+        project_key: &project_key,
+        mail: understood,
+        own_addresses: &known.own_addresses,
+        sender_is_agent: from.is_some_and(|from| known.agents.contains(from)),
     };
     let received = NewEvent {
         kind: "message.received",
@@ -258,8 +264,29 @@ async fn place(
         data: json!({ "mailboxId": message.mailbox_id, "size": message.size }),
     };
     event::append(txn, &ctx.clock, received).await?;
-    let placed = ticket::place(txn, &ctx.clock, &project_key, &incoming).await?;
-    message::mark_placed(txn, id, &placed.ticket_id, &placed.entry_id).await
+    message::assign_thread(txn, &message.project_id, id, &understood.thread_ids).await?;
+    let resolution = ticket::resolve(txn, &ctx.keys, &ctx.clock, &incoming).await?;
+    let placed = ticket::place(txn, &ctx.clock, &incoming, &resolution).await?;
+    let why = resolution.to_json().to_string();
+    message::mark_placed(txn, id, &placed.ticket_id, &placed.entry_id, &why).await
+}
+
+/// What matching must know of us, read before the transaction.
+struct Known {
+    own_addresses: Vec<String>,
+    agents: Vec<String>,
+}
+
+impl Known {
+    async fn read(ctx: &Ctx) -> Result<Self, DbErr> {
+        let addresses = |list: Vec<String>| list.iter().map(|one| normalise_address(one)).collect();
+        let agents = account::list(&ctx.db).await?;
+        let agents = agents.into_iter().filter(|user| user.disabled_at.is_none());
+        Ok(Self {
+            own_addresses: addresses(mailbox::addresses(ctx.db.read()).await?),
+            agents: addresses(agents.map(|user| user.email).collect()),
+        })
+    }
 }
 
 /// A mail that ends the parser every time, or that the database refuses, still gets a ticket, with the raw mail
@@ -280,10 +307,11 @@ async fn give_up(ctx: &Ctx, id: &str) -> Result<(), DbErr> {
 }
 
 async fn set_aside(ctx: &Ctx, id: &str, problem: &str) -> Result<(), DbErr> {
+    let known = Known::read(ctx).await?;
     let txn = ctx.db.begin().await?;
     if message::mark_quarantined(&txn, id, problem).await? {
         let understood = Understood::placeholder("Mail that could not be read", problem);
-        place(ctx, &txn, id, &understood).await?;
+        place(ctx, &txn, id, &understood, &known).await?;
         let message = message::get_in(&txn, id).await?;
         let quarantined = NewEvent {
             kind: "message.quarantined",

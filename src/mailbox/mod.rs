@@ -19,8 +19,8 @@ pub use service::{
 };
 pub use session::{OpenError, OpenSession, open, provider_of, trouble_of};
 pub use store::{
-    Cursor, Ingested, Mailbox, Outcome, asked, begin_look, claim_due, heartbeat, insert_ingestion,
-    move_cursor, record_failure, record_success, release,
+    Cursor, Ingested, Mailbox, Outcome, addresses, asked, begin_look, claim_due, heartbeat, insert_ingestion,
+    move_cursor, record_failure, record_success, release, trusted_servers,
 };
 pub use sync::{Plan, SyncError, plan, tell};
 pub use test::{run_test, start_test};

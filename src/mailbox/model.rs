@@ -161,6 +161,8 @@ pub struct MailboxInput {
     pub idle: bool,
     /// How it sends.
     pub smtp: Sending,
+    /// Servers whose Authentication-Results are believed: the mailbox's own.
+    pub trusted_authserv_ids: Vec<String>,
 }
 
 /// How a mailbox sends; texts as the API and the forms send them.
@@ -217,6 +219,7 @@ impl MailboxInput {
                 login_name: mailbox.smtp_login_name.clone(),
                 from: mailbox.smtp_from.clone(),
             },
+            trusted_authserv_ids: mailbox.trusted_servers(),
         }
     }
 }
@@ -240,6 +243,7 @@ impl Default for MailboxInput {
             schedule: "0 */5 * * * *".into(),
             idle: true,
             smtp: Sending::default(),
+            trusted_authserv_ids: Vec::new(),
         }
     }
 }

@@ -83,6 +83,7 @@ fn blank(ctx: &Ctx) -> Mailbox {
         revision: 1,
         created_at: now,
         updated_at: now,
+        trusted_authserv_ids: "[]".into(),
     }
 }
 
@@ -296,6 +297,7 @@ fn fill(mut mailbox: Mailbox, input: MailboxInput) -> Mailbox {
     mailbox.smtp_tls = input.smtp.tls;
     mailbox.smtp_login_name = input.smtp.login_name;
     mailbox.smtp_from = input.smtp.from;
+    mailbox.trusted_authserv_ids = json!(input.trusted_authserv_ids).to_string();
     mailbox
 }
 
@@ -365,6 +367,14 @@ fn tidy(mut input: MailboxInput) -> MailboxInput {
         *text = text.trim().to_owned();
     }
     sending::tidy(&mut input.smtp, &input.login_name);
+    let mut servers: Vec<String> = Vec::new();
+    for server in &input.trusted_authserv_ids {
+        let server = server.trim().trim_end_matches(';').to_ascii_lowercase();
+        if !server.is_empty() && !servers.contains(&server) {
+            servers.push(server);
+        }
+    }
+    input.trusted_authserv_ids = servers;
     if input.schedule.is_empty() {
         input.schedule = MailboxInput::default().schedule;
     }
@@ -452,6 +462,20 @@ fn check_texts(ctx: &Ctx, input: &MailboxInput) -> Vec<FieldError> {
         }
         Some(_) => {}
     }
+    if input.trusted_authserv_ids.len() > MAX_TRUSTED {
+        bad(
+            "trustedAuthservIds",
+            "too_many",
+            "Name at most 10 servers: only your own mail servers belong here.",
+        );
+    }
+    if !input.trusted_authserv_ids.iter().all(|id| is_authserv_id(id)) {
+        bad(
+            "trustedAuthservIds",
+            "invalid",
+            "Write the name as it stands first in Authentication-Results, for example mx.google.com.",
+        );
+    }
     if let Err(error) = schedule::check(&input.schedule, ctx.clock.now()) {
         let code = match error {
             schedule::ScheduleError::Syntax => "invalid",
@@ -461,6 +485,15 @@ fn check_texts(ctx: &Ctx, input: &MailboxInput) -> Vec<FieldError> {
         errors.push(FieldError::new("schedule", code, error.to_string()));
     }
     errors
+}
+
+/// Servers that one mailbox can trust.
+const MAX_TRUSTED: usize = 10;
+
+/// A name as Authentication-Results begins with (RFC 8601, section 2.5): a domain by custom, any token by rule.
+fn is_authserv_id(id: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+    (1..=255).contains(&id.len()) && id.bytes().all(fits)
 }
 
 /// A server that is down today is no reason to refuse; a name that does not exist or an address that is not allowed is.

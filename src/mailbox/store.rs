@@ -93,6 +93,8 @@ mod row {
         pub created_at: i64,
         /// Milliseconds since 1970.
         pub updated_at: i64,
+        /// Servers whose Authentication-Results are believed, a JSON list.
+        pub trusted_authserv_ids: String,
     }
 
     /// None: relations are read by their own queries.
@@ -103,6 +105,11 @@ mod row {
 }
 
 impl Mailbox {
+    /// Servers whose Authentication-Results are believed.
+    pub fn trusted_servers(&self) -> Vec<String> {
+        serde_json::from_str(&self.trusted_authserv_ids).unwrap_or_default()
+    }
+
     /// What is wrong with it, if anything is.
     pub fn trouble(&self) -> Option<Trouble> {
         (!self.error_code.is_empty()).then(|| Trouble {
@@ -111,6 +118,28 @@ impl Mailbox {
             remedy: self.error_remedy.clone(),
         })
     }
+}
+
+/// The addresses of all mailboxes: those that are read and those that answers come from.
+pub async fn addresses<C: ConnectionTrait>(on: &C) -> Result<Vec<String>, DbErr> {
+    let text = "SELECT login_name, smtp_from FROM mailboxes";
+    let mut addresses = Vec::new();
+    for row in on.query_all_raw(sql(on, text, [])).await? {
+        addresses.push(row.try_get("", "login_name")?);
+        let from: String = row.try_get("", "smtp_from")?;
+        let bare = from.rsplit('<').next().unwrap_or_default();
+        addresses.push(bare.trim_end_matches(['>', ' ']).to_owned());
+    }
+    addresses.retain(|address: &String| address.contains('@'));
+    Ok(addresses)
+}
+
+/// Servers whose Authentication-Results are believed in a mailbox.
+pub async fn trusted_servers<C: ConnectionTrait>(on: &C, id: &str) -> Result<Vec<String>, DbErr> {
+    let mailbox = row::Entity::find_by_id(id).one(on).await?;
+    Ok(mailbox
+        .map(|mailbox| mailbox.trusted_servers())
+        .unwrap_or_default())
 }
 
 pub(super) async fn insert<C: ConnectionTrait>(on: &C, mailbox: &Mailbox) -> Result<(), DbErr> {
@@ -140,6 +169,7 @@ pub(super) async fn update<C: ConnectionTrait>(on: &C, changed: &Mailbox, seen: 
         smtp_tls: Set(changed.smtp_tls.clone()),
         smtp_login_name: Set(changed.smtp_login_name.clone()),
         smtp_from: Set(changed.smtp_from.clone()),
+        trusted_authserv_ids: Set(changed.trusted_authserv_ids.clone()),
         next_poll_at: Set(0),
         // Whoever reads it now works with the old settings: its lease ends here.
         lease_no: Set(changed.lease_no + 1),

@@ -8,12 +8,17 @@ mod outline;
 mod parse;
 mod service;
 mod store;
+mod thread;
+mod thread_store;
 
 pub use model::{MessageState, NewRaw, Stored};
 pub use outline::{File, Kind, Outline};
-pub use parse::{Understood, understand, words};
-pub use service::{MessageError, MessageFilter, Page, attachment, count_since, get, list, parsed, raw};
+pub use parse::{People, SenderVerdict, Understood, understand, words};
+pub use service::{
+    MessageError, MessageFilter, Page, Thread, attachment, count_since, get, get_thread, list, parsed, raw,
+};
 pub use store::{
     Message, MessageCount, Waiting, begin_attempt, forget_attempt, get_in, index, insert_raw, mark_placed,
     mark_quarantined, pending, pending_mailboxes, raw_bytes, save_parsed,
 };
+pub use thread_store::assign as assign_thread;

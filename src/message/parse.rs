@@ -1,9 +1,12 @@
 //! From raw bytes to what the ticket stage and the database need. Pure.
 
-use mailgrant_mail::{Address, ParsedMail};
+use mailgrant_mail::thread_token::normalise_address;
+use mailgrant_mail::{Address, Authentication, AutomatedKind, Options, ParsedMail};
 use serde_json::Value;
 
 use super::store::Message;
+use super::thread;
+use crate::crypto::sha256_hex;
 use crate::search::{Document, Fields};
 
 /// A parsed mail and the columns that lists show.
@@ -25,10 +28,72 @@ pub struct Understood {
     pub has_attachment: bool,
     /// Its own Message-IDs.
     pub message_ids: Vec<String>,
-    /// The Message-IDs it answers, nearest first.
+    /// The Message-IDs it answers, nearest first; of a bounce, the mail that came back as well.
     pub answers: Vec<String>,
     /// Its words, for the search.
     pub words: Document,
+    /// What finds its ticket.
+    pub people: People,
+    /// What its conversation is found by: identifiers that stand in it, or the bytes if it names none.
+    pub thread_ids: Vec<String>,
+}
+
+/// The addresses of a mail. Names and claims: text to look up, never authority.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct People {
+    /// What stands in From, each address once, normalised; empty if From was missing and the sender only assumed.
+    pub from: Vec<String>,
+    /// To, normalised.
+    pub to: Vec<String>,
+    /// Cc, normalised.
+    pub cc: Vec<String>,
+    /// What the envelope named, as servers on the way noted it; normalised.
+    pub delivered_to: Vec<String>,
+    /// Whom a bounce is about, normalised; empty for any other mail.
+    pub bounced: Vec<String>,
+    /// What a server that the mailbox trusts says of From.
+    pub verdict: SenderVerdict,
+}
+
+/// What is known of the sender of a mail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SenderVerdict {
+    /// DMARC passed, says a server that the mailbox trusts, and From names one address.
+    Verified,
+    /// DMARC failed, says a server that the mailbox trusts: From is most likely a lie.
+    Failed,
+    /// Nobody who is trusted says anything.
+    #[default]
+    Unknown,
+}
+
+impl SenderVerdict {
+    /// The text in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Of a parsed mail.
+    pub fn of(mail: &ParsedMail) -> Self {
+        let assumed = mail.mailgrant.problems.iter().any(|p| p.code == "from_assumed");
+        let Authentication {
+            dmarc,
+            trusted_server: Some(_),
+            ..
+        } = &mail.mailgrant.authentication
+        else {
+            return Self::Unknown;
+        };
+        match dmarc.as_str() {
+            "pass" if mail.from.len() == 1 && !assumed => Self::Verified,
+            "fail" => Self::Failed,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 impl Understood {
@@ -49,6 +114,8 @@ impl Understood {
                 body: preview,
                 ..Fields::default()
             }),
+            people: People::default(),
+            thread_ids: Vec::new(),
         }
     }
 }
@@ -56,9 +123,16 @@ impl Understood {
 /// More identifiers than a conversation needs only cost queries.
 const MAX_ANSWERS: usize = 50;
 
-/// Parses a mail. Never fails; what was wrong with the mail is in the JSON's `problems`.
-pub fn understand(raw: &[u8]) -> Understood {
-    let mail = mailgrant_mail::parse(raw);
+/// Addresses of one header that are kept: who writes to more people than this writes to no ticket.
+const MAX_PEOPLE: usize = 100;
+
+/// Parses a mail. Never fails; what was wrong with the mail is in the JSON's `problems`. Authentication-Results are
+/// believed from `trusted` servers only.
+pub fn understand(raw: &[u8], trusted: &[String]) -> Understood {
+    let options = Options {
+        trusted_authserv_ids: trusted.to_vec(),
+    };
+    let mail = mailgrant_mail::parse_with(raw, &options);
     let json = serde_json::to_string(&mail).unwrap_or_else(|_| "{}".to_owned());
     let json = without_nul(json);
     let from = mail.from.first();
@@ -74,6 +148,8 @@ pub fn understand(raw: &[u8]) -> Understood {
         has_attachment: mail.has_attachment,
         answers: answers(&mail),
         words: document(&mail),
+        people: people(&mail, raw),
+        thread_ids: thread::identifiers(&mail, || sha256_hex(raw)),
         message_ids: mail.message_id,
         json,
     }
@@ -112,6 +188,41 @@ fn document(mail: &ParsedMail) -> Document {
     })
 }
 
+fn people(mail: &ParsedMail, raw: &[u8]) -> People {
+    let assumed = mail.mailgrant.problems.iter().any(|p| p.code == "from_assumed");
+    let of = |list: &[mailgrant_mail::Address]| addresses(list.iter().map(|one| one.email.as_str()));
+    let bounced = mail
+        .mailgrant
+        .bounce
+        .iter()
+        .flat_map(|bounce| &bounce.recipients)
+        .map(|recipient| recipient.email.as_str());
+    let delivered = mailgrant_mail::delivered_to(raw);
+    People {
+        from: if assumed { Vec::new() } else { of(&mail.from) },
+        to: of(&mail.to),
+        cc: of(&mail.cc),
+        delivered_to: addresses(delivered.iter().map(String::as_str)),
+        bounced: addresses(bounced),
+        verdict: SenderVerdict::of(mail),
+    }
+}
+
+/// Each address once, normalised; no longer than an address can be.
+fn addresses<'a>(list: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for email in list {
+        let email = normalise_address(email).replace('\0', "");
+        if email.contains('@') && email.len() <= 320 && !out.contains(&email) {
+            out.push(email);
+        }
+        if out.len() == MAX_PEOPLE {
+            break;
+        }
+    }
+    out
+}
+
 /// JSON whose texts hold no NUL, which many a reader of it (PostgreSQL's `jsonb` among them) refuses. An escaped
 /// backslash before `u0000` looks much the same and stays: only a parser can tell.
 fn without_nul(json: String) -> String {
@@ -138,7 +249,21 @@ fn strip(value: &mut Value) {
 
 fn answers(mail: &ParsedMail) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
-    for id in mail.in_reply_to.iter().chain(mail.references.iter().rev()) {
+    let is_bounce = mail
+        .mailgrant
+        .automated
+        .as_ref()
+        .is_some_and(|automated| automated.kind == AutomatedKind::Bounce);
+    let returned = mail
+        .mailgrant
+        .bounce
+        .iter()
+        .filter(|_| is_bounce)
+        .filter_map(|bounce| bounce.original.message_id.as_ref());
+    for id in returned
+        .chain(&mail.in_reply_to)
+        .chain(mail.references.iter().rev())
+    {
         if !ids.contains(id) {
             ids.push(id.clone());
         }
@@ -157,6 +282,45 @@ fn clip(text: &str, chars: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sender_is_verified_only_by_a_trusted_server_and_only_alone() {
+        let trusted = ["mx.desk.example".to_owned()];
+        let of = |from: &str, results: &str| {
+            let raw = format!("Authentication-Results: {results}\r\nFrom: {from}\r\n\r\nx");
+            understand(raw.as_bytes(), &trusted).people
+        };
+        let pass = "mx.desk.example; dmarc=pass";
+        assert_eq!(of("Ada <ADA@x.test>", pass).verdict, SenderVerdict::Verified);
+        assert_eq!(of("Ada <ADA@x.test>", pass).from, ["ada@x.test"]);
+        let fail = "mx.desk.example; dmarc=fail";
+        assert_eq!(of("ada@x.test", fail).verdict, SenderVerdict::Failed);
+        let unknown = SenderVerdict::Unknown;
+        assert_eq!(of("ada@x.test", "mx.evil.example; dmarc=pass").verdict, unknown);
+        assert_eq!(
+            of("ada@x.test", "mx.desk.example; spf=pass; dkim=pass").verdict,
+            unknown
+        );
+        assert_eq!(of("ada@x.test, mallory@x.test", pass).verdict, unknown);
+        // No From at all: the parser assumes one, which nobody vouched for.
+        let raw = format!("Authentication-Results: {pass}\r\nSender: ada@x.test\r\n\r\nx");
+        let people = understand(raw.as_bytes(), &trusted).people;
+        assert_eq!((people.verdict, people.from.len()), (unknown, 0));
+    }
+
+    #[test]
+    fn a_bounce_names_the_mail_that_came_back_and_whom_it_is_about() {
+        let raw = b"From: MAILER-DAEMON@mx.test\r\nTo: help@desk.example\r\nSubject: Undelivered\r\n\
+            Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n\
+            --b\r\nContent-Type: text/plain\r\n\r\nNo such user.\r\n\
+            --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.test\r\n\r\n\
+            Final-Recipient: rfc822; Ada@x.test\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n\
+            --b\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: <out@desk.example>\r\nSubject: Re: x\r\n\r\nx\r\n\
+            --b--\r\n";
+        let understood = understand(raw, &[]);
+        assert_eq!(understood.people.bounced, ["ada@x.test"]);
+        assert_eq!(understood.answers, ["out@desk.example"]);
+    }
 
     #[test]
     fn a_nul_is_taken_out_of_the_json_and_what_only_looks_like_one_stays() {

@@ -3,6 +3,7 @@
 use mailgrant_mail::Attachment;
 
 use super::store::{self, Message, MessageCount};
+use super::{thread, thread_store};
 use crate::access::Projects;
 use crate::ctx::Ctx;
 
@@ -29,6 +30,8 @@ pub struct MessageFilter {
     pub mailbox_id: Option<String>,
     /// Only in this ticket.
     pub ticket_id: Option<String>,
+    /// Only of this conversation; an id it had before it grew is understood as well.
+    pub thread_id: Option<String>,
     /// Only of this project.
     pub project_id: Option<String>,
     /// Only in this state: `stored`, `ticketed` or `quarantined`.
@@ -55,7 +58,13 @@ pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Message, Me
 
 /// Messages from new to old, `limit` at most.
 pub async fn list(ctx: &Ctx, filter: &MessageFilter, limit: u64) -> Result<Page<Message>, MessageError> {
-    let mut items = store::list(ctx.db.read(), filter, limit + 1).await?;
+    let mut filter = filter.clone();
+    if let Some(thread) = &filter.thread_id
+        && let Some(present) = thread_store::present_id(ctx.db.read(), thread).await?
+    {
+        filter.thread_id = Some(present);
+    }
+    let mut items = store::list(ctx.db.read(), &filter, limit + 1).await?;
     let more = items.len() as u64 > limit;
     items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let next = if more {
@@ -64,6 +73,33 @@ pub async fn list(ctx: &Ctx, filter: &MessageFilter, limit: u64) -> Result<Page<
         None
     };
     Ok(Page { items, next })
+}
+
+/// A conversation: everything of one project that identifiers link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// Its present id.
+    pub id: String,
+    /// Its project.
+    pub project_id: String,
+    /// Its messages, oldest first, 1,000 at most.
+    pub message_ids: Vec<String>,
+    /// The tickets they are in, each once.
+    pub ticket_ids: Vec<String>,
+}
+
+/// A conversation of these projects by its id, or by one that it had before it grew.
+pub async fn get_thread(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Thread, MessageError> {
+    if !thread::is_id(id) {
+        return Err(MessageError::NotFound);
+    }
+    let present = thread_store::present_id(ctx.db.read(), id)
+        .await?
+        .ok_or(MessageError::NotFound)?;
+    thread_store::messages(ctx.db.read(), &present)
+        .await?
+        .filter(|thread| projects.contains(&thread.project_id))
+        .ok_or(MessageError::NotFound)
 }
 
 /// Messages stored since a time (milliseconds since 1970), of one mailbox or of all.
@@ -88,6 +124,9 @@ pub fn parsed(message: &Message) -> serde_json::Value {
     if let Some(object) = json.as_object_mut() {
         object.insert("id".into(), message.id.clone().into());
         object.insert("blobId".into(), message.id.clone().into());
+        if !message.thread_id.is_empty() {
+            object.insert("threadId".into(), message.thread_id.clone().into());
+        }
         object.insert(
             "receivedAt".into(),
             crate::clock::rfc3339(message.received_at).into(),

@@ -74,6 +74,10 @@ mod row {
         pub ticket_id: String,
         /// Its entry in that ticket.
         pub entry_id: String,
+        /// Its conversation; empty until it was parsed.
+        pub thread_id: String,
+        /// Why it is in that ticket, JSON; empty until it was placed.
+        pub resolution: String,
     }
 
     /// None: relations are read by their own queries.
@@ -252,15 +256,16 @@ pub async fn mark_quarantined<C: ConnectionTrait>(on: &C, id: &str, problem: &st
     Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
 }
 
-/// Notes the ticket and the entry of a message.
+/// Notes the ticket and the entry of a message, and why it is there (JSON).
 pub async fn mark_placed<C: ConnectionTrait>(
     on: &C,
     id: &str,
     ticket_id: &str,
     entry_id: &str,
+    resolution: &str,
 ) -> Result<(), DbErr> {
-    let values: [Value; 3] = [ticket_id.into(), entry_id.into(), id.into()];
-    let text = "UPDATE messages SET ticket_id = $1, entry_id = $2 WHERE id = $3";
+    let values: [Value; 4] = [ticket_id.into(), entry_id.into(), resolution.into(), id.into()];
+    let text = "UPDATE messages SET ticket_id = $1, entry_id = $2, resolution = $3 WHERE id = $4";
     on.execute_raw(sql(on, text, values)).await?;
     search::place(on, id, ticket_id).await
 }
@@ -297,6 +302,9 @@ pub(super) async fn list<C: ConnectionTrait>(
     }
     if let Some(ticket) = &filter.ticket_id {
         query = query.filter(row::Column::TicketId.eq(ticket));
+    }
+    if let Some(thread) = &filter.thread_id {
+        query = query.filter(row::Column::ThreadId.eq(thread));
     }
     if let Some(project) = &filter.project_id {
         query = query.filter(row::Column::ProjectId.eq(project));

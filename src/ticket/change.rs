@@ -6,12 +6,14 @@ mod store;
 
 use std::collections::BTreeSet;
 
+use mailgrant_mail::thread_token::normalise_address;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use serde_json::{Map, Value, json};
 
-use super::model::{Incoming, TicketState};
+use super::match_store::{self, Participant};
+use super::model::TicketState;
 use super::service::TicketError;
-use super::store::{Entry, Ticket};
+use super::store::{Entry, NewRow, Ticket};
 use super::{find, store as tickets};
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent};
@@ -398,16 +400,24 @@ pub async fn open(ctx: &Ctx, actor: &str, author: &str, new: &NewTicket) -> Resu
     };
     let number = project::next_number(&txn, &new.project_id).await?;
     let (ticket_id, key) = (id::new("tkt", &ctx.clock), format!("{project_key}-{number}"));
-    let incoming = Incoming {
-        message_id: "",
+    let now = ctx.clock.now_ms();
+    let row = NewRow {
+        id: &ticket_id,
         project_id: &new.project_id,
+        number,
+        key: &key,
         subject: &one_line(&new.subject),
-        from_name: &one_line(&new.requester_name),
-        from_email: email,
-        rfc_message_ids: &[],
-        answers: &[],
+        requester_name: &one_line(&new.requester_name),
+        requester_email: email,
     };
-    tickets::insert_ticket(&txn, &ticket_id, &key, number, &incoming, ctx.clock.now_ms()).await?;
+    tickets::insert_ticket(&txn, &row, now).await?;
+    if !email.is_empty() {
+        let requester = Participant {
+            address: normalise_address(email),
+            role: "from".to_owned(),
+        };
+        match_store::add_participants(&txn, &ticket_id, "", &[requester], now).await?;
+    }
     let mut ticket = store::locked(&txn, &ticket_id)
         .await?
         .ok_or(TicketError::NotFound)?;

@@ -1,12 +1,14 @@
 //! Tickets: what a message becomes. Which ticket a mail joins, and what people see of it.
 //!
-//! A mail that answers an earlier one of the same project joins its ticket; any other opens one. Subjects and display
-//! names are text, never a reason to join.
+//! `resolve` decides which ticket a mail joins, and nothing else does. `service` gathers the clues for it and puts the
+//! mail where it says; `identity` makes what outgoing mail is recognised by.
 
 mod change;
 mod find;
 mod identity;
+mod match_store;
 mod model;
+mod resolve;
 mod service;
 mod store;
 
@@ -16,6 +18,8 @@ pub use change::{
 };
 pub use find::{Hit, Rebuilt, Search, Sort, TicketFilter, count, labels, list, rebuild, search};
 pub use identity::{OutgoingMail, ReplyIdentity, reply_identity};
+pub use match_store::{Participant, Related};
 pub use model::{Incoming, Placed, TicketState};
-pub use service::{TicketDetail, TicketError, get, get_by_key, place};
+pub use resolve::{CLOSED_FOR_GOOD_DAYS, Candidate, Resolution, Rule};
+pub use service::{TicketDetail, TicketError, get, get_by_key, place, resolve};
 pub use store::{Entry, HourCount, StateCount, Ticket, count_by_state, per_hour};

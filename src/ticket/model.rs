@@ -1,5 +1,7 @@
 //! The words of this stage.
 
+use crate::message::Understood;
+
 /// How a ticket stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TicketState {
@@ -30,22 +32,20 @@ impl TicketState {
 }
 
 /// What the ticket stage needs to know of a message.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
     /// The message.
     pub message_id: &'a str,
     /// The project of its mailbox.
     pub project_id: &'a str,
-    /// Subject; may be empty.
-    pub subject: &'a str,
-    /// Sender's display name.
-    pub from_name: &'a str,
-    /// Sender's address.
-    pub from_email: &'a str,
-    /// Its own Message-IDs.
-    pub rfc_message_ids: &'a [String],
-    /// The Message-IDs it answers, nearest first.
-    pub answers: &'a [String],
+    /// The key of that project.
+    pub project_key: &'a str,
+    /// What it says.
+    pub mail: &'a Understood,
+    /// The addresses of our own mailboxes, normalised: every stranger knows them.
+    pub own_addresses: &'a [String],
+    /// Whether the address in From is an agent's. It counts only if the sender is verified.
+    pub sender_is_agent: bool,
 }
 
 /// Where a message went.

@@ -1,14 +1,20 @@
 //! What can be done with tickets.
 
+use mailgrant_mail::thread_token::{Token, Verdict};
 use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
+use super::identity;
+use super::match_store::{self, Participant, Related};
 use super::model::{Incoming, Placed};
+use super::resolve::{self, Clue, ClueKind, Resolution, Sender};
 use super::store::{self, Entry, Ticket};
 use crate::access::Projects;
 use crate::clock::Clock;
+use crate::crypto::KeyRing;
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent, SYSTEM};
+use crate::message::SenderVerdict;
 use crate::trouble::FieldError;
 use crate::{id, project};
 
@@ -39,55 +45,161 @@ pub struct TicketDetail {
     pub ticket: Ticket,
     /// Its entries.
     pub entries: Vec<Entry>,
+    /// Who takes part in it.
+    pub participants: Vec<Participant>,
+    /// Tickets that it is linked with.
+    pub related: Vec<Related>,
+    /// Keys of the tickets that were merged into it.
+    pub merged: Vec<String>,
 }
 
-/// Puts a message into the ticket it belongs to, or into a new one, with its event, in the caller's transaction.
-/// The project must be locked by the caller (`project::lock`).
+/// Decides which ticket a message joins; changes nothing. The project must be locked by the caller (`project::lock`).
+pub async fn resolve<C: ConnectionTrait>(
+    on: &C,
+    keys: &KeyRing,
+    clock: &Clock,
+    incoming: &Incoming<'_>,
+) -> Result<Resolution, DbErr> {
+    let people = &incoming.mail.people;
+    let from = people.from.first().map_or("", String::as_str);
+    let sender = Sender {
+        is_single: people.from.len() == 1,
+        is_verified: people.verdict == SenderVerdict::Verified,
+        is_refuted: people.verdict == SenderVerdict::Failed,
+        is_ours: incoming.sender_is_agent || is_own(incoming, from),
+    };
+    Ok(resolve::resolve(
+        sender,
+        &clues(on, keys, clock, incoming, from).await?,
+    ))
+}
+
+/// Tokens that are judged of one mail.
+const MOST_TOKENS: usize = 20;
+
+/// Everything in a mail that leads to a ticket of its project, the stronger first.
+async fn clues<C: ConnectionTrait>(
+    on: &C,
+    keys: &KeyRing,
+    clock: &Clock,
+    incoming: &Incoming<'_>,
+    from: &str,
+) -> Result<Vec<Clue>, DbErr> {
+    let (mail, project, now) = (incoming.mail, incoming.project_id, clock.now_ms());
+    let people = &mail.people;
+    let addresses = people
+        .delivered_to
+        .iter()
+        .chain(&people.to)
+        .chain(&people.cc)
+        .filter_map(|address| Token::from_address(address))
+        .map(|token| (token, ClueKind::Address as fn(Verdict) -> ClueKind));
+    let ids = mail
+        .answers
+        .iter()
+        .filter_map(|id| Token::from_message_id(id))
+        .map(|token| (token, ClueKind::SignedId as fn(Verdict) -> ClueKind));
+    let tokens: Vec<_> = addresses.chain(ids).take(MOST_TOKENS).collect();
+    let mut clues = Vec::new();
+    if !tokens.is_empty() {
+        let signer = identity::signer(keys);
+        // A bounce comes from a server; what it knows is whom the mail was for.
+        let senders: Vec<&str> = people
+            .from
+            .iter()
+            .chain(&people.bounced)
+            .map(String::as_str)
+            .collect();
+        for (token, kind) in tokens {
+            let verdict = signer.verify(&token, project, &senders, identity::today(clock));
+            let candidate = match i64::try_from(token.ticket()) {
+                // The number of a forged one says nothing, and may be another project's.
+                Ok(number) if verdict != Verdict::Forged => {
+                    match_store::of_number(on, project, number, from, now).await?
+                }
+                _ => None,
+            };
+            clues.push(Clue {
+                kind: kind(verdict),
+                candidate,
+            });
+        }
+    }
+    for candidate in match_store::of_references(on, project, &mail.answers, from, now).await? {
+        clues.push(Clue {
+            kind: ClueKind::Reference,
+            candidate: Some(candidate),
+        });
+    }
+    for number in resolve::keys_in_subject(&mail.subject, incoming.project_key) {
+        clues.push(Clue {
+            kind: ClueKind::SubjectKey,
+            candidate: match_store::of_number(on, project, number, from, now).await?,
+        });
+    }
+    Ok(clues)
+}
+
+fn is_own(incoming: &Incoming<'_>, address: &str) -> bool {
+    incoming.own_addresses.iter().any(|own| own == address) || Token::from_address(address).is_some()
+}
+
+/// Who takes part from this mail on. Our own addresses do not: they stand in every mail.
+fn participants(incoming: &Incoming<'_>) -> Vec<Participant> {
+    let people = &incoming.mail.people;
+    let is_ours = |address: &String| is_own(incoming, address) || people.delivered_to.contains(address);
+    [("from", &people.from), ("to", &people.to), ("cc", &people.cc)]
+        .into_iter()
+        .flat_map(|(role, list)| list.iter().map(move |address| (role, address)))
+        .filter(|(_, address)| !is_ours(address))
+        .map(|(role, address)| Participant {
+            address: address.clone(),
+            role: role.to_owned(),
+        })
+        .collect()
+}
+
+/// Puts a message where its resolution says, with its event, in the caller's transaction. The project must be locked by
+/// the caller since before it was resolved (`project::lock`).
 pub async fn place<C: ConnectionTrait>(
     on: &C,
     clock: &Clock,
-    project_key: &str,
     incoming: &Incoming<'_>,
+    resolution: &Resolution,
 ) -> Result<Placed, DbErr> {
     let now = clock.now_ms();
     let entry_id = id::new("ent", clock);
-    let known = store::ticket_of_ids(on, incoming.project_id, incoming.answers).await?;
-    let (ticket_id, key, is_new) = match known {
-        Some((ticket_id, key)) => (ticket_id, key, false),
-        None => {
-            let number = project::next_number(on, incoming.project_id).await?;
-            let ticket_id = id::new("tkt", clock);
-            let key = format!("{project_key}-{number}");
-            store::insert_ticket(on, &ticket_id, &key, number, incoming, now).await?;
-            (ticket_id, key, true)
-        }
+    let is_new = resolution.joins.is_none();
+    let (ticket_id, key) = match &resolution.joins {
+        Some(joined) => (joined.ticket_id.clone(), joined.key.clone()),
+        None => open(on, clock, incoming, resolution, now).await?,
     };
     let author = author(incoming);
     store::insert_entry(on, &entry_id, &ticket_id, incoming.message_id, &author, now).await?;
     store::remember_ids(
         on,
         incoming.project_id,
-        incoming.rfc_message_ids,
+        &incoming.mail.message_ids,
         &ticket_id,
         incoming.message_id,
     )
     .await?;
-    event::append(
-        on,
-        clock,
-        NewEvent {
-            kind: if is_new {
-                "ticket.created"
-            } else {
-                "ticket.updated"
-            },
-            project_id: incoming.project_id,
-            subject_id: &ticket_id,
-            actor: SYSTEM,
-            data: json!({ "key": key, "entryId": entry_id, "messageId": incoming.message_id }),
+    let people = participants(incoming);
+    match_store::add_participants(on, &ticket_id, incoming.message_id, &people, now).await?;
+    let event = NewEvent {
+        kind: if is_new {
+            "ticket.created"
+        } else {
+            "ticket.updated"
         },
-    )
-    .await?;
+        project_id: incoming.project_id,
+        subject_id: &ticket_id,
+        actor: SYSTEM,
+        data: json!({
+            "key": key, "entryId": entry_id, "messageId": incoming.message_id, "rule": resolution.rule.as_str(),
+        }),
+    };
+    event::append(on, clock, event).await?;
     Ok(Placed {
         ticket_id,
         key,
@@ -96,21 +208,54 @@ pub async fn place<C: ConnectionTrait>(
     })
 }
 
+/// Opens a ticket, linked with the one that the message may belong to.
+async fn open<C: ConnectionTrait>(
+    on: &C,
+    clock: &Clock,
+    incoming: &Incoming<'_>,
+    resolution: &Resolution,
+    now: i64,
+) -> Result<(String, String), DbErr> {
+    let number = project::next_number(on, incoming.project_id).await?;
+    let ticket_id = id::new("tkt", clock);
+    let key = format!("{}-{number}", incoming.project_key);
+    let row = store::NewRow {
+        id: &ticket_id,
+        project_id: incoming.project_id,
+        number,
+        key: &key,
+        subject: &incoming.mail.subject,
+        requester_name: &incoming.mail.from_name,
+        requester_email: &incoming.mail.from_email,
+    };
+    store::insert_ticket(on, &row, now).await?;
+    if let Some(other) = &resolution.possibly {
+        match_store::link(on, &ticket_id, &other.ticket_id, POSSIBLY_RELATED, now).await?;
+    }
+    Ok((ticket_id, key))
+}
+
+/// The link between a ticket and one that its first mail may belong to.
+pub(super) const POSSIBLY_RELATED: &str = "possibly_related";
+
 fn author(incoming: &Incoming<'_>) -> String {
-    match (incoming.from_name, incoming.from_email) {
+    match (
+        incoming.mail.from_name.as_str(),
+        incoming.mail.from_email.as_str(),
+    ) {
         ("", email) => email.to_owned(),
         (name, "") => name.to_owned(),
         (name, email) => format!("{name} <{email}>"),
     }
 }
 
-/// One ticket of these projects with its entries.
+/// One ticket of these projects with its entries. A merged one is shown as it is; [`Ticket::merged_into`] says where it
+/// went.
 pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<TicketDetail, TicketError> {
     let ticket = store::by_id(ctx.db.read(), projects, id)
         .await?
         .ok_or(TicketError::NotFound)?;
-    let entries = store::entries_of(ctx.db.read(), &ticket.id).await?;
-    Ok(TicketDetail { ticket, entries })
+    detail(ctx, ticket).await
 }
 
 /// One ticket of these projects by its key, for example `HELP-42`.
@@ -118,6 +263,16 @@ pub async fn get_by_key(ctx: &Ctx, projects: &Projects, key: &str) -> Result<Tic
     let ticket = store::by_key(ctx.db.read(), projects, key)
         .await?
         .ok_or(TicketError::NotFound)?;
-    let entries = store::entries_of(ctx.db.read(), &ticket.id).await?;
-    Ok(TicketDetail { ticket, entries })
+    detail(ctx, ticket).await
+}
+
+async fn detail(ctx: &Ctx, ticket: Ticket) -> Result<TicketDetail, TicketError> {
+    let on = ctx.db.read();
+    Ok(TicketDetail {
+        entries: store::entries_of(on, &ticket.id).await?,
+        participants: match_store::participants(on, &ticket.id).await?,
+        related: match_store::related(on, &ticket.id).await?,
+        merged: match_store::merged_keys(on, &ticket).await?,
+        ticket,
+    })
 }

@@ -3,7 +3,6 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{ConnectionTrait, QueryOrder, Value};
 
-use super::model::Incoming;
 use crate::access::Projects;
 use crate::crypto::sha256_hex;
 use crate::db::{sql, within, within_sql};
@@ -54,6 +53,8 @@ mod row {
         pub created_at: i64,
         /// Milliseconds since 1970.
         pub updated_at: i64,
+        /// The ticket it was merged into; empty if it was not. Never one that was merged itself.
+        pub merged_into: String,
     }
 
     /// None: relations are read by their own queries.
@@ -96,55 +97,47 @@ mod entry {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The ticket of the first known Message-ID, in the order given: its id and key.
-pub(super) async fn ticket_of_ids<C: ConnectionTrait>(
-    on: &C,
-    project_id: &str,
-    rfc_ids: &[String],
-) -> Result<Option<(String, String)>, DbErr> {
-    let text = "SELECT t.id AS id, t.key AS key FROM thread_ids k JOIN tickets t ON t.id = k.ticket_id \
-                WHERE k.project_id = $1 AND k.rfc_message_id = $2 ORDER BY t.created_at, t.id LIMIT 1";
-    for rfc_id in rfc_ids {
-        let values: [Value; 2] = [project_id.into(), thread_key(rfc_id).into()];
-        if let Some(row) = on.query_one_raw(sql(on, text, values)).await? {
-            return Ok(Some((row.try_get("", "id")?, row.try_get("", "key")?)));
-        }
-    }
-    Ok(None)
-}
-
 /// Longest Message-ID that is stored as it is, bytes. An index entry of PostgreSQL has room for 2,704 in all.
 const LONGEST_ID: usize = 500;
 
 /// A Message-ID as it is stored and looked up: one of absurd length by its hash.
-fn thread_key(rfc_id: &str) -> String {
+pub(super) fn thread_key(rfc_id: &str) -> String {
     if rfc_id.len() <= LONGEST_ID {
         return rfc_id.to_owned();
     }
     format!("sha256:{}", sha256_hex(rfc_id.as_bytes()))
 }
 
+/// What a ticket begins with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewRow<'a> {
+    pub(super) id: &'a str,
+    pub(super) project_id: &'a str,
+    pub(super) number: i64,
+    pub(super) key: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) requester_name: &'a str,
+    pub(super) requester_email: &'a str,
+}
+
 pub(super) async fn insert_ticket<C: ConnectionTrait>(
     on: &C,
-    id: &str,
-    key: &str,
-    number: i64,
-    incoming: &Incoming<'_>,
+    new: &NewRow<'_>,
     now: i64,
 ) -> Result<(), DbErr> {
     let search = format!(
-        "{key} {} {} {}",
-        incoming.subject, incoming.from_name, incoming.from_email
+        "{} {} {} {}",
+        new.key, new.subject, new.requester_name, new.requester_email
     )
     .to_lowercase();
     let values: [Value; 9] = [
-        id.into(),
-        incoming.project_id.into(),
-        number.into(),
-        key.into(),
-        incoming.subject.into(),
-        incoming.from_name.into(),
-        incoming.from_email.into(),
+        new.id.into(),
+        new.project_id.into(),
+        new.number.into(),
+        new.key.into(),
+        new.subject.into(),
+        new.requester_name.into(),
+        new.requester_email.into(),
         search.into(),
         now.into(),
     ];
@@ -152,7 +145,7 @@ pub(super) async fn insert_ticket<C: ConnectionTrait>(
                 search_text, entry_count, revision, created_at, updated_at) \
                 VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, 0, 1, $9, $9)";
     on.execute_raw(sql(on, text, values)).await?;
-    index(on, id).await
+    index(on, new.id).await
 }
 
 /// Puts the words of a ticket into the index, or its new ones in place of the old, in the caller's transaction.
@@ -311,7 +304,7 @@ pub async fn count_by_state<C: ConnectionTrait>(
     let (mine, ids) = within_sql(projects, "project_id", 1);
     let text = format!(
         "SELECT project_id, state, COUNT(*) AS tickets, MAX(updated_at) AS updated_at FROM tickets WHERE {mine} \
-         GROUP BY project_id, state"
+         AND merged_into = '' GROUP BY project_id, state"
     );
     let rows = on.query_all_raw(sql(on, &text, ids)).await?;
     rows.iter()

@@ -15,6 +15,7 @@ mod body;
 mod charset;
 mod classify;
 mod encoded_word;
+mod envelope;
 mod fields;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -32,6 +33,7 @@ mod tnef;
 mod transfer;
 
 pub use attachment::{Attachment, attachment};
+pub use envelope::delivered_to;
 pub use fields::{HeaderField, header_fields};
 pub use html::{html_to_text, sanitize_html};
 pub use model::*;

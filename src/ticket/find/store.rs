@@ -131,6 +131,8 @@ fn tickets_where<C: ConnectionTrait>(on: &C, filter: &TicketFilter, query: &Quer
             normal_label(label),
         );
     }
+    // A merged ticket is in the one it was merged into.
+    all.all.push("t.merged_into = ''".to_owned());
     all.and_projects("t.project_id", &filter.projects);
     ask_projects(&mut all, "t.project_id", query);
     ask_tickets(&mut all, query, filter.asker_id.as_deref());

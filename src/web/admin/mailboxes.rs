@@ -185,6 +185,7 @@ impl Form {
                     login_name: text("smtp_login_name"),
                     from: text("smtp_from"),
                 },
+                trusted_authserv_ids: names(data.text("trusted_authserv_ids")),
             },
             start_date,
             revision: text("revision"),
@@ -227,9 +228,18 @@ impl Form {
                 .unwrap_or_else(|| input.smtp.port.to_string()),
             smtp_login_name: input.smtp.login_name.clone(),
             smtp_from: input.smtp.from.clone(),
+            trusted_authserv_ids: input.trusted_authserv_ids.join(", "),
             revision: self.revision.clone(),
         }
     }
+}
+
+/// Names with commas or space between them.
+fn names(text: &str) -> Vec<String> {
+    text.split(|c: char| c == ',' || c.is_whitespace())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 async fn view(
@@ -436,6 +446,7 @@ fn add(errors: &mut FormErrors, found: Vec<FieldError>) {
             "startFrom" => "start_date",
             "afterIngest" => "after_ingest",
             "moveTo" => "move_to",
+            "trustedAuthservIds" => "trusted_authserv_ids",
             field => field,
         };
         let mut text = error.message;
@@ -637,6 +648,10 @@ fn facts(mailbox: &Mailbox) -> Vec<Fact> {
             mailbox.smtp_host, mailbox.smtp_port, mailbox.smtp_from
         )
     };
+    let trusted = match mailbox.trusted_servers() {
+        servers if servers.is_empty() => "No: no mail server is trusted".to_owned(),
+        servers => format!("By {}", servers.join(", ")),
+    };
     vec![
         Fact::exact("Server", format!("{}:{}, {tls}", mailbox.host, mailbox.port)),
         Fact::exact("Sending", sending),
@@ -644,6 +659,7 @@ fn facts(mailbox: &Mailbox) -> Vec<Fact> {
         Fact::exact("Schedule", format!("{}{idle}", mailbox.schedule)),
         Fact::new("Started from", start),
         Fact::new("Afterwards", after),
+        Fact::new("Verifies senders", trusted),
     ]
 }
 

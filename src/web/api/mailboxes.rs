@@ -12,7 +12,9 @@ use crate::mailbox::{self, Mailbox, MailboxError, MailboxInput, Sending};
 use crate::trouble::Trouble;
 use crate::web::error::Problem;
 use crate::web::openapi::Doc;
-use crate::web::openapi::schema::{Schema, boolean, id, input, integer, object, text, time, trouble};
+use crate::web::openapi::schema::{
+    Schema, boolean, id, input, integer, list_of, object, text, time, trouble,
+};
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -68,6 +70,7 @@ fn mailbox_schema() -> Schema {
         ("moveTo", text().or_null()),
         ("schedule", text()),
         ("idle", boolean()),
+        ("trustedAuthservIds", list_of(text())),
         ("smtp", smtp().or_null()),
         ("maxMessageBytes", integer()),
         ("paused", boolean()),
@@ -122,6 +125,11 @@ fn sent(required: &[&str]) -> Schema {
             ("schedule", text().about("Cron expression, seconds first")),
             ("idle", boolean()),
             (
+                "trustedAuthservIds",
+                list_of(text())
+                    .about("Servers whose Authentication-Results are believed, such as mx.google.com"),
+            ),
+            (
                 "smtp",
                 input(
                     &[],
@@ -163,6 +171,7 @@ fn show(mailbox: &Mailbox) -> Value {
         "moveTo": output::text(&mailbox.move_to),
         "schedule": mailbox.schedule,
         "idle": mailbox.idle,
+        "trustedAuthservIds": mailbox.trusted_servers(),
         "maxMessageBytes": mailbox.max_message_bytes,
         "smtp": sending(mailbox),
         "paused": mailbox.paused,
@@ -231,6 +240,9 @@ fn read(input: &mut Input, mut mailbox: MailboxInput) -> MailboxInput {
     }
     if let Some(idle) = input.boolean("idle") {
         mailbox.idle = idle;
+    }
+    if input.mentions("trustedAuthservIds") {
+        mailbox.trusted_authserv_ids = input.texts("trustedAuthservIds").unwrap_or_default();
     }
     if let Some(port) = input.integer("port") {
         mailbox.port = port;

@@ -1,7 +1,7 @@
 //! The shape of a message: JMAP's Email (RFC 8621, section 4) with `mailgrant` extras.
 
 use crate::web::openapi::schema::{
-    Schema, anything, boolean, id, integer, list_of, map, number, object, text, time,
+    Schema, anything, boolean, id, integer, list_of, map, number, object, text, time, word,
 };
 
 /// A stored message.
@@ -26,11 +26,46 @@ pub(super) fn schema() -> Schema {
         ),
         ("problem", text().or_null()),
         ("contentHash", text().about("SHA-256 of the raw mail, hex")),
+        (
+            "senderVerdict",
+            word(&["verified", "failed", "unknown"])
+                .about("What a mail server that the mailbox trusts says of From (DMARC)"),
+        ),
+        ("resolution", resolution().or_null()),
     ];
     let extras = stored
         .into_iter()
         .fold(extras(), |all, (name, schema)| all.and(name, schema));
     email(extras).named("Message")
+}
+
+/// Why a message is in its ticket.
+fn resolution() -> Schema {
+    let named = || object([("ticketId", id("tkt")), ("ticketKey", text())]).or_null();
+    object([
+        (
+            "rule",
+            text().about(
+                "`reply_address`, `signed_message_id`, `known_reference`, `subject_key`, `new_ticket`, \
+                 `closed_long_ago` and so on",
+            ),
+        ),
+        ("why", text().about("A sentence for people")),
+        ("joined", named()),
+        ("possiblyRelated", named()),
+        ("senderVerified", boolean()),
+    ])
+}
+
+/// A conversation.
+pub(super) fn thread() -> Schema {
+    object([
+        ("id", id("thr")),
+        ("projectId", id("prj")),
+        ("emailIds", list_of(id("msg"))),
+        ("ticketIds", list_of(id("tkt"))),
+    ])
+    .named("Thread")
 }
 
 /// A mail that was parsed and not stored.

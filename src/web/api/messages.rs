@@ -9,7 +9,7 @@ use super::output::{self, download};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
-use crate::message::{self, Message, MessageError, MessageFilter};
+use crate::message::{self, Message, MessageError, MessageFilter, SenderVerdict};
 use crate::web::error::{FieldProblem, Problem};
 use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{text, word};
@@ -27,6 +27,7 @@ pub(super) const ROUTES: &[Route] = &[
             )
             .query("mailboxId", text(), "Only of this mailbox")
             .query("ticketId", text(), "Only in this ticket")
+            .query("threadId", text(), "Only of this conversation")
             .query("projectId", text(), "Only of this project")
             .query(
                 "state",
@@ -62,6 +63,17 @@ pub(super) const ROUTES: &[Route] = &[
             .up_to(MAX_MAIL_BYTES)
             .answers(200, "The parsed mail", message_schema::parsed())
     }),
+    Route::get("/api/v1/threads/{id}", Guard::Scope(Scope::MessagesRead), || {
+        web::to(thread)
+    })
+    .doc(|| {
+        Doc::new("Show a conversation")
+            .about(
+                "Everything of one project that Message-ID, In-Reply-To and References link, whoever sent it. An id that \
+                 the conversation had before it grew leads to it, too: `id` is the present one.",
+            )
+            .answers(200, "As JMAP's Thread, oldest first", message_schema::thread())
+    }),
     // Parts inside parts have a slash in their id.
     Route::get(
         "/api/v1/messages/{id}/attachments/{part:.*}",
@@ -82,7 +94,7 @@ fn show(message: &Message) -> Value {
     let stored = json!({
         "id": message.id,
         "blobId": message.id,
-        "threadId": output::text(&message.ticket_id),
+        "threadId": output::text(&message.thread_id),
         "size": message.size,
         "receivedAt": rfc3339(message.received_at),
         "keywords": {},
@@ -100,10 +112,19 @@ fn show(message: &Message) -> Value {
             "isPartial": message.is_partial,
             "problem": output::text(&message.problem),
             "contentHash": message.content_hash,
+            "senderVerdict": verdict(&shown),
+            "resolution": serde_json::from_str(&message.resolution).unwrap_or(Value::Null),
         },
     });
     merge(&mut shown, stored);
     shown
+}
+
+/// What is known of the sender: `verified`, `failed` or `unknown`.
+fn verdict(parsed: &Value) -> &'static str {
+    serde_json::from_value(parsed.clone())
+        .map_or(SenderVerdict::Unknown, |mail| SenderVerdict::of(&mail))
+        .as_str()
 }
 
 /// Members of `from` win; objects are merged.
@@ -153,6 +174,7 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
         projects: access.projects(),
         mailbox_id: query.get("mailboxId"),
         ticket_id: query.get("ticketId"),
+        thread_id: query.get("threadId"),
         project_id: query.get("projectId"),
         state: query.get("state"),
         after: query.after.clone(),
@@ -180,6 +202,22 @@ async fn parse(sent: Bytes) -> Result<HttpResponse, Problem> {
     let parsed = tokio::task::spawn_blocking(move || mailgrant_mail::parse(&sent.0)).await;
     let parsed = parsed.map_err(|error| Problem::internal(&error))?;
     Ok(HttpResponse::Ok().json(parsed))
+}
+
+/// A conversation, with the names of JMAP's Thread (RFC 8621, section 3).
+async fn thread(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = message::get_thread(&ctx, &access.projects(), &id)
+        .await
+        .map_err(|error| match error {
+            MessageError::NotFound => Problem::not_found("thread"),
+            error => refused(error),
+        })?;
+    Ok(HttpResponse::Ok().json(json!({
+        "id": found.id,
+        "projectId": found.project_id,
+        "emailIds": found.message_ids,
+        "ticketIds": found.ticket_ids,
+    })))
 }
 
 async fn raw(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {

@@ -493,23 +493,26 @@ async fn a_mail_is_shown_with_its_ticket_and_its_files_are_only_downloaded() {
         ],
     );
 
-    let understood = message::understand(MAIL);
+    let understood = message::understand(MAIL, &[]);
     message::save_parsed(ctx.db.write(), &id, &understood)
         .await
         .unwrap();
     let incoming = Incoming {
         message_id: &id,
         project_id: &project.id,
-        subject: &understood.subject,
-        from_name: &understood.from_name,
-        from_email: &understood.from_email,
-        rfc_message_ids: &understood.message_ids,
-        answers: &understood.answers,
+        project_key: "HELP",
+        mail: &understood,
+        own_addresses: &[],
+        sender_is_agent: false,
     };
-    let placed = ticket::place(ctx.db.write(), &ctx.clock, "HELP", &incoming)
+    let resolution = ticket::resolve(ctx.db.write(), &ctx.keys, &ctx.clock, &incoming)
         .await
         .unwrap();
-    message::mark_placed(ctx.db.write(), &id, &placed.ticket_id, &placed.entry_id)
+    let placed = ticket::place(ctx.db.write(), &ctx.clock, &incoming, &resolution)
+        .await
+        .unwrap();
+    let why = resolution.to_json().to_string();
+    message::mark_placed(ctx.db.write(), &id, &placed.ticket_id, &placed.entry_id, &why)
         .await
         .unwrap();
 
@@ -525,6 +528,8 @@ async fn a_mail_is_shown_with_its_ticket_and_its_files_are_only_downloaded() {
     assert_eq!(extras["ticketId"], json!(placed.ticket_id));
     assert_eq!(extras["entryId"], json!(placed.entry_id));
     assert_eq!(extras["mailboxId"], json!(mailbox));
+    assert_eq!(extras["resolution"]["rule"], "new_ticket");
+    assert_eq!(extras["senderVerdict"], "unknown");
     let (_, list) = api.get(&format!("/messages?ticketId={}", placed.ticket_id)).await;
     assert_eq!(list["items"][0]["id"], json!(id));
     assert_eq!(list["items"][0]["bodyValues"], json!({}));

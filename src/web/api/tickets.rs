@@ -144,8 +144,27 @@ fn frame_schema() -> Schema {
     ])
 }
 
+/// A ticket as [`show`] writes it.
 fn whole_schema() -> Schema {
-    frame_schema().and("entries", list_of(entry_schema()))
+    let person = object([
+        ("email", text()),
+        (
+            "role",
+            text().about("Where the address stood first: `from`, `to` or `cc`"),
+        ),
+    ]);
+    let related = object([
+        ("ticketId", id("tkt")),
+        ("key", text()),
+        ("subject", text()),
+        ("state", text()),
+        ("kind", text().about("`possibly_related` or `split`")),
+    ]);
+    frame_schema()
+        .and("entries", list_of(entry_schema()))
+        .and("participants", list_of(person))
+        .and("related", list_of(related))
+        .and("mergedKeys", list_of(text()))
 }
 
 /// An entry as [`entry`] writes it.
@@ -207,6 +226,30 @@ fn entry(entry: &Entry) -> Value {
         "text": output::text(&entry.body),
         "createdAt": rfc3339(entry.created_at),
     })
+}
+
+/// A ticket with everything in it.
+fn show(found: &TicketDetail) -> Value {
+    let related = found.related.iter().map(|other| {
+        json!({
+            "ticketId": other.ticket_id, "key": other.key, "subject": other.subject, "state": other.state,
+            "kind": other.kind,
+        })
+    });
+    let participants = found
+        .participants
+        .iter()
+        .map(|person| json!({ "email": person.address, "role": person.role }));
+    let mut shown = frame(&found.ticket);
+    for (name, value) in [
+        ("entries", found.entries.iter().map(entry).collect()),
+        ("participants", participants.collect()),
+        ("related", related.collect()),
+        ("mergedKeys", json!(found.merged)),
+    ] {
+        shown = with(shown, name, value);
+    }
+    shown
 }
 
 pub(super) fn refused(error: TicketError) -> Problem {
@@ -293,11 +336,7 @@ async fn find(ctx: &Ctx, projects: &Projects, named: &str) -> Result<TicketDetai
 }
 
 fn whole(detail: &TicketDetail) -> HttpResponse {
-    let entries = detail.entries.iter().map(entry).collect();
-    output::tagged(
-        detail.ticket.revision,
-        with(frame(&detail.ticket), "entries", entries),
-    )
+    output::tagged(detail.ticket.revision, show(detail))
 }
 
 async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
@@ -382,11 +421,10 @@ async fn create(
         .await
         .map_err(refused)?;
     let detail = find(&ctx, &access.projects(), &made.id).await?;
-    let entries = detail.entries.iter().map(entry).collect();
     Ok(output::created(
         &format!("/api/v1/tickets/{}", made.id),
         detail.ticket.revision,
-        with(frame(&detail.ticket), "entries", entries),
+        show(&detail),
     ))
 }
 

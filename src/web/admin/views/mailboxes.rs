@@ -147,6 +147,8 @@ pub struct MailboxValues {
     pub smtp_login_name: String,
     /// Sender.
     pub smtp_from: String,
+    /// Servers whose Authentication-Results are believed, with commas.
+    pub trusted_authserv_ids: String,
     /// Revision that was opened; empty for a new one.
     pub revision: String,
 }
@@ -169,6 +171,7 @@ impl View for MailboxForm {
             smtp_port: "465".to_owned(),
             smtp_login_name: "grace@example.org".to_owned(),
             smtp_from: "Help Desk <help@example.org>".to_owned(),
+            trusted_authserv_ids: "mx.example.org".to_owned(),
             revision: "3".to_owned(),
         };
         let form = |values: MailboxValues, errors| Self {
