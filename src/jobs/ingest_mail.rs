@@ -16,6 +16,7 @@ use mailgrant_mail::thread_token::normalise_address;
 use sea_orm::DbErr;
 use serde_json::json;
 
+use crate::access::Projects;
 use crate::ctx::Ctx;
 use crate::db::{self, Lease};
 use crate::event::{self, NewEvent, SYSTEM};
@@ -280,7 +281,7 @@ struct Known {
 impl Known {
     async fn read(ctx: &Ctx) -> Result<Self, DbErr> {
         let addresses = |list: Vec<String>| list.iter().map(|one| normalise_address(one)).collect();
-        let agents = account::list(&ctx.db).await?;
+        let agents = account::list(&ctx.db, &Projects::All).await?;
         let agents = agents.into_iter().filter(|user| user.disabled_at.is_none());
         Ok(Self {
             own_addresses: addresses(mailbox::addresses(ctx.db.read()).await?),
