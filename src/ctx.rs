@@ -38,6 +38,8 @@ pub struct Ctx {
     pub stop: CancellationToken,
     /// Says that something changed that a sleeping job may be waiting for.
     pub nudge: Nudge,
+    /// Says that a webhook may have something to deliver.
+    pub deliver: Nudge,
     /// The end of the event log as this process knows it; wakes who reads on.
     pub log: Head,
 }
@@ -60,6 +62,7 @@ impl Ctx {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             nudge: Nudge::default(),
+            deliver: Nudge::default(),
             log: Head::default(),
         }
     }

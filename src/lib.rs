@@ -31,6 +31,7 @@ pub mod event;
 pub mod project;
 pub mod search;
 
+pub mod delivery;
 pub mod grant;
 pub mod integration;
 pub mod mailbox;

@@ -3,9 +3,11 @@
 
 mod keyring;
 mod password;
+mod sign;
 
 pub use keyring::{KeyRing, KeyRingError, Place, SealError};
 pub use password::{MIN_PASSWORD_CHARS, hash_password, verify_password};
+pub use sign::{SigningKey, hmac_sha256};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -7,6 +7,7 @@ use super::store;
 use crate::account;
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
+use crate::delivery;
 use crate::event::{self, NewEvent, SYSTEM};
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -67,6 +68,10 @@ async fn warn_once(ctx: &Ctx, id: &str, name: &str, at: i64, stage: i64) -> Resu
 pub(super) async fn trim_log(ctx: &Ctx) -> Result<(), DbErr> {
     let before = ctx.clock.now_ms() - ctx.config.event_retention_days * DAY_MS;
     while event::delete_before(&ctx.db, before, 1_000).await? > 0 && !ctx.stop.is_cancelled() {}
+    let delivered = ctx.clock.now_ms() - 30 * DAY_MS;
+    while delivery::store::purge(ctx.db.write(), delivered, before, 1_000).await? > 0
+        && !ctx.stop.is_cancelled()
+    {}
     Ok(())
 }
 

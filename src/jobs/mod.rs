@@ -3,6 +3,7 @@
 //! Jobs own transactions and carry values from one stage of the pipeline to the next, so the whole chain can be read
 //! in `poll_mailboxes.rs` and `ingest_mail.rs`.
 
+mod deliver;
 mod follow_log;
 mod housekeeping;
 pub mod ingest_mail;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use sea_orm::DbErr;
 
-use super::{follow_log, housekeeping, ingest_mail, poll_mailboxes, refresh_grants, send_mail, store};
+use super::{
+    deliver, follow_log, housekeeping, ingest_mail, poll_mailboxes, refresh_grants, send_mail, store,
+};
 use crate::ctx::Ctx;
 use crate::db::{self, Claim, Lease};
 use crate::schedule;
@@ -69,6 +71,7 @@ pub async fn start(ctx: &Ctx) -> Result<(), DbErr> {
     let runner = ctx.clone();
     ctx.tasks.spawn(async move { send_mail::run(runner).await });
     ctx.tasks.spawn(follow_log::run(ctx.clone()));
+    ctx.tasks.spawn(deliver::run(ctx.clone()));
     Ok(())
 }
 

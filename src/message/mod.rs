@@ -18,7 +18,7 @@ pub use service::{
     MessageError, MessageFilter, Page, Thread, attachment, count_since, get, get_thread, list, parsed, raw,
 };
 pub use store::{
-    Message, MessageCount, Waiting, begin_attempt, forget_attempt, get_in, index, insert_raw, mark_placed,
-    mark_quarantined, pending, pending_mailboxes, raw_bytes, save_parsed,
+    Message, MessageCount, Waiting, begin_attempt, find_in, forget_attempt, get_in, index, insert_raw,
+    mark_placed, mark_quarantined, pending, pending_mailboxes, raw_bytes, save_parsed,
 };
 pub use thread_store::assign as assign_thread;

@@ -270,6 +270,11 @@ pub async fn mark_placed<C: ConnectionTrait>(
     search::place(on, id, ticket_id).await
 }
 
+/// One message, in the caller's transaction or outside of any; `None` if it is not there.
+pub async fn find_in<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Message>, DbErr> {
+    row::Entity::find_by_id(id).one(on).await
+}
+
 /// A message, read in the caller's transaction.
 pub async fn get_in<C: ConnectionTrait>(on: &C, id: &str) -> Result<Message, DbErr> {
     by_id(on, &Projects::All, id)

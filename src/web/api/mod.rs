@@ -17,10 +17,12 @@ mod message_schema;
 mod messages;
 pub(super) mod output;
 mod projects;
+mod queues;
 mod search;
 mod tickets;
 mod tokens;
 mod users;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,8 @@ pub(super) fn routes() -> Vec<Route> {
         mailboxes::ROUTES,
         connection_tests::ROUTES,
         events::ROUTES,
+        webhooks::ROUTES,
+        queues::ROUTES,
         messages::ROUTES,
         tickets::ROUTES,
         search::ROUTES,

@@ -1,0 +1,110 @@
+//! When a delivery is tried again, and when an endpoint is spared or given up. Pure; chance is an argument.
+
+/// Pauses after each failed attempt, seconds: three days and some hours in all, then it is kept as failed.
+const PAUSES: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+
+/// How long a delivery is tried from its first attempt on, milliseconds: the sum of the pauses.
+pub const HORIZON_MS: i64 = 272_105 * 1_000;
+
+/// How long an endpoint may fail without a single success before it is disabled, milliseconds.
+pub const GIVE_UP_MS: i64 = 5 * 86_400_000;
+
+/// Failures in a row after which an endpoint counts as down: one delivery at a time asks whether it is back.
+pub const DOWN_AFTER: i64 = 5;
+
+/// The longest time a `Retry-After` is believed, milliseconds.
+pub const LONGEST_RETRY_AFTER_MS: i64 = 3_600_000;
+
+/// The pause after a delivery's failed attempt, milliseconds; `attempts` counts that one. `chance` is from 0 to 1.
+pub fn pause(attempts: i64, chance: f64) -> i64 {
+    let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(0);
+    let seconds = PAUSES.get(index).or(PAUSES.last()).copied().unwrap_or(5);
+    jittered(seconds * 1_000, chance)
+}
+
+/// How long an endpoint that is down is left alone, milliseconds; 0 while it does not count as down.
+pub fn probe_pause(failures: i64, chance: f64) -> i64 {
+    let seconds = match failures - DOWN_AFTER {
+        i64::MIN..0 => return 0,
+        0 => 5,
+        1 => 60,
+        2 => 300,
+        3 => 900,
+        _ => 1_800,
+    };
+    jittered(seconds * 1_000, chance)
+}
+
+/// Whether a delivery that failed now and would be tried again at `next` is kept as failed instead.
+pub fn is_over(first_at: i64, next: i64) -> bool {
+    // The jitter of all pauses together must not cut off the last one.
+    next - first_at > HORIZON_MS * 11 / 10 + 1_000
+}
+
+/// What a `Retry-After` asks for, milliseconds from `now` (milliseconds since 1970), within bounds.
+pub fn retry_after(value: &str, now: i64) -> Option<i64> {
+    let value = value.trim();
+    let wanted = match value.parse::<u64>() {
+        Ok(seconds) => i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000),
+        Err(_) if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() => i64::MAX,
+        Err(_) => {
+            chrono::DateTime::parse_from_rfc2822(value)
+                .ok()?
+                .timestamp_millis()
+                - now
+        }
+    };
+    Some(wanted.clamp(0, LONGEST_RETRY_AFTER_MS))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a pause of days in milliseconds"
+)]
+fn jittered(ms: i64, chance: f64) -> i64 {
+    (ms as f64 * (0.9 + 0.2 * chance.clamp(0.0, 1.0))) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_is_tried_ten_times_in_three_days() {
+        let (mut at, mut attempts) = (0, 1);
+        while !is_over(0, at + pause(attempts, 0.5)) {
+            at += pause(attempts, 0.5);
+            attempts += 1;
+        }
+        assert_eq!(attempts, 10);
+        assert!((3 * 86_400_000..4 * 86_400_000).contains(&at), "{at}");
+        assert_eq!(PAUSES.iter().sum::<i64>() * 1_000, HORIZON_MS);
+        for chance in [0.0, 1.0] {
+            let all: i64 = (1..=9).map(|attempts| pause(attempts, chance)).sum();
+            assert!(!is_over(0, all), "jitter does not cut off the last attempt");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_is_down_is_asked_at_least_every_half_an_hour() {
+        assert_eq!(probe_pause(4, 0.5), 0);
+        assert_eq!(probe_pause(5, 0.5), 5_000);
+        assert!(probe_pause(1_000, 1.0) <= 1_980_000);
+    }
+
+    #[test]
+    fn retry_after_is_believed_within_bounds() {
+        assert_eq!(retry_after("30", 0), Some(30_000));
+        assert_eq!(retry_after("315360000", 0), Some(LONGEST_RETRY_AFTER_MS));
+        assert_eq!(
+            retry_after("99999999999999999999999", 0),
+            Some(LONGEST_RETRY_AFTER_MS)
+        );
+        assert_eq!(retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 0), Some(60_000));
+        assert_eq!(retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 120_000), Some(0));
+        assert_eq!(retry_after("soon", 0), None);
+        assert_eq!(retry_after("-5", 0), None);
+        assert_eq!(retry_after("", 0), None);
+    }
+}

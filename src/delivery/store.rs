@@ -1,0 +1,634 @@
+//! All queries on webhooks, deliveries and attempts.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{ExprTrait, OnConflict};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect, Value};
+
+use super::model::{DeliveryFilter, Shown, WebhookState};
+use crate::db::{self, Claim, Db, Lease, sql};
+use crate::event::Event;
+
+pub use delivery_row::Model as Delivery;
+pub use webhook_row::Model as Webhook;
+
+mod webhook_row {
+    //! The table `webhooks`.
+    #![allow(missing_docs, reason = "derived items")]
+    use sea_orm::entity::prelude::*;
+
+    /// An endpoint that is called.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "webhooks")]
+    pub struct Model {
+        /// `whk_` + ULID.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        /// Where it is.
+        pub url: String,
+        /// For people.
+        pub description: String,
+        /// JSON list of types and families; empty for all.
+        pub types: String,
+        /// Whether it gets the events of the whole site.
+        pub all_projects: bool,
+        /// JSON list of project ids, where it does not.
+        pub projects: String,
+        /// How its bodies look.
+        pub format: String,
+        /// How much is in them.
+        pub payload: String,
+        /// Whether a ticket's events wait for each other.
+        pub ordered: bool,
+        /// JSON object of headers to add, sealed.
+        pub headers_sealed: String,
+        /// The secret, sealed.
+        pub secret_sealed: String,
+        /// The secret of before, sealed; empty if there is none.
+        pub old_secret_sealed: String,
+        /// Until when that one signs as well, milliseconds since 1970.
+        pub old_secret_until: i64,
+        /// Seed of the key pair, sealed.
+        pub signing_key_sealed: String,
+        /// Public half of the key pair, `whpk_…`.
+        pub public_key: String,
+        /// `active` or `disabled`.
+        pub state: String,
+        /// Why it is disabled: `gone`, `failing`, `by_hand`.
+        pub reason: String,
+        /// Up to where the log was looked through for it.
+        pub position: i64,
+        /// Failures in a row.
+        pub failures: i64,
+        /// Since when nothing but failures, milliseconds since 1970.
+        pub failing_since: Option<i64>,
+        /// Not called before this time.
+        pub retry_at: i64,
+        /// When its next delivery is due.
+        pub next_at: i64,
+        /// When it last took something.
+        pub last_success_at: Option<i64>,
+        /// Who calls it now.
+        pub lease_holder: String,
+        /// Fencing number.
+        pub lease_no: i64,
+        /// Until when.
+        pub lease_until: i64,
+        /// Grows with every change by a person; the API's ETag.
+        pub revision: i64,
+        /// Who made it.
+        pub created_by: String,
+        /// Milliseconds since 1970.
+        pub created_at: i64,
+        /// Milliseconds since 1970.
+        pub updated_at: i64,
+    }
+
+    /// None: relations are read by their own queries.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+mod delivery_row {
+    //! The table `deliveries`.
+    #![allow(missing_docs, reason = "derived items")]
+    use sea_orm::entity::prelude::*;
+
+    /// An event on its way to one endpoint.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "deliveries")]
+    pub struct Model {
+        /// `dlv_` + ULID.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        /// The endpoint.
+        pub webhook_id: String,
+        /// The event, whose id is the `webhook-id`.
+        pub event_id: String,
+        /// The event's place in the log.
+        pub sequence: i64,
+        /// Type of the event.
+        pub r#type: String,
+        /// What it keeps its order with.
+        pub order_key: String,
+        /// `waiting`, `delivered` or `failed`.
+        pub state: String,
+        /// Attempts so far.
+        pub attempts: i64,
+        /// When it is tried next.
+        pub next_at: i64,
+        /// When it was tried first in this round.
+        pub first_at: Option<i64>,
+        /// Status of the last answer.
+        pub last_status: Option<i64>,
+        /// What was wrong last; empty if nothing was.
+        pub last_error: String,
+        /// When it was delivered or given up.
+        pub finished_at: Option<i64>,
+        /// When it was queued.
+        pub created_at: i64,
+    }
+
+    /// None: relations are read by their own queries.
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+mod attempt_row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "delivery_attempts")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub delivery_id: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub number: i64,
+        pub at: i64,
+        pub ms: i64,
+        pub status: Option<i64>,
+        pub error: String,
+        pub request: String,
+        pub response: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// One request that was made.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// From 1.
+    pub number: i64,
+    /// When, milliseconds since 1970.
+    pub at: i64,
+    /// How long it took.
+    pub ms: i64,
+    /// Status of the answer.
+    pub status: Option<i64>,
+    /// What was wrong; empty if nothing was.
+    pub error: String,
+    /// The request, redacted.
+    pub request: serde_json::Value,
+    /// The answer, as far as it is kept.
+    pub response: serde_json::Value,
+}
+
+impl Webhook {
+    /// Whose events it gets.
+    pub fn scope(&self) -> Shown {
+        Shown::of(self.all_projects, &self.projects)
+    }
+
+    /// Types and families; empty for all.
+    pub fn type_patterns(&self) -> Vec<String> {
+        serde_json::from_str(&self.types).unwrap_or_default()
+    }
+
+    /// Whether it is called.
+    pub fn is_active(&self) -> bool {
+        self.state == WebhookState::Active.as_str()
+    }
+}
+
+pub(super) async fn insert<C: ConnectionTrait>(on: &C, webhook: &Webhook) -> Result<(), DbErr> {
+    let model = webhook_row::ActiveModel::from(webhook.clone()).reset_all();
+    webhook_row::Entity::insert(model)
+        .exec_without_returning(on)
+        .await?;
+    Ok(())
+}
+
+/// Writes what people can change, if the revision is still the one that was read; whoever calls it now stops.
+pub(super) async fn update<C: ConnectionTrait>(on: &C, changed: &Webhook, seen: i64) -> Result<bool, DbErr> {
+    let model = webhook_row::ActiveModel {
+        url: Set(changed.url.clone()),
+        description: Set(changed.description.clone()),
+        types: Set(changed.types.clone()),
+        all_projects: Set(changed.all_projects),
+        projects: Set(changed.projects.clone()),
+        format: Set(changed.format.clone()),
+        payload: Set(changed.payload.clone()),
+        ordered: Set(changed.ordered),
+        headers_sealed: Set(changed.headers_sealed.clone()),
+        secret_sealed: Set(changed.secret_sealed.clone()),
+        old_secret_sealed: Set(changed.old_secret_sealed.clone()),
+        old_secret_until: Set(changed.old_secret_until),
+        state: Set(changed.state.clone()),
+        reason: Set(changed.reason.clone()),
+        position: Set(changed.position),
+        failures: Set(changed.failures),
+        failing_since: Set(changed.failing_since),
+        retry_at: Set(0),
+        next_at: Set(0),
+        revision: Set(seen + 1),
+        updated_at: Set(changed.updated_at),
+        ..Default::default()
+    };
+    let result = webhook_row::Entity::update_many()
+        .set(model)
+        // In the same statement, so that no claim in between is forgotten.
+        .col_expr(
+            webhook_row::Column::LeaseNo,
+            Expr::col(webhook_row::Column::LeaseNo).add(1),
+        )
+        .col_expr(webhook_row::Column::LeaseUntil, Expr::value(0_i64))
+        .filter(webhook_row::Column::Id.eq(&changed.id))
+        .filter(webhook_row::Column::Revision.eq(seen))
+        .exec(on)
+        .await?;
+    Ok(result.rows_affected == 1)
+}
+
+pub(super) async fn remove<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
+    Ok(webhook_row::Entity::delete_by_id(id)
+        .exec(on)
+        .await?
+        .rows_affected
+        == 1)
+}
+
+/// One webhook.
+pub async fn webhook<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Webhook>, DbErr> {
+    webhook_row::Entity::find_by_id(id).one(on).await
+}
+
+pub(super) async fn webhooks<C: ConnectionTrait>(on: &C) -> Result<Vec<Webhook>, DbErr> {
+    webhook_row::Entity::find()
+        .order_by_asc(webhook_row::Column::Id)
+        .all(on)
+        .await
+}
+
+/// How long a claim lasts without a heartbeat, milliseconds.
+pub const LEASE_MS: i64 = 60_000;
+
+const DUE: &str = "state = 'active' AND retry_at <= $4 AND (next_at <= $4 OR position < \
+                   (SELECT last FROM event_log WHERE id = 1))";
+
+/// Whether an endpoint waits to be called. Most looks find nothing, and a read spares the writer.
+pub async fn is_any_due<C: ConnectionTrait>(on: &C, now: i64) -> Result<bool, DbErr> {
+    let due = DUE.replace("$4", "$1");
+    let text = format!("SELECT id FROM webhooks WHERE lease_until <= $1 AND {due} LIMIT 1");
+    Ok(on.query_one_raw(sql(on, &text, [now.into()])).await?.is_some())
+}
+
+/// Claims endpoints that are due.
+pub async fn claim_due(db: &Db, holder: &str, now: i64, limit: u32) -> Result<Vec<Lease>, DbErr> {
+    let claim = Claim {
+        table: "webhooks",
+        key: "id",
+        due: DUE,
+        holder,
+        now,
+        lasts: LEASE_MS,
+        limit,
+    };
+    db::claim(db, &claim).await
+}
+
+/// Queues events for an endpoint and notes up to where the log was looked through; false if the claim is lost.
+pub async fn queue_events<C: ConnectionTrait>(
+    on: &C,
+    lease: &Lease,
+    events: &[(String, &Event)],
+    position: i64,
+    now: i64,
+) -> Result<bool, DbErr> {
+    let text = "UPDATE webhooks SET position = $1 WHERE id = $2 AND lease_no = $3";
+    let values: [Value; 3] = [position.into(), lease.id.clone().into(), lease.number.into()];
+    if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
+        return Ok(false);
+    }
+    for (id, event) in events {
+        insert_delivery(on, id, &lease.id, event, now).await?;
+    }
+    Ok(true)
+}
+
+/// Queues one event for one endpoint, once.
+pub async fn insert_delivery<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    webhook_id: &str,
+    event: &Event,
+    now: i64,
+) -> Result<(), DbErr> {
+    let model = delivery_row::ActiveModel {
+        id: Set(id.to_owned()),
+        webhook_id: Set(webhook_id.to_owned()),
+        event_id: Set(event.id.clone()),
+        sequence: Set(event.sequence),
+        r#type: Set(event.kind.clone()),
+        order_key: Set(event.order_key.clone()),
+        state: Set("waiting".to_owned()),
+        attempts: Set(0),
+        next_at: Set(now),
+        first_at: Set(None),
+        last_status: Set(None),
+        last_error: Set(String::new()),
+        finished_at: Set(None),
+        created_at: Set(now),
+    };
+    delivery_row::Entity::insert(model)
+        .on_conflict(
+            OnConflict::columns([delivery_row::Column::WebhookId, delivery_row::Column::EventId])
+                .do_nothing()
+                .to_owned(),
+        )
+        .exec_without_returning(on)
+        .await?;
+    Ok(())
+}
+
+/// Deliveries whose turn it is, in the order of the log. With `ordered`, none that must wait for an earlier one.
+pub async fn due<C: ConnectionTrait>(
+    on: &C,
+    webhook_id: &str,
+    ordered: bool,
+    now: i64,
+    limit: u64,
+) -> Result<Vec<Delivery>, DbErr> {
+    let wait = if ordered { WAIT_FOR_EARLIER } else { "" };
+    let text = format!(
+        "SELECT * FROM deliveries AS d WHERE webhook_id = $1 AND state = 'waiting' AND next_at <= $2 {wait} \
+         ORDER BY sequence LIMIT $3"
+    );
+    let values: [Value; 3] = [
+        webhook_id.into(),
+        now.into(),
+        i64::try_from(limit).unwrap_or(i64::MAX).into(),
+    ];
+    delivery_row::Entity::find()
+        .from_raw_sql(sql(on, &text, values))
+        .all(on)
+        .await
+}
+
+/// What an endpoint that is down is asked with: the waiting delivery that has waited longest for its next attempt, due
+/// or not. So each has its turn, and one that is refused whatever happens does not keep the endpoint down.
+pub async fn probe<C: ConnectionTrait>(
+    on: &C,
+    webhook_id: &str,
+    ordered: bool,
+) -> Result<Vec<Delivery>, DbErr> {
+    let wait = if ordered { WAIT_FOR_EARLIER } else { "" };
+    let text = format!(
+        "SELECT * FROM deliveries AS d WHERE webhook_id = $1 AND state = 'waiting' {wait} ORDER BY next_at, sequence \
+         LIMIT 1"
+    );
+    delivery_row::Entity::find()
+        .from_raw_sql(sql(on, &text, [webhook_id.into()]))
+        .all(on)
+        .await
+}
+
+/// Leaves out what must wait for an earlier event of the same ticket.
+const WAIT_FOR_EARLIER: &str = "AND NOT EXISTS (SELECT 1 FROM deliveries AS earlier WHERE \
+    earlier.webhook_id = d.webhook_id AND earlier.order_key = d.order_key AND earlier.sequence < d.sequence \
+    AND earlier.state = 'waiting')";
+
+/// When the next waiting delivery is due; `None` if none waits.
+pub async fn next_due<C: ConnectionTrait>(on: &C, webhook_id: &str) -> Result<Option<i64>, DbErr> {
+    let text = "SELECT MIN(next_at) AS at FROM deliveries WHERE webhook_id = $1 AND state = 'waiting'";
+    let row = on.query_one_raw(sql(on, text, [webhook_id.into()])).await?;
+    row.map_or(Ok(None), |row| row.try_get("", "at"))
+}
+
+/// What a delivery came to.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Which.
+    pub delivery_id: String,
+    /// Its new state.
+    pub state: &'static str,
+    /// Attempts so far, this one included.
+    pub attempts: i64,
+    /// When it is tried again.
+    pub next_at: i64,
+    /// When it was tried first in this round.
+    pub first_at: i64,
+    /// When it ended, if it did.
+    pub finished_at: Option<i64>,
+    /// The attempt.
+    pub attempt: Attempt,
+}
+
+/// How an endpoint stands after some attempts.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Failures in a row.
+    pub failures: i64,
+    /// Since when nothing but failures.
+    pub failing_since: Option<i64>,
+    /// Not called before this time.
+    pub retry_at: i64,
+    /// When it last took something.
+    pub last_success_at: Option<i64>,
+    /// Why it is disabled now, if it is.
+    pub disabled: Option<&'static str>,
+}
+
+/// Notes what attempts came to and how the endpoint stands; false, and nothing noted, if the claim is lost.
+pub async fn record<C: ConnectionTrait>(
+    on: &C,
+    lease: &Lease,
+    endings: &[Ending],
+    standing: &Standing,
+) -> Result<bool, DbErr> {
+    let state = if standing.disabled.is_some() {
+        "disabled"
+    } else {
+        "active"
+    };
+    let values: [Value; 8] = [
+        standing.failures.into(),
+        standing.failing_since.into(),
+        standing.retry_at.into(),
+        standing.last_success_at.into(),
+        state.into(),
+        standing.disabled.unwrap_or_default().into(),
+        lease.id.clone().into(),
+        lease.number.into(),
+    ];
+    let text = "UPDATE webhooks SET failures = $1, failing_since = $2, retry_at = $3, last_success_at = $4, \
+                state = $5, reason = $6 WHERE id = $7 AND lease_no = $8";
+    if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
+        return Ok(false);
+    }
+    for ending in endings {
+        let values: [Value; 8] = [
+            ending.state.into(),
+            ending.attempts.into(),
+            ending.next_at.into(),
+            ending.first_at.into(),
+            ending.attempt.status.into(),
+            ending.attempt.error.clone().into(),
+            ending.finished_at.into(),
+            ending.delivery_id.clone().into(),
+        ];
+        let text = "UPDATE deliveries SET state = $1, attempts = $2, next_at = $3, first_at = $4, \
+                    last_status = $5, last_error = $6, finished_at = $7 WHERE id = $8";
+        on.execute_raw(sql(on, text, values)).await?;
+    }
+    let attempts = endings.iter().map(|ending| attempt_row::ActiveModel {
+        delivery_id: Set(ending.delivery_id.clone()),
+        number: Set(ending.attempts),
+        at: Set(ending.attempt.at),
+        ms: Set(ending.attempt.ms),
+        status: Set(ending.attempt.status),
+        error: Set(ending.attempt.error.clone()),
+        request: Set(ending.attempt.request.to_string()),
+        response: Set(ending.attempt.response.to_string().replace("\\u0000", " ")),
+    });
+    if !endings.is_empty() {
+        attempt_row::Entity::insert_many(attempts)
+            .exec_without_returning(on)
+            .await?;
+    }
+    Ok(true)
+}
+
+/// An endpoint is back: what waits for a later attempt is tried now.
+pub async fn wake_waiting<C: ConnectionTrait>(on: &C, webhook_id: &str, now: i64) -> Result<(), DbErr> {
+    let text =
+        "UPDATE deliveries SET next_at = $1 WHERE webhook_id = $2 AND state = 'waiting' AND next_at > $1";
+    on.execute_raw(sql(on, text, [now.into(), webhook_id.into()]))
+        .await
+        .map(drop)
+}
+
+/// Gives the claim back, and says when the endpoint is due again.
+pub async fn rest<C: ConnectionTrait>(on: &C, lease: &Lease, next_at: i64) -> Result<(), DbErr> {
+    let text = "UPDATE webhooks SET next_at = $1, lease_until = 0 WHERE id = $2 AND lease_no = $3";
+    let values: [Value; 3] = [next_at.into(), lease.id.clone().into(), lease.number.into()];
+    on.execute_raw(sql(on, text, values)).await.map(drop)
+}
+
+/// One delivery of an endpoint.
+pub(super) async fn delivery<C: ConnectionTrait>(
+    on: &C,
+    webhook_id: &str,
+    id: &str,
+) -> Result<Option<Delivery>, DbErr> {
+    delivery_row::Entity::find_by_id(id)
+        .filter(delivery_row::Column::WebhookId.eq(webhook_id))
+        .one(on)
+        .await
+}
+
+/// Deliveries of an endpoint, from new to old.
+pub(super) async fn deliveries<C: ConnectionTrait>(
+    on: &C,
+    webhook_id: &str,
+    filter: &DeliveryFilter,
+    limit: u64,
+) -> Result<Vec<Delivery>, DbErr> {
+    let mut find = delivery_row::Entity::find().filter(delivery_row::Column::WebhookId.eq(webhook_id));
+    if let Some(state) = filter.state {
+        find = find.filter(delivery_row::Column::State.eq(state.as_str()));
+    }
+    if let Some(kind) = &filter.kind {
+        find = find.filter(delivery_row::Column::Type.eq(kind.as_str()));
+    }
+    if let Some(event) = &filter.event_id {
+        find = find.filter(delivery_row::Column::EventId.eq(event.as_str()));
+    }
+    if let Some(after) = &filter.after {
+        find = find.filter(delivery_row::Column::Id.lt(after.as_str()));
+    }
+    find.order_by_desc(delivery_row::Column::Id)
+        .limit(limit)
+        .all(on)
+        .await
+}
+
+/// The attempts of a delivery, in their order.
+pub(super) async fn attempts<C: ConnectionTrait>(on: &C, delivery_id: &str) -> Result<Vec<Attempt>, DbErr> {
+    let rows = attempt_row::Entity::find()
+        .filter(attempt_row::Column::DeliveryId.eq(delivery_id))
+        .order_by_asc(attempt_row::Column::Number)
+        .all(on)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Attempt {
+            number: row.number,
+            at: row.at,
+            ms: row.ms,
+            status: row.status,
+            error: row.error,
+            request: serde_json::from_str(&row.request).unwrap_or_default(),
+            response: serde_json::from_str(&row.response).unwrap_or_default(),
+        })
+        .collect())
+}
+
+/// Makes one delivery due now, whatever came of it before, and its endpoint with it.
+pub(super) async fn send_again<C: ConnectionTrait>(
+    on: &C,
+    webhook_id: &str,
+    delivery_id: &str,
+    now: i64,
+) -> Result<u64, DbErr> {
+    let text = "UPDATE deliveries SET state = 'waiting', next_at = $1, first_at = NULL, finished_at = NULL \
+                WHERE webhook_id = $2 AND id = $3";
+    let values: [Value; 3] = [now.into(), webhook_id.into(), delivery_id.into()];
+    let count = on.execute_raw(sql(on, text, values)).await?.rows_affected();
+    make_due(on, webhook_id).await?;
+    Ok(count)
+}
+
+/// Makes everything due now that failed since a time.
+pub(super) async fn send_failed_again<C: ConnectionTrait>(
+    on: &C,
+    webhook_id: &str,
+    since: i64,
+    now: i64,
+) -> Result<u64, DbErr> {
+    let text = "UPDATE deliveries SET state = 'waiting', next_at = $1, first_at = NULL, finished_at = NULL \
+                WHERE webhook_id = $2 AND state = 'failed' AND created_at >= $3 \
+                AND event_id IN (SELECT id FROM events)";
+    let values: [Value; 3] = [now.into(), webhook_id.into(), since.into()];
+    let count = on.execute_raw(sql(on, text, values)).await?.rows_affected();
+    make_due(on, webhook_id).await?;
+    Ok(count)
+}
+
+/// Calls the endpoint at the next look, also while it is being spared.
+pub(super) async fn make_due<C: ConnectionTrait>(on: &C, webhook_id: &str) -> Result<(), DbErr> {
+    let text = "UPDATE webhooks SET next_at = 0, retry_at = 0 WHERE id = $1";
+    on.execute_raw(sql(on, text, [webhook_id.into()])).await.map(drop)
+}
+
+/// Everything that waits gets a new round of attempts: its endpoint was disabled meanwhile.
+pub(super) async fn restart_waiting<C: ConnectionTrait>(
+    on: &C,
+    webhook_id: &str,
+    now: i64,
+) -> Result<(), DbErr> {
+    let text =
+        "UPDATE deliveries SET next_at = $1, first_at = NULL WHERE webhook_id = $2 AND state = 'waiting'";
+    on.execute_raw(sql(on, text, [now.into(), webhook_id.into()]))
+        .await
+        .map(drop)
+}
+
+/// Deliveries that ended before a time are deleted, a handful at once; failed ones are kept as long as their events.
+pub async fn purge<C: ConnectionTrait>(
+    on: &C,
+    delivered: i64,
+    failed: i64,
+    limit: i64,
+) -> Result<u64, DbErr> {
+    let text = "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE finished_at < $1 \
+                AND (state = 'delivered' OR finished_at < $2) LIMIT $3)";
+    let values: [Value; 3] = [delivered.into(), failed.into(), limit.into()];
+    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected())
+}

@@ -1,0 +1,413 @@
+//! Carries events from the log to webhooks.
+//!
+//! Each endpoint is claimed by one node at a time, which looks through the log for it, queues what it wants, and sends.
+//! Every endpoint has a task of its own, so a slow one delays nobody else. What came of a request is noted under the
+//! claim; a crash in between repeats the request with the same `webhook-id`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use sea_orm::DbErr;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::clock::rfc3339;
+use crate::ctx::Ctx;
+use crate::db::{self, Lease};
+use crate::delivery::attempt::{self, Outcome, Target};
+use crate::delivery::store::{self, Attempt, Ending, Standing};
+use crate::delivery::{
+    self, Delivery, DeliveryError, DeliveryState, Format, Payload, Secrets, Webhook, body_of, retry,
+};
+use crate::event::{self, Cursor, Event, LogError, NewEvent, SYSTEM, Types};
+use crate::id;
+use crate::message;
+
+/// How often is looked for what is due by time alone.
+const TICK: Duration = Duration::from_secs(1);
+/// Requests to one endpoint at once.
+const AT_ONCE: usize = 8;
+/// Requests of this process at once.
+const AT_ONCE_IN_ALL: usize = 128;
+/// Deliveries that are noted together.
+const BATCH: u64 = 64;
+/// Events that are queued together.
+const FAN_OUT: u64 = 500;
+/// Endpoints that are claimed at once.
+const CLAIMS: u32 = 50;
+
+pub(super) async fn run(ctx: Ctx) {
+    let mut head = ctx.log.follow();
+    let room = Arc::new(Semaphore::new(AT_ONCE_IN_ALL));
+    loop {
+        if let Err(error) = look(&ctx, &room).await {
+            tracing::warn!("webhooks cannot be looked for: {error}");
+        }
+        tokio::select! {
+            () = ctx.stop.cancelled() => return,
+            () = tokio::time::sleep(TICK) => {}
+            () = ctx.deliver.wait() => {}
+            Ok(()) = head.changed() => {}
+        }
+    }
+}
+
+async fn look(ctx: &Ctx, room: &Arc<Semaphore>) -> Result<(), DbErr> {
+    let now = ctx.clock.now_ms();
+    if !store::is_any_due(ctx.db.read(), now).await? {
+        return Ok(());
+    }
+    for lease in store::claim_due(&ctx.db, &ctx.holder, now, CLAIMS).await? {
+        let (ctx, room) = (ctx.clone(), room.clone());
+        ctx.tasks.clone().spawn(async move {
+            let id = lease.id.clone();
+            if let Err(error) = serve(&ctx, lease, &room).await {
+                tracing::warn!(webhook = id, "deliveries stopped: {error}");
+            }
+            // Something may have come while it was given back.
+            ctx.deliver.now();
+        });
+    }
+    Ok(())
+}
+
+/// Everything that is needed to call one endpoint.
+struct Endpoint {
+    webhook: Webhook,
+    lease: Lease,
+    secrets: Secrets,
+    headers: BTreeMap<String, String>,
+    format: Format,
+    payload: Payload,
+}
+
+/// Sends what is due, until nothing is or the claim is lost, and gives the claim back.
+async fn serve(ctx: &Ctx, lease: Lease, room: &Semaphore) -> Result<(), DeliveryError> {
+    let done = AtomicBool::new(false);
+    let work = async {
+        let result = work(ctx, &lease, room).await;
+        done.store(true, Ordering::SeqCst);
+        result
+    };
+    let heart = async {
+        while !done.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let until = ctx.clock.now_ms() + store::LEASE_MS;
+            if !db::extend(&ctx.db, "webhooks", "id", &lease, until)
+                .await
+                .unwrap_or(true)
+            {
+                return;
+            }
+        }
+    };
+    tokio::pin!(work);
+    let result = tokio::select! {
+        result = &mut work => result,
+        // The claim is lost: what is on its way may arrive, and is not noted.
+        () = heart => return Ok(()),
+    };
+    let next = match &result {
+        Ok(()) => next_at(ctx, &lease.id).await?,
+        // A database that fails, or a secret that does not open, is not asked again at once.
+        Err(_) => ctx.clock.now_ms() + 30_000,
+    };
+    store::rest(ctx.db.write(), &lease, next).await?;
+    result
+}
+
+/// When an endpoint is called next, as far as it is known now.
+async fn next_at(ctx: &Ctx, id: &str) -> Result<i64, DbErr> {
+    let Some(waiting) = store::next_due(ctx.db.read(), id).await? else {
+        return Ok(i64::MAX);
+    };
+    let webhook = store::webhook(ctx.db.read(), id).await?;
+    let down = webhook.filter(|webhook| webhook.failures >= retry::DOWN_AFTER);
+    // One that is down is asked whether it is back, whatever the times of its deliveries.
+    Ok(down.map_or(waiting, |webhook| webhook.retry_at))
+}
+
+async fn work(ctx: &Ctx, lease: &Lease, room: &Semaphore) -> Result<(), DeliveryError> {
+    while !ctx.stop.is_cancelled() {
+        let Some(webhook) = store::webhook(ctx.db.read(), &lease.id).await? else {
+            return Ok(());
+        };
+        if !webhook.is_active() || webhook.lease_no != lease.number {
+            return Ok(());
+        }
+        let moved = fan_out(ctx, lease, &webhook).await?;
+        let now = ctx.clock.now_ms();
+        if webhook.retry_at > now {
+            return Ok(());
+        }
+        let is_down = webhook.failures >= retry::DOWN_AFTER;
+        let due = if is_down {
+            store::probe(ctx.db.read(), &webhook.id, webhook.ordered).await?
+        } else {
+            store::due(ctx.db.read(), &webhook.id, webhook.ordered, now, BATCH).await?
+        };
+        if due.is_empty() {
+            if moved {
+                continue;
+            }
+            return Ok(());
+        }
+        let endpoint = Endpoint {
+            lease: lease.clone(),
+            secrets: delivery::secrets_of(ctx, &webhook)?,
+            headers: delivery::headers_of(ctx, &webhook)?,
+            format: Format::parse(&webhook.format).unwrap_or(Format::Jmap),
+            payload: Payload::parse(&webhook.payload).unwrap_or(Payload::Thin),
+            webhook,
+        };
+        if !send_batch(ctx, &endpoint, due, room).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Looks through the log for an endpoint and queues what it wants; true if there may be more.
+async fn fan_out(ctx: &Ctx, lease: &Lease, webhook: &Webhook) -> Result<bool, DeliveryError> {
+    let filter = webhook.scope().filter(Types::stored(webhook.type_patterns()));
+    let read = event::read_after(ctx.db.read(), Cursor(webhook.position), &filter, FAN_OUT).await;
+    let (events, position, more) = match read {
+        Ok(read) => (read.events, read.cursor.0, read.has_more),
+        Err(LogError::Gone { oldest }) => {
+            // It was disabled for longer than the log is kept.
+            tracing::warn!(
+                webhook = webhook.id,
+                "events that were never sent are older than the retention"
+            );
+            (Vec::new(), oldest.0, true)
+        }
+        Err(LogError::Db(error)) => return Err(error.into()),
+    };
+    if position == webhook.position {
+        return Ok(false);
+    }
+    let queued: Vec<(String, &Event)> = events
+        .iter()
+        // A ping is queued when it is made, for one endpoint.
+        .filter(|event| event.kind != "test.ping")
+        .map(|event| (id::new("dlv", &ctx.clock), event))
+        .collect();
+    let txn = ctx.db.begin().await?;
+    if store::queue_events(&txn, lease, &queued, position, ctx.clock.now_ms()).await? {
+        txn.commit().await?;
+    }
+    Ok(more || !queued.is_empty())
+}
+
+/// Sends some deliveries and notes what came of them; false if the claim was lost.
+async fn send_batch(
+    ctx: &Ctx,
+    endpoint: &Endpoint,
+    due: Vec<Delivery>,
+    room: &Semaphore,
+) -> Result<bool, DeliveryError> {
+    let ids: Vec<String> = due.iter().map(|delivery| delivery.event_id.clone()).collect();
+    let events: BTreeMap<String, Event> = event::gist_of(ctx.db.read(), &ids)
+        .await?
+        .into_iter()
+        .map(|event| (event.id.clone(), event))
+        .collect();
+    // When it fails again and again, the rest of the batch is left for later.
+    let failed = std::sync::atomic::AtomicI64::new(endpoint.webhook.failures);
+    let is_down = endpoint.webhook.failures >= retry::DOWN_AFTER;
+    let (failed, events) = (&failed, &events);
+    let outcomes: Vec<(Delivery, Option<(Outcome, i64)>)> = futures_util::stream::iter(due)
+        .map(|delivery| async move {
+            if !is_down && failed.load(Ordering::SeqCst) >= retry::DOWN_AFTER || ctx.stop.is_cancelled() {
+                return (delivery, None);
+            }
+            let Ok(_place) = room.acquire().await else {
+                return (delivery, None);
+            };
+            let at = ctx.clock.now_ms();
+            let outcome = match events.get(&delivery.event_id) {
+                Some(event) => send_one(ctx, endpoint, event).await,
+                None => Ok(gone()),
+            };
+            match outcome {
+                Ok(outcome) => {
+                    if outcome.is_success() {
+                        failed.store(0, Ordering::SeqCst);
+                    } else {
+                        failed.fetch_add(1, Ordering::SeqCst);
+                    }
+                    (delivery, Some((outcome, at)))
+                }
+                Err(error) => {
+                    tracing::warn!(delivery = delivery.id, "the event could not be read: {error}");
+                    (delivery, None)
+                }
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    note(ctx, endpoint, outcomes).await
+}
+
+/// An event that the retention took away before it was sent.
+fn gone() -> Outcome {
+    Outcome {
+        status: None,
+        error: "event_gone".into(),
+        ms: 0,
+        retry_after: None,
+        request: "{}".into(),
+        response: "{}".into(),
+    }
+}
+
+async fn send_one(ctx: &Ctx, endpoint: &Endpoint, event: &Event) -> Result<Outcome, DbErr> {
+    let mail = match delivery::message_id(event) {
+        Some(id) if endpoint.payload == Payload::Full || endpoint.format != Format::Jmap => {
+            message::find_in(ctx.db.read(), id).await?
+        }
+        _ => None,
+    };
+    let key = delivery::body_key(&endpoint.secrets);
+    let body = body_of(
+        &ctx.config,
+        event,
+        mail.as_ref(),
+        endpoint.format,
+        endpoint.payload,
+        &key,
+    );
+    let target = Target {
+        url: &endpoint.webhook.url,
+        headers: &endpoint.headers,
+        secrets: &endpoint.secrets,
+    };
+    let client = ctx.webhook_dialer.http();
+    let timeout = Duration::from_secs(ctx.config.webhook_timeout);
+    Ok(attempt::send(&client, timeout, &target, &event.id, ctx.clock.now_ms(), body).await)
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+async fn note(
+    ctx: &Ctx,
+    endpoint: &Endpoint,
+    outcomes: Vec<(Delivery, Option<(Outcome, i64)>)>,
+) -> Result<bool, DeliveryError> {
+    let now = ctx.clock.now_ms();
+    let before = &endpoint.webhook;
+    let mut standing = Standing {
+        failures: before.failures,
+        failing_since: before.failing_since,
+        retry_at: before.retry_at,
+        last_success_at: before.last_success_at,
+        disabled: None,
+    };
+    let mut endings = Vec::new();
+    let mut succeeded = false;
+    for (delivery, outcome) in outcomes {
+        let Some((outcome, at)) = outcome else { continue };
+        let attempts = delivery.attempts + 1;
+        let first_at = delivery.first_at.unwrap_or(at);
+        let mut ending = Ending {
+            delivery_id: delivery.id,
+            state: DeliveryState::Delivered.as_str(),
+            attempts,
+            next_at: i64::MAX,
+            first_at,
+            finished_at: Some(now),
+            attempt: Attempt {
+                number: attempts,
+                at,
+                ms: outcome.ms,
+                status: outcome.status.map(i64::from),
+                error: outcome.error.clone(),
+                request: parsed(&outcome.request),
+                response: parsed(&outcome.response),
+            },
+        };
+        if outcome.is_success() {
+            succeeded = true;
+            standing.failures = 0;
+            standing.failing_since = None;
+            standing.last_success_at = Some(now);
+        } else if outcome.error == "event_gone" {
+            ending.state = DeliveryState::Failed.as_str();
+        } else {
+            standing.failures += 1;
+            let since = *standing.failing_since.get_or_insert(at);
+            let pause = retry::pause(attempts, rand::random());
+            let wanted = outcome
+                .retry_after
+                .as_deref()
+                .and_then(|value| retry::retry_after(value, now));
+            let next_at = now + pause.max(wanted.unwrap_or(0));
+            if retry::is_over(first_at, next_at) {
+                ending.state = DeliveryState::Failed.as_str();
+            } else {
+                ending.state = DeliveryState::Waiting.as_str();
+                ending.next_at = next_at;
+                ending.finished_at = None;
+            }
+            if let (Some(429 | 503), Some(wanted)) = (outcome.status, wanted) {
+                standing.retry_at = standing.retry_at.max(now + wanted);
+            }
+            if outcome.is_gone() {
+                standing.disabled = Some("gone");
+            } else if now - since >= retry::GIVE_UP_MS {
+                standing.disabled = Some("failing");
+            }
+        }
+        endings.push(ending);
+    }
+    let spare = retry::probe_pause(standing.failures, rand::random());
+    if spare > 0 {
+        standing.retry_at = standing.retry_at.max(now + spare);
+    }
+    let txn = ctx.db.begin().await?;
+    if !store::record(&txn, &endpoint.lease, &endings, &standing).await? {
+        return Ok(false);
+    }
+    if succeeded && before.failures >= retry::DOWN_AFTER {
+        store::wake_waiting(&txn, &before.id, now).await?;
+    }
+    if let Some(reason) = standing.disabled {
+        tell_disabled(ctx, &txn, before, reason, standing.failing_since).await?;
+    }
+    txn.commit().await?;
+    Ok(!endings.is_empty())
+}
+
+async fn tell_disabled(
+    ctx: &Ctx,
+    txn: &sea_orm::DatabaseTransaction,
+    webhook: &Webhook,
+    reason: &str,
+    since: Option<i64>,
+) -> Result<(), DbErr> {
+    let host = url::Url::parse(&webhook.url)
+        .map(|url| format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default()))
+        .unwrap_or_default();
+    tracing::warn!(webhook = webhook.id, reason, "a webhook was disabled");
+    let scope = webhook.scope().0.unwrap_or_default();
+    let event = NewEvent {
+        kind: "webhook.disabled",
+        project_id: match scope.len() {
+            1 => scope.first().map_or("", String::as_str),
+            _ => "",
+        },
+        subject_id: &webhook.id,
+        actor: SYSTEM,
+        data: json!({ "url": host, "reason": reason, "failingSince": since.map(rfc3339) }),
+    };
+    event::append(txn, &ctx.clock, event).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests;

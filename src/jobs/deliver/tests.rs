@@ -1,0 +1,632 @@
+//! What is promised of deliveries, against receivers on loopback and a clock that the tests move.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use secrecy::ExposeSecret;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::access::Projects;
+use crate::delivery::queue::{self, QueueInput};
+use crate::delivery::{DeliveryFilter, Made, WebhookInput};
+use crate::grant::testkit::{Place, place as bare_place};
+use crate::net::Dialer;
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+struct Got {
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Got {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// How a receiver behaves.
+#[derive(Clone, Debug)]
+enum Manner {
+    Status(u16, &'static str),
+    AfterMs(u64),
+    Hangs,
+    Endless,
+}
+
+/// A receiver that is told how to behave, and remembers what came.
+struct Receiver {
+    url: String,
+    got: Arc<Mutex<Vec<Got>>>,
+    manner: Arc<Mutex<Manner>>,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let manner = Arc::new(Mutex::new(Manner::Status(200, "")));
+        let (seen, how) = (got.clone(), manner.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, seen.clone(), how.clone()));
+            }
+        });
+        Self { url, got, manner }
+    }
+
+    fn behave(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    fn got(&self) -> Vec<Got> {
+        self.got.lock().unwrap().clone()
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.got()
+            .iter()
+            .map(|got| got.headers["webhook-id"].clone())
+            .collect()
+    }
+}
+
+async fn answer(mut stream: tokio::net::TcpStream, seen: Arc<Mutex<Vec<Got>>>, how: Arc<Mutex<Manner>>) {
+    let mut bytes = Vec::new();
+    loop {
+        let head = loop {
+            if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end;
+            }
+            let mut more = [0; 8192];
+            match stream.read(&mut more).await {
+                Ok(n) if n > 0 => bytes.extend_from_slice(&more[..n]),
+                _ => return,
+            }
+        };
+        let text = String::from_utf8_lossy(&bytes[..head]).into_owned();
+        let headers: BTreeMap<String, String> = text
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        let length: usize = headers["content-length"].parse().unwrap();
+        while bytes.len() < head + 4 + length {
+            let mut more = [0; 8192];
+            match stream.read(&mut more).await {
+                Ok(n) if n > 0 => bytes.extend_from_slice(&more[..n]),
+                _ => return,
+            }
+        }
+        let body = bytes[head + 4..head + 4 + length].to_vec();
+        bytes.drain(..head + 4 + length);
+        let manner = how.lock().unwrap().clone();
+        seen.lock().unwrap().push(Got { headers, body });
+        match manner {
+            Manner::Status(status, extra) => {
+                let text = format!("HTTP/1.1 {status} X\r\n{extra}content-length: 2\r\n\r\nok");
+                if stream.write_all(text.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            Manner::AfterMs(ms) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                    .await;
+            }
+            Manner::Hangs => {
+                let _ = stream.read(&mut [0; 1]).await;
+                return;
+            }
+            Manner::Endless => {
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10737418240\r\n\r\n")
+                    .await;
+                while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
+                return;
+            }
+        }
+    }
+}
+
+async fn place() -> Place {
+    let mut place = bare_place().await;
+    place.ctx.webhook_dialer = Dialer::new(vec!["127.0.0.0/8".parse().unwrap()], None).unwrap();
+    let mut config = (*place.ctx.config).clone();
+    config.webhook_timeout = 1;
+    place.ctx.config = Arc::new(config);
+    place
+}
+
+async fn hook(ctx: &Ctx, url: &str) -> Made {
+    let input = WebhookInput {
+        url: Some(url.to_owned()),
+        ..WebhookInput::default()
+    };
+    delivery::create(ctx, "cli", input).await.unwrap()
+}
+
+/// An event of a ticket.
+async fn happen(ctx: &Ctx, ticket: &str, n: usize) -> String {
+    let new = NewEvent {
+        kind: "ticket.updated",
+        project_id: "prj_1",
+        subject_id: ticket,
+        actor: SYSTEM,
+        data: json!({ "key": ticket, "n": n }),
+    };
+    event::append(ctx.db.write(), &ctx.clock, new).await.unwrap()
+}
+
+/// Looks once, and waits until everything that was due has been tried.
+async fn round(ctx: &Ctx) {
+    event::advance(&ctx.db).await.unwrap();
+    let room = Semaphore::new(AT_ONCE_IN_ALL);
+    let leases = store::claim_due(&ctx.db, &ctx.holder, ctx.clock.now_ms(), CLAIMS)
+        .await
+        .unwrap();
+    let served = leases.into_iter().map(|lease| serve(ctx, lease, &room));
+    for served in futures_util::future::join_all(served).await {
+        served.unwrap();
+    }
+}
+
+async fn now(ctx: &Ctx, id: &str) -> Webhook {
+    delivery::get(ctx, &Projects::All, id).await.unwrap()
+}
+
+async fn states(ctx: &Ctx, webhook: &Webhook) -> BTreeMap<String, usize> {
+    let mut states = BTreeMap::new();
+    for one in delivery::deliveries(ctx, webhook, &DeliveryFilter::default(), 1_000)
+        .await
+        .unwrap()
+    {
+        *states.entry(one.state).or_default() += 1;
+    }
+    states
+}
+
+async fn kinds(ctx: &Ctx, subject: &str) -> Vec<String> {
+    let events = event::of_subject(ctx.db.read(), subject, 10).await.unwrap();
+    events.into_iter().map(|event| event.kind).collect()
+}
+
+#[tokio::test]
+async fn a_delivery_is_signed_and_says_what_happened() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let made = hook(ctx, &receiver.url).await;
+    let event_id = happen(ctx, "HELP-1", 1).await;
+    round(ctx).await;
+    let got = &receiver.got()[0];
+    assert_eq!(got.headers["webhook-id"], event_id);
+    assert_eq!(got.json()["type"], "ticket.updated");
+    assert_eq!(got.json()["data"]["key"], "HELP-1");
+    let signed = [
+        format!("{event_id}.{}.", got.headers["webhook-timestamp"]).into_bytes(),
+        got.body.clone(),
+    ]
+    .concat();
+    let secret = base64_of(made.secret.expose_secret().strip_prefix("whsec_").unwrap());
+    let wanted = hex::encode(crate::crypto::hmac_sha256(&secret, &[&signed]));
+    let signatures: Vec<&str> = got.headers["webhook-signature"].split(' ').collect();
+    assert_eq!(hex::encode(base64_of(&signatures[0][3..])), wanted);
+    let public = base64_of(made.webhook.public_key.strip_prefix("whpk_").unwrap());
+    let key = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, public);
+    key.verify(&signed, &base64_of(signatures[1].strip_prefix("v1a,").unwrap()))
+        .unwrap();
+    round(ctx).await;
+    assert_eq!(receiver.got().len(), 1, "once is enough");
+    let log = delivery::deliveries(ctx, &made.webhook, &DeliveryFilter::default(), 10)
+        .await
+        .unwrap();
+    let attempts = delivery::attempts(ctx, &log[0]).await.unwrap();
+    let text = format!("{} {}", attempts[0].request, attempts[0].response);
+    assert!(!text.contains("v1,"), "signatures are not in the log: {text}");
+    assert_eq!(
+        attempts[0].response["body"],
+        Value::Null,
+        "nothing of what a host inside answers"
+    );
+}
+
+fn base64_of(text: &str) -> Vec<u8> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_receiver_that_was_down_for_a_day_gets_everything_in_order_and_delays_nobody() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let (down, up) = (Receiver::start().await, Receiver::start().await);
+    let made = hook(ctx, &down.url).await;
+    hook(ctx, &up.url).await;
+    down.behave(Manner::Status(503, ""));
+    let mut happened = 0;
+    for hour in 0..24 {
+        for ticket in 0..3 {
+            happen(ctx, &format!("HELP-{ticket}"), hour).await;
+            happened += 1;
+        }
+        round(ctx).await;
+        assert_eq!(
+            up.got().len(),
+            happened,
+            "hour {hour}: the other one waits for nobody"
+        );
+        ctx.clock.advance(chrono::Duration::hours(1));
+    }
+    let asked = down.got().len();
+    assert!(asked < 24 * 8, "a receiver that is down is spared: {asked}");
+    down.got.lock().unwrap().clear();
+    down.behave(Manner::Status(200, ""));
+    let mut waited = 0;
+    while down.got().len() < happened && waited < 60 {
+        round(ctx).await;
+        ctx.clock.advance(chrono::Duration::minutes(1));
+        waited += 1;
+    }
+    assert_eq!(down.got().len(), happened, "everything, once, within the hour");
+    for ticket in 0..3 {
+        let order: Vec<u64> = down
+            .got()
+            .iter()
+            .map(Got::json)
+            .filter(|event| event["subjectId"] == format!("HELP-{ticket}"))
+            .filter_map(|event| event["data"]["n"].as_u64())
+            .collect();
+        assert_eq!(order, (0..24).collect::<Vec<u64>>(), "in the order of the ticket");
+    }
+    let webhook = now(ctx, &made.webhook.id).await;
+    assert_eq!((webhook.failures, webhook.failing_since), (0, None));
+}
+
+#[tokio::test]
+async fn what_is_refused_for_three_days_is_kept_and_sent_again_on_request() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let made = hook(ctx, &receiver.url).await;
+    receiver.behave(Manner::Status(500, ""));
+    let event_id = happen(ctx, "HELP-1", 1).await;
+    for _ in 0..100 {
+        round(ctx).await;
+        ctx.clock.advance(chrono::Duration::hours(1));
+    }
+    let webhook = now(ctx, &made.webhook.id).await;
+    assert_eq!(
+        states(ctx, &webhook).await,
+        BTreeMap::from([("failed".to_owned(), 1)])
+    );
+    assert!(
+        (10..=80).contains(&receiver.got().len()),
+        "{}",
+        receiver.got().len()
+    );
+    receiver.behave(Manner::Status(204, ""));
+    let again = delivery::send_failed_again(ctx, &webhook, 0).await.unwrap();
+    assert_eq!(again.count, 1);
+    round(ctx).await;
+    assert_eq!(
+        states(ctx, &webhook).await,
+        BTreeMap::from([("delivered".to_owned(), 1)])
+    );
+    let one = &delivery::deliveries(ctx, &webhook, &DeliveryFilter::default(), 1)
+        .await
+        .unwrap()[0];
+    delivery::send_again(ctx, &webhook, one).await.unwrap();
+    round(ctx).await;
+    assert!(
+        receiver.ids().iter().all(|id| *id == event_id),
+        "always the same id"
+    );
+}
+
+#[tokio::test]
+async fn five_days_of_failure_disable_a_webhook_and_say_so() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let made = hook(ctx, &receiver.url).await;
+    receiver.behave(Manner::Status(302, "location: http://127.0.0.1:1/\r\n"));
+    for hour in 0..121 {
+        happen(ctx, "HELP-1", hour).await;
+        round(ctx).await;
+        ctx.clock.advance(chrono::Duration::hours(1));
+    }
+    let webhook = now(ctx, &made.webhook.id).await;
+    assert_eq!(
+        (webhook.state.as_str(), webhook.reason.as_str()),
+        ("disabled", "failing")
+    );
+    assert_eq!(kinds(ctx, &webhook.id).await, ["webhook.disabled"]);
+    let asked = receiver.got().len();
+    happen(ctx, "HELP-2", 0).await;
+    round(ctx).await;
+    assert_eq!(receiver.got().len(), asked, "a disabled one is not called");
+    receiver.behave(Manner::Status(200, ""));
+    delivery::enable(ctx, &webhook, true).await.unwrap();
+    round(ctx).await;
+    let seen: Vec<Value> = receiver.got()[asked..].iter().map(Got::json).collect();
+    assert!(
+        seen.iter().any(|event| event["subjectId"] == "HELP-2"),
+        "what happened meanwhile comes when it is enabled"
+    );
+}
+
+#[tokio::test]
+async fn a_receiver_that_wants_nothing_more_is_left_alone_and_one_that_asks_for_time_gets_it() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let (gone, busy) = (Receiver::start().await, Receiver::start().await);
+    let (left, spared) = (hook(ctx, &gone.url).await, hook(ctx, &busy.url).await);
+    gone.behave(Manner::Status(410, ""));
+    busy.behave(Manner::Status(429, "retry-after: 600\r\n"));
+    happen(ctx, "HELP-1", 1).await;
+    round(ctx).await;
+    let left = now(ctx, &left.webhook.id).await;
+    assert_eq!((left.state.as_str(), left.reason.as_str()), ("disabled", "gone"));
+    busy.behave(Manner::Status(200, ""));
+    ctx.clock.advance(chrono::Duration::seconds(590));
+    happen(ctx, "HELP-2", 1).await;
+    round(ctx).await;
+    assert_eq!((gone.got().len(), busy.got().len()), (1, 1));
+    ctx.clock.advance(chrono::Duration::seconds(20));
+    round(ctx).await;
+    // The two events, and that the other webhook was disabled.
+    assert_eq!(busy.got().len(), 4, "after the time it asked for");
+    assert_eq!(
+        states(ctx, &now(ctx, &spared.webhook.id).await).await["delivered"],
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_or_never_ends_is_bounded() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let made = hook(ctx, &receiver.url).await;
+    let last = async || {
+        let all = delivery::deliveries(ctx, &made.webhook, &DeliveryFilter::default(), 1)
+            .await
+            .unwrap();
+        (all[0].state.clone(), all[0].last_error.clone())
+    };
+    receiver.behave(Manner::Hangs);
+    happen(ctx, "HELP-1", 1).await;
+    round(ctx).await;
+    assert_eq!(last().await, ("waiting".to_owned(), "http_timeout".to_owned()));
+    receiver.behave(Manner::AfterMs(900));
+    ctx.clock.advance(chrono::Duration::hours(1));
+    round(ctx).await;
+    assert_eq!(last().await.0, "delivered", "late, but in time");
+    receiver.behave(Manner::Endless);
+    happen(ctx, "HELP-1", 2).await;
+    round(ctx).await;
+    assert_eq!(
+        last().await.0,
+        "delivered",
+        "its status was said; the rest is not read"
+    );
+}
+
+#[tokio::test]
+async fn a_poisonous_event_holds_up_its_own_ticket_only() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    hook(ctx, &receiver.url).await;
+    receiver.behave(Manner::Status(500, ""));
+    happen(ctx, "HELP-1", 1).await;
+    round(ctx).await;
+    receiver.behave(Manner::Status(200, ""));
+    happen(ctx, "HELP-1", 2).await;
+    happen(ctx, "HELP-2", 1).await;
+    round(ctx).await;
+    let subjects: Vec<String> = receiver
+        .got()
+        .iter()
+        .map(|got| {
+            format!(
+                "{}/{}",
+                got.json()["subjectId"].as_str().unwrap(),
+                got.json()["data"]["n"]
+            )
+        })
+        .collect();
+    assert_eq!(subjects, ["HELP-1/1", "HELP-2/1"]);
+    ctx.clock.advance(chrono::Duration::seconds(10));
+    round(ctx).await;
+    assert_eq!(receiver.got().len(), 4);
+    assert_eq!(receiver.got()[2].json()["data"]["n"], 1);
+}
+
+#[tokio::test]
+async fn a_claim_that_was_lost_notes_nothing_and_the_next_holder_repeats_with_the_same_id() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let made = hook(ctx, &receiver.url).await;
+    happen(ctx, "HELP-1", 1).await;
+    event::advance(&ctx.db).await.unwrap();
+    let lease = store::claim_due(&ctx.db, "dies", ctx.clock.now_ms(), 1)
+        .await
+        .unwrap()
+        .remove(0);
+    let webhook = now(ctx, &made.webhook.id).await;
+    fan_out(ctx, &lease, &webhook).await.unwrap();
+    let due = store::due(ctx.db.read(), &webhook.id, true, ctx.clock.now_ms(), 10)
+        .await
+        .unwrap();
+    let endpoint = Endpoint {
+        secrets: delivery::secrets_of(ctx, &webhook).unwrap(),
+        headers: BTreeMap::new(),
+        format: Format::Jmap,
+        payload: Payload::Full,
+        lease,
+        webhook,
+    };
+    // The lease runs out while the request is on its way, and another node takes over.
+    ctx.clock.advance(chrono::Duration::minutes(2));
+    let other = store::claim_due(&ctx.db, "other", ctx.clock.now_ms(), 1)
+        .await
+        .unwrap();
+    assert_eq!(other.len(), 1);
+    let noted = send_batch(ctx, &endpoint, due, &Semaphore::new(1)).await.unwrap();
+    assert!(!noted, "a holder that lost its claim writes nothing");
+    ctx.clock.advance(chrono::Duration::minutes(2));
+    round(ctx).await;
+    let ids = receiver.ids();
+    assert_eq!(ids.len(), 2);
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn a_new_secret_and_the_one_before_sign_for_a_day() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let made = hook(ctx, &receiver.url).await;
+    let webhook = now(ctx, &made.webhook.id).await;
+    let next = delivery::rotate(ctx, &webhook).await.unwrap();
+    assert_ne!(next.secret.expose_secret(), made.secret.expose_secret());
+    let count = async |n: usize| {
+        happen(ctx, "HELP-1", n).await;
+        round(ctx).await;
+        receiver.got().last().unwrap().headers["webhook-signature"]
+            .split(' ')
+            .count()
+    };
+    assert_eq!(count(1).await, 3);
+    ctx.clock.advance(chrono::Duration::hours(25));
+    assert_eq!(count(2).await, 2);
+    let stored = now(ctx, &webhook.id).await;
+    assert!(!stored.secret_sealed.contains(next.secret.expose_secret()));
+}
+
+#[tokio::test]
+async fn a_ping_reaches_its_webhook_only_and_filters_keep_the_rest_out() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let (one, other) = (Receiver::start().await, Receiver::start().await);
+    let first = hook(ctx, &one.url).await;
+    let input = WebhookInput {
+        url: Some(other.url.clone()),
+        types: Some(vec!["grant.*".into()]),
+        headers: Some(BTreeMap::from([("X-Team".to_owned(), "mail".into())])),
+        ..WebhookInput::default()
+    };
+    delivery::create(ctx, "cli", input).await.unwrap();
+    delivery::ping(ctx, "cli", &first.webhook).await.unwrap();
+    happen(ctx, "HELP-1", 1).await;
+    delivery::trigger(ctx, "cli", "grant.expired", "").await.unwrap();
+    round(ctx).await;
+    let mut kinds: Vec<String> = one
+        .got()
+        .iter()
+        .map(|got| got.json()["type"].as_str().unwrap().to_owned())
+        .collect();
+    kinds.sort();
+    assert_eq!(kinds, ["grant.expired", "test.ping", "ticket.updated"]);
+    assert_eq!(other.got().len(), 1);
+    assert_eq!(other.got()[0].headers["x-team"], "mail");
+    assert_eq!(other.got()[0].json()["data"]["sample"], true);
+}
+
+#[tokio::test]
+async fn webhooks_that_point_inside_are_refused_and_never_reached() {
+    let place = bare_place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let input = |url: &str| WebhookInput {
+        url: Some(url.to_owned()),
+        ..WebhookInput::default()
+    };
+    // The dialer for mail servers reaches loopback here; that does not count.
+    let refused = delivery::create(ctx, "cli", input(&receiver.url)).await;
+    assert!(matches!(refused, Err(DeliveryError::Invalid(_))));
+    for wrong in [
+        "",
+        "ftp://x.test/",
+        "https://user:pw@x.test/",
+        "https://x.test/#a",
+        "/hook",
+        "https://",
+    ] {
+        assert!(
+            delivery::create(ctx, "cli", input(wrong)).await.is_err(),
+            "{wrong}"
+        );
+    }
+    assert!(
+        delivery::list(ctx, &Projects::All).await.unwrap().is_empty(),
+        "nothing is left behind"
+    );
+}
+
+async fn queue_of(ctx: &Ctx) -> queue::Queue {
+    let input = QueueInput {
+        name: Some("app".into()),
+        ..QueueInput::default()
+    };
+    queue::create(ctx, "cli", input).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_queue_lends_the_oldest_of_each_ticket_and_lends_again_what_was_not_acknowledged() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let queue = queue_of(ctx).await;
+    for n in 0..3 {
+        happen(ctx, "HELP-1", n).await;
+        happen(ctx, "HELP-2", n).await;
+    }
+    let of = |lent: &queue::Lent| -> Vec<String> {
+        let one = |(event, _): &(Event, i64)| format!("{}/{}", event.subject_id, event.data["n"]);
+        lent.events.iter().map(one).collect()
+    };
+    let first = queue::lease(ctx, &queue, 10, 30).await.unwrap();
+    assert_eq!(of(&first), ["HELP-1/0", "HELP-2/0"]);
+    assert!(
+        of(&queue::lease(ctx, &queue, 10, 30).await.unwrap()).is_empty(),
+        "both tickets are out"
+    );
+    let ids: Vec<String> = first.events.iter().map(|(event, _)| event.id.clone()).collect();
+    queue::ack(ctx, &queue, &first.lease_id, &ids[..1]).await.unwrap();
+    let second = queue::lease(ctx, &queue, 10, 30).await.unwrap();
+    assert_eq!(of(&second), ["HELP-1/1"]);
+    ctx.clock.advance(chrono::Duration::seconds(31));
+    let third = queue::lease(ctx, &queue, 10, 30).await.unwrap();
+    assert_eq!(of(&third), ["HELP-2/0", "HELP-1/1"], "in the order of the log");
+    assert!(third.events.iter().all(|(_, times)| *times == 2));
+    let late = queue::ack(ctx, &queue, &first.lease_id, &ids[1..]).await.unwrap();
+    assert_eq!(late.lost.len(), 1, "its lease ran out");
+    let third_ids: Vec<String> = third.events.iter().map(|(event, _)| event.id.clone()).collect();
+    let back = queue::nack(ctx, &queue, &third.lease_id, &third_ids, 5)
+        .await
+        .unwrap();
+    assert_eq!(back.done.len(), 2);
+    assert!(queue::lease(ctx, &queue, 10, 30).await.unwrap().events.is_empty());
+    ctx.clock.advance(chrono::Duration::seconds(6));
+    let mut seen = Vec::new();
+    loop {
+        let lent = queue::lease(ctx, &queue, 10, 30).await.unwrap();
+        if lent.events.is_empty() {
+            break;
+        }
+        seen.extend(of(&lent));
+        let ids: Vec<String> = lent.events.iter().map(|(event, _)| event.id.clone()).collect();
+        queue::ack(ctx, &queue, &lent.lease_id, &ids).await.unwrap();
+    }
+    assert_eq!(seen.len(), 5, "{seen:?}");
+    queue::seek(ctx, &queue, queue::Seek::Oldest).await.unwrap();
+    assert_eq!(of(&queue::lease(ctx, &queue, 1, 30).await.unwrap()), ["HELP-1/0"]);
+}
