@@ -5,6 +5,7 @@
 
 use crate::header;
 use crate::model::{ParsedMail, Reply};
+use crate::thread_token::{Signer, Subject, Token, Verdict};
 use crate::{attachment, classify, html, parse, reply, sanitize_html};
 
 /// Parses a mail and checks what must hold of any.
@@ -104,4 +105,47 @@ pub fn authentication_results(raw: &[u8]) {
             .is_none_or(|s| trusted.contains(s)),
         "only who is trusted is believed"
     );
+}
+
+/// Reads a text as a token of ours, and makes tokens for what it says. The first line names a recipient, the second a
+/// message, the rest a mailbox.
+pub fn thread_token(text: &str) {
+    let signer = Signer::new([&[7; 32]]);
+    for token in [Token::from_message_id(text), Token::from_address(text)]
+        .into_iter()
+        .flatten()
+    {
+        let verdict = signer.verify(&token, "prj_1", &["ada@example.org"], 20_000);
+        assert_eq!(verdict, Verdict::Forged, "nobody without the key makes one");
+    }
+    let mut lines = text.splitn(3, '\n');
+    let mut next = || lines.next().unwrap_or_default();
+    let (recipient, message, mailbox) = (next(), next(), next());
+    let ticket = text.len() as u64;
+    let subject = Subject {
+        project: "prj_1",
+        ticket,
+        recipient,
+        expires: 20_001,
+    };
+    let made = [
+        signer
+            .message_id(&subject, message, "desk.example")
+            .map(|id| (Token::from_message_id(&id), id)),
+        signer
+            .reply_address(&subject, mailbox)
+            .map(|address| (Token::from_address(&address), address)),
+    ];
+    for (token, written) in made.into_iter().flatten() {
+        // A host or a mailbox so long that nothing is looked for is nothing we would have.
+        let Some(token) = token else { continue };
+        assert_eq!(token.ticket(), ticket, "{written:?} leads to its ticket");
+        let judge = |project: &str| signer.verify(&token, project, &[recipient], 20_000);
+        assert_eq!(judge("prj_1"), Verdict::Valid, "{written:?} is ours");
+        assert_eq!(
+            judge("prj_2"),
+            Verdict::Forged,
+            "{written:?} leads to no other project"
+        );
+    }
 }

@@ -25,6 +25,7 @@ mod ids;
 mod model;
 mod params;
 mod parse;
+mod phrases;
 pub mod prescan;
 mod reply;
 mod special;

@@ -3,9 +3,15 @@
 //! Free text counts only when the sender is a mail system or the subject says it too, so that a person who quotes a
 //! bounce is not taken for one.
 
+use std::sync::LazyLock;
+
 use super::original::report_end;
 use super::{Input, auto_reply, bounce_recipients, phrases, sender_local};
 use crate::model::BounceRecipient;
+use crate::phrases::Phrases;
+
+static SUBJECTS: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(phrases::BOUNCE_SUBJECTS));
+static TEXTS: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(phrases::BOUNCE_TEXTS));
 
 /// A recognised bounce.
 #[derive(Debug, Clone, Default)]
@@ -31,10 +37,7 @@ pub(super) fn find(input: &Input<'_>) -> Option<FreeText> {
         failed_header: input.header("X-Failed-Recipients").is_some(),
         sender: sender_of(input),
         null_path: input.header("Return-Path").is_some_and(|v| v.trim() == "<>"),
-        subject: phrases::BOUNCE_SUBJECTS
-            .iter()
-            .find(|p| subject.contains(**p))
-            .copied(),
+        subject: SUBJECTS.find(&subject),
         text: None,
     };
     // Without one of these no text can make the score; most mails end here, before the costly part.
@@ -47,10 +50,7 @@ pub(super) fn find(input: &Input<'_>) -> Option<FreeText> {
     }
     let report = &input.text()[..report_end(input.text())];
     let lower = unquoted(report).to_lowercase();
-    signs.text = phrases::BOUNCE_TEXTS
-        .iter()
-        .find(|p| lower.contains(**p))
-        .copied();
+    signs.text = TEXTS.find(&lower);
     // Neither a subject nor a sender alone makes a bounce: postmasters write mail as well.
     let says_so = signs.text.is_some() || signs.subject.is_some() || signs.failed_header;
     if !says_so || score(&signs, input, report, &lower) < ENOUGH {

@@ -1,8 +1,13 @@
 //! Where a quoted or forwarded mail begins: "On …, … wrote:", the header block of Outlook and its kin, lines of dashes
 //! with "Original Message" between them.
 
+use std::sync::LazyLock;
+
 use super::lines::Line;
 use super::words;
+use crate::phrases::Phrases;
+
+static WROTE: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(words::WROTE));
 
 /// The beginning of a quoted mail: lines `start..end` introduce it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -221,12 +226,9 @@ fn ends_intro(joined: &str) -> bool {
 }
 
 fn has_wrote(lower: &str) -> bool {
-    words::WROTE.iter().any(|w| match lower.find(w) {
-        Some(i) => {
-            let before = lower[..i].chars().next_back();
-            !w.is_ascii() || before.is_none_or(|c| !c.is_alphanumeric())
-        }
-        None => false,
+    WROTE.any(lower, |w, at| {
+        let before = lower[..at].chars().next_back();
+        !w.is_ascii() || before.is_none_or(|c| !c.is_alphanumeric())
     })
 }
 

@@ -1,7 +1,12 @@
 //! Closing lines that are no message: signatures below `-- `, names of devices and programs, footers of lists.
 
+use std::sync::LazyLock;
+
 use super::lines::Line;
 use super::words;
+use crate::phrases::Phrases;
+
+static SENT_FROM: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(words::SENT_FROM));
 
 /// Lines that a signature may have.
 const MAX_LINES: usize = 25;
@@ -73,7 +78,7 @@ pub(super) fn is_device(line: &str) -> bool {
         Some((first, rest)) if words::EXCUSES.iter().any(|e| rest.contains(e)) => first,
         _ => lower.as_str(),
     };
-    words::SENT_FROM.iter().any(|start| adds(bare, lower, start))
+    SENT_FROM.any(lower, |start, _| adds(bare, lower, start))
 }
 
 /// Whether a line with the phrase `start` in it names a device or a program, and is no sentence.
