@@ -1,7 +1,7 @@
 //! What understanding a mail costs beside bare `mail-parser`, over the same mails in one run.
 //!
-//! `cargo bench -p mailgrant-mail --bench understand [-- FOLDER]` reads all files below FOLDER (or below the folder in
-//! MAILGRANT_BENCH_CORPUS); without either, the fixtures of the mail crate. Figures are the best of several rounds.
+//! `cargo bench -p mailgrant-mail --bench understand [-- FOLDER]` reads all files below FOLDER; without one, the fixtures
+//! of the mail crate. Figures are the best of several rounds.
 //! Sanitising is counted apart: it is done once per mail, at ingestion, and its cost is that of a browser's parser.
 
 use std::hint::black_box;
@@ -17,12 +17,10 @@ const SMALL: usize = 16 << 10;
 
 fn main() -> std::io::Result<()> {
     let named = std::env::args().skip(1).find(|a| !a.starts_with("--"));
-    let folder = named
-        .or_else(|| std::env::var("MAILGRANT_BENCH_CORPUS").ok())
-        .map_or_else(
-            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"),
-            PathBuf::from,
-        );
+    let folder = named.map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"),
+        PathBuf::from,
+    );
     let mut mails = Vec::new();
     read(&folder, &mut mails)?;
     let mut out = std::io::stdout().lock();

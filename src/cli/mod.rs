@@ -2,9 +2,10 @@
 
 mod doctor;
 mod manage;
+mod parse;
 mod serve;
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -61,12 +62,12 @@ enum Command {
         command: ConfigCommand,
     },
     /// Parse one message and print it as JSON.
-    #[command(after_help = "Examples:\n  mailgrant parse message.eml\n  mailgrant parse - < message.eml")]
-    Parse {
-        /// A file with one RFC 5322 message; - is standard input.
-        #[arg(default_value = "-")]
-        file: PathBuf,
-    },
+    #[command(
+        after_help = "Examples:\n  mailgrant parse message.eml\n  mailgrant parse - < message.eml\n  \
+        mailgrant parse --trusted-authserv-id mx.desk.example message.eml\n  \
+        mailgrant parse --part 3 message.eml\n\nThe members of the JSON: docs/message.md"
+    )]
+    Parse(parse::ParseArgs),
     /// Print the OpenAPI document of the REST API.
     #[command(name = "openapi", after_help = "Example:\n  mailgrant openapi > openapi.json")]
     OpenApi,
@@ -129,7 +130,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let environment = Environment::of_process();
     let load = || config::load(&environment, cli.config.as_deref());
     match cli.command {
-        Command::Parse { file } => parse(&file),
+        Command::Parse(args) => parse::run(&args),
         Command::OpenApi => {
             print(&openapi::pretty(&openapi::document(&crate::web::routes())));
             Ok(ExitCode::SUCCESS)
@@ -182,18 +183,6 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             manage::user(load()?, command).await
         }
     }
-}
-
-fn parse(file: &std::path::Path) -> anyhow::Result<ExitCode> {
-    let mut raw = Vec::new();
-    if file.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut raw)?;
-    } else {
-        raw = std::fs::read(file).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
-    }
-    let mail = mailgrant_mail::parse(&raw);
-    print(&format!("{}\n", serde_json::to_string_pretty(&mail)?));
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes data to standard output; a closed pipe ends the output, not the program.
