@@ -32,7 +32,7 @@ impl MigrationTrait for Migration {
                 .execute_unprepared(&format!("DROP TABLE IF EXISTS {table}"))
                 .await?;
         }
-        for column in ["host", "port", "tls", "login_name", "from"] {
+        for column in ["host", "port", "tls", "login_name", "from", "signed_replies"] {
             manager
                 .get_connection()
                 .execute_unprepared(&format!("ALTER TABLE mailboxes DROP COLUMN smtp_{column}"))
@@ -53,6 +53,7 @@ ALTER TABLE mailboxes ADD COLUMN smtp_port BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE mailboxes ADD COLUMN smtp_tls TEXT NOT NULL DEFAULT '';
 ALTER TABLE mailboxes ADD COLUMN smtp_login_name TEXT NOT NULL DEFAULT '';
 ALTER TABLE mailboxes ADD COLUMN smtp_from TEXT NOT NULL DEFAULT '';
+ALTER TABLE mailboxes ADD COLUMN smtp_signed_replies BOOLEAN NOT NULL DEFAULT FALSE;
 CREATE TABLE outgoing_mails (
   id TEXT PRIMARY KEY,
   kind TEXT NOT NULL,

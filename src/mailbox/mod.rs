@@ -13,7 +13,7 @@ mod sync;
 mod test;
 
 pub use model::{AfterIngest, MailboxError, MailboxInput, Protocol, Sending, StartFrom, TlsMode};
-pub use sending::{NotSending, SendingError, open_sending, sender_of};
+pub use sending::{NotSending, SendingError, open_sending, sender_of, sending_of};
 pub use service::{
     create, delete, folders_for, folders_of, get, list, pause, poll_now, reading, recent, resume, update,
 };

@@ -179,6 +179,9 @@ pub struct Sending {
     pub login_name: String,
     /// Sender: `a@example.com` or `Name <a@example.com>`. Empty: the mailbox's login name.
     pub from: String,
+    /// Whether answers are asked to a signed form of that address, `box+mg1…@example.com`. Its server must deliver such
+    /// addresses into the mailbox (Google and Exchange Online do).
+    pub signed_replies: bool,
 }
 
 impl Default for Sending {
@@ -190,6 +193,7 @@ impl Default for Sending {
             tls: "implicit".into(),
             login_name: String::new(),
             from: String::new(),
+            signed_replies: false,
         }
     }
 }
@@ -218,6 +222,7 @@ impl MailboxInput {
                 tls: mailbox.smtp_tls.clone(),
                 login_name: mailbox.smtp_login_name.clone(),
                 from: mailbox.smtp_from.clone(),
+                signed_replies: mailbox.smtp_signed_replies,
             },
             trusted_authserv_ids: mailbox.trusted_servers(),
         }

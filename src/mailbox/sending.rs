@@ -3,9 +3,10 @@
 //! The login name for sending and the sender's address are their own settings: with a shared mailbox one reads as the
 //! shared address, signs in to send as oneself, and sends as the shared address.
 
-use super::model::Sending;
+use super::model::{MailboxError, Sending};
 use super::session;
-use super::store::Mailbox;
+use super::store::{self, Mailbox};
+use crate::access::Projects;
 use crate::ctx::Ctx;
 use crate::grant::{self, AccessToken, GrantError};
 use crate::net::DialError;
@@ -71,6 +72,13 @@ pub fn sender_of(mailbox: &Mailbox) -> Result<Address, NotSending> {
         return Err(NotSending);
     }
     smtp::parse_address("from", &mailbox.smtp_from).map_err(|_| NotSending)
+}
+
+/// The mailboxes of a project that send, by name.
+pub async fn sending_of(ctx: &Ctx, project_id: &str) -> Result<Vec<Mailbox>, MailboxError> {
+    let mut all = store::all(ctx.db.read(), &Projects::one(project_id)).await?;
+    all.retain(|mailbox| !mailbox.smtp_host.is_empty());
+    Ok(all)
 }
 
 /// Connects and signs in, ready for mail; on a refusal the token is renewed once.

@@ -67,6 +67,7 @@ fn blank(ctx: &Ctx) -> Mailbox {
         smtp_tls: String::new(),
         smtp_login_name: String::new(),
         smtp_from: String::new(),
+        smtp_signed_replies: false,
         paused: false,
         state: "new".into(),
         error_code: String::new(),
@@ -298,6 +299,7 @@ fn fill(mut mailbox: Mailbox, input: MailboxInput) -> Mailbox {
     mailbox.smtp_login_name = input.smtp.login_name;
     mailbox.smtp_from = input.smtp.from;
     mailbox.trusted_authserv_ids = json!(input.trusted_authserv_ids).to_string();
+    mailbox.smtp_signed_replies = input.smtp.signed_replies;
     mailbox
 }
 

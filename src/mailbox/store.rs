@@ -61,6 +61,8 @@ mod row {
         pub smtp_login_name: String,
         /// Sender of its mails: `a@example.com` or `Name <a@example.com>`.
         pub smtp_from: String,
+        /// Whether answers come to a signed form of the sender's address (`box+…@`), which its server must take.
+        pub smtp_signed_replies: bool,
         /// Nothing is read while true.
         pub paused: bool,
         /// `new`, `ok` or `failing`.
@@ -170,6 +172,7 @@ pub(super) async fn update<C: ConnectionTrait>(on: &C, changed: &Mailbox, seen: 
         smtp_login_name: Set(changed.smtp_login_name.clone()),
         smtp_from: Set(changed.smtp_from.clone()),
         trusted_authserv_ids: Set(changed.trusted_authserv_ids.clone()),
+        smtp_signed_replies: Set(changed.smtp_signed_replies),
         next_poll_at: Set(0),
         // Whoever reads it now works with the old settings: its lease ends here.
         lease_no: Set(changed.lease_no + 1),

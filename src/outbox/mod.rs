@@ -10,12 +10,14 @@
 //! providers tell that it is the same one, twice at most; the attempts say so. Then it is given up, for a person to decide.
 
 mod model;
+mod reply;
 mod service;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use model::{Kind, MailState, NewMail, Through};
+pub use reply::{Answer, reply};
 pub use service::{Composed, OutboxError, OutgoingFilter, cancel, compose, enqueue, get, list, raw, retry};
 pub use store::{
     Attempt, Begun, Due, Ending, Outgoing, attempts_of, begin_attempt, by_entry, claim, due, finish,

@@ -100,6 +100,8 @@ pub struct NewMail {
     pub in_reply_to: Option<String>,
     /// Message-IDs of the conversation, oldest first.
     pub references: Vec<String>,
+    /// Further header fields: those of the pass without which no automatic mail goes out (`rule::Pass::headers`).
+    pub headers: Vec<(&'static str, String)>,
     /// Files.
     pub files: Vec<File>,
 }
@@ -123,6 +125,7 @@ impl NewMail {
             html: None,
             in_reply_to: None,
             references: Vec::new(),
+            headers: Vec::new(),
             files: Vec::new(),
         }
     }

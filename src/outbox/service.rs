@@ -4,6 +4,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use super::model::{Kind, MailState, NewMail, Through};
 use super::store::{self, Outgoing};
+use crate::access::Projects;
 use crate::clock::Clock;
 use crate::crypto::random_token;
 use crate::ctx::Ctx;
@@ -21,6 +22,9 @@ pub enum OutboxError {
     /// Something in it cannot be sent; nothing was changed.
     #[error("the mail was not put into the outbox: {}", .0.message)]
     Invalid(FieldError),
+    /// There is no such ticket.
+    #[error("there is no such ticket")]
+    NoTicket,
     /// The mailbox is not set up for sending.
     #[error(transparent)]
     NotSending(#[from] mailbox::NotSending),
@@ -48,6 +52,7 @@ impl From<ComposeError> for OutboxError {
 pub struct Composed {
     row: Outgoing,
     bytes: Vec<u8>,
+    text: String,
 }
 
 impl std::fmt::Debug for Composed {
@@ -65,6 +70,11 @@ impl Composed {
     /// Its Message-ID without angle brackets.
     pub fn rfc_message_id(&self) -> &str {
         &self.row.rfc_message_id
+    }
+
+    /// Its text form.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Names the entry that shows it, where that is made later than the mail.
@@ -107,6 +117,7 @@ pub fn compose(clock: &Clock, through: Through<'_>, mail: NewMail) -> Result<Com
         in_reply_to: mail.in_reply_to.as_deref(),
         references: &mail.references,
         auto: mail.kind.auto(),
+        extra: &mail.headers,
         files: &mail.files,
     })?;
     let recipients: Vec<&str> = mail.to.iter().chain(&mail.cc).map(Address::email).collect();
@@ -140,7 +151,7 @@ pub fn compose(clock: &Clock, through: Through<'_>, mail: NewMail) -> Result<Com
         updated_at: now,
         sent_at: None,
     };
-    Ok(Composed { row, bytes })
+    Ok(Composed { row, bytes, text })
 }
 
 /// Puts a mail into the outbox, in the caller's transaction, and returns its id. It is sent once that is committed.
@@ -181,7 +192,7 @@ fn drawn_id(id: &str, sender: &Address) -> String {
     format!("{id}.{}@{}", random_token(12), sender.domain())
 }
 
-/// Which outgoing mails a list shows; empty shows all.
+/// Which outgoing mails a list shows; its default shows none, for it names no projects.
 #[derive(Clone, Debug, Default)]
 pub struct OutgoingFilter {
     /// Only in this state.
@@ -190,8 +201,8 @@ pub struct OutgoingFilter {
     pub kind: Option<String>,
     /// Only of this mailbox.
     pub mailbox_id: Option<String>,
-    /// Only of these projects; `None` for all, and for mails of no project.
-    pub projects: Option<Vec<String>>,
+    /// Only of these projects; mails of no project are there for the whole site only.
+    pub projects: Projects,
     /// Cursor: only what comes after it.
     pub after: Option<String>,
 }

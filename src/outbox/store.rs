@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect, Value};
 
 use super::model::MailState;
 use super::service::OutgoingFilter;
+use crate::access::Projects;
 use crate::db::{self, Claim, Db, Lease, sql};
 use crate::trouble::Trouble;
 
@@ -194,8 +195,8 @@ pub(super) async fn list<C: ConnectionTrait>(
     if let Some(mailbox) = &filter.mailbox_id {
         query = query.filter(row::Column::MailboxId.eq(mailbox));
     }
-    if let Some(projects) = &filter.projects {
-        query = query.filter(row::Column::ProjectId.is_in(projects));
+    if let Projects::Only(ids) = &filter.projects {
+        query = query.filter(row::Column::ProjectId.is_in(ids.iter().map(String::as_str)));
     }
     if let Some(after) = &filter.after {
         query = query.filter(row::Column::Id.lt(after));

@@ -185,6 +185,8 @@ pub struct Draft<'a> {
     pub references: &'a [String],
     /// Whether a machine wrote it.
     pub auto: AutoSubmitted,
+    /// Further header fields of ours, such as the mark of what is sent automatically; they win over those made here.
+    pub extra: &'a [(&'static str, String)],
     /// Files.
     pub files: &'a [File],
 }
@@ -236,6 +238,9 @@ pub fn compose(draft: &Draft<'_>) -> Result<Vec<u8>, ComposeError> {
             .raw_header(plain("Auto-Submitted", word))
             .raw_header(plain("X-Auto-Response-Suppress", "All"));
     }
+    for (name, value) in draft.extra {
+        builder = builder.raw_header(plain(name, value));
+    }
     let message = if draft.files.is_empty() && draft.html.is_none() {
         builder.singlepart(text_part(draft.text, ContentType::TEXT_PLAIN))
     } else {
@@ -274,6 +279,17 @@ fn check(draft: &Draft<'_>) -> Result<(), ComposeError> {
     }
     if tidy_id(draft.message_id).is_none() {
         return Err(wrong("messageId", "invalid", "This is not a Message-ID."));
+    }
+    for (name, value) in draft.extra {
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let is_plain = (1..=300).contains(&value.len()) && value.bytes().all(|b| (b' '..=b'~').contains(&b));
+        if !is_name || !is_plain || value.contains("=?") {
+            return Err(wrong(
+                "headers",
+                "invalid",
+                format!("The header field {name} cannot be written."),
+            ));
+        }
     }
     for file in draft.files {
         let length = file.name.chars().count();
@@ -450,6 +466,7 @@ mod tests {
             in_reply_to: None,
             references: &[],
             auto: AutoSubmitted::No,
+            extra: &[],
             files: &[],
         }
     }

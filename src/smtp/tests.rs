@@ -25,6 +25,7 @@ fn draft<'a>(from: &'a Address, to: &'a [Address]) -> Draft<'a> {
         in_reply_to: None,
         references: &[],
         auto: AutoSubmitted::No,
+        extra: &[],
         files: &[],
     }
 }

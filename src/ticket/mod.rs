@@ -8,6 +8,7 @@ mod find;
 mod identity;
 mod match_store;
 mod model;
+mod reply;
 mod resolve;
 mod service;
 mod store;
@@ -20,6 +21,7 @@ pub use find::{Hit, Rebuilt, Search, Sort, TicketFilter, count, labels, list, re
 pub use identity::{OutgoingMail, ReplyIdentity, reply_identity};
 pub use match_store::{Participant, Related};
 pub use model::{Incoming, Placed, TicketState};
+pub use reply::{NewReply, add_reply};
 pub use resolve::{CLOSED_FOR_GOOD_DAYS, Candidate, Resolution, Rule};
 pub use service::{TicketDetail, TicketError, get, get_by_key, place, resolve};
 pub use store::{Entry, HourCount, StateCount, Ticket, count_by_state, per_hour};

@@ -197,6 +197,16 @@ pub(super) async fn insert_entry<C: ConnectionTrait>(
         .map(|_| ())
 }
 
+/// The entry of an answer of ours. It leaves the ticket's state as it is.
+pub(super) async fn insert_reply<C: ConnectionTrait>(on: &C, reply: &Entry) -> Result<(), DbErr> {
+    let model = entry::ActiveModel::from(reply.clone()).reset_all();
+    entry::Entity::insert(model).exec_without_returning(on).await?;
+    let text = "UPDATE tickets SET entry_count = entry_count + 1, revision = revision + 1, updated_at = $1 \
+                WHERE id = $2";
+    let values: [Value; 2] = [reply.created_at.into(), reply.ticket_id.as_str().into()];
+    on.execute_raw(sql(on, text, values)).await.map(|_| ())
+}
+
 pub(super) async fn remember_ids<C: ConnectionTrait>(
     on: &C,
     project_id: &str,

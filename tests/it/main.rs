@@ -9,6 +9,7 @@
     reason = "tests may panic, read the environment and use the wall clock; the service may not"
 )]
 
+mod answers;
 mod bad_input;
 mod crash;
 mod demo;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::database::TestDatabase;
-use crate::support::dovecot::Dovecot;
+use crate::support::dovecot::{self, Dovecot};
 use crate::support::oidc_provider::{CLIENT_ID, CLIENT_SECRET, OidcProvider, Options};
 use crate::support::process::{Mailgrant, Rest, Settings};
 use crate::support::wait::{SOON, eventually};
@@ -41,8 +41,17 @@ impl World {
 
     /// With a provider that behaves otherwise.
     pub async fn start_with(database: TestDatabase, options: Options) -> Self {
+        Self::start_relaying(database, options, None).await
+    }
+
+    /// With a Dovecot that takes mail for sending and hands it on to this port.
+    pub async fn start_relaying(database: TestDatabase, options: Options, relay_port: Option<u16>) -> Self {
         let provider = OidcProvider::start_with(options).await;
-        let dovecot = Dovecot::start(&provider.introspection_url(), &[ACCOUNT]).await;
+        let dovecot = Dovecot::start_with(dovecot::Options {
+            relay_port,
+            ..dovecot::Options::new(&provider.introspection_url(), &[ACCOUNT])
+        })
+        .await;
         let settings = Settings::new()
             .database(&database.url)
             .trust(dovecot.ca_file())

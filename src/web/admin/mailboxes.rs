@@ -110,6 +110,7 @@ async fn new(desk: Desk, given: web::Query<Given>) -> Answer {
                     host: preset.smtp_host,
                     port: preset.smtp_port.into(),
                     tls: preset.smtp_tls.to_owned(),
+                    signed_replies: true,
                     ..Sending::default()
                 };
             }
@@ -184,6 +185,7 @@ impl Form {
                     tls: text("smtp_tls"),
                     login_name: text("smtp_login_name"),
                     from: text("smtp_from"),
+                    signed_replies: data.is_checked("smtp_signed_replies"),
                 },
                 trusted_authserv_ids: names(data.text("trusted_authserv_ids")),
             },
@@ -229,6 +231,7 @@ impl Form {
             smtp_login_name: input.smtp.login_name.clone(),
             smtp_from: input.smtp.from.clone(),
             trusted_authserv_ids: input.trusted_authserv_ids.join(", "),
+            smtp_signed_replies: input.smtp.signed_replies,
             revision: self.revision.clone(),
         }
     }

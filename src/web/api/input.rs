@@ -85,6 +85,17 @@ impl Input {
         self.read(name, "an object", |value| value.as_object().cloned())
     }
 
+    /// A list of objects.
+    pub(super) fn objects(&mut self, name: &str) -> Option<Vec<Map<String, Value>>> {
+        self.read(name, "a list of objects", |value| {
+            value
+                .as_array()?
+                .iter()
+                .map(|item| item.as_object().cloned())
+                .collect()
+        })
+    }
+
     /// `true` or `false`.
     pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
         self.read(name, "true or false", Value::as_bool)

@@ -93,6 +93,7 @@ fn smtp() -> Schema {
         ("tls", text()),
         ("loginName", text()),
         ("from", text()),
+        ("signedReplyAddress", boolean()),
     ])
 }
 
@@ -139,6 +140,11 @@ fn sent(required: &[&str]) -> Schema {
                         ("tls", text()),
                         ("loginName", text()),
                         ("from", text()),
+                        (
+                            "signedReplyAddress",
+                            boolean()
+                                .about("Whether answers are asked to `box+…@`, which the server must take"),
+                        ),
                     ],
                 )
                 .about("How answers are sent; null ends sending"),
@@ -197,6 +203,7 @@ fn sending(mailbox: &Mailbox) -> Value {
         "tls": mailbox.smtp_tls,
         "loginName": mailbox.smtp_login_name,
         "from": mailbox.smtp_from,
+        "signedReplyAddress": mailbox.smtp_signed_replies,
     })
 }
 
@@ -279,6 +286,15 @@ fn read_sending(input: &mut Input, sending: &mut Sending) {
                 format!("`smtp.{name}` must be a text"),
             ),
         }
+    }
+    match members.get("signedReplyAddress") {
+        None | Some(Value::Null) => {}
+        Some(Value::Bool(signed)) => sending.signed_replies = *signed,
+        Some(_) => input.problem(
+            "smtp/signedReplyAddress",
+            "wrong_type",
+            "`smtp.signedReplyAddress` must be true or false",
+        ),
     }
     match members.get("port") {
         None => {

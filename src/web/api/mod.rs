@@ -15,9 +15,11 @@ mod mailboxes;
 mod members;
 mod message_schema;
 mod messages;
+mod outgoing;
 pub(super) mod output;
 mod projects;
 mod queues;
+mod replies;
 mod search;
 mod tickets;
 mod tokens;
@@ -44,6 +46,8 @@ pub(super) fn routes() -> Vec<Route> {
         messages::ROUTES,
         tickets::ROUTES,
         search::ROUTES,
+        replies::ROUTES,
+        outgoing::ROUTES,
         tokens::ROUTES,
         users::ROUTES,
     ]

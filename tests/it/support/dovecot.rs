@@ -26,6 +26,8 @@ pub struct Options {
     pub scope: Option<String>,
     /// What the certificate says.
     pub certificate: LeafOptions<'static>,
+    /// Where mail that is handed in for sending goes on to; none: nothing is sent.
+    pub relay_port: Option<u16>,
 }
 
 impl Options {
@@ -37,6 +39,7 @@ impl Options {
             username_attribute: "sub".to_owned(),
             scope: None,
             certificate: LeafOptions::default(),
+            relay_port: None,
         }
     }
 }
@@ -49,6 +52,10 @@ pub struct Dovecot {
     pub imaps_port: u16,
     /// Where mail is handed in.
     pub lmtp_port: u16,
+    /// Where mail is handed in for sending: STARTTLS.
+    pub submission_port: u16,
+    /// The same with TLS from the first byte.
+    pub submissions_port: u16,
     /// The authority that signed its certificate.
     pub ca: TestCa,
     ca_file: PathBuf,
@@ -73,6 +80,8 @@ impl Dovecot {
             imap_port: free_port(),
             imaps_port: free_port(),
             lmtp_port: free_port(),
+            submission_port: free_port(),
+            submissions_port: free_port(),
             ca_file,
             mail_user,
             server: None,
@@ -323,9 +332,15 @@ impl Dovecot {
         write("users", &users);
         if is_version_2_3() {
             write("oauth2.conf.ext", &oauth2_2_3(options));
-            write("dovecot.conf", &(self.config_2_3() + &self.listeners()));
+            write(
+                "dovecot.conf",
+                &(self.config_2_3(options) + &self.listeners(options)),
+            );
         } else {
-            write("dovecot.conf", &(self.config_2_4(options) + &self.listeners()));
+            write(
+                "dovecot.conf",
+                &(self.config_2_4(options) + &self.listeners(options)),
+            );
         }
     }
 
@@ -353,11 +368,12 @@ impl Dovecot {
         )
     }
 
-    fn config_2_3(&self) -> String {
+    fn config_2_3(&self, options: &Options) -> String {
         let dir = self.dir.path().display();
+        let submission = options.relay_port.map_or("", |_| " submission");
         self.common()
             + &format!(
-                "protocols = imap lmtp\nmail_location = maildir:~/Maildir\n\
+                "protocols = imap lmtp{submission}\nmail_location = maildir:~/Maildir\n\
                  ssl_cert = <{dir}/server.pem\nssl_key = <{dir}/server.key\n\
                  passdb {{\n  driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  args = {dir}/oauth2.conf.ext\n}}\n\
                  userdb {{\n  driver = passwd-file\n  args = username_format=%Lu {dir}/users\n}}\n\
@@ -372,11 +388,12 @@ impl Dovecot {
             .as_ref()
             .map(|scope| format!("oauth2_scope = {scope}\n"))
             .unwrap_or_default();
+        let submission = options.relay_port.map_or("", |_| "  submission = yes\n");
         // The versions come first, or Dovecot refuses the file.
         "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n".to_owned()
             + &self.common()
             + &format!(
-                "protocols {{\n  imap = yes\n  lmtp = yes\n}}\nmail_driver = maildir\nmail_path = ~/Maildir\n\
+                "protocols {{\n  imap = yes\n  lmtp = yes\n{submission}}}\nmail_driver = maildir\nmail_path = ~/Maildir\n\
                  ssl_server_cert_file = {dir}/server.pem\nssl_server_key_file = {dir}/server.key\n\
                  auth_username_format = %{{user | lower}}\n\
                  oauth2_introspection_mode = post\noauth2_introspection_url = {}\n\
@@ -389,7 +406,7 @@ impl Dovecot {
             )
     }
 
-    fn listeners(&self) -> String {
+    fn listeners(&self, options: &Options) -> String {
         let (imap, imaps, lmtp) = (self.imap_port, self.imaps_port, self.lmtp_port);
         // Dovecot slows down an address that failed to log in; tests fail on purpose, all from one address.
         let mut text = format!(
@@ -398,9 +415,21 @@ impl Dovecot {
              service lmtp {{\n  inet_listener lmtp {{\n    port = {lmtp}\n  }}\n}}\n\
              service anvil {{\n  unix_listener anvil-auth-penalty {{\n    mode = 0\n  }}\n}}\n"
         );
+        let mut chrooted = vec!["anvil", "stats", "imap-login"];
+        if let Some(relay) = options.relay_port {
+            let (start_tls, implicit) = (self.submission_port, self.submissions_port);
+            write!(
+                text,
+                "submission_relay_host = 127.0.0.1\nsubmission_relay_port = {relay}\nsubmission_relay_trusted = no\n\
+                 service submission-login {{\n  inet_listener submission {{\n    port = {start_tls}\n  }}\n\
+                 \x20 inet_listener submissions {{\n    port = {implicit}\n    ssl = yes\n  }}\n}}\n"
+            )
+            .expect("lines");
+            chrooted.push("submission-login");
+        }
         if !User::am_root() {
             // Only root may call chroot.
-            for service in ["anvil", "stats", "imap-login"] {
+            for service in chrooted {
                 writeln!(text, "service {service} {{\n  chroot =\n}}").expect("a line");
             }
         }

@@ -5,6 +5,7 @@
 //! * [`dovecot`]: a private Dovecot that believes an OAuth server; [`mails`] makes the mail in it;
 //! * [`oidc_provider`]: npm's `oidc-provider`, an OAuth server that is not ours;
 //! * [`scripted_imap`], [`scripted_http`]: servers that misbehave on request;
+//! * [`smtp_sink`]: a mail server that takes mail for sending, or refuses it as it is told;
 //! * [`process`]: `mailgrant` as a process, to be killed and restarted, and a REST client;
 //! * [`certs`], [`guard`], [`wait`]: a test authority, child processes that never outlive us, waiting.
 //!
@@ -22,6 +23,7 @@ pub mod postgres;
 pub mod process;
 pub mod scripted_http;
 pub mod scripted_imap;
+pub mod smtp_sink;
 pub mod wait;
 
 mod self_tests;

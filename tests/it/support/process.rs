@@ -214,6 +214,18 @@ impl Rest {
 
     /// One request below `/api/v1` (a path that starts with `/api/` is taken as it is).
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Reply {
+        self.send_with(method, path, body, None).await
+    }
+
+    /// POST with an `Idempotency-Key` of its own.
+    pub async fn send_once(&self, path: &str, body: &Value) -> Reply {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let key = format!("test-{}-{number}", std::process::id());
+        self.send_with(Method::POST, path, Some(body), Some(&key)).await
+    }
+
+    async fn send_with(&self, method: Method, path: &str, body: Option<&Value>, key: Option<&str>) -> Reply {
         let path = if path.starts_with("/api/") {
             path.to_owned()
         } else {
@@ -223,6 +235,9 @@ impl Rest {
         let mut request = self.client.request(method, &url).bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.json(body);
+        }
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
         }
         let answer = request
             .send()

@@ -84,7 +84,7 @@ impl View for MailboxList {
 /// `host`, `port`, `tls` (`implicit`, `starttls`, `none`), `login_name`, `folder`, `start_from` (`now`, `unread`,
 /// `all`, `date`), `start_date`, `after_ingest` (`leave`, `mark_seen`, `move`), `move_to`, `schedule` (cron, six
 /// fields), `idle` (`true` or absent), `smtp_host` (empty: it does not send), `smtp_port`, `smtp_tls` (`implicit`,
-/// `starttls`), `smtp_login_name`, `smtp_from`. The button is `action` = `save`, or `folders`, which asks the server for its
+/// `starttls`), `smtp_login_name`, `smtp_from`, `smtp_signed_replies`. The button is `action` = `save`, or `folders`, which asks the server for its
 /// folders and shows the form again with `folders` filled; nothing is saved.
 #[derive(Debug, Serialize)]
 pub struct MailboxForm {
@@ -149,6 +149,8 @@ pub struct MailboxValues {
     pub smtp_from: String,
     /// Servers whose Authentication-Results are believed, with commas.
     pub trusted_authserv_ids: String,
+    /// Whether answers are asked to a signed address.
+    pub smtp_signed_replies: bool,
     /// Revision that was opened; empty for a new one.
     pub revision: String,
 }
@@ -172,6 +174,7 @@ impl View for MailboxForm {
             smtp_login_name: "grace@example.org".to_owned(),
             smtp_from: "Help Desk <help@example.org>".to_owned(),
             trusted_authserv_ids: "mx.example.org".to_owned(),
+            smtp_signed_replies: true,
             revision: "3".to_owned(),
         };
         let form = |values: MailboxValues, errors| Self {

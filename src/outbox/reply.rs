@@ -1,0 +1,282 @@
+//! Answering in a ticket: the mail is made so that the conversation goes on in it, and entry and mail come to be in
+//! one transaction.
+
+use super::model::{Kind, NewMail, Through};
+use super::service::{OutboxError, compose, enqueue, get};
+use super::store::Outgoing;
+use crate::access::Projects;
+use crate::ctx::Ctx;
+use crate::id;
+use crate::mailbox::{self, Mailbox, MailboxError};
+use crate::message::{self, Message, MessageError};
+use crate::smtp::{Address, File};
+use crate::ticket::{self, NewReply, OutgoingMail, Ticket, TicketDetail, TicketError};
+use crate::trouble::FieldError;
+
+/// What somebody answers.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The text; made from the HTML if empty.
+    pub text: String,
+    /// The HTML form; sanitised before it is sent.
+    pub html: Option<String>,
+    /// To whom; empty: to the requester.
+    pub to: Vec<Address>,
+    /// And to whom for their information.
+    pub cc: Vec<Address>,
+    /// Another subject; none: the ticket's.
+    pub subject: Option<String>,
+    /// Files.
+    pub files: Vec<File>,
+}
+
+/// Longest text or HTML of an answer, bytes.
+const MAX_TEXT: usize = 512 * 1024;
+
+/// Puts an answer into a ticket of these projects and into the outbox. `actor` did it, `author` is how its writer is
+/// shown.
+///
+/// # Errors
+/// When there is nothing to send or nobody to send it to, no mailbox of the ticket's project sends, or a field does
+/// not fit. Nothing was changed then.
+pub async fn reply(
+    ctx: &Ctx,
+    actor: &str,
+    author: &str,
+    projects: &Projects,
+    ticket_id: &str,
+    answer: Answer,
+) -> Result<Outgoing, OutboxError> {
+    let TicketDetail { ticket, entries } =
+        ticket::get(ctx, projects, ticket_id).await.map_err(from_ticket)?;
+    check(&answer)?;
+    let ids: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| entry.message_id.as_deref())
+        .collect();
+    let last = newest(ctx, &ticket.project_id, &ids).await?;
+    let mailbox = mailbox_for(ctx, &ticket, last.as_ref()).await?;
+    let sender = mailbox::sender_of(&mailbox)?;
+    let thread = last.as_ref().map(Thread::of).unwrap_or_default();
+
+    let to = if answer.to.is_empty() {
+        vec![requester(&ticket, &thread)?]
+    } else {
+        answer.to
+    };
+    let entry_id = id::new("ent", &ctx.clock);
+    let identity = ticket::reply_identity(
+        &ctx.keys,
+        &ctx.clock,
+        &OutgoingMail {
+            project_id: &ticket.project_id,
+            ticket_number: ticket.number,
+            message: &entry_id,
+            recipient: to.first().map(Address::email).unwrap_or_default(),
+            mailbox_address: sender.email(),
+        },
+    );
+    let reply_to = identity
+        .as_ref()
+        .filter(|_| mailbox.smtp_signed_replies)
+        .and_then(|identity| identity.reply_address.as_deref())
+        .and_then(|address| Address::new("replyTo", sender.name(), address).ok());
+    let mail = NewMail {
+        project_id: ticket.project_id.clone(),
+        ticket_id: ticket.id.clone(),
+        entry_id: entry_id.clone(),
+        message_id: identity.map(|identity| identity.message_id),
+        reply_to,
+        to,
+        cc: answer.cc,
+        subject: answer.subject.unwrap_or_else(|| answered(&ticket.subject)),
+        text: answer.text,
+        html: answer.html,
+        in_reply_to: thread.id.clone(),
+        references: thread.chain(),
+        files: answer.files,
+        ..NewMail::new(Kind::Reply, actor)
+    };
+    let composed = compose(&ctx.clock, Through::Mailbox(&mailbox), mail)?;
+
+    let txn = ctx.db.begin().await?;
+    let shown = NewReply {
+        entry_id: &entry_id,
+        actor,
+        author,
+        text: composed.text(),
+        rfc_message_id: composed.rfc_message_id(),
+        outgoing_id: composed.id(),
+    };
+    ticket::add_reply(&txn, &ctx.clock, &ticket, &shown).await?;
+    let id = enqueue(&txn, &composed).await?;
+    txn.commit().await?;
+    tracing::info!(
+        mail = id,
+        ticket = ticket.key,
+        actor,
+        "an answer was put into the outbox"
+    );
+    get(ctx, &id).await
+}
+
+fn from_ticket(error: TicketError) -> OutboxError {
+    match error {
+        TicketError::Db(error) => OutboxError::Db(error),
+        _ => OutboxError::NoTicket,
+    }
+}
+
+fn check(answer: &Answer) -> Result<(), OutboxError> {
+    let html = answer.html.as_deref().unwrap_or_default();
+    if answer.text.trim().is_empty() && html.trim().is_empty() {
+        return Err(OutboxError::Invalid(FieldError::new(
+            "text",
+            "required",
+            "Write something: `text`, `html` or both.",
+        )));
+    }
+    if answer.text.len() > MAX_TEXT || html.len() > MAX_TEXT {
+        return Err(OutboxError::Invalid(FieldError::new(
+            "text",
+            "too_long",
+            "An answer has at most 512 KiB of text; send more as a file.",
+        )));
+    }
+    Ok(())
+}
+
+/// The newest message of a ticket. One whose bytes cannot be read any more is no reason not to answer.
+async fn newest(ctx: &Ctx, project_id: &str, ids: &[&str]) -> Result<Option<Message>, OutboxError> {
+    let projects = Projects::one(project_id);
+    for id in ids.iter().rev() {
+        match message::get(ctx, &projects, id).await {
+            Ok(message) => return Ok(Some(message)),
+            Err(MessageError::Db(error)) => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The mailbox the conversation came in through, or another one of the project, if it sends.
+async fn mailbox_for(ctx: &Ctx, ticket: &Ticket, last: Option<&Message>) -> Result<Mailbox, OutboxError> {
+    let db = |error| match error {
+        MailboxError::Db(error) => OutboxError::Db(error),
+        _ => OutboxError::NotSending(mailbox::NotSending),
+    };
+    let all = mailbox::sending_of(ctx, &ticket.project_id).await.map_err(db)?;
+    let own = last.and_then(|last| all.iter().position(|mailbox| mailbox.id == last.mailbox_id));
+    all.into_iter()
+        .nth(own.unwrap_or(0))
+        .ok_or(OutboxError::NotSending(mailbox::NotSending))
+}
+
+/// Who asked, at the address they want to be answered at.
+fn requester(ticket: &Ticket, thread: &Thread) -> Result<Address, OutboxError> {
+    let asked = ticket.requester_email.as_str();
+    let email = thread
+        .reply_to
+        .as_deref()
+        .filter(|_| thread.from.eq_ignore_ascii_case(asked))
+        .unwrap_or(asked);
+    let name: String = ticket
+        .requester_name
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect();
+    Address::new("to", &name, email).map_err(|_| {
+        OutboxError::Invalid(FieldError::new(
+            "to",
+            "required",
+            "The ticket names no address to answer to; name one in `to`.",
+        ))
+    })
+}
+
+/// `Re: ` before a subject that has none yet. The rest stays as it is: large providers hold a conversation together by it.
+fn answered(subject: &str) -> String {
+    let has_one = subject
+        .get(..3)
+        .is_some_and(|start| start.eq_ignore_ascii_case("re:") || start.eq_ignore_ascii_case("aw:"));
+    if has_one {
+        subject.to_owned()
+    } else {
+        format!("Re: {subject}")
+    }
+}
+
+/// What an answer needs to know of the mail it answers.
+#[derive(Debug, Default)]
+struct Thread {
+    id: Option<String>,
+    references: Vec<String>,
+    in_reply_to: Vec<String>,
+    from: String,
+    reply_to: Option<String>,
+}
+
+impl Thread {
+    fn of(message: &Message) -> Self {
+        let parsed = message::parsed(message);
+        let texts = |name: &str| -> Vec<String> {
+            parsed
+                .get(name)
+                .and_then(|value| serde_json::from_value(value.clone()).ok())
+                .unwrap_or_default()
+        };
+        let email = |name: &str| {
+            let first = parsed.get(name).and_then(|list| list.get(0));
+            first
+                .and_then(|address| address.get("email"))
+                .and_then(|email| email.as_str())
+                .map(str::to_owned)
+        };
+        Self {
+            id: texts("messageId").into_iter().next(),
+            references: texts("references"),
+            in_reply_to: texts("inReplyTo"),
+            from: email("from").unwrap_or_default(),
+            reply_to: email("replyTo"),
+        }
+    }
+
+    /// References of the answer: those of the mail, or what it answers, and the mail itself (RFC 5322, section 3.6.4).
+    fn chain(&self) -> Vec<String> {
+        let mut chain = self.references.clone();
+        if chain.is_empty() && self.in_reply_to.len() == 1 {
+            chain.clone_from(&self.in_reply_to);
+        }
+        chain.extend(self.id.clone());
+        chain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_answered_once() {
+        assert_eq!(answered("Printer"), "Re: Printer");
+        assert_eq!(answered("RE: Printer"), "RE: Printer");
+        assert_eq!(answered("Über"), "Re: Über");
+        assert_eq!(answered(""), "Re: ");
+    }
+
+    #[test]
+    fn references_go_on_where_the_mail_ended() {
+        let mut thread = Thread {
+            id: Some("3@x".into()),
+            references: vec!["1@x".into(), "2@x".into()],
+            in_reply_to: vec!["2@x".into()],
+            ..Thread::default()
+        };
+        assert_eq!(thread.chain(), ["1@x", "2@x", "3@x"]);
+        thread.references.clear();
+        assert_eq!(thread.chain(), ["2@x", "3@x"]);
+        thread.in_reply_to.push("9@x".into());
+        assert_eq!(thread.chain(), ["3@x"]);
+    }
+}

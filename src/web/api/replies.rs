@@ -1,0 +1,336 @@
+//! `/tickets/{id}/replies`: answers by mail.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+
+use super::input::Input;
+use super::outgoing::{refused, schema, show};
+use crate::access::{Access, Scope};
+use crate::ctx::Ctx;
+use crate::message;
+use crate::outbox::{self, Answer, Outgoing};
+use crate::smtp::{Address, File};
+use crate::ticket::{self, Ticket, TicketError};
+use crate::web::error::Problem;
+use crate::web::extract::Bearer;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, input, list_of, object, text};
+use crate::web::people;
+use crate::web::route::{Guard, Route};
+
+/// Largest request, bytes: a mail of 25 MiB with its files in base64, and some room.
+const MAX_BODY: usize = 28 * 1024 * 1024;
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::post(
+        "/api/v1/tickets/{id}/replies",
+        Guard::Scope(Scope::MessagesSend),
+        || web::to(create),
+    )
+    .sends_mail()
+    .doc(|| {
+        Doc::new("Answer in a ticket")
+            .about(
+                "Sends a mail through the account of the mailbox the conversation came in through. It is queued and \
+                 tried again; the entry is in the ticket at once.",
+            )
+            .takes(sent())
+            .up_to(MAX_BODY)
+            .answers(202, "The reply, queued", schema())
+            .fails(409, "no mailbox of the project sends")
+    }),
+    Route::get(
+        "/api/v1/tickets/{id}/replies",
+        Guard::Scope(Scope::TicketsRead),
+        || web::to(list),
+    )
+    .doc(|| {
+        Doc::new("List a ticket's replies").about("Oldest first.").answers(
+            200,
+            "All of them",
+            object([("items", list_of(schema())), ("next", text().or_null())]),
+        )
+    }),
+    Route::get(
+        "/api/v1/tickets/{id}/replies/{reply}",
+        Guard::Scope(Scope::TicketsRead),
+        || web::to(get),
+    )
+    .doc(|| Doc::new("Show a reply").answers(200, "The reply, and how far it got", schema())),
+    Route::post(
+        "/api/v1/tickets/{id}/replies/{reply}/retry",
+        Guard::Scope(Scope::MessagesSend),
+        || web::to(retry),
+    )
+    .doc(|| {
+        Doc::new("Try a reply again")
+            .answers(200, "The reply, queued", schema())
+            .fails(409, "it is being sent, or was sent or taken back")
+    }),
+    Route::post(
+        "/api/v1/tickets/{id}/replies/{reply}/cancel",
+        Guard::Scope(Scope::MessagesSend),
+        || web::to(cancel),
+    )
+    .doc(|| {
+        Doc::new("Take a reply back")
+            .answers(200, "The reply, cancelled", schema())
+            .fails(409, "it is being sent, or is done with")
+    }),
+];
+
+fn sent() -> Schema {
+    let address = || input(&["email"], [("name", text()), ("email", text())]);
+    input(
+        &[],
+        [
+            ("text", text().about("Made from `html` if it is missing")),
+            ("html", text().about("Sanitised before it is sent")),
+            ("subject", text().about("The ticket's if it is missing")),
+            ("to", list_of(address()).about("The requester if it is missing")),
+            ("cc", list_of(address())),
+            (
+                "attachments",
+                list_of(input(
+                    &[],
+                    [
+                        ("name", text()),
+                        ("type", text().example("application/pdf")),
+                        ("data", text().about("Base64")),
+                        (
+                            "blobId",
+                            text().about(
+                                "In place of `data`: the blob of a message or of one of its attachments",
+                            ),
+                        ),
+                    ],
+                )),
+            ),
+        ],
+    )
+}
+
+async fn create(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    bearer: Bearer,
+    request: HttpRequest,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    if !request.headers().contains_key("idempotency-key") {
+        return Err(Problem::bad_request(
+            "idempotency_key_required",
+            "send an `Idempotency-Key` header: a mail must not go out twice because an answer was lost",
+        ));
+    }
+    let ticket = visible(&ctx, &access, &id).await?;
+    let mut answer = Answer {
+        text: input.text("text").unwrap_or_default(),
+        html: input.text("html"),
+        subject: input.text("subject").filter(|subject| !subject.trim().is_empty()),
+        to: addresses(&mut input, "to"),
+        cc: addresses(&mut input, "cc"),
+        files: Vec::new(),
+    };
+    if answer
+        .subject
+        .as_deref()
+        .is_some_and(|text| text.chars().any(char::is_control))
+    {
+        input.problem(
+            "subject",
+            "invalid",
+            "a subject is one line of printable characters",
+        );
+    }
+    answer.files = files(&ctx, &access, &mut input).await?;
+    input.finish()?;
+    let author = people::author(&ctx, &bearer.0).await?;
+    let reply = outbox::reply(
+        &ctx,
+        access.actor(),
+        &author,
+        &access.projects(),
+        &ticket.id,
+        answer,
+    )
+    .await
+    .map_err(refused)?;
+    let path = format!("/api/v1/tickets/{}/replies/{}", ticket.id, reply.id);
+    Ok(HttpResponse::Accepted()
+        .insert_header((header::LOCATION, path))
+        .json(show(&reply)))
+}
+
+/// The ticket, by id or key, if the asker may see it.
+async fn visible(ctx: &Ctx, access: &Access, id: &str) -> Result<Ticket, Problem> {
+    let projects = access.projects();
+    let found = match ticket::get(ctx, &projects, id).await {
+        Err(TicketError::NotFound) => ticket::get_by_key(ctx, &projects, id).await,
+        other => other,
+    };
+    match found {
+        Ok(found) => Ok(found.ticket),
+        Err(TicketError::NotFound) => Err(Problem::not_found("ticket")),
+        Err(error) => Err(Problem::internal(&error)),
+    }
+}
+
+fn addresses(input: &mut Input, name: &'static str) -> Vec<Address> {
+    let mut all = Vec::new();
+    for (position, item) in input.objects(name).unwrap_or_default().iter().enumerate() {
+        let member = |member: &str| item.get(member).and_then(Value::as_str).unwrap_or_default();
+        match Address::new(name, member("name"), member("email")) {
+            Ok(address) => all.push(address),
+            Err(error) => input.problem(&format!("{name}/{position}/email"), error.code, error.message),
+        }
+    }
+    all
+}
+
+async fn files(ctx: &Ctx, access: &Access, input: &mut Input) -> Result<Vec<File>, Problem> {
+    let mut all = Vec::new();
+    for (position, item) in input
+        .objects("attachments")
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+    {
+        let found = match (text_of(item, "data"), text_of(item, "blobId")) {
+            (Some(data), None) => of_data(item, data),
+            (None, Some(blob)) => of_blob(ctx, access, item, blob).await?,
+            _ => Err("give either `data` or `blobId`"),
+        };
+        match found {
+            Ok(file) => all.push(file),
+            Err(text) => input.problem(&format!("attachments/{position}"), "invalid", text),
+        }
+    }
+    Ok(all)
+}
+
+fn text_of<'a>(item: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    item.get(name).and_then(Value::as_str)
+}
+
+fn of_data(item: &Map<String, Value>, data: &str) -> Result<File, &'static str> {
+    let bytes = STANDARD
+        .decode(data.trim())
+        .map_err(|_| "`data` must be base64")?;
+    let name = text_of(item, "name").ok_or("a file has a `name`")?;
+    Ok(File {
+        name: name.to_owned(),
+        content_type: text_of(item, "type")
+            .unwrap_or("application/octet-stream")
+            .to_owned(),
+        bytes,
+    })
+}
+
+/// A blob is a message's id, or that and a part's.
+async fn of_blob(
+    ctx: &Ctx,
+    access: &Access,
+    item: &Map<String, Value>,
+    blob: &str,
+) -> Result<Result<File, &'static str>, Problem> {
+    const NO_BLOB: &str = "there is no such blob";
+    let (id, part) = blob
+        .split_once('-')
+        .map_or((blob, None), |(id, part)| (id, Some(part)));
+    // Whoever may answer but not read must not read by answering.
+    let projects = access.projects_with(Scope::MessagesRead);
+    let file = match part {
+        None => message::raw(ctx, &projects, id).await.map(|bytes| (None, bytes)),
+        Some(part) => message::attachment(ctx, &projects, id, part)
+            .await
+            .map(|found| (found.name, found.bytes)),
+    };
+    let (own_name, bytes) = match file {
+        Ok(file) => file,
+        Err(message::MessageError::Db(error)) => return Err(error.into()),
+        Err(_) => return Ok(Err(NO_BLOB)),
+    };
+    let name = text_of(item, "name").map(str::to_owned).or(own_name);
+    Ok(Ok(File {
+        // A name that came with a mail may hold anything.
+        name: name.map_or_else(|| "mail.eml".to_owned(), |name| tidy_name(&name)),
+        content_type: text_of(item, "type")
+            .unwrap_or("application/octet-stream")
+            .to_owned(),
+        bytes,
+    }))
+}
+
+fn tidy_name(name: &str) -> String {
+    let tidy: String = name
+        .chars()
+        .map(|c| {
+            if c.is_control() || matches!(c, '/' | '\\') {
+                '_'
+            } else {
+                c
+            }
+        })
+        .take(200)
+        .collect();
+    if tidy.trim().is_empty() {
+        "file".to_owned()
+    } else {
+        tidy
+    }
+}
+
+async fn list(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let ticket = visible(&ctx, &access, &id).await?;
+    let all = outbox::of_ticket(ctx.db.read(), &ticket.id).await?;
+    let items: Vec<Value> = all.iter().filter(|mail| mail.is_reply()).map(show).collect();
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "items": items, "next": null })))
+}
+
+async fn of_ticket(ctx: &Ctx, access: &Access, path: &(String, String)) -> Result<Outgoing, Problem> {
+    let ticket = visible(ctx, access, &path.0).await?;
+    let found = outbox::get(ctx, &path.1).await.map_err(refused)?;
+    if found.ticket_id == ticket.id && found.is_reply() {
+        Ok(found)
+    } else {
+        Err(Problem::not_found("reply"))
+    }
+}
+
+async fn get(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let found = of_ticket(&ctx, &access, &path).await?;
+    Ok(HttpResponse::Ok().json(show(&found)))
+}
+
+async fn retry(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let found = of_ticket(&ctx, &access, &path).await?;
+    let again = outbox::retry(&ctx, access.actor(), &found.id)
+        .await
+        .map_err(refused)?;
+    Ok(HttpResponse::Ok().json(show(&again)))
+}
+
+async fn cancel(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let found = of_ticket(&ctx, &access, &path).await?;
+    let gone = outbox::cancel(&ctx, access.actor(), &found.id)
+        .await
+        .map_err(refused)?;
+    Ok(HttpResponse::Ok().json(show(&gone)))
+}
