@@ -5,6 +5,7 @@ use chrono::DateTime;
 
 use super::imap::{self, StepDetail, StepReport};
 use super::model::MailboxError;
+use super::sending;
 use super::session::{self, PATIENCE};
 use super::store::Mailbox;
 use super::{OpenSession, get};
@@ -13,6 +14,8 @@ use crate::connection_test::{Kind, Recorder, Step, StepState, TestState};
 use crate::ctx::Ctx;
 use crate::grant::{self, AccessToken, Grant, GrantError};
 use crate::integration::{self, Integration};
+use crate::oauth2_client::Provider;
+use crate::smtp;
 use crate::trouble::Trouble;
 
 /// Starts a test in the background and returns its id.
@@ -102,6 +105,64 @@ async fn steps(ctx: &Ctx, mailbox: &Mailbox, recorder: &mut Recorder) {
         newest(&mut session, recorder).await;
     }
     session.logout().await;
+    if !mailbox.smtp_host.is_empty() {
+        send_steps(ctx, mailbox, recorder).await;
+    }
+}
+
+/// The same for sending, up to the sign-in. No mail is sent.
+async fn send_steps(ctx: &Ctx, mailbox: &Mailbox, recorder: &mut Recorder) {
+    let provider = session::provider_of(ctx, mailbox).await;
+    let (report, mut reports) = tokio::sync::mpsc::unbounded_channel();
+    let connecting = sending::connect(ctx, mailbox, move |step| {
+        let _ = report.send(step);
+    });
+    let recording = async {
+        while let Some(step) = reports.recv().await {
+            recorder.step(describe_sending(&step, provider)).await;
+        }
+    };
+    let (session, ()) = tokio::join!(connecting, recording);
+    // What failed was told as a step.
+    let Ok(session) = session else {
+        return;
+    };
+    let signed_in = match grant::current_token(ctx, &mailbox.grant_id).await {
+        Ok(token) => sending::sign_in(ctx, mailbox, session, token).await,
+        Err(error) => Err(error.into()),
+    };
+    match signed_in {
+        Ok(session) => {
+            session.quit().await;
+            let detail = format!(
+                "signed in as {}; mails go out as {}",
+                mailbox.smtp_login_name, mailbox.smtp_from
+            );
+            recorder.ok("smtp authenticate", detail).await;
+        }
+        Err(error) => recorder.failed("smtp authenticate", error.trouble()).await,
+    }
+}
+
+fn describe_sending(report: &smtp::StepReport, provider: Provider) -> Step {
+    let (state, detail, trouble) = match &report.outcome {
+        Ok(smtp::StepDetail::Connected(address)) => (
+            StepState::Ok,
+            format!("connected to {address}"),
+            Trouble::default(),
+        ),
+        Ok(smtp::StepDetail::Tls(info)) => (StepState::Ok, info.version.to_owned(), Trouble::default()),
+        Ok(smtp::StepDetail::Offers(text)) => (StepState::Ok, text.clone(), Trouble::default()),
+        Err(error) => (StepState::Failed, String::new(), error.explain(provider).1),
+    };
+    Step {
+        name: report.step.name().to_owned(),
+        state,
+        ms: i64::try_from(report.elapsed.as_millis()).unwrap_or(i64::MAX),
+        detail,
+        cause: trouble.cause,
+        remedy: trouble.remedy,
+    }
 }
 
 async fn connect(

@@ -62,6 +62,8 @@ const PAGES = {
   'mailbox-edit': open.first('/mailboxes', '/edit'),
   'mailbox-delete': open.first('/mailboxes', '/delete'),
   'mailbox-new': open.path('/mailboxes/new'),
+  'outgoing-empty': open.path('/outgoing'),
+  'outgoing-none-found': open.path('/outgoing?state=failed'),
   projects: open.path('/projects'),
   project: open.first('/projects'),
   'project-edit': open.first('/projects', '/edit'),

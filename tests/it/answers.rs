@@ -123,6 +123,28 @@ json.dump({
     serde_json::from_slice(&out.stdout).unwrap()
 }
 
+async fn the_connection_test_tries_the_sign_in_and_sends_nothing(world: &World) {
+    let mailboxes = world.rest.all("/api/v1/mailboxes").await;
+    let path = format!("/api/v1/mailboxes/{}/tests", text(&mailboxes[0], "id"));
+    let started = world.rest.post(&path, &json!({})).await;
+    let path = format!("/api/v1/tests/{}", text(&started, "id"));
+    let done = eventually("the test is over", SOON, async || {
+        let test = world.rest.get(&path).await;
+        (test["state"] != "running").then_some(test)
+    })
+    .await;
+    let steps = done["steps"].as_array().unwrap();
+    let ends = |name: &str| {
+        steps
+            .iter()
+            .find(|step| step["name"] == name)
+            .map(|step| step["state"].clone())
+    };
+    for name in ["smtp connect", "smtp tls", "smtp capability", "smtp authenticate"] {
+        assert_eq!(ends(name), Some(json!("ok")), "{name} in {done}");
+    }
+}
+
 async fn an_answer_goes_out_threaded_and_its_answer_comes_back(database: TestDatabase) {
     let sink = SmtpSink::start().await;
     let world = world(database, Some(&sink)).await;
@@ -131,6 +153,8 @@ async fn an_answer_goes_out_threaded_and_its_answer_comes_back(database: TestDat
         "from": format!("Help Desk <{ACCOUNT}>"), "signedReplyAddress": true,
     });
     let ticket = ticket(&world, smtp).await;
+    the_connection_test_tries_the_sign_in_and_sends_nothing(&world).await;
+    assert_eq!(sink.taken().len(), 0);
     let reply = answer(
         &world,
         json!({

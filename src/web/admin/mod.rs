@@ -13,6 +13,7 @@ mod grants;
 mod integrations;
 mod mailboxes;
 mod messages;
+mod outgoing;
 mod projects;
 mod settings;
 mod sign_in;
@@ -38,6 +39,7 @@ pub(super) fn routes() -> Vec<Route> {
         projects::ROUTES,
         tickets::ROUTES,
         messages::ROUTES,
+        outgoing::ROUTES,
         test_runs::ROUTES,
         settings::ROUTES,
     ]

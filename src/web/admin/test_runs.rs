@@ -195,6 +195,10 @@ fn title(name: &str) -> String {
         "tcp" => return "TCP".to_owned(),
         "tls" => return "TLS".to_owned(),
         "authenticate" => return "Sign in".to_owned(),
+        "smtp connect" => return "Sending: connection".to_owned(),
+        "smtp tls" => return "Sending: TLS".to_owned(),
+        "smtp capability" => return "Sending: what the server offers".to_owned(),
+        "smtp authenticate" => return "Sending: sign in".to_owned(),
         _ => {}
     }
     let mut chars = name.chars();

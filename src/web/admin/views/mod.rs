@@ -11,6 +11,7 @@ pub mod errors;
 pub mod grants;
 pub mod integrations;
 pub mod mailboxes;
+pub mod outgoing;
 pub mod page;
 pub mod parts;
 pub mod projects;
@@ -48,6 +49,8 @@ macro_rules! for_each_view {
             crate::web::admin::views::projects::ProjectDetail,
             crate::web::admin::views::tickets::TicketList,
             crate::web::admin::views::tickets::TicketDetail,
+            crate::web::admin::views::outgoing::OutgoingList,
+            crate::web::admin::views::outgoing::OutgoingDetail,
             crate::web::admin::views::tests_page::TestPage,
             crate::web::admin::views::settings::Settings,
             crate::web::admin::views::errors::ErrorPage,

@@ -128,6 +128,8 @@ pub enum Section {
     Projects,
     /// `/tickets`
     Tickets,
+    /// `/outgoing`
+    Outgoing,
     /// `/settings`
     Settings,
     /// A page outside the navigation.
