@@ -106,7 +106,7 @@ json.dump({
     "defects": [str(d) for p in m.walk() for d in p.defects],
     "from": m["from"], "to": m["to"], "cc": m["cc"], "replyTo": m["reply-to"], "subject": m["subject"],
     "messageId": m["message-id"], "inReplyTo": m["in-reply-to"], "references": (m["references"] or "").split(),
-    "text": body.get_content() if body else None, "html": html.get_content() if html else None,
+    "text": body.get_content().replace("\r\n", "\n") if body else None, "html": html.get_content() if html else None,
     "files": [[p.get_filename(), p.get_content_type(), p.get_content() if p.get_content_maintype() == "text"
                else p.get_content().decode("latin-1")] for p in m.iter_attachments()],
 }, sys.stdout)
@@ -223,7 +223,7 @@ async fn an_answer_goes_out_threaded_and_its_answer_comes_back(database: TestDat
     let read = read_by_python(&sink.taken()[1].raw);
     assert_eq!(read["inReplyTo"], "<back@ada.example>");
     assert_eq!(read["subject"], "Re: Printer on fire");
-    assert!(text(&read, "text").contains("\n.\nBye"));
+    assert!(text(&read, "text").contains("\n.\nBye"), "{read}");
     let headers: BTreeSet<&str> = read["headers"]
         .as_array()
         .unwrap()

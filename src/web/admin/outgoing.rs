@@ -182,7 +182,12 @@ async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
         state: badge(&mail),
         problem: mail.trouble().map(|trouble| parts::Problem {
             tone: if is_waiting { Tone::Warn } else { Tone::Bad },
-            title: "It was not sent".to_owned(),
+            title: if is_waiting {
+                "It was not sent yet"
+            } else {
+                "It was not sent"
+            }
+            .to_owned(),
             cause: trouble.cause,
             code: Some(trouble.code),
             remedy: trouble.remedy,
