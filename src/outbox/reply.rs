@@ -47,7 +47,7 @@ pub async fn reply(
     ticket_id: &str,
     answer: Answer,
 ) -> Result<Outgoing, OutboxError> {
-    let TicketDetail { ticket, entries } =
+    let TicketDetail { ticket, entries, .. } =
         ticket::get(ctx, projects, ticket_id).await.map_err(from_ticket)?;
     check(&answer)?;
     let ids: Vec<&str> = entries
@@ -97,6 +97,12 @@ pub async fn reply(
         files: answer.files,
         ..NewMail::new(Kind::Reply, actor)
     };
+    let recipients: Vec<String> = mail
+        .to
+        .iter()
+        .chain(&mail.cc)
+        .map(|address| address.email().to_lowercase())
+        .collect();
     let composed = compose(&ctx.clock, Through::Mailbox(&mailbox), mail)?;
 
     let txn = ctx.db.begin().await?;
@@ -107,6 +113,7 @@ pub async fn reply(
         text: composed.text(),
         rfc_message_id: composed.rfc_message_id(),
         outgoing_id: composed.id(),
+        recipients: &recipients,
     };
     ticket::add_reply(&txn, &ctx.clock, &ticket, &shown).await?;
     let id = enqueue(&txn, &composed).await?;

@@ -4,6 +4,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
 use super::find;
+use super::match_store::{self, Participant};
 use super::store::{self, Entry, Ticket};
 use crate::clock::Clock;
 use crate::event::{self, NewEvent};
@@ -23,6 +24,8 @@ pub struct NewReply<'a> {
     pub rfc_message_id: &'a str,
     /// Id of its outgoing mail.
     pub outgoing_id: &'a str,
+    /// To whom it goes, in lower case: they take part from now on, so that their answers join.
+    pub recipients: &'a [String],
 }
 
 /// Adds the entry, remembers the Message-ID, appends the event.
@@ -46,6 +49,15 @@ pub async fn add_reply<C: ConnectionTrait>(
     find::index_entry(on, &entry, &ticket.project_id).await?;
     let ids = [reply.rfc_message_id.to_owned()];
     store::remember_ids(on, &ticket.project_id, &ids, &ticket.id, reply.outgoing_id).await?;
+    let people: Vec<Participant> = reply
+        .recipients
+        .iter()
+        .map(|address| Participant {
+            address: address.clone(),
+            role: "cc".to_owned(),
+        })
+        .collect();
+    match_store::add_participants(on, &ticket.id, "", &people, now).await?;
     let event = NewEvent {
         kind: "ticket.updated",
         project_id: &ticket.project_id,
