@@ -3,7 +3,7 @@
 //! The modules in reading order:
 //!
 //! * foundation: [`access`], [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`], [`schedule`], [`smtp`], [`trouble`],
-//!   [`ctx`], [`project`], [`event`], [`search`], [`connection_test`];
+//!   [`ctx`], [`idempotency`], [`project`], [`event`], [`search`], [`connection_test`];
 //! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
 //!   [`message`], [`rule`], [`ticket`], [`outbox`];
 //! * identity: [`account`];
@@ -19,6 +19,7 @@ pub mod crypto;
 pub mod ctx;
 pub mod db;
 pub mod id;
+pub mod idempotency;
 pub mod net;
 pub mod oauth2_client;
 pub mod render;

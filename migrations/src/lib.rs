@@ -10,6 +10,7 @@ mod m0002_ticket;
 mod m0003_rules;
 mod m0004_delivery;
 mod m0005_access;
+mod m0006_api;
 mod m0007_answers;
 mod m0008_desk;
 
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_rules::Migration),
             Box::new(m0004_delivery::Migration),
             Box::new(m0005_access::Migration),
+            Box::new(m0006_api::Migration),
             Box::new(m0007_answers::Migration),
             Box::new(m0008_desk::Migration),
         ]

@@ -69,8 +69,15 @@ enum Command {
     )]
     Parse(parse::ParseArgs),
     /// Print the OpenAPI document of the REST API.
-    #[command(name = "openapi", after_help = "Example:\n  mailgrant openapi > openapi.json")]
-    OpenApi,
+    #[command(
+        name = "openapi",
+        after_help = "Examples:\n  mailgrant openapi > docs/openapi.json\n  mailgrant openapi --problems > docs/problems.md"
+    )]
+    OpenApi {
+        /// Print the kinds of problems it answers with instead, as Markdown.
+        #[arg(long)]
+        problems: bool,
+    },
     /// Test the connection of a mailbox, step by step.
     #[command(
         after_help = "Examples:\n  mailgrant test-connection mbx_01K9…\n  mailgrant test-connection \"Support\"\n\n\
@@ -131,7 +138,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let load = || config::load(&environment, cli.config.as_deref());
     match cli.command {
         Command::Parse(args) => parse::run(&args),
-        Command::OpenApi => {
+        Command::OpenApi { problems: true } => {
+            print(&crate::web::problems::markdown());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::OpenApi { problems: false } => {
             print(&openapi::pretty(&openapi::document(&crate::web::routes())));
             Ok(ExitCode::SUCCESS)
         }

@@ -249,7 +249,14 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
         .ok()
         .filter(|n| (1..=10_000).contains(n))
         .ok_or_else(|| bad("max_connections", "expected a number from 1 to 10000".into()))?;
+    let per_minute = |name| {
+        get(name)
+            .parse()
+            .map_err(|_| bad(name, "expected a number from 0 (no limit)".into()))
+    };
     let mut config = Config {
+        requests_per_token: per_minute("requests_per_token")?,
+        requests_per_address: per_minute("requests_per_address")?,
         listen,
         base_url,
         database_url: SecretString::from(database_url),
@@ -300,6 +307,8 @@ fn shown(config: &Config, name: &str) -> String {
             LogFormat::Json => "json".into(),
         },
         "log_level" => config.log_level.clone(),
+        "requests_per_token" => config.requests_per_token.to_string(),
+        "requests_per_address" => config.requests_per_address.to_string(),
         "max_connections" => config.max_connections.to_string(),
         _ => String::new(),
     }

@@ -45,6 +45,10 @@ pub struct Config {
     pub log_level: String,
     /// How many mailboxes are read at once by this process.
     pub max_connections: usize,
+    /// REST requests of one token in a minute; 0 is no limit.
+    pub requests_per_token: u32,
+    /// REST requests from one address in a minute; 0 is no limit.
+    pub requests_per_address: u32,
     /// Where each value came from, for `config check`.
     pub sources: Vec<Setting>,
 }
@@ -102,7 +106,7 @@ pub(crate) struct Known {
 }
 
 /// Every setting, in the order they are shown.
-pub(crate) const KNOWN: [Known; 13] = [
+pub(crate) const KNOWN: [Known; 15] = [
     Known {
         name: "listen",
         default: "127.0.0.1:8080",
@@ -196,6 +200,20 @@ pub(crate) const KNOWN: [Known; 13] = [
         name: "max_connections",
         default: "200",
         about: "How many mailboxes this process reads at once.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "requests_per_token",
+        default: "3000",
+        about: "REST requests that one token may make in a minute, on each node; 0 is no limit.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "requests_per_address",
+        default: "6000",
+        about: "REST requests that may come from one address in a minute, on each node; 0 is no limit.",
         secret: false,
         list: false,
     },

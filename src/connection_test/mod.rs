@@ -2,7 +2,7 @@
 
 mod store;
 
-pub use store::{Run, Step, StepState, TestState, get, latest_of, of_subject, steps_of};
+pub use store::{Run, Step, StepState, TestState, get, latest_of, list, of_subject, steps_of};
 
 use std::time::Instant;
 

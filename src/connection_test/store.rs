@@ -148,6 +148,38 @@ pub async fn get<C: ConnectionTrait>(on: &C, projects: &Projects, id: &str) -> R
     row.as_ref().map(read_run).transpose()
 }
 
+/// Tests of the mailboxes of these projects, newest first; those of integrations are there for the whole site only.
+pub async fn list<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    subject_id: Option<&str>,
+    after: Option<&str>,
+    limit: u64,
+) -> Result<Vec<Run>, DbErr> {
+    let mut values: Vec<Value> = vec![i64::try_from(limit).unwrap_or(i64::MAX).into()];
+    let mut wanted = vec!["1 = 1".to_owned()];
+    for (column, value) in [("subject_id =", subject_id), ("id <", after)] {
+        if let Some(value) = value {
+            values.push(value.into());
+            wanted.push(format!("{column} ${}", values.len()));
+        }
+    }
+    if !projects.is_all() {
+        let (mine, ids) = within_sql(projects, "project_id", values.len() + 1);
+        wanted.push(format!("subject_id IN (SELECT id FROM mailboxes WHERE {mine})"));
+        values.extend(ids);
+    }
+    let text = format!(
+        "SELECT * FROM connection_tests WHERE {} ORDER BY id DESC LIMIT $1",
+        wanted.join(" AND ")
+    );
+    on.query_all_raw(sql(on, &text, values))
+        .await?
+        .iter()
+        .map(read_run)
+        .collect()
+}
+
 /// The newest tests of one mailbox or integration, newest first.
 pub async fn of_subject<C: ConnectionTrait>(on: &C, subject_id: &str, limit: u32) -> Result<Vec<Run>, DbErr> {
     let text = "SELECT * FROM connection_tests WHERE subject_id = $1 ORDER BY id DESC LIMIT $2";

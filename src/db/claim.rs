@@ -101,7 +101,14 @@ pub async fn release(db: &Db, table: &str, key: &str, lease: &Lease) -> Result<(
 
 /// Ends every claim of a node's earlier processes, whose holders' names begin with the node's.
 pub async fn release_claims_of(db: &Db, node: &str) -> Result<(), DbErr> {
-    for table in ["mailboxes", "grants", "job_runs", "webhooks", "outgoing_mails"] {
+    for table in [
+        "mailboxes",
+        "grants",
+        "job_runs",
+        "webhooks",
+        "outgoing_mails",
+        "idempotency_keys",
+    ] {
         let text = format!(
             "UPDATE {table} SET lease_until = 0, lease_no = lease_no + 1 \
              WHERE lease_until > 0 AND SUBSTR(lease_holder, 1, {}) = $1",

@@ -225,6 +225,8 @@ fn config(listen: SocketAddr, folder: &Path, ca_file: &Path) -> Result<Config, D
         log_format: LogFormat::Text,
         log_level: "warn".to_owned(),
         max_connections: 10,
+        requests_per_token: 3_000,
+        requests_per_address: 6_000,
         sources: Vec::new(),
     })
 }

@@ -9,6 +9,7 @@ use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::delivery;
 use crate::event::{self, NewEvent, SYSTEM};
+use crate::idempotency;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -79,6 +80,7 @@ pub(super) async fn trim_log(ctx: &Ctx) -> Result<(), DbErr> {
 pub(super) async fn tidy_up(ctx: &Ctx) -> Result<(), DbErr> {
     let now = ctx.clock.now_ms();
     account::purge(&ctx.db, &ctx.clock).await?;
+    idempotency::purge(ctx).await?;
     // Tokens of another account wait an hour for a confirmation; later nothing opens them any more.
     store::forget_pending_secrets(ctx.db.write(), now - 2 * HOUR_MS).await?;
     store::purge_drafts(ctx.db.write(), now - DAY_MS).await?;

@@ -17,3 +17,6 @@ mod timetable;
 mod tests;
 
 pub use timetable::start;
+
+/// How the timetable stands, for whoever looks after this installation.
+pub use timetable::{JobRun, list, run_now};

@@ -36,6 +36,38 @@ pub(super) async fn finish<C: ConnectionTrait>(
     on.execute_raw(sql(on, text, values)).await.map(|_| ())
 }
 
+/// How a job stands.
+pub(super) struct Run {
+    pub(super) name: String,
+    pub(super) next_run_at: i64,
+    pub(super) last_run_at: Option<i64>,
+    pub(super) last_error: String,
+    pub(super) lease_until: i64,
+}
+
+/// How the jobs stand.
+pub(super) async fn runs<C: ConnectionTrait>(on: &C) -> Result<Vec<Run>, DbErr> {
+    let text = "SELECT name, next_run_at, last_run_at, last_error, lease_until FROM job_runs";
+    let rows = on.query_all_raw(sql(on, text, [])).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Run {
+                name: row.try_get("", "name")?,
+                next_run_at: row.try_get("", "next_run_at")?,
+                last_run_at: row.try_get("", "last_run_at")?,
+                last_error: row.try_get("", "last_error")?,
+                lease_until: row.try_get("", "lease_until")?,
+            })
+        })
+        .collect()
+}
+
+/// Makes a job due at once.
+pub(super) async fn make_due<C: ConnectionTrait>(on: &C, job: &str) -> Result<(), DbErr> {
+    let text = "UPDATE job_runs SET next_run_at = 0 WHERE name = $1";
+    on.execute_raw(sql(on, text, [job.into()])).await.map(|_| ())
+}
+
 /// A client secret that ends before a time.
 pub(super) struct EndingSecret {
     pub(super) integration_id: String,

@@ -75,6 +75,53 @@ pub async fn start(ctx: &Ctx) -> Result<(), DbErr> {
     Ok(())
 }
 
+/// A job of the timetable and how it stands.
+#[derive(Clone, Debug)]
+pub struct JobRun {
+    /// Its name.
+    pub name: String,
+    /// Cron expression, seconds first, UTC.
+    pub schedule: String,
+    /// Whether a node is at it.
+    pub running: bool,
+    /// When it runs next, milliseconds since 1970; 0 before its first run.
+    pub next_run_at: i64,
+    /// When it last ended, milliseconds since 1970.
+    pub last_run_at: Option<i64>,
+    /// What went wrong then; empty if nothing did.
+    pub last_error: String,
+}
+
+/// The jobs of the timetable.
+pub async fn list(ctx: &Ctx) -> Result<Vec<JobRun>, DbErr> {
+    let now = ctx.clock.now_ms();
+    let runs = store::runs(ctx.db.read()).await?;
+    Ok(TIMETABLE
+        .iter()
+        .map(|job| {
+            let run = runs.iter().find(|run| run.name == job.name);
+            JobRun {
+                name: job.name.to_owned(),
+                schedule: job.when.to_owned(),
+                running: run.is_some_and(|run| run.lease_until > now),
+                next_run_at: run.map_or(0, |run| run.next_run_at),
+                last_run_at: run.and_then(|run| run.last_run_at),
+                last_error: run.map(|run| run.last_error.clone()).unwrap_or_default(),
+            }
+        })
+        .collect())
+}
+
+/// Makes a job due; false if there is none of this name.
+pub async fn run_now(ctx: &Ctx, name: &str) -> Result<bool, DbErr> {
+    if !TIMETABLE.iter().any(|job| job.name == name) {
+        return Ok(false);
+    }
+    store::register(ctx.db.write(), name).await?;
+    store::make_due(ctx.db.write(), name).await?;
+    Ok(true)
+}
+
 async fn run_timetable(ctx: Ctx) {
     while !ctx.stop.is_cancelled() {
         match claim_due(&ctx).await {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::admin::views;
 use super::gate::{RequestId, Viewer};
+use super::problems;
 use super::respond;
 use crate::access::Scope;
 use crate::account::AccountError;
@@ -42,6 +43,8 @@ struct Inner {
     remedy: String,
     errors: Vec<FieldProblem>,
     retry_after: Option<i64>,
+    /// For codes that are only a finer word for a kind.
+    kind: Option<&'static str>,
     scope: Option<Scope>,
     members: Vec<(&'static str, Value)>,
 }
@@ -57,6 +60,7 @@ impl Problem {
             remedy: String::new(),
             errors: Vec::new(),
             retry_after: None,
+            kind: None,
             scope: None,
             members: Vec::new(),
         }))
@@ -94,6 +98,7 @@ impl Problem {
         };
         let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
         problem.0.errors = errors;
+        problem.0.kind = Some("invalid_fields");
         problem
     }
 
@@ -181,7 +186,15 @@ impl Problem {
         &self.0.errors
     }
 
-    fn json(&self, request_id: Option<&str>) -> Value {
+    /// The kind it is of, see [`problems`].
+    fn kind(&self) -> &'static str {
+        match self.0.kind {
+            Some(kind) => kind,
+            None => problems::of(&self.0.code, self.0.status),
+        }
+    }
+
+    fn json(&self, base: &str, request_id: Option<&str>) -> Value {
         let errors: Vec<Value> = self
             .0
             .errors
@@ -189,7 +202,7 @@ impl Problem {
             .map(|error| json!({ "pointer": error.pointer, "code": error.code, "detail": error.detail }))
             .collect();
         let mut json = json!({
-            "type": format!("urn:mailgrant:problem:{}", self.0.code),
+            "type": format!("{base}/api/problems/{}", self.kind()),
             "title": self.0.title,
             "status": self.0.status.as_u16(),
             "detail": self.0.detail,
@@ -256,7 +269,9 @@ impl From<DbErr> for Problem {
 impl From<Trouble> for Problem {
     /// 422: what was asked for did not work out, with the remedy.
     fn from(trouble: Trouble) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, trouble.code, trouble.cause).with_remedy(trouble.remedy)
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, trouble.code, trouble.cause);
+        problem.0.kind = Some("trouble");
+        problem.with_remedy(trouble.remedy)
     }
 }
 
@@ -327,6 +342,8 @@ fn code_of(status: StatusCode) -> &'static str {
 fn body(request: &HttpRequest, problem: &Problem) -> HttpResponse<BoxBody> {
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
     if request.path().starts_with("/api/") {
+        let base = request.app_data::<web::Data<Ctx>>().map(|ctx| ctx.config.url(""));
+        let base = base.unwrap_or_default();
         let mut response = HttpResponse::build(problem.0.status);
         if problem.0.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"mailgrant\""));
@@ -338,7 +355,7 @@ fn body(request: &HttpRequest, problem: &Problem) -> HttpResponse<BoxBody> {
         }
         return response
             .content_type("application/problem+json")
-            .body(problem.json(request_id.as_deref()).to_string());
+            .body(problem.json(&base, request_id.as_deref()).to_string());
     }
     let page = page(request, problem, request_id).unwrap_or_else(|| plain_page(problem));
     HttpResponse::build(problem.0.status)

@@ -17,6 +17,7 @@ use futures_util::{FutureExt, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{Problem, dress};
+use super::limit::Limiter;
 use super::respond;
 use crate::access::{Access, Need, Refusal};
 use crate::account::{self, Session, TokenIdentity, User};
@@ -374,7 +375,7 @@ pub(super) async fn require_bearer(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    match identify(request.request()).await {
+    match admit_token(request.request()).await {
         Ok((identity, access)) => {
             request.extensions_mut().insert::<TokenIdentity>(identity);
             request.extensions_mut().insert::<Access>(access);
@@ -444,6 +445,34 @@ fn refused(refusal: Refusal, need: Need) -> Problem {
         Some(scope) => problem.needs_scope(scope),
         None => problem,
     }
+}
+
+/// Who asks, unless they ask too often. The address is counted before the token is looked at.
+async fn admit_token(request: &HttpRequest) -> Result<(TokenIdentity, Access), Problem> {
+    let ctx = ctx(request)?;
+    let limiter = request
+        .app_data::<web::Data<Limiter>>()
+        .ok_or_else(|| Problem::internal(&"the application has no limiter"))?;
+    let now = ctx.clock.now_ms();
+    let address = respond::client_address(request);
+    limiter
+        .take(&address, ctx.config.requests_per_address, now)
+        .map_err(too_often)?;
+    let (identity, access) = identify(request).await?;
+    limiter
+        .take(&identity.id, ctx.config.requests_per_token, now)
+        .map_err(too_often)?;
+    Ok((identity, access))
+}
+
+/// 429.
+fn too_often(seconds: i64) -> Problem {
+    Problem::new(
+        actix_web::http::StatusCode::TOO_MANY_REQUESTS,
+        "rate_limited",
+        format!("too many requests; the next one may come in {seconds} s"),
+    )
+    .retry_after(seconds)
 }
 
 async fn identify(request: &HttpRequest) -> Result<(TokenIdentity, Access), Problem> {

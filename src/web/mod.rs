@@ -15,9 +15,11 @@ pub mod extract;
 pub mod gate;
 mod health;
 pub mod integration_test;
+mod limit;
 pub mod oauth2;
 pub mod openapi;
 mod people;
+pub mod problems;
 pub mod respond;
 pub mod route;
 mod session_link;
@@ -107,6 +109,8 @@ pub fn routes() -> Vec<Route> {
         session_link::ROUTES,
         self::oauth2::ROUTES,
         openapi::served::ROUTES,
+        problems::ROUTES,
+        api::blobs::LINKED,
     ]
     .concat();
     all.extend(admin::routes());
@@ -122,6 +126,7 @@ pub fn routes() -> Vec<Route> {
 pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server, ServeError> {
     let renderer = web::Data::new(Renderer::new()?);
     let ctx = web::Data::new(ctx);
+    let limiter = web::Data::new(limit::Limiter::default());
     let table: Arc<[Route]> = routes().into_iter().chain(extras.routes).collect();
     let workers = match extras.workers {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
@@ -131,6 +136,7 @@ pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server,
     let server = HttpServer::new(move || {
         let mut app = App::new()
             .app_data(ctx.clone())
+            .app_data(limiter.clone())
             .app_data(renderer.clone())
             .wrap(from_fn(gate::pages))
             .wrap(from_fn(gate::outermost));

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
+use super::input::Query;
 use super::output;
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
@@ -13,19 +14,25 @@ use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{Schema, id, integer, list_of, object, text, time, word};
 use crate::web::route::{Guard, Route};
 
-pub(super) const ROUTES: &[Route] =
-    &[
-        Route::get("/api/v1/tests/{id}", Guard::Scope(Scope::MailboxesRead), || {
-            web::to(get)
-        })
-        .doc(|| {
-            Doc::new("Show a connection test")
-                .about(
-                    "Its steps appear one after the other; it is over when `state` is no longer `running`.",
-                )
-                .answers(200, "The test so far", test())
-        }),
-    ];
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/tests", Guard::Scope(Scope::MailboxesRead), || {
+        web::to(list)
+    })
+    .doc(|| {
+        Doc::new("List connection tests")
+            .about("From new to old; kept for 30 days.")
+            .query("subjectId", text(), "Only of this mailbox or integration")
+            .lists(test())
+    }),
+    Route::get("/api/v1/tests/{id}", Guard::Scope(Scope::MailboxesRead), || {
+        web::to(get)
+    })
+    .doc(|| {
+        Doc::new("Show a connection test")
+            .about("Its steps appear one after the other; it is over when `state` is no longer `running`.")
+            .answers(200, "The test so far", test())
+    }),
+];
 
 /// A test as [`show`] writes it.
 pub(super) fn test() -> Schema {
@@ -84,6 +91,29 @@ fn step(step: &Step) -> Value {
         "cause": output::text(&step.cause),
         "remedy": output::text(&step.remedy),
     })
+}
+
+async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
+    let subject = query.get("subjectId");
+    let runs = connection_test::list(
+        ctx.db.read(),
+        &access.projects(),
+        subject.as_deref(),
+        query.after.as_deref(),
+        query.limit + 1,
+    )
+    .await?;
+    let mut shown = Vec::with_capacity(runs.len());
+    for run in runs {
+        let steps = connection_test::steps_of(ctx.db.read(), &run.id, 0).await?;
+        shown.push((run, steps));
+    }
+    Ok(output::list_of(
+        &query,
+        shown,
+        |(run, _)| &run.id,
+        |(run, steps)| show(run, steps),
+    ))
 }
 
 async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {

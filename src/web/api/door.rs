@@ -1,5 +1,5 @@
 //! What stands before every handler of the API, so that none can forget it: the query and the body are read and
-//! checked against what the route publishes.
+//! checked against what the route publishes, and a repeated `POST` happens once.
 
 use std::rc::Rc;
 
@@ -7,19 +7,21 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, web};
 use serde_json::Value;
 
 use super::input::{Bytes, Input, MAX_JSON_BYTES, Members};
+use super::once;
 use crate::web::error::Problem;
 use crate::web::gate;
 use crate::web::openapi::{Body, Doc, check};
-use crate::web::route::Route;
+use crate::web::route::{Effect, Route};
 
 /// What the door knows about its route.
 #[derive(Debug)]
 pub(in crate::web) struct Facts {
     changes: bool,
+    effect: Effect,
     doc: Doc,
 }
 
@@ -28,6 +30,10 @@ impl Facts {
     pub(in crate::web) fn of(route: &Route) -> Self {
         Self {
             changes: route.method != Method::GET,
+            effect: match route.method {
+                Method::POST => route.effect,
+                _ => Effect::None,
+            },
             doc: route.description().unwrap_or_else(|| Doc::new("")),
         }
     }
@@ -40,19 +46,25 @@ pub(in crate::web) async fn pass(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     match look(&facts, &mut request).await {
-        Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
+        Ok(Some((key, body))) => once::pass(&key, &body, request, next).await,
+        Ok(None) => Ok(next.call(request).await?.map_into_boxed_body()),
         Err(problem) => Ok(gate::refuse(request, &problem)),
     }
 }
 
-async fn look(facts: &Facts, request: &mut ServiceRequest) -> Result<(), Problem> {
+/// Reads and checks; the key and the body of a request that must happen once come back.
+async fn look(facts: &Facts, request: &mut ServiceRequest) -> Result<Option<(String, web::Bytes)>, Problem> {
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(request.query_string().as_bytes())
         .into_owned()
         .collect();
     check::query(&facts.doc.query, &pairs)?;
     if !facts.changes {
-        return Ok(());
+        return Ok(None);
     }
+    let key = match facts.effect {
+        Effect::None => None,
+        effect => once::key(request.headers(), effect)?,
+    };
     let kind = request.content_type().to_ascii_lowercase();
     let limit = facts.doc.max_body.unwrap_or(MAX_JSON_BYTES);
     refuse_announced_size(request, limit)?;
@@ -61,7 +73,7 @@ async fn look(facts: &Facts, request: &mut ServiceRequest) -> Result<(), Problem
     match &facts.doc.body {
         Body::Bytes(types) => {
             check_type(&kind, types)?;
-            request.extensions_mut().insert(Bytes(body));
+            request.extensions_mut().insert(Bytes(body.clone()));
         }
         Body::Json(schema) => {
             let members = Value::Object(Input::parse(&kind, &body)?);
@@ -76,7 +88,7 @@ async fn look(facts: &Facts, request: &mut ServiceRequest) -> Result<(), Problem
             keep(request, Value::Object(members));
         }
     }
-    Ok(())
+    Ok(key.map(|key| (key, body)))
 }
 
 fn keep(request: &ServiceRequest, members: Value) {

@@ -9,6 +9,7 @@ use super::output;
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
+use crate::event;
 use crate::grant::{self, Grant, RevokeOutcome};
 use crate::web::error::Problem;
 use crate::web::openapi::Doc;
@@ -62,7 +63,35 @@ pub(super) const ROUTES: &[Route] = &[
             .answers(200, "The revoked grant", revoked_schema(at_provider))
             .tagged()
     }),
+    Route::get(
+        "/api/v1/grants/{id}/timeline",
+        Guard::Scope(Scope::IntegrationsRead),
+        || web::to(timeline),
+    )
+    .doc(|| {
+        Doc::new("Show what happened to a grant")
+            .about("Its newest events, newest first; `/events` has all of them.")
+            .lists(super::events::event_schema())
+    }),
 ];
+
+/// The events of one grant, newest first.
+async fn timeline(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    query: Query,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let found = grant::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(grant_refused)?;
+    let events = event::of_subject(ctx.db.read(), &found.id, query.limit).await?;
+    Ok(output::list(
+        &query,
+        events.iter().map(event::envelope).collect(),
+        None,
+    ))
+}
 
 fn members() -> [(&'static str, Schema); 17] {
     [

@@ -257,7 +257,8 @@ impl Query {
 
     /// The address of the next part of this list.
     pub(super) fn next(&self, after: &str) -> String {
-        self.next_at(&URL_SAFE_NO_PAD.encode(after))
+        let mark = list_mark(&self.path, &self.pairs);
+        self.next_at(&URL_SAFE_NO_PAD.encode(format!("{mark}{after}")))
     }
 
     /// The same for a cursor that is opaque already.
@@ -304,6 +305,7 @@ impl Query {
                     .ok()
                     .and_then(|bytes| String::from_utf8(bytes).ok())
                     .filter(|text| !text.contains('\0'))
+                    .and_then(|text| place_in(&list_mark(request.path(), &pairs), text))
                     .ok_or_else(bad_cursor)?,
             ),
         };
@@ -324,6 +326,26 @@ impl FromRequest for Query {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         std::future::ready(Self::read(request))
     }
+}
+
+/// What a cursor of one list begins with: a place in another list, or in another order, means nothing here.
+fn list_mark(path: &str, pairs: &[(String, String)]) -> String {
+    let sort = pairs
+        .iter()
+        .find(|(name, _)| name == "sort")
+        .map_or("", |(_, value)| value);
+    let mut mark = crate::crypto::sha256_hex(format!("{path}\n{sort}").as_bytes());
+    mark.truncate(8);
+    mark
+}
+
+/// The place a cursor names in the list with this mark. Places in the event log say themselves what they are, and are
+/// left to it: they are the same for every way to read it.
+fn place_in(mark: &str, text: String) -> Option<String> {
+    if text.starts_with("e1.") {
+        return Some(text);
+    }
+    text.strip_prefix(mark).map(str::to_owned)
 }
 
 /// 400: the cursor is not one a list gave out.

@@ -11,7 +11,7 @@ use super::output;
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
-use crate::grant::{self, Authorization, GrantError, StartAuthorization};
+use crate::grant::{self, Authorization, CallbackError, GrantError, StartAuthorization};
 use crate::integration::{
     self, AuthMethod, Cloud, Flow, Integration, IntegrationChange, IntegrationError, NewIntegration, Provider,
 };
@@ -95,6 +95,20 @@ pub(super) const ROUTES: &[Route] = &[
         web::to(authorization)
     })
     .doc(|| Doc::new("Show a consent that was begun").answers(200, "The authorization", authorization_schema())),
+    Route::post(
+        "/api/v1/authorizations/{id}/decision",
+        Guard::Site(Scope::IntegrationsWrite),
+        || web::to(decide),
+    )
+    .doc(|| {
+        Doc::new("Decide about another account")
+            .about(
+                "Where another account consented than the grant belongs to, it waits in `awaiting_confirmation`: \
+                 `accept` gives the grant to that account from now on, `refuse` changes nothing.",
+            )
+            .takes(input(&["decision"], [("decision", word(&["accept", "refuse"]))]))
+            .answers(200, "The authorization", authorization_schema())
+    }),
 ];
 
 /// The projects that may use one.
@@ -167,7 +181,9 @@ fn authorization_schema() -> Schema {
         ("integrationId", id("int")),
         (
             "authorizationUrl",
-            text().about("To open in a browser; empty when it is over"),
+            text()
+                .about("To open in a browser; null when it is over, or there is nothing to ask")
+                .or_null(),
         ),
         ("state", text()),
         ("grantId", text().or_null()),
@@ -477,6 +493,40 @@ async fn authorization(
         return Err(Problem::not_found("authorization"));
     }
     Ok(HttpResponse::Ok().json(show_authorization(&found)))
+}
+
+async fn decide(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let decision = input.required_text("decision");
+    input.finish()?;
+    let found = |error| match error {
+        GrantError::NotFound => Problem::not_found("authorization"),
+        error => grant_refused(error),
+    };
+    grant::authorization(&ctx, &id).await.map_err(found)?;
+    let outcome = match decision.as_str() {
+        "accept" => grant::confirm_identity_change(&ctx, access.actor(), &id)
+            .await
+            .map(|_| ()),
+        _ => grant::refuse_identity_change(&ctx, &id).await,
+    };
+    match outcome {
+        Ok(()) => {}
+        Err(CallbackError::Grant(error)) => return Err(found(error)),
+        Err(CallbackError::Replayed | CallbackError::Expired) => {
+            return Err(Problem::conflict(
+                "decided_already",
+                "no other account waits for a decision here, or it was decided already",
+            ));
+        }
+        Err(error) => return Err(error.trouble().into()),
+    }
+    let decided = grant::authorization(&ctx, &id).await.map_err(found)?;
+    Ok(HttpResponse::Ok().json(show_authorization(&decided)))
 }
 
 async fn test(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {

@@ -161,7 +161,7 @@ fn brief(message: &Message) -> Value {
     shown
 }
 
-fn refused(error: MessageError) -> Problem {
+pub(super) fn refused(error: MessageError) -> Problem {
     match error {
         MessageError::NotFound => Problem::not_found("message"),
         MessageError::NoAttachment => Problem::not_found("attachment of this message"),

@@ -4,23 +4,29 @@
 //! `{"items", "next"}`; single resources that can be changed carry an `ETag`. Refusals are problem+json, see
 //! [`super::error`]. One file per kind of resource: its JSON and its handlers.
 
+pub(in crate::web) mod blobs;
 mod connection_tests;
 pub(super) mod door;
 mod events;
 mod grants;
 pub(super) mod input;
 mod integrations;
+mod jobs;
 mod json;
 mod mailboxes;
 mod members;
 mod message_schema;
 mod messages;
 mod outgoing;
+mod once;
 pub(super) mod output;
+#[cfg(test)]
+mod parity;
 mod projects;
 mod queues;
 mod replies;
 mod search;
+mod settings;
 mod tickets;
 mod tokens;
 mod users;
@@ -34,7 +40,10 @@ use super::route::Route;
 /// The routes of the API.
 pub(super) fn routes() -> Vec<Route> {
     [
+        blobs::ROUTES,
         integrations::ROUTES,
+        jobs::ROUTES,
+        settings::ROUTES,
         grants::ROUTES,
         projects::ROUTES,
         members::ROUTES,

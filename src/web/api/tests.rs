@@ -658,3 +658,140 @@ async fn an_address_says_which_methods_it_takes() {
         )
     );
 }
+
+fn keyed(api: &Api, key: &str, body: &Value) -> reqwest::RequestBuilder {
+    api.ask(Method::POST, "/projects")
+        .header("idempotency-key", key)
+        .json(body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_happens_once_and_its_answer_comes_again() {
+    let api = api().await;
+    let body = json!({"key": "ONCE", "name": "Once"});
+    let first = keyed(&api, "k-1", &body).send().await.unwrap();
+    assert_eq!(first.status(), StatusCode::CREATED);
+    assert!(!first.headers().contains_key("idempotency-replayed"));
+    let told = |answer: &reqwest::Response| {
+        ["location", "etag", "content-type"].map(|name| answer.headers().get(name).cloned())
+    };
+    let expected = told(&first);
+    let first = first.text().await.unwrap();
+    for key in ["k-1", "\"k-1\""] {
+        let again = keyed(&api, key, &body).send().await.unwrap();
+        assert_eq!(again.status(), StatusCode::CREATED);
+        assert_eq!(again.headers()["idempotency-replayed"], "true");
+        assert_eq!(told(&again), expected);
+        assert_eq!(again.text().await.unwrap(), first);
+    }
+    let (status, other) = answer(keyed(&api, "k-1", &json!({"key": "TWO", "name": "Two"}))).await;
+    assert_eq!(
+        (status, &other["code"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("idempotency_key_reused"))
+    );
+    assert_eq!(api.get("/projects").await.1["items"].as_array().unwrap().len(), 1);
+    // A refusal leaves the key free for the corrected request.
+    let (status, _) = answer(keyed(&api, "k-2", &json!({"key": "ONCE", "name": "x"}))).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let (status, _) = answer(keyed(&api, "k-2", &json!({"key": "OTHER", "name": "x"}))).await;
+    assert_eq!(status, StatusCode::CREATED);
+    for bad in ["", "a b", &"x".repeat(256)] {
+        let (status, problem) = answer(keyed(&api, bad, &body)).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (StatusCode::BAD_REQUEST, &json!("bad_idempotency_key")),
+            "{bad}"
+        );
+    }
+    // Another token's keys are its own.
+    let other = api.site.token().await;
+    let theirs = api
+        .site
+        .ask(Method::POST, "/api/v1/projects")
+        .bearer_auth(other)
+        .header("idempotency-key", "k-1")
+        .json(&json!({"key": "THEIRS", "name": "x"}));
+    assert_eq!(answer(theirs).await.0, StatusCode::CREATED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_repetitions_at_once_make_one_thing() {
+    let api = api().await;
+    let body = json!({"key": "ONCE", "name": "Once"});
+    let all = futures_util::future::join_all((0..100).map(|_| answer(keyed(&api, "k", &body)))).await;
+    let mut made = std::collections::BTreeSet::new();
+    for (status, answer) in all {
+        match status.as_u16() {
+            201 => {
+                made.insert(answer["id"].as_str().unwrap().to_owned());
+            }
+            409 => assert_eq!(answer["code"], "idempotency_key_in_flight", "{answer}"),
+            other => panic!("{other} {answer}"),
+        }
+    }
+    assert_eq!(made.len(), 1);
+    assert_eq!(api.get("/projects").await.1["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_of_another_list_is_refused() {
+    let api = api().await;
+    for key in ["AA", "BB", "CC"] {
+        api.post("/projects", json!({"key": key, "name": key})).await;
+    }
+    let (_, part) = api.get("/projects?limit=1").await;
+    let next = part["next"].as_str().unwrap();
+    let cursor = next.split("after=").nth(1).unwrap();
+    assert_eq!(
+        api.get(&format!("/projects?after={cursor}")).await.0,
+        StatusCode::OK
+    );
+    for foreign in [
+        format!("/mailboxes?after={cursor}"),
+        format!("/projects?after={cursor}&sort=name"),
+        "/projects?after=cHJqXzAx".to_owned(),
+    ] {
+        let (status, problem) = api.get(&foreign).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (StatusCode::BAD_REQUEST, &json!("bad_cursor")),
+            "{foreign}"
+        );
+        assert!(
+            problem["type"]
+                .as_str()
+                .unwrap()
+                .ends_with("/api/problems/bad_cursor")
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_too_often_is_told_when_to_come_back() {
+    let site = crate::web::tests::site_with(|ctx| {
+        let mut config = (*ctx.config).clone();
+        config.requests_per_token = 3;
+        config.requests_per_address = 6;
+        ctx.config = config.into();
+    })
+    .await;
+    let token = site.token().await;
+    let ask = |token: String| site.get("/api/v1/projects").bearer_auth(token).send();
+    for _ in 0..3 {
+        assert_eq!(ask(token.clone()).await.unwrap().status(), StatusCode::OK);
+    }
+    let refused = ask(token.clone()).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "20");
+    assert_eq!(
+        ask("wrong".into()).await.unwrap().status(),
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        ask("wrong".into()).await.unwrap().status(),
+        StatusCode::UNAUTHORIZED
+    );
+    let refused = ask("wrong".into()).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "10");
+}

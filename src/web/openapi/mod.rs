@@ -5,7 +5,7 @@
 
 pub mod check;
 mod doc;
-mod document;
+pub mod document;
 pub mod schema;
 pub(in crate::web) mod served;
 

@@ -44,8 +44,12 @@ fn operations_have_names_of_their_own() {
 fn the_committed_document_is_the_present_one() {
     let present = pretty(&document(&routes()));
     let committed = include_str!("../../../docs/openapi.json");
-    assert!(
-        present == committed,
-        "docs/openapi.json is old; run: cargo run -- openapi > docs/openapi.json"
-    );
+    if present != committed {
+        let place = std::env::temp_dir().join("mailgrant-openapi.json");
+        std::fs::write(&place, present).unwrap();
+        panic!(
+            "docs/openapi.json is old; run: cargo run -- openapi > docs/openapi.json (or copy {})",
+            place.display()
+        );
+    }
 }

@@ -1,0 +1,223 @@
+//! Requests that happen once, however often they are sent (`Idempotency-Key`).
+//!
+//! A key is remembered for 24 hours under who sent it and for which route, with a fingerprint of the request and, sealed,
+//! the answer. While the work runs the row is leased, so that N nodes agree on who does it; a node that dies frees its
+//! rows when it starts again, or when their leases run out. Refusals are not remembered: they changed nothing, and the
+//! same key may be used for the corrected request.
+
+mod store;
+
+use sea_orm::DbErr;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::{Place, SealError, sha256_hex};
+use crate::ctx::Ctx;
+use store::Row;
+
+/// How long an answer is given again.
+const KEPT_MS: i64 = 24 * 3_600_000;
+/// How long a request may run until somebody else may take it over.
+const LEASE_MS: i64 = 120_000;
+
+/// Why a key could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum IdempotencyError {
+    /// The database failed.
+    #[error("database: {0}")]
+    Db(#[from] DbErr),
+    /// The remembered answer does not open.
+    #[error("a remembered answer: {0}")]
+    Sealed(#[from] SealError),
+    /// The remembered answer is not in its form.
+    #[error("a remembered answer: {0}")]
+    Form(#[from] serde_json::Error),
+}
+
+/// An answer as it is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The headers worth repeating.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+/// The right to do the work of a key.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    id: String,
+    lease_no: i64,
+}
+
+/// What a key means now.
+#[derive(Debug)]
+pub enum Begun {
+    /// Nobody did it yet: do it, then [`finish`] or [`give_back`].
+    Mine(Turn),
+    /// It was done; this was the answer.
+    Done(Answer),
+    /// Somebody does it right now; seconds until it may be taken over.
+    InFlight(i64),
+    /// The key belongs to another request.
+    OtherRequest,
+}
+
+/// Begins the work of a key. `owner` is who sent it, `route` what for, `fingerprint` covers the whole request.
+pub async fn begin(
+    ctx: &Ctx,
+    owner: &str,
+    route: &str,
+    key: &str,
+    request: &[&[u8]],
+) -> Result<Begun, IdempotencyError> {
+    let id = digest(&[owner.as_bytes(), route.as_bytes(), key.as_bytes()]);
+    let fingerprint = digest(request);
+    let now = ctx.clock.now_ms();
+    let until = now + LEASE_MS;
+    let mine = |lease_no| {
+        Begun::Mine(Turn {
+            id: id.clone(),
+            lease_no,
+        })
+    };
+    if store::insert(ctx.db.write(), &id, &fingerprint, &ctx.holder, now, until).await? {
+        return Ok(mine(0));
+    }
+    // Read where it was written: a replica or an older snapshot might not have it yet.
+    let Some(row) = store::get(ctx.db.write(), &id).await? else {
+        // It ended in this very moment; whoever asks again finds a clear field.
+        return Ok(Begun::InFlight(1));
+    };
+    let is_over = row.created_at + KEPT_MS <= now;
+    if !is_over && row.fingerprint != fingerprint {
+        return Ok(Begun::OtherRequest);
+    }
+    if !is_over && !row.answer_sealed.is_empty() {
+        return Ok(Begun::Done(open(ctx, &row)?));
+    }
+    if row.lease_until > now {
+        return Ok(Begun::InFlight((row.lease_until - now + 999) / 1000));
+    }
+    let taken = store::take_over(ctx.db.write(), &row, &fingerprint, &ctx.holder, now, until).await?;
+    Ok(if taken {
+        mine(row.lease_no + 1)
+    } else {
+        Begun::InFlight(1)
+    })
+}
+
+/// Remembers the answer of the work.
+pub async fn finish(ctx: &Ctx, turn: &Turn, answer: &Answer) -> Result<(), IdempotencyError> {
+    let text = SecretString::from(serde_json::to_string(answer)?);
+    let sealed = ctx.keys.seal(&place(&turn.id), &text);
+    Ok(store::finish(ctx.db.write(), &turn.id, turn.lease_no, &sealed).await?)
+}
+
+/// Forgets a key whose work was refused: nothing was changed.
+pub async fn give_back(ctx: &Ctx, turn: &Turn) -> Result<(), IdempotencyError> {
+    Ok(store::delete(ctx.db.write(), &turn.id, turn.lease_no).await?)
+}
+
+/// Throws away what nobody can ask for any more.
+pub async fn purge(ctx: &Ctx) -> Result<(), DbErr> {
+    store::purge(ctx.db.write(), ctx.clock.now_ms() - KEPT_MS).await
+}
+
+fn open(ctx: &Ctx, row: &Row) -> Result<Answer, IdempotencyError> {
+    let text = ctx.keys.open(&place(&row.id), &row.answer_sealed)?;
+    Ok(serde_json::from_str(text.expose_secret())?)
+}
+
+fn place(id: &str) -> Place<'_> {
+    Place {
+        table: "idempotency_keys",
+        column: "answer_sealed",
+        row: id,
+    }
+}
+
+/// One digest of several parts; lengths in front, so that no two lists of parts share one.
+fn digest(parts: &[&[u8]]) -> String {
+    let mut all = Vec::new();
+    for part in parts {
+        all.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        all.extend_from_slice(part);
+    }
+    sha256_hex(&all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::tests::place as test_place;
+    use crate::db::release_claims_of;
+
+    fn answer() -> Answer {
+        Answer {
+            status: 201,
+            headers: vec![("location".into(), "/x".into())],
+            body: "{\"secret\":\"s3cr3t\"}".into(),
+        }
+    }
+
+    async fn ask(ctx: &Ctx, key: &str, body: &str) -> Begun {
+        begin(ctx, "tok_1", "POST /x", key, &[body.as_bytes()])
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_key_is_used_once_and_its_answer_is_sealed() {
+        let place = test_place().await;
+        let ctx = &place.ctx;
+        let Begun::Mine(turn) = ask(ctx, "k", "a").await else {
+            panic!("it is new");
+        };
+        assert!(matches!(ask(ctx, "k", "a").await, Begun::InFlight(120)));
+        assert!(matches!(ask(ctx, "k", "b").await, Begun::OtherRequest));
+        assert!(matches!(ask(ctx, "other", "a").await, Begun::Mine(_)));
+        finish(ctx, &turn, &answer()).await.unwrap();
+        let row = store::get(ctx.db.read(), &turn.id).await.unwrap().unwrap();
+        assert!(row.answer_sealed.starts_with("mg1."), "{}", row.answer_sealed);
+        let Begun::Done(told) = ask(ctx, "k", "a").await else {
+            panic!("it was done");
+        };
+        assert_eq!(told, answer());
+        assert!(matches!(ask(ctx, "k", "b").await, Begun::OtherRequest));
+        place.ctx.clock.advance(chrono::Duration::milliseconds(KEPT_MS));
+        assert!(matches!(ask(ctx, "k", "b").await, Begun::Mine(_)));
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_leaves_its_key_free() {
+        let place = test_place().await;
+        let Begun::Mine(turn) = ask(&place.ctx, "k", "a").await else {
+            panic!("it is new");
+        };
+        give_back(&place.ctx, &turn).await.unwrap();
+        assert!(matches!(ask(&place.ctx, "k", "b").await, Begun::Mine(_)));
+    }
+
+    #[tokio::test]
+    async fn whoever_died_in_the_middle_blocks_its_key_for_a_while_only() {
+        let mut place = test_place().await;
+        place.ctx.holder = "node-a/1".into();
+        let Begun::Mine(dead) = ask(&place.ctx, "k", "a").await else {
+            panic!("it is new");
+        };
+        place.ctx.clock.advance(chrono::Duration::milliseconds(LEASE_MS));
+        let Begun::Mine(alive) = ask(&place.ctx, "k", "a").await else {
+            panic!("it may be taken over");
+        };
+        // The late one changes nothing any more.
+        finish(&place.ctx, &dead, &answer()).await.unwrap();
+        give_back(&place.ctx, &dead).await.unwrap();
+        assert!(matches!(ask(&place.ctx, "k", "a").await, Begun::InFlight(_)));
+        release_claims_of(&place.ctx.db, "node-a").await.unwrap();
+        assert!(matches!(ask(&place.ctx, "k", "a").await, Begun::Mine(_)));
+        drop(alive);
+    }
+}

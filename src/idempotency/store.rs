@@ -1,0 +1,99 @@
+//! All queries on remembered requests.
+
+use sea_orm::{ConnectionTrait, DbErr, Value};
+
+use crate::db::sql;
+
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) fingerprint: String,
+    pub(super) answer_sealed: String,
+    pub(super) created_at: i64,
+    pub(super) lease_no: i64,
+    pub(super) lease_until: i64,
+}
+
+/// Makes the row of a key; false if there is one.
+pub(super) async fn insert<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    fingerprint: &str,
+    holder: &str,
+    now: i64,
+    until: i64,
+) -> Result<bool, DbErr> {
+    let text = "INSERT INTO idempotency_keys (id, fingerprint, created_at, lease_holder, lease_until) \
+                VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+    let values: [Value; 5] = [
+        id.into(),
+        fingerprint.into(),
+        now.into(),
+        holder.into(),
+        until.into(),
+    ];
+    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+}
+
+pub(super) async fn get<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Row>, DbErr> {
+    let text = "SELECT fingerprint, answer_sealed, created_at, lease_no, lease_until FROM idempotency_keys \
+                WHERE id = $1";
+    let row = on.query_one_raw(sql(on, text, [id.into()])).await?;
+    row.map(|row| {
+        Ok(Row {
+            id: id.to_owned(),
+            fingerprint: row.try_get("", "fingerprint")?,
+            answer_sealed: row.try_get("", "answer_sealed")?,
+            created_at: row.try_get("", "created_at")?,
+            lease_no: row.try_get("", "lease_no")?,
+            lease_until: row.try_get("", "lease_until")?,
+        })
+    })
+    .transpose()
+}
+
+/// Begins anew in a row that ran out; false if somebody else was faster.
+pub(super) async fn take_over<C: ConnectionTrait>(
+    on: &C,
+    row: &Row,
+    fingerprint: &str,
+    holder: &str,
+    now: i64,
+    until: i64,
+) -> Result<bool, DbErr> {
+    let text = "UPDATE idempotency_keys SET fingerprint = $1, answer_sealed = '', created_at = $2, \
+                lease_holder = $3, lease_no = lease_no + 1, lease_until = $4 WHERE id = $5 AND lease_no = $6";
+    let values: [Value; 6] = [
+        fingerprint.into(),
+        now.into(),
+        holder.into(),
+        until.into(),
+        row.id.clone().into(),
+        row.lease_no.into(),
+    ];
+    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+}
+
+/// Keeps an answer. A finished row has no lease, so that no release touches it.
+pub(super) async fn finish<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    lease_no: i64,
+    sealed: &str,
+) -> Result<(), DbErr> {
+    let text =
+        "UPDATE idempotency_keys SET answer_sealed = $1, lease_until = 0 WHERE id = $2 AND lease_no = $3";
+    let values: [Value; 3] = [sealed.into(), id.into(), lease_no.into()];
+    on.execute_raw(sql(on, text, values)).await.map(|_| ())
+}
+
+pub(super) async fn delete<C: ConnectionTrait>(on: &C, id: &str, lease_no: i64) -> Result<(), DbErr> {
+    let text = "DELETE FROM idempotency_keys WHERE id = $1 AND lease_no = $2";
+    on.execute_raw(sql(on, text, [id.into(), lease_no.into()]))
+        .await
+        .map(|_| ())
+}
+
+pub(super) async fn purge<C: ConnectionTrait>(on: &C, before: i64) -> Result<(), DbErr> {
+    let text = "DELETE FROM idempotency_keys WHERE created_at <= $1";
+    on.execute_raw(sql(on, text, [before.into()])).await.map(|_| ())
+}

@@ -1,0 +1,80 @@
+//! Whatever a person can do on the pages, an app can do by REST: every action of the pages, and its route.
+
+use crate::web::openapi::document::plain_path;
+use crate::web::routes;
+
+/// A form of the pages, and the REST route that does the same, or why there is none.
+const ACTIONS: &[(&str, &str)] = &[
+    ("/setup", "-the first person signs in with a link of the machine"),
+    ("/sign-in", "-tokens take the place of sessions"),
+    ("/sign-out", "-tokens take the place of sessions"),
+    ("/theme", "-how pages look to one person"),
+    ("/connect/{provider}", "POST /api/v1/integrations"),
+    ("/grants/{id}/refresh", "POST /api/v1/grants/{id}/refresh"),
+    (
+        "/grants/{id}/reconnect",
+        "POST /api/v1/integrations/{id}/authorizations",
+    ),
+    ("/grants/{id}/revoke", "POST /api/v1/grants/{id}/revoke"),
+    (
+        "/grants/{id}/identity",
+        "POST /api/v1/authorizations/{id}/decision",
+    ),
+    ("/mailboxes/{id}/tests", "POST /api/v1/mailboxes/{id}/tests"),
+    ("/integrations/{id}/tests", "POST /api/v1/integrations/{id}/tests"),
+    ("/projects", "POST /api/v1/projects"),
+    ("/projects/{id}", "PATCH /api/v1/projects/{id}"),
+    ("/integrations", "POST /api/v1/integrations"),
+    ("/integrations/{id}", "PATCH /api/v1/integrations/{id}"),
+    ("/integrations/{id}/delete", "DELETE /api/v1/integrations/{id}"),
+    (
+        "/integrations/{id}/authorizations",
+        "POST /api/v1/integrations/{id}/authorizations",
+    ),
+    ("/mailboxes", "POST /api/v1/mailboxes"),
+    ("/mailboxes/{id}", "PATCH /api/v1/mailboxes/{id}"),
+    ("/mailboxes/{id}/poll", "POST /api/v1/mailboxes/{id}/poll"),
+    ("/mailboxes/{id}/pause", "POST /api/v1/mailboxes/{id}/pause"),
+    ("/mailboxes/{id}/resume", "POST /api/v1/mailboxes/{id}/resume"),
+    ("/mailboxes/{id}/delete", "DELETE /api/v1/mailboxes/{id}"),
+    ("/messages/{id}/reprocess", "POST /api/v1/messages/{id}/reprocess"),
+    ("/outgoing/{id}/cancel", "POST /api/v1/outgoing-mails/{id}/cancel"),
+    ("/outgoing/{id}/retry", "POST /api/v1/outgoing-mails/{id}/retry"),
+    ("/quarantine/{id}/drop", "POST /api/v1/quarantine/{id}/drop"),
+    ("/quarantine/{id}/fetch", "POST /api/v1/quarantine/{id}/fetch"),
+    ("/quarantine/{id}/release", "POST /api/v1/quarantine/{id}/release"),
+    ("/rules", "POST /api/v1/rules"),
+    ("/rules/{id}", "PATCH /api/v1/rules/{id}"),
+    ("/rules/{id}/delete", "DELETE /api/v1/rules/{id}"),
+    ("/rules/{id}/disable", "PATCH /api/v1/rules/{id}"),
+    ("/rules/{id}/enable", "PATCH /api/v1/rules/{id}"),
+    ("/rules/{id}/down", "-the order of a list, see /rules/order"),
+    ("/rules/{id}/up", "-the order of a list, see /rules/order"),
+    ("/settings/apps/{id}/revoke", "-a person's own consent"),
+    ("/tickets/bulk", "PATCH /api/v1/tickets/{id}"),
+    ("/tickets/new", "POST /api/v1/tickets"),
+    ("/tickets/{key}", "PATCH /api/v1/tickets/{id}"),
+    ("/tickets/{key}/notes", "POST /api/v1/tickets/{id}/notes"),
+];
+
+#[test]
+fn whatever_a_person_can_do_an_app_can_do() {
+    let all = routes();
+    let rest: Vec<String> = all
+        .iter()
+        .filter(|route| route.guard.is_rest())
+        .map(|route| format!("{} {}", route.method, plain_path(route.path)))
+        .collect();
+    for route in &all {
+        if route.method != "POST" || route.guard.is_rest() || route.path.starts_with("/oauth2/") {
+            continue;
+        }
+        let action = ACTIONS.iter().find(|(page, _)| *page == route.path);
+        let does = action.map_or("", |(_, does)| *does);
+        assert!(
+            does.starts_with('-') || rest.iter().any(|route| route == does),
+            "{}: name the REST route that does the same in ACTIONS of src/web/api/parity.rs ({does:?})",
+            route.path
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! How many requests a token and an address may make. Each node counts for itself, in memory: it protects the service
+//! from a program that runs wild, and is no accounting.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Subjects that are remembered; when there are more, those who are at rest are forgotten.
+const MOST: usize = 20_000;
+
+/// Buckets that fill steadily; a request takes one drop.
+#[derive(Debug, Default)]
+pub(super) struct Limiter {
+    buckets: Mutex<HashMap<String, Bucket>>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    drops: f64,
+    at: i64,
+}
+
+impl Bucket {
+    fn fill(&mut self, per_minute: f64, now: i64) {
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds between two requests")]
+        let passed = (now - self.at).max(0) as f64;
+        self.drops = (self.drops + passed * per_minute / 60_000.0).min(per_minute);
+        self.at = now;
+    }
+}
+
+impl Limiter {
+    /// Takes one request of `subject`, which may make `per_minute`; 0 is no limit.
+    ///
+    /// # Errors
+    /// Seconds to wait.
+    pub(super) fn take(&self, subject: &str, per_minute: u32, now: i64) -> Result<(), i64> {
+        if per_minute == 0 {
+            return Ok(());
+        }
+        let rate = f64::from(per_minute);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MOST && !buckets.contains_key(subject) {
+            buckets.retain(|_, bucket| now - bucket.at < 60_000);
+            // Tens of thousands of busy ones are an attack from many addresses; counting them is no help then.
+            if buckets.len() >= MOST {
+                buckets.clear();
+            }
+        }
+        let bucket = buckets
+            .entry(subject.to_owned())
+            .or_insert(Bucket { drops: rate, at: now });
+        bucket.fill(rate, now);
+        if bucket.drops >= 1.0 {
+            bucket.drops -= 1.0;
+            return Ok(());
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most a minute")]
+        Err((((1.0 - bucket.drops) * 60.0 / rate).ceil() as i64).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minutes_worth_may_come_at_once_and_then_as_fast_as_it_fills() {
+        let limiter = Limiter::default();
+        for _ in 0..30 {
+            assert_eq!(limiter.take("a", 30, 0), Ok(()));
+        }
+        assert_eq!(limiter.take("a", 30, 0), Err(2));
+        assert_eq!(
+            limiter.take("b", 30, 0),
+            Ok(()),
+            "somebody else is not in the way"
+        );
+        assert_eq!(limiter.take("a", 30, 2_000), Ok(()));
+        assert_eq!(limiter.take("a", 30, 2_000), Err(2));
+        assert_eq!(limiter.take("a", 0, 2_000), Ok(()));
+    }
+
+    #[test]
+    fn an_attack_from_many_addresses_does_not_fill_the_memory() {
+        let limiter = Limiter::default();
+        for n in 0..MOST * 2 + 10 {
+            let _ = limiter.take(&n.to_string(), 10, 0);
+        }
+        assert!(limiter.buckets.lock().unwrap().len() <= MOST);
+    }
+}
