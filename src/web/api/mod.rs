@@ -17,8 +17,8 @@ mod mailboxes;
 mod members;
 mod message_schema;
 mod messages;
-mod outgoing;
 mod once;
+mod outgoing;
 pub(super) mod output;
 #[cfg(test)]
 mod parity;
