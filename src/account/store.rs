@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue::Set, Condition, ConnectionTrait, PaginatorTrait, Quer
 
 use super::model::{Session, SessionInfo, TokenInfo, User};
 use crate::access::{Projects, Scope};
-use crate::db::{Db, sql, within_sql};
+use crate::db::{Db, sql, within_table};
 
 mod users {
     use sea_orm::entity::prelude::*;
@@ -175,11 +175,8 @@ pub(super) async fn user_with_hash<C: ConnectionTrait>(
 
 /// People who are members of these projects; everybody for all of them.
 fn known_in(projects: &Projects) -> Condition {
-    let (Projects::Only(_), (mine, ids)) = (projects, within_sql(projects, "project_id", 1)) else {
-        return Condition::all();
-    };
-    let text = format!("users.id IN (SELECT user_id FROM project_members WHERE {mine})");
-    Condition::all().add(Expr::cust_with_values(text, ids))
+    let id = (users::Entity, users::Column::Id);
+    within_table(projects, id, "project_members", "user_id")
 }
 
 pub(super) async fn user_in<C: ConnectionTrait>(

@@ -9,7 +9,7 @@ mod within;
 
 pub use claim::{Claim, Lease, claim, claim_one, extend, release, release_claims_of};
 pub use keycheck::{KeyCheckError, check_keys, has_key_checks};
-pub use within::{within, within_sql};
+pub use within::{within, within_sql, within_table};
 
 use std::sync::Arc;
 use std::time::Duration;

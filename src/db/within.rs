@@ -1,7 +1,7 @@
 //! Ownership in the query: what belongs to a project one may not see is not found, rather than refused.
 
 use sea_orm::Value;
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, IntoColumnRef};
+use sea_orm::sea_query::{Alias, Condition, Expr, ExprTrait, IntoColumnRef, Query};
 
 use crate::access::Projects;
 
@@ -12,6 +12,24 @@ pub fn within(projects: &Projects, column: impl IntoColumnRef) -> Condition {
         // An empty list becomes a condition that nothing fulfils.
         Projects::Only(ids) => Condition::all().add(Expr::col(column).is_in(ids.iter().map(String::as_str))),
     }
+}
+
+/// The same where a table of its own says what belongs to which project: the column is a `key` of its rows.
+pub fn within_table(
+    projects: &Projects,
+    column: impl IntoColumnRef,
+    table: &'static str,
+    key: &'static str,
+) -> Condition {
+    if projects.is_all() {
+        return Condition::all();
+    }
+    let mine = Query::select()
+        .column(Alias::new(key))
+        .from(Alias::new(table))
+        .cond_where(within(projects, Alias::new("project_id")))
+        .to_owned();
+    Condition::all().add(Expr::col(column).in_subquery(mine))
 }
 
 /// The same for queries that are written, in the way of [`super::sql`]: the condition, whose first value is `$first`,

@@ -10,7 +10,7 @@ use super::model::{Authorization, AuthorizationState, Grant, GrantState};
 use crate::access::Projects;
 use crate::crypto::{KeyRing, Place, SealError};
 use crate::ctx::Ctx;
-use crate::db::{sql, within_sql};
+use crate::db::{sql, within_table};
 use crate::event::{self, NewEvent};
 use crate::integration::Flow;
 use crate::trouble::Trouble;
@@ -151,17 +151,10 @@ pub(super) async fn row<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<g
 
 /// Those that projects use: a mailbox of theirs reads with it, or somebody connected it for them.
 fn used_by(projects: &Projects) -> Condition {
-    let (Projects::Only(_), (mine, ids)) = (projects, within_sql(projects, "project_id", 1)) else {
-        return Condition::all();
-    };
-    // One text with its own numbers each: a condition is put together anew by the query builder.
-    let text = |table: &str| {
-        let columns = format!("SELECT grant_id FROM {table} WHERE {mine}");
-        Expr::cust_with_values(format!("grants.id IN ({columns})"), ids.clone())
-    };
+    let id = (grants::Entity, grants::Column::Id);
     Condition::any()
-        .add(text("mailboxes"))
-        .add(text("grant_projects"))
+        .add(within_table(projects, id, "mailboxes", "grant_id"))
+        .add(within_table(projects, id, "grant_projects", "grant_id"))
 }
 
 /// The same by id, for projects that use it.

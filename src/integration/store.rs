@@ -11,7 +11,7 @@ use super::model::{Cloud, Flow, Integration, IntegrationState};
 use crate::access::Projects;
 use crate::crypto::{KeyRing, Place, SealError};
 use crate::ctx::Ctx;
-use crate::db::{sql, within_sql};
+use crate::db::{sql, within_table};
 use crate::event::{self, NewEvent};
 use crate::oauth2_client::{AuthMethod, Provider};
 use crate::trouble::Trouble;
@@ -110,11 +110,12 @@ pub(super) async fn get<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<I
 
 /// Those that list one of these projects.
 fn open_to(projects: &Projects) -> Condition {
-    let (Projects::Only(_), (mine, ids)) = (projects, within_sql(projects, "project_id", 1)) else {
-        return Condition::all();
-    };
-    let text = format!("integrations.id IN (SELECT integration_id FROM integration_projects WHERE {mine})");
-    Condition::all().add(Expr::cust_with_values(text, ids))
+    within_table(
+        projects,
+        (Entity, Column::Id),
+        "integration_projects",
+        "integration_id",
+    )
 }
 
 pub(super) async fn visible<C: ConnectionTrait>(

@@ -396,6 +396,7 @@ pub(super) fn frame(request: &HttpRequest, title: &str) -> views::Page {
             name: current.user.name.clone(),
             email: current.user.email.clone(),
         });
+        page.may = super::admin::desk::may(&current.access);
         page.csrf = current.session.csrf_token.clone();
     }
     page

@@ -7,8 +7,8 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 
 use super::attention::Overview;
-use super::views::{Flash, FlashKind, Page, Section, Theme, UserName};
-use crate::access::Access;
+use super::views::{Flash, FlashKind, May, Page, Section, Theme, UserName};
+use crate::access::{Access, Role};
 use crate::account;
 use crate::ctx::Ctx;
 use crate::render::{Renderer, View};
@@ -146,6 +146,7 @@ impl Desk {
             name: user.name.clone(),
             email: user.email.clone(),
         });
+        page.may = may(&self.current.0.access);
         page.theme = Theme::from_value(&user.theme);
         page.path = self.path();
         page.attention = overview.problems(self.now()).len() as u64;
@@ -212,6 +213,15 @@ impl FromRequest for Desk {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Self::of(request))
+    }
+}
+
+/// What somebody may do anywhere.
+pub(in crate::web) fn may(access: &Access) -> May {
+    May {
+        read: !access.projects_as(Role::Viewer).is_none(),
+        manage: !access.projects_as(Role::ProjectAdmin).is_none(),
+        site: access.is_site_admin(),
     }
 }
 

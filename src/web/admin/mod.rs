@@ -7,7 +7,7 @@
 mod attention;
 pub(super) mod connect;
 mod dashboard;
-mod desk;
+pub(super) mod desk;
 mod failure;
 mod grants;
 mod integrations;

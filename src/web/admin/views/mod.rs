@@ -19,7 +19,7 @@ pub mod settings;
 pub mod tests_page;
 pub mod tickets;
 
-pub use page::{Flash, FlashKind, Page, Section, Theme, UserName};
+pub use page::{Flash, FlashKind, May, Page, Section, Theme, UserName};
 
 /// Calls the given macro with the list of all views. A view that is missing here is caught by a test, because
 /// its template then has none.

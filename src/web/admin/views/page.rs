@@ -34,6 +34,19 @@ pub struct Page {
     pub attention: u64,
     /// Mailgrant's version.
     pub version: String,
+    /// What whoever looks may do, so that nothing is offered that would be refused.
+    pub may: May,
+}
+
+/// What somebody may do, for navigation and buttons.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct May {
+    /// See tickets, mailboxes and projects.
+    pub read: bool,
+    /// Manage a project: its mailboxes, and the grants they use.
+    pub manage: bool,
+    /// Manage the site.
+    pub site: bool,
 }
 
 impl Page {
@@ -53,6 +66,7 @@ impl Page {
             demo: false,
             attention: 0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            may: May::default(),
         }
     }
 
@@ -65,6 +79,11 @@ impl Page {
                 email: "ada@example.org".to_owned(),
             }),
             csrf: "c5rf-t0ken".to_owned(),
+            may: May {
+                read: true,
+                manage: true,
+                site: true,
+            },
             ..Self::new(title, section)
         }
     }
