@@ -146,7 +146,11 @@ kinds! {
         maybe("entryId", Shape::Text, "The new entry."),
         maybe("messageId", Shape::Text, "The message it was made of."),
     ];
-    "ticket.merged" "A ticket was merged into another." [];
+    "ticket.merged" "A ticket was merged into another." [
+        KEY,
+        member("intoId", Shape::Text, "The ticket that is left."),
+        member("intoKey", Shape::Text, "Its key."),
+    ];
     "ticket.reply_sent" "An answer left for its recipients." REPLY;
     "ticket.reply_failed" "An answer could not be sent and is not tried again." REPLY;
     "webhook.disabled" "An endpoint is not sent to any more: it failed for five days, or answered 410." [

@@ -1,12 +1,13 @@
 //! Tickets: what a message becomes. Which ticket a mail joins, and what people see of it.
 //!
 //! `resolve` decides which ticket a mail joins, and nothing else does. `service` gathers the clues for it and puts the
-//! mail where it says; `identity` makes what outgoing mail is recognised by.
+//! mail where it says; `identity` makes what outgoing mail is recognised by; `merge` is for people only.
 
 mod change;
 mod find;
 mod identity;
 mod match_store;
+mod merge;
 mod model;
 mod reply;
 mod resolve;
@@ -20,8 +21,9 @@ pub use change::{
 pub use find::{Hit, Rebuilt, Search, Sort, TicketFilter, count, labels, list, rebuild, search};
 pub use identity::{OutgoingMail, ReplyIdentity, reply_identity};
 pub use match_store::{Participant, Related};
+pub use merge::merge;
 pub use model::{Incoming, Placed, TicketState};
 pub use reply::{NewReply, add_reply};
 pub use resolve::{CLOSED_FOR_GOOD_DAYS, Candidate, Resolution, Rule};
-pub use service::{TicketDetail, TicketError, get, get_by_key, place, resolve};
+pub use service::{TicketDetail, TicketError, as_it_is, get, get_by_key, place, resolve};
 pub use store::{Entry, HourCount, StateCount, Ticket, count_by_state, per_hour};

@@ -249,25 +249,40 @@ fn author(incoming: &Incoming<'_>) -> String {
     }
 }
 
-/// One ticket of these projects with its entries. A merged one is shown as it is; [`Ticket::merged_into`] says where it
-/// went.
+/// One ticket of these projects with its entries; of a merged one, the one that is left.
 pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<TicketDetail, TicketError> {
     let ticket = store::by_id(ctx.db.read(), projects, id)
         .await?
         .ok_or(TicketError::NotFound)?;
-    detail(ctx, ticket).await
+    detail(ctx, projects, ticket).await
 }
 
-/// One ticket of these projects by its key, for example `HELP-42`.
+/// One ticket of these projects by its key, for example `HELP-42`; of a merged one, the one that is left.
 pub async fn get_by_key(ctx: &Ctx, projects: &Projects, key: &str) -> Result<TicketDetail, TicketError> {
     let ticket = store::by_key(ctx.db.read(), projects, key)
         .await?
         .ok_or(TicketError::NotFound)?;
-    detail(ctx, ticket).await
+    detail(ctx, projects, ticket).await
 }
 
-async fn detail(ctx: &Ctx, ticket: Ticket) -> Result<TicketDetail, TicketError> {
+/// One ticket of these projects by its id or key, also if it was merged; [`Ticket::merged_into`] says where it went.
+pub async fn as_it_is(ctx: &Ctx, projects: &Projects, named: &str) -> Result<Ticket, TicketError> {
     let on = ctx.db.read();
+    match store::by_id(on, projects, named).await? {
+        None => store::by_key(on, projects, named).await?,
+        found => found,
+    }
+    .ok_or(TicketError::NotFound)
+}
+
+async fn detail(ctx: &Ctx, projects: &Projects, found: Ticket) -> Result<TicketDetail, TicketError> {
+    let on = ctx.db.read();
+    let ticket = match found.merged_into.as_str() {
+        "" => found,
+        into => store::by_id(on, projects, into)
+            .await?
+            .ok_or(TicketError::NotFound)?,
+    };
     Ok(TicketDetail {
         entries: store::entries_of(on, &ticket.id).await?,
         participants: match_store::participants(on, &ticket.id).await?,

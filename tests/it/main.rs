@@ -17,6 +17,7 @@ mod desk;
 mod events;
 mod faults;
 mod hostile;
+mod matching;
 mod pipeline;
 mod providers;
 mod start;

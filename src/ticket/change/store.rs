@@ -6,8 +6,15 @@ use super::super::store::{self, Entry, Ticket};
 use crate::access::Projects;
 use crate::db::sql;
 
-/// A ticket that nobody else changes until the transaction ends.
+/// A ticket that nobody else changes until the transaction ends; if it was merged meanwhile, the one that is left.
 pub(super) async fn locked<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Ticket>, DbErr> {
+    match lock(on, id).await? {
+        Some(ticket) if !ticket.merged_into.is_empty() => lock(on, &ticket.merged_into).await,
+        found => Ok(found),
+    }
+}
+
+async fn lock<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Ticket>, DbErr> {
     // SQLite's writer is alone anyway.
     if on.get_database_backend() == DbBackend::Postgres {
         let text = "SELECT id FROM tickets WHERE id = $1 FOR UPDATE";

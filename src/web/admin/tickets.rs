@@ -9,14 +9,15 @@ use serde::Deserialize;
 use super::desk::{Answer, Desk};
 use super::views::Section;
 use super::views::integrations::Fact;
-use super::views::parts::{Badge, Choice, Download, Pager, Tone};
-use super::views::tickets::{EntryView, TicketDetail, TicketList, TicketRow};
+use super::views::parts::{Badge, Choice, Confirm, Download, Pager, Tone};
+use super::views::tickets::{EntryView, RelatedRow, TicketDetail, TicketList, TicketRow};
 use super::words;
 use crate::access::Role;
 use crate::clock::from_ms;
-use crate::message::{self, Message, MessageFilter};
-use crate::ticket::{self, Entry, Ticket, TicketError, TicketFilter};
+use crate::message::{self, Message, MessageFilter, SenderVerdict};
+use crate::ticket::{self, Entry, Related, Ticket, TicketError, TicketFilter};
 use crate::web::error::Problem;
+use crate::web::extract::FormData;
 use crate::web::route::{Guard, Route};
 use crate::{mailbox, project};
 
@@ -24,6 +25,12 @@ use crate::{mailbox, project};
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/tickets", Guard::Role(Role::Viewer), || web::to(list)),
     Route::get("/tickets/{key}", Guard::Role(Role::Viewer), || web::to(detail)),
+    Route::get("/tickets/{key}/merge", Guard::Role(Role::Agent), || {
+        web::to(confirm_merge)
+    }),
+    Route::post("/tickets/{key}/merge", Guard::Role(Role::Agent), || {
+        web::to(merge)
+    }),
 ];
 
 /// Tickets on one page of the list.
@@ -135,6 +142,14 @@ pub(super) fn row(ticket: &Ticket, now: i64) -> TicketRow {
 async fn detail(desk: Desk, key: web::Path<String>) -> Answer {
     let found = ticket::get_by_key(&desk.ctx, &desk.access().projects(), &key).await?;
     let ticket = found.ticket;
+    // The address of a merged ticket leads to the one that is left.
+    if !ticket.key.eq_ignore_ascii_case(&key) {
+        return desk.go(&format!("/tickets/{}", ticket.key));
+    }
+    let may_merge = desk
+        .access()
+        .projects_as(Role::Agent)
+        .contains(&ticket.project_id);
     let filter = MessageFilter {
         projects: desk.access().projects(),
         ticket_id: Some(ticket.id.clone()),
@@ -165,7 +180,113 @@ async fn detail(desk: Desk, key: web::Path<String>) -> Answer {
         subject: ticket.subject,
         facts,
         entries,
+        related: found.related.iter().map(related).collect(),
+        merged: found.merged,
+        may_merge,
     })
+}
+
+fn related(other: &Related) -> RelatedRow {
+    RelatedRow {
+        key: other.key.clone(),
+        subject: other.subject.clone(),
+        state: words::ticket_badge(&other.state),
+        kind: "Possibly related".to_owned(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Into {
+    #[serde(default)]
+    into: String,
+}
+
+/// The question before a merge.
+async fn confirm_merge(desk: Desk, key: web::Path<String>, asked: web::Query<Into>) -> Answer {
+    let projects = desk.access().projects();
+    let source = ticket::get_by_key(&desk.ctx, &projects, &key).await?.ticket;
+    let back = format!("/tickets/{}", source.key);
+    let wanted = asked.into.trim();
+    let target = match ticket::get_by_key(&desk.ctx, &projects, wanted).await {
+        Ok(found) => found.ticket,
+        Err(TicketError::NotFound) => {
+            let text = "There is no such ticket to merge into. Write its key, for example HELP-42.";
+            return desk.failed(text, &back).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let blocked = if source.id == target.id {
+        Some("A ticket cannot be merged into itself.".to_owned())
+    } else if source.project_id != target.project_id {
+        Some("Only tickets of one project can be merged.".to_owned())
+    } else {
+        None
+    };
+    let entries = u64::try_from(source.entry_count).unwrap_or(0);
+    let entries = if entries == 1 {
+        "1 entry".to_owned()
+    } else {
+        format!("{} entries", words::number(source.entry_count))
+    };
+    desk.show(&Confirm {
+        page: desk
+            .page(
+                format!("Merge {} into {}?", source.key, target.key),
+                Section::Tickets,
+            )
+            .await?,
+        consequences: vec![
+            format!(
+                "{entries} of {} “{}” move to {} “{}”.",
+                source.key, source.subject, target.key, target.subject
+            ),
+            format!(
+                "Who takes part in {} takes part in {}: they can answer it by mail.",
+                source.key, target.key
+            ),
+            format!(
+                "It cannot be taken back: {} then leads to {}.",
+                source.key, target.key
+            ),
+        ],
+        kept: vec![
+            "Answers to mails of either ticket go on finding their way.".to_owned(),
+            "The merge is noted in the history.".to_owned(),
+        ],
+        blocked,
+        action: format!("/tickets/{}/merge", source.key),
+        // In these, the value is the name and the label what it holds.
+        fields: vec![
+            Choice::new("into", &target.key, true),
+            Choice::new("revision", source.revision.to_string(), true),
+        ],
+        button: "Merge".to_owned(),
+        cancel: back,
+    })
+}
+
+async fn merge(desk: Desk, key: web::Path<String>, data: FormData) -> Answer {
+    let projects = desk.access().projects();
+    let source = ticket::as_it_is(&desk.ctx, &projects, &key).await?;
+    let seen = data.text("revision").parse().ok();
+    let seen = seen.filter(|_| source.merged_into.is_empty());
+    let (into, actor) = (data.text("into"), desk.actor());
+    match ticket::merge(&desk.ctx, &projects, actor, &source.id, into, seen).await {
+        Ok(left) => {
+            let text = format!("{} is merged into {}.", source.key, left.key);
+            desk.done(text, &format!("/tickets/{}", left.key)).await
+        }
+        Err(TicketError::Invalid(errors)) => {
+            let text: Vec<String> = errors.into_iter().map(|error| error.message).collect();
+            desk.failed(text.join(" "), &format!("/tickets/{}", source.key))
+                .await
+        }
+        Err(TicketError::Conflict) => {
+            let text = "The ticket was changed meanwhile. Look at it again before you merge it.";
+            desk.failed(text, &format!("/tickets/{}", source.key)).await
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn facts(desk: &Desk, ticket: &Ticket, first: Option<&Message>) -> Result<Vec<Fact>, Problem> {
@@ -229,6 +350,11 @@ fn fill(view: &mut EntryView, message: &Message, mail: Option<&ParsedMail>) {
     let Some(mail) = mail else {
         return;
     };
+    view.badges.push(match SenderVerdict::of(mail) {
+        SenderVerdict::Verified => Badge::new(Tone::Ok, "Verified sender"),
+        SenderVerdict::Failed => Badge::new(Tone::Bad, "Sender failed the check"),
+        SenderVerdict::Unknown => Badge::new(Tone::Muted, "Sender not verified"),
+    });
     let extras = &mail.mailgrant;
     if let Some(automated) = &extras.automated {
         view.badges.push(match automated.kind {

@@ -84,7 +84,7 @@ pub(super) const ROUTES: &[Route] = &[
     })
     .doc(|| {
         Doc::new("Show a ticket")
-            .about("By its id or its key.")
+            .about("By its id or its key. Of a merged ticket, the one it was merged into: see `mergedKeys`.")
             .answers(200, "The ticket with its entries", whole_schema())
             .tagged()
     }),
@@ -108,6 +108,24 @@ pub(super) const ROUTES: &[Route] = &[
                 ],
             ))
             .answers(200, "The changed ticket with its entries", whole_schema())
+            .tagged()
+    }),
+    Route::post(
+        "/api/v1/tickets/{id}/merge",
+        Guard::Scope(Scope::TicketsWrite),
+        || web::to(merge),
+    )
+    .doc(|| {
+        Doc::new("Merge a ticket into another")
+            .about(
+                "Everything in it moves to the other ticket of the same project, which is answered. From then on its id \
+                 and its key lead there; its key is in `mergedKeys`. Merging again changes nothing.",
+            )
+            .takes(input(
+                &["into"],
+                [("into", text().about("Id or key of the ticket that is left"))],
+            ))
+            .answers(200, "The ticket that is left", whole_schema())
             .tagged()
     }),
     Route::post(
@@ -426,6 +444,30 @@ async fn create(
         detail.ticket.revision,
         show(&detail),
     ))
+}
+
+async fn merge(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    request: HttpRequest,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let projects = access.projects();
+    let source = ticket::as_it_is(&ctx, &projects, &id).await.map_err(refused)?;
+    let into = input.required_text("into");
+    input.finish()?;
+    if source.merged_into.is_empty() {
+        check_match(&request, source.revision)?;
+    }
+    let seen = request
+        .headers()
+        .contains_key(actix_web::http::header::IF_MATCH)
+        .then_some(source.revision);
+    let left = ticket::merge(&ctx, &projects, access.actor(), &source.id, into.trim(), seen)
+        .await
+        .map_err(refused)?;
+    Ok(whole(&find(&ctx, &projects, &left.id).await?))
 }
 
 async fn note(

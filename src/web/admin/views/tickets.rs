@@ -126,6 +126,25 @@ pub struct TicketDetail {
     pub facts: Vec<Fact>,
     /// The conversation, oldest first.
     pub entries: Vec<EntryView>,
+    /// Tickets it is linked with.
+    pub related: Vec<RelatedRow>,
+    /// Keys of the tickets that were merged into it.
+    pub merged: Vec<String>,
+    /// Whether whoever looks may merge it into another.
+    pub may_merge: bool,
+}
+
+/// A ticket that another one is linked with.
+#[derive(Debug, Clone, Serialize)]
+pub struct RelatedRow {
+    /// `HELP-40`
+    pub key: String,
+    /// Subject.
+    pub subject: String,
+    /// Open, pending, closed.
+    pub state: Badge,
+    /// How they are linked: "Possibly related".
+    pub kind: String,
 }
 
 /// One message, reply or note.
@@ -199,7 +218,19 @@ impl View for TicketDetail {
         ];
         third.kind = "note".to_owned();
         third.raw_href = None;
-        let detail = |entries| Self {
+        let detail = |entries: Vec<EntryView>| Self {
+            related: if entries.is_empty() {
+                vec![]
+            } else {
+                vec![RelatedRow {
+                    key: "HELP-40".to_owned(),
+                    subject: "Printer".to_owned(),
+                    state: Badge::new(Tone::Muted, "Closed"),
+                    kind: "Possibly related".to_owned(),
+                }]
+            },
+            merged: vec!["HELP-39".to_owned()],
+            may_merge: !entries.is_empty(),
             page: Page::sample("HELP-42 Printer on floor 3 is on fire again", Section::Tickets),
             key: "HELP-42".to_owned(),
             subject: "Printer on floor 3 is on fire again".to_owned(),
