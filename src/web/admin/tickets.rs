@@ -237,7 +237,7 @@ async fn confirm_merge(desk: Desk, key: web::Path<String>, asked: web::Query<Int
             .await?,
         consequences: vec![
             format!(
-                "{entries} of {} “{}” move to {} “{}”.",
+                "What is in {} “{}” ({entries}) moves to {} “{}”.",
                 source.key, source.subject, target.key, target.subject
             ),
             format!(
@@ -251,7 +251,7 @@ async fn confirm_merge(desk: Desk, key: web::Path<String>, asked: web::Query<Int
         ],
         kept: vec![
             "Answers to mails of either ticket go on finding their way.".to_owned(),
-            "The merge is noted in the history.".to_owned(),
+            "The event log keeps who merged them, and when.".to_owned(),
         ],
         blocked,
         action: format!("/tickets/{}/merge", source.key),
