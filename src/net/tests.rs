@@ -531,3 +531,89 @@ fn an_extra_ca_file_without_certificates_is_refused() {
         assert!(matches!(error, NetError::ExtraCa(_)), "{pem}: {error}");
     }
 }
+
+/// One address in many spellings: what URL parsers, resolvers and old C libraries read as it.
+fn spellings(ip: std::net::Ipv4Addr) -> Vec<String> {
+    let [a, b, c, d] = ip.octets();
+    let whole = u32::from(ip);
+    let (hi, lo) = (whole >> 16, whole & 0xffff);
+    let wide: String = ip
+        .to_string()
+        .chars()
+        .map(|c| match c.to_digit(10) {
+            Some(digit) => char::from_u32(0xff10 + digit).unwrap(),
+            None => '\u{3002}',
+        })
+        .collect();
+    let percent: String = ip
+        .to_string()
+        .bytes()
+        .map(|byte| format!("%{byte:02x}"))
+        .collect();
+    vec![
+        ip.to_string(),
+        format!("{ip}."),
+        format!("{whole}"),
+        format!("0x{whole:x}"),
+        format!("0X{whole:08X}"),
+        format!("0{whole:o}"),
+        format!("0x{a:x}.0x{b:x}.0x{c:x}.0x{d:x}"),
+        format!("0{a:o}.0{b:o}.0{c:o}.0{d:o}"),
+        format!("000{a:o}.{b}.0x{c:x}.{d}"),
+        format!("{a}.{b}.{lo}"),
+        format!("{a}.{}", whole & 0x00ff_ffff),
+        format!("0x{a:x}.{}", whole & 0x00ff_ffff),
+        wide,
+        percent,
+        format!("[::ffff:{ip}]"),
+        format!("[::ffff:{hi:x}:{lo:x}]"),
+        format!("[::FFFF:{hi:X}:{lo:X}]"),
+        format!("[0:0:0:0:0:ffff:{hi:04x}:{lo:04x}]"),
+        format!("[::ffff:0:{ip}]"),
+        format!("[::{ip}]"),
+        format!("[64:ff9b::{ip}]"),
+        format!("[64:ff9b:1::{ip}]"),
+        format!("[2002:{hi:x}:{lo:x}::1]"),
+        format!("[2001:0:{hi:x}:{lo:x}::]"),
+        format!("[2a00:1::5efe:{ip}]"),
+        format!("[2a00:1::200:5efe:{ip}]"),
+    ]
+}
+
+#[tokio::test]
+async fn hundreds_of_spellings_of_inner_addresses_are_never_connected_to() {
+    let (port, seen) = target(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let client = dialer(&[]).http();
+    let inner = [
+        "127.0.0.1",
+        "127.1.2.3",
+        "10.0.0.1",
+        "10.255.255.254",
+        "172.16.0.1",
+        "172.31.255.1",
+        "192.168.0.1",
+        "192.168.255.254",
+        "169.254.169.254",
+        "100.64.0.1",
+        "100.127.255.254",
+        "0.0.0.0",
+        "198.18.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "192.0.2.1",
+    ];
+    let mut tried = 0;
+    for ip in inner {
+        for host in spellings(ip.parse().unwrap()) {
+            for scheme in ["https", "http"] {
+                let sent = client
+                    .get(&format!("{scheme}://{host}:{port}/latest/meta-data/"), &[])
+                    .await;
+                assert!(sent.is_err(), "{scheme}://{host}");
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried >= 300, "{tried}");
+    assert_eq!(seen.load(Ordering::SeqCst), 0);
+}

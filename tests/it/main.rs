@@ -12,6 +12,7 @@
 mod answers;
 mod bad_input;
 mod crash;
+mod deliveries;
 mod demo;
 mod desk;
 mod events;
