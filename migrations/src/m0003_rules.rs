@@ -65,10 +65,12 @@ CREATE TABLE automatic_mails (
 CREATE INDEX automatic_mails_used ON automatic_mails (used_at);
 ALTER TABLE messages ADD COLUMN quarantine_reason TEXT NOT NULL DEFAULT '';
 ALTER TABLE messages ADD COLUMN quarantined_at BIGINT;
-CREATE INDEX messages_quarantined ON messages (quarantine_reason, id)
+CREATE INDEX messages_quarantined ON messages (quarantine_reason, id);
+CREATE INDEX ingestions_message ON ingestions (message_id)
 "#;
 
 const UNDO: &str = r#"
+DROP INDEX ingestions_message;
 DROP INDEX messages_quarantined;
 ALTER TABLE messages DROP COLUMN quarantined_at;
 ALTER TABLE messages DROP COLUMN quarantine_reason;

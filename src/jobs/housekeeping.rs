@@ -10,6 +10,7 @@ use crate::ctx::Ctx;
 use crate::delivery;
 use crate::event::{self, NewEvent, SYSTEM};
 use crate::idempotency;
+use crate::rule::loop_guard;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -81,6 +82,7 @@ pub(super) async fn tidy_up(ctx: &Ctx) -> Result<(), DbErr> {
     let now = ctx.clock.now_ms();
     account::purge(&ctx.db, &ctx.clock).await?;
     idempotency::purge(ctx).await?;
+    loop_guard::tidy_up(ctx.db.write(), now).await?;
     // Tokens of another account wait an hour for a confirmation; later nothing opens them any more.
     store::forget_pending_secrets(ctx.db.write(), now - 2 * HOUR_MS).await?;
     store::purge_drafts(ctx.db.write(), now - DAY_MS).await?;

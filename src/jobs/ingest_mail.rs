@@ -9,22 +9,20 @@
 //! mailbox's lease commits nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mailgrant_mail::thread_token::normalise_address;
 use sea_orm::DbErr;
-use serde_json::json;
 
-use crate::access::Projects;
+use super::handle_mail::{Cause, Handling, Subject};
+use super::known::Known;
+use crate::crash_point;
 use crate::ctx::Ctx;
 use crate::db::{self, Lease};
-use crate::event::{self, NewEvent, SYSTEM};
+use crate::event::SYSTEM;
 use crate::mailbox::imap::Fetched;
 use crate::mailbox::{self, AfterIngest, Cursor, Ingested, Mailbox};
 use crate::message::{self, NewRaw, Stored, Understood, Waiting};
-use crate::ticket::{self, Incoming};
-use crate::{account, crash_point, project};
 
 /// Why a batch was not taken; nothing of it was.
 #[derive(Debug, thiserror::Error)]
@@ -190,6 +188,7 @@ async fn process_together(ctx: &Ctx, mailbox_id: &str, ids: &[String]) -> Result
     if ids.is_empty() {
         return Ok(());
     }
+    let began_at = ctx.clock.now_ms();
     message::begin_attempt(ctx.db.write(), ids).await?;
     let mut raws = Vec::with_capacity(ids.len());
     for id in ids {
@@ -198,14 +197,23 @@ async fn process_together(ctx: &Ctx, mailbox_id: &str, ids: &[String]) -> Result
     let known = Known::read(ctx).await?;
     let trusted = mailbox::trusted_servers(ctx.db.read(), mailbox_id).await?;
     let understood = parse_all(raws, trusted).await;
+    let parsed_at = ctx.clock.now_ms();
     crash_point!("parsed");
     let txn = ctx.db.begin().await?;
-    for (id, understood) in &understood {
+    let mut handling = Handling::new(ctx, &known, Cause::Ingest, SYSTEM);
+    for ParsedMail { id, raw, understood } in &understood {
         // None: the parser gave up on it; the attempt is counted, and the next round sees to it.
         if let Some(understood) = understood
             && message::save_parsed(&txn, id, understood).await?
         {
-            place(ctx, &txn, id, understood, &known).await?;
+            let subject = Subject {
+                id,
+                raw,
+                understood,
+                began_at,
+                parsed_at,
+            };
+            handling.handle(&txn, &subject).await?;
         }
     }
     txn.commit().await?;
@@ -213,11 +221,19 @@ async fn process_together(ctx: &Ctx, mailbox_id: &str, ids: &[String]) -> Result
     Ok(())
 }
 
+/// One mail with what was read out of it; nothing if the parser gave up on it.
+struct ParsedMail {
+    id: String,
+    raw: Vec<u8>,
+    understood: Option<Understood>,
+}
+
 /// Parses on a thread of its own with a large stack: what a mail can do to a stack stays bounded by the pre-scan, and
 /// this is the second line. A machine that has no thread to spare is not the mails' fault: it is asked again.
-async fn parse_all(raws: Vec<(String, Vec<u8>)>, trusted: Vec<String>) -> Vec<(String, Option<Understood>)> {
+async fn parse_all(raws: Vec<(String, Vec<u8>)>, trusted: Vec<String>) -> Vec<ParsedMail> {
     const STACK: usize = 32 * 1024 * 1024;
-    let given = Arc::new((raws, trusted));
+    // In a place that both sides reach: a thread that could not be started gives nothing back.
+    let given = Arc::new(Mutex::new(Some((raws, trusted))));
     loop {
         let (done, result) = tokio::sync::oneshot::channel();
         let given = Arc::clone(&given);
@@ -225,11 +241,16 @@ async fn parse_all(raws: Vec<(String, Vec<u8>)>, trusted: Vec<String>) -> Vec<(S
             .name("parse".into())
             .stack_size(STACK)
             .spawn(move || {
-                let (raws, trusted) = &*given;
+                let taken = given.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let (raws, trusted) = taken.unwrap_or_default();
                 let parse =
-                    |raw: &[u8]| catch_unwind(AssertUnwindSafe(|| message::understand(raw, trusted))).ok();
-                let all = raws.iter().map(|(id, raw)| (id.clone(), parse(raw))).collect();
-                let _ = done.send(all);
+                    |raw: &[u8]| catch_unwind(AssertUnwindSafe(|| message::understand(raw, &trusted))).ok();
+                let all = raws.into_iter().map(|(id, raw)| ParsedMail {
+                    understood: parse(&raw),
+                    id,
+                    raw,
+                });
+                let _ = done.send(all.collect());
             });
         match worker {
             Ok(_) => return result.await.unwrap_or_default(),
@@ -239,55 +260,13 @@ async fn parse_all(raws: Vec<(String, Vec<u8>)>, trusted: Vec<String>) -> Vec<(S
     }
 }
 
-async fn place(
-    ctx: &Ctx,
-    txn: &sea_orm::DatabaseTransaction,
-    id: &str,
-    understood: &Understood,
-    known: &Known,
-) -> Result<(), DbErr> {
-    let message = message::get_in(txn, id).await?;
-    let project_key = project::lock(txn, &message.project_id).await?.unwrap_or_default();
-    let from = understood.people.from.first();
-    let incoming = Incoming {
-        message_id: id,
-        project_id: &message.project_id,
-        project_key: &project_key,
-        mail: understood,
-        own_addresses: &known.own_addresses,
-        sender_is_agent: from.is_some_and(|from| known.agents.contains(from)),
-    };
-    let received = NewEvent {
-        kind: "message.received",
-        project_id: &message.project_id,
-        subject_id: id,
-        actor: SYSTEM,
-        data: json!({ "mailboxId": message.mailbox_id, "size": message.size }),
-    };
-    event::append(txn, &ctx.clock, received).await?;
-    message::assign_thread(txn, &message.project_id, id, &understood.thread_ids).await?;
-    let resolution = ticket::resolve(txn, &ctx.keys, &ctx.clock, &incoming).await?;
-    let placed = ticket::place(txn, &ctx.clock, &incoming, &resolution).await?;
-    let why = resolution.to_json().to_string();
-    message::mark_placed(txn, id, &placed.ticket_id, &placed.entry_id, &why).await
-}
-
-/// What matching must know of us, read before the transaction.
-struct Known {
-    own_addresses: Vec<String>,
-    agents: Vec<String>,
-}
-
-impl Known {
-    async fn read(ctx: &Ctx) -> Result<Self, DbErr> {
-        let addresses = |list: Vec<String>| list.iter().map(|one| normalise_address(one)).collect();
-        let agents = account::list(&ctx.db, &Projects::All).await?;
-        let agents = agents.into_iter().filter(|user| user.disabled_at.is_none());
-        Ok(Self {
-            own_addresses: addresses(mailbox::addresses(ctx.db.read()).await?),
-            agents: addresses(agents.map(|user| user.email).collect()),
-        })
-    }
+/// The same for one mail, whose bytes come back.
+pub(super) async fn parse_one(raw: Vec<u8>, trusted: Vec<String>) -> (Vec<u8>, Option<Understood>) {
+    let parsed = parse_all(vec![(String::new(), raw)], trusted).await;
+    parsed
+        .into_iter()
+        .next()
+        .map_or((Vec::new(), None), |mail| (mail.raw, mail.understood))
 }
 
 /// A mail that ends the parser every time, or that the database refuses, still gets a ticket, with the raw mail
@@ -299,7 +278,7 @@ async fn give_up(ctx: &Ctx, id: &str) -> Result<(), DbErr> {
         Err(error) if !db::is_outage(&error) => {
             // Nothing of the mail is in what was refused. Without a ticket it is at least out of the others' way.
             tracing::error!(message = id, "a mail that cannot be read got no ticket: {error}");
-            message::mark_quarantined(ctx.db.write(), id, &problem)
+            message::mark_unreadable(ctx.db.write(), id, &problem, ctx.clock.now_ms())
                 .await
                 .map(drop)
         }
@@ -309,19 +288,11 @@ async fn give_up(ctx: &Ctx, id: &str) -> Result<(), DbErr> {
 
 async fn set_aside(ctx: &Ctx, id: &str, problem: &str) -> Result<(), DbErr> {
     let known = Known::read(ctx).await?;
+    let now = ctx.clock.now_ms();
     let txn = ctx.db.begin().await?;
-    if message::mark_quarantined(&txn, id, problem).await? {
-        let understood = Understood::placeholder("Mail that could not be read", problem);
-        place(ctx, &txn, id, &understood, &known).await?;
-        let message = message::get_in(&txn, id).await?;
-        let quarantined = NewEvent {
-            kind: "message.quarantined",
-            project_id: &message.project_id,
-            subject_id: id,
-            actor: SYSTEM,
-            data: json!({ "mailboxId": message.mailbox_id }),
-        };
-        event::append(&txn, &ctx.clock, quarantined).await?;
+    if message::mark_unreadable(&txn, id, problem, now).await? {
+        let handling = Handling::new(ctx, &known, Cause::Ingest, SYSTEM);
+        handling.placeholder(&txn, id, problem).await?;
     }
     txn.commit().await
 }

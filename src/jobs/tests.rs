@@ -1,5 +1,7 @@
 //! Tests of jobs that need a database with something in it.
 
+mod rules;
+
 use sea_orm::{ConnectionTrait, Value};
 
 use super::housekeeping::{HOUR_MS, tidy_up};

@@ -11,6 +11,7 @@ mod session;
 mod store;
 mod sync;
 mod test;
+mod whole;
 
 pub use model::{AfterIngest, MailboxError, MailboxInput, Protocol, Sending, StartFrom, TlsMode};
 pub use sending::{NotSending, SendingError, open_sending, sender_of, sending_of};
@@ -19,8 +20,9 @@ pub use service::{
 };
 pub use session::{OpenError, OpenSession, open, provider_of, trouble_of};
 pub use store::{
-    Cursor, Ingested, Mailbox, Outcome, addresses, asked, begin_look, claim_due, heartbeat, insert_ingestion,
-    move_cursor, record_failure, record_success, release, trusted_servers,
+    Cursor, Ingested, Mailbox, Outcome, addresses, asked, begin_look, claim_due, get_in, heartbeat,
+    insert_ingestion, move_cursor, record_failure, record_success, release, trusted_servers,
 };
 pub use sync::{Plan, SyncError, plan, tell};
 pub use test::{run_test, start_test};
+pub use whole::{MOST_WHOLE_BYTES, fetch_whole};

@@ -114,9 +114,17 @@ pub(super) fn limits(ctx: &Ctx, mailbox: &Mailbox) -> Limits {
 
 /// Connects and signs in.
 pub async fn open(ctx: &Ctx, mailbox: &Mailbox) -> Result<OpenSession, OpenError> {
+    open_within(ctx, mailbox, limits(ctx, mailbox)).await
+}
+
+/// The same within other limits.
+pub(super) async fn open_within(
+    ctx: &Ctx,
+    mailbox: &Mailbox,
+    limits: Limits,
+) -> Result<OpenSession, OpenError> {
     let token = grant::current_token(ctx, &mailbox.grant_id).await?;
     let endpoint = endpoint(mailbox);
-    let limits = limits(ctx, mailbox);
     let connect = || imap::open(&ctx.dialer, &endpoint, &limits);
     sign_in(ctx, mailbox, connect, token).await
 }

@@ -249,6 +249,11 @@ pub(super) async fn by_id<C: ConnectionTrait>(
         .await
 }
 
+/// One mailbox, read in the caller's transaction.
+pub async fn get_in<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Mailbox>, DbErr> {
+    row::Entity::find_by_id(id).one(on).await
+}
+
 pub(super) async fn all<C: ConnectionTrait>(on: &C, projects: &Projects) -> Result<Vec<Mailbox>, DbErr> {
     row::Entity::find()
         .filter(within(projects, row::Column::ProjectId))

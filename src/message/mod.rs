@@ -6,6 +6,8 @@
 mod model;
 mod outline;
 mod parse;
+mod quarantine_store;
+mod run_store;
 mod service;
 mod store;
 mod thread;
@@ -14,11 +16,16 @@ mod thread_store;
 pub use model::{MessageState, NewRaw, Stored};
 pub use outline::{File, Kind, Outline};
 pub use parse::{People, SenderVerdict, Understood, understand, words};
+pub use quarantine_store::{
+    OnServer, Reason, Standing, beginning, complete, count_quarantined, on_server, save_parsed_again,
+    set_standing, twin_of,
+};
+pub use run_store::{Run, record_run, runs_of};
 pub use service::{
     MessageError, MessageFilter, Page, Thread, attachment, count_since, get, get_thread, list, parsed, raw,
 };
 pub use store::{
     Message, MessageCount, Waiting, begin_attempt, find_in, forget_attempt, get_in, index, insert_raw,
-    mark_placed, mark_quarantined, pending, pending_mailboxes, raw_bytes, save_parsed,
+    mark_placed, mark_unreadable, pending, pending_mailboxes, quarantined, raw_bytes, save_parsed,
 };
 pub use thread_store::assign as assign_thread;

@@ -7,8 +7,10 @@ pub enum MessageState {
     Stored,
     /// It stands in a ticket.
     Ticketed,
-    /// It could not be read three times; its ticket says so and has the raw mail.
+    /// It waits for a person to look; [`Reason`](super::Reason) says why.
     Quarantined,
+    /// A rule or a person wants no ticket of it; it stays in the log.
+    Dropped,
 }
 
 impl MessageState {
@@ -18,6 +20,7 @@ impl MessageState {
             Self::Stored => "stored",
             Self::Ticketed => "ticketed",
             Self::Quarantined => "quarantined",
+            Self::Dropped => "dropped",
         }
     }
 }

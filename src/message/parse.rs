@@ -4,6 +4,7 @@ use mailgrant_mail::thread_token::normalise_address;
 use mailgrant_mail::{Address, Authentication, AutomatedKind, Options, ParsedMail};
 use serde_json::Value;
 
+use super::outline::Outline;
 use super::store::Message;
 use super::thread;
 use crate::crypto::sha256_hex;
@@ -36,6 +37,8 @@ pub struct Understood {
     pub people: People,
     /// What its conversation is found by: identifiers that stand in it, or the bytes if it names none.
     pub thread_ids: Vec<String>,
+    /// What rules and the guard against loops look at.
+    pub outline: Outline,
 }
 
 /// The addresses of a mail. Names and claims: text to look up, never authority.
@@ -116,6 +119,7 @@ impl Understood {
             }),
             people: People::default(),
             thread_ids: Vec::new(),
+            outline: Outline::default(),
         }
     }
 }
@@ -150,6 +154,7 @@ pub fn understand(raw: &[u8], trusted: &[String]) -> Understood {
         words: document(&mail),
         people: people(&mail, raw),
         thread_ids: thread::identifiers(&mail, || sha256_hex(raw)),
+        outline: Outline::of(&mail, mailgrant_mail::header_fields(raw)),
         message_ids: mail.message_id,
         json,
     }

@@ -34,7 +34,7 @@ pub struct MessageFilter {
     pub thread_id: Option<String>,
     /// Only of this project.
     pub project_id: Option<String>,
-    /// Only in this state: `stored`, `ticketed` or `quarantined`.
+    /// Only in this state: `stored`, `ticketed`, `quarantined` or `dropped`.
     pub state: Option<String>,
     /// Only those that come after this id in the list, which goes from new to old.
     pub after: Option<String>,

@@ -48,7 +48,7 @@ mod row {
         pub internal_date: Option<i64>,
         /// When it was stored here, milliseconds since 1970.
         pub received_at: i64,
-        /// `stored`, `ticketed` or `quarantined`.
+        /// `stored`, `ticketed`, `quarantined` or `dropped`.
         pub state: String,
         /// How often parsing was begun.
         pub attempts: i64,
@@ -68,8 +68,12 @@ mod row {
         pub sent_at: String,
         /// Whether files come with it.
         pub has_attachment: bool,
-        /// Why it is quarantined; empty if it is not.
+        /// Why it is quarantined or was dropped, in words; empty if it is neither.
         pub problem: String,
+        /// `unreadable`, `too_large` or `rule`; empty if it is not quarantined.
+        pub quarantine_reason: String,
+        /// When it was quarantined, milliseconds since 1970.
+        pub quarantined_at: Option<i64>,
         /// Its ticket; empty until it has one.
         pub ticket_id: String,
         /// Its entry in that ticket.
@@ -122,16 +126,26 @@ pub async fn insert_raw<C: ConnectionTrait>(
         let row = row.ok_or_else(|| DbErr::RecordNotFound("message with the same bytes".into()))?;
         return Ok(Stored::DuplicateOf(row.try_get("", "id")?));
     }
-    for (position, chunk) in raw.bytes.chunks(CHUNK).enumerate() {
+    insert_chunks(on, &message_id, raw.bytes).await?;
+    Ok(Stored::New(message_id))
+}
+
+/// Writes the raw bytes of a message that has none yet.
+pub(super) async fn insert_chunks<C: ConnectionTrait>(
+    on: &C,
+    message_id: &str,
+    bytes: &[u8],
+) -> Result<(), DbErr> {
+    for (position, chunk) in bytes.chunks(CHUNK).enumerate() {
         let values: [Value; 3] = [
-            message_id.clone().into(),
+            message_id.into(),
             i64::try_from(position).unwrap_or(i64::MAX).into(),
             chunk.to_vec().into(),
         ];
         let text = "INSERT INTO message_chunks (message_id, position, bytes) VALUES ($1, $2, $3)";
         on.execute_raw(sql(on, text, values)).await?;
     }
-    Ok(Stored::New(message_id))
+    Ok(())
 }
 
 /// The raw bytes of a message.
@@ -250,9 +264,15 @@ pub async fn index<C: ConnectionTrait>(on: &C, id: &str, words: &Document) -> Re
 }
 
 /// Takes a message that could not be read out of the queue; false if somebody else finished it meanwhile.
-pub async fn mark_quarantined<C: ConnectionTrait>(on: &C, id: &str, problem: &str) -> Result<bool, DbErr> {
-    let values: [Value; 2] = [problem.into(), id.into()];
-    let text = "UPDATE messages SET state = 'quarantined', problem = $1 WHERE id = $2 AND state = 'stored'";
+pub async fn mark_unreadable<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    problem: &str,
+    now: i64,
+) -> Result<bool, DbErr> {
+    let values: [Value; 3] = [problem.into(), now.into(), id.into()];
+    let text = "UPDATE messages SET state = 'quarantined', quarantine_reason = 'unreadable', problem = $1, \
+                quarantined_at = $2 WHERE id = $3 AND state = 'stored'";
     Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
 }
 
@@ -318,6 +338,28 @@ pub(super) async fn list<C: ConnectionTrait>(
         query = query.filter(row::Column::State.eq(state));
     }
     if let Some(after) = &filter.after {
+        query = query.filter(row::Column::Id.lt(after));
+    }
+    query.all(on).await
+}
+
+/// Messages in quarantine, the newest first; of one reason if it is named.
+pub async fn quarantined<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    reason: Option<&str>,
+    after: Option<&str>,
+    limit: u64,
+) -> Result<Vec<Message>, DbErr> {
+    let mut query = row::Entity::find()
+        .filter(row::Column::State.eq("quarantined"))
+        .filter(within(projects, row::Column::ProjectId))
+        .order_by_desc(row::Column::Id)
+        .limit(limit);
+    if let Some(reason) = reason {
+        query = query.filter(row::Column::QuarantineReason.eq(reason));
+    }
+    if let Some(after) = after {
         query = query.filter(row::Column::Id.lt(after));
     }
     query.all(on).await

@@ -2,6 +2,7 @@
 
 use crate::mailbox::Mailbox;
 use crate::oauth2_client::stored_text;
+use crate::rule::loop_guard::Pass;
 use crate::smtp::{Address, AutoSubmitted, File};
 
 /// Why a mail goes out.
@@ -100,10 +101,12 @@ pub struct NewMail {
     pub in_reply_to: Option<String>,
     /// Message-IDs of the conversation, oldest first.
     pub references: Vec<String>,
-    /// Further header fields: those of the pass without which no automatic mail goes out (`rule::Pass::headers`).
+    /// Further header fields of our own making, beside those of the pass.
     pub headers: Vec<(&'static str, String)>,
     /// Files.
     pub files: Vec<File>,
+    /// What the guard against loops gave; an automatic mail or a copy does not go out without one.
+    pub pass: Option<Pass>,
 }
 
 impl NewMail {
@@ -127,6 +130,7 @@ impl NewMail {
             references: Vec::new(),
             headers: Vec::new(),
             files: Vec::new(),
+            pass: None,
         }
     }
 }

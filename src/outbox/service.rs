@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::crypto::random_token;
 use crate::ctx::Ctx;
 use crate::message::Page;
+use crate::rule::loop_guard::Pass;
 use crate::smtp::{self, Address, ComposeError, Draft};
 use crate::trouble::FieldError;
 use crate::{id, mailbox};
@@ -99,11 +100,20 @@ pub fn compose(clock: &Clock, through: Through<'_>, mail: NewMail) -> Result<Com
         Some(name) => Address::new("from", &printable(name), sender.email())?,
         None => sender.clone(),
     };
+    if matches!(mail.kind, Kind::Automatic | Kind::Forward) && mail.pass.is_none() {
+        return Err(OutboxError::Invalid(FieldError::new(
+            "pass",
+            "loop_guard",
+            "What is sent automatically must pass the guard against loops first.",
+        )));
+    }
     let (text, html) = forms(&mail)?;
     let id = id::new("out", clock);
     let message_id = mail.message_id.clone().unwrap_or_else(|| drawn_id(&id, &sender));
     let subject = printable(&mail.subject);
     let now = clock.now_ms();
+    let passed = mail.pass.as_ref().map(Pass::headers).unwrap_or_default();
+    let extra: Vec<_> = mail.headers.iter().cloned().chain(passed).collect();
     let bytes = smtp::compose(&Draft {
         message_id: &message_id,
         date_ms: now,
@@ -117,7 +127,7 @@ pub fn compose(clock: &Clock, through: Through<'_>, mail: NewMail) -> Result<Com
         in_reply_to: mail.in_reply_to.as_deref(),
         references: &mail.references,
         auto: mail.kind.auto(),
-        extra: &mail.headers,
+        extra: &extra,
         files: &mail.files,
     })?;
     let recipients: Vec<&str> = mail.to.iter().chain(&mail.cc).map(Address::email).collect();

@@ -144,18 +144,18 @@ impl Refusal {
 #[derive(Clone, Debug)]
 pub struct Pass {
     mark: String,
+    purpose: Purpose,
     may_quote: bool,
 }
 
 impl Pass {
-    /// The header fields the mail must carry.
-    pub fn headers(&self) -> [(&'static str, &str); 4] {
-        [
-            (LOOP_HEADER, &self.mark),
-            ("Auto-Submitted", "auto-replied"),
-            ("X-Auto-Response-Suppress", "All"),
-            ("Precedence", "bulk"),
-        ]
+    /// The header fields the mail must carry, beside those of RFC 3834 that every automatic mail has.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut fields = vec![(LOOP_HEADER, self.mark.clone())];
+        if self.purpose == Purpose::Answer {
+            fields.push(("Precedence", "bulk".to_owned()));
+        }
+        fields
     }
 
     /// Whether subject or text of the mail may be repeated. Whoever is not verified may be anybody, and would have us
@@ -182,6 +182,7 @@ pub async fn allow<C: ConnectionTrait>(
     }
     Ok(Ok(Pass {
         mark: marks.sign(&id::new("aut", clock)),
+        purpose: mail.purpose,
         may_quote: mail.about.is_some_and(Outline::is_verified),
     }))
 }

@@ -11,6 +11,7 @@ mod loop_header;
 pub mod matching;
 mod model;
 mod service;
+pub mod simulate;
 mod store;
 
 pub use loop_header::{LOOP_HEADER, LoopMarks};
@@ -19,4 +20,5 @@ pub use model::{
     Actions, FileMatch, HeaderMatch, How, KINDS, Matches, Place, Rule, RuleError, RuleInput, TextMatch,
     VerdictMatch,
 };
-pub use service::{check, create, delete, get, list, ready, reorder, shift, update};
+pub use service::{check, create, delete, get, list, ready, reorder, shift, switch, update};
+pub use simulate::{Outcome, Trial, Tried, simulate};

@@ -6,6 +6,7 @@ use super::definition;
 use super::matching::Ready;
 use super::model::{Place, Rule, RuleError, RuleInput};
 use super::store;
+use crate::access::Projects;
 use crate::ctx::Ctx;
 use crate::trouble::FieldError;
 use crate::{id, project};
@@ -14,12 +15,8 @@ use crate::{id, project};
 const MAX_RULES: usize = 200;
 
 /// Makes a rule; it comes last in its project's order.
-pub async fn create(ctx: &Ctx, input: RuleInput) -> Result<Rule, RuleError> {
-    let mut errors = definition::check(&input);
-    check_references(ctx, &input, &mut errors).await?;
-    if !errors.is_empty() {
-        return Err(RuleError::Invalid(errors));
-    }
+pub async fn create(ctx: &Ctx, projects: &Projects, input: RuleInput) -> Result<Rule, RuleError> {
+    check(ctx, projects, &input).await?;
     let now = ctx.clock.now_ms();
     let rule = Rule {
         id: id::new("rul", &ctx.clock),
@@ -46,21 +43,23 @@ pub async fn create(ctx: &Ctx, input: RuleInput) -> Result<Rule, RuleError> {
     }
     store::insert(&txn, &rule).await?;
     txn.commit().await?;
-    get(ctx, &rule.id).await
+    get(ctx, projects, &rule.id).await
 }
 
 /// Changes a rule that still has the revision `seen`. Its project stays.
-pub async fn update(ctx: &Ctx, id: &str, seen: i64, input: RuleInput) -> Result<Rule, RuleError> {
-    let mut rule = get(ctx, id).await?;
+pub async fn update(
+    ctx: &Ctx,
+    projects: &Projects,
+    id: &str,
+    seen: i64,
+    input: RuleInput,
+) -> Result<Rule, RuleError> {
+    let mut rule = get(ctx, projects, id).await?;
     let input = RuleInput {
         project_id: rule.project_id.clone(),
         ..input
     };
-    let mut errors = definition::check(&input);
-    check_references(ctx, &input, &mut errors).await?;
-    if !errors.is_empty() {
-        return Err(RuleError::Invalid(errors));
-    }
+    check(ctx, projects, &input).await?;
     rule.name = input.name.trim().to_owned();
     rule.enabled = input.enabled;
     rule.stop = input.stop;
@@ -70,7 +69,21 @@ pub async fn update(ctx: &Ctx, id: &str, seen: i64, input: RuleInput) -> Result<
     if !store::update(ctx.db.write(), &rule, seen).await? {
         return Err(RuleError::Conflict);
     }
-    get(ctx, id).await
+    get(ctx, projects, id).await
+}
+
+/// Switches a rule on or off. Off always works; on asks again whether what it names is there.
+pub async fn switch(ctx: &Ctx, projects: &Projects, id: &str, enabled: bool) -> Result<Rule, RuleError> {
+    let mut rule = get(ctx, projects, id).await?;
+    if enabled {
+        check(ctx, projects, &rule.input()).await?;
+    }
+    rule.enabled = enabled;
+    rule.updated_at = ctx.clock.now_ms();
+    if !store::update(ctx.db.write(), &rule, rule.revision).await? {
+        return Err(RuleError::Conflict);
+    }
+    get(ctx, projects, id).await
 }
 
 fn tidy(mut actions: super::model::Actions) -> super::model::Actions {
@@ -79,9 +92,9 @@ fn tidy(mut actions: super::model::Actions) -> super::model::Actions {
 }
 
 /// Checks an input as saving it would; for a rule that is only tried.
-pub async fn check(ctx: &Ctx, input: &RuleInput) -> Result<(), RuleError> {
+pub async fn check(ctx: &Ctx, projects: &Projects, input: &RuleInput) -> Result<(), RuleError> {
     let mut errors = definition::check(input);
-    check_references(ctx, input, &mut errors).await?;
+    check_references(ctx, projects, input, &mut errors).await?;
     if errors.is_empty() {
         Ok(())
     } else {
@@ -92,11 +105,13 @@ pub async fn check(ctx: &Ctx, input: &RuleInput) -> Result<(), RuleError> {
 /// What only the database knows: whether what the rule names is there, and in its project.
 async fn check_references(
     ctx: &Ctx,
+    projects: &Projects,
     input: &RuleInput,
     errors: &mut Vec<FieldError>,
 ) -> Result<(), RuleError> {
     let on = ctx.db.read();
-    if !store::exists(on, "projects", &input.project_id, None).await? {
+    let is_theirs = projects.contains(&input.project_id);
+    if !is_theirs || !store::exists(on, "projects", &input.project_id, None).await? {
         let text = "Choose a project that exists.";
         errors.push(FieldError::new("projectId", "unknown", text));
         return Ok(());
@@ -122,17 +137,17 @@ async fn check_references(
     Ok(())
 }
 
-/// One rule.
-pub async fn get(ctx: &Ctx, id: &str) -> Result<Rule, RuleError> {
-    store::by_id(ctx.db.read(), id).await?.ok_or(RuleError::NotFound)
+/// One rule of these projects.
+pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Rule, RuleError> {
+    let found = store::by_id(ctx.db.read(), id).await?;
+    found
+        .filter(|rule| projects.contains(&rule.project_id))
+        .ok_or(RuleError::NotFound)
 }
 
-/// The rules of a project, or of all projects, in their order.
-pub async fn list(ctx: &Ctx, project_id: Option<&str>) -> Result<Vec<Rule>, RuleError> {
-    Ok(match project_id {
-        Some(project_id) => store::of_project(ctx.db.read(), project_id).await?,
-        None => store::all(ctx.db.read()).await?,
-    })
+/// The rules of these projects, each project's in its order.
+pub async fn list(ctx: &Ctx, projects: &Projects) -> Result<Vec<Rule>, RuleError> {
+    Ok(store::of_projects(ctx.db.read(), projects).await?)
 }
 
 /// The rules of a project, ready to be asked, read in the caller's transaction.
@@ -142,8 +157,8 @@ pub async fn ready<C: ConnectionTrait>(on: &C, project_id: &str) -> Result<Vec<R
 }
 
 /// Deletes a rule that still has the revision `seen`. What it has done stays done.
-pub async fn delete(ctx: &Ctx, id: &str, seen: i64) -> Result<(), RuleError> {
-    get(ctx, id).await?;
+pub async fn delete(ctx: &Ctx, projects: &Projects, id: &str, seen: i64) -> Result<(), RuleError> {
+    get(ctx, projects, id).await?;
     if store::remove(ctx.db.write(), id, seen).await? {
         Ok(())
     } else {
@@ -152,7 +167,15 @@ pub async fn delete(ctx: &Ctx, id: &str, seen: i64) -> Result<(), RuleError> {
 }
 
 /// Brings the rules of a project into a new order, which names each of them once.
-pub async fn reorder(ctx: &Ctx, project_id: &str, order: &[String]) -> Result<Vec<Rule>, RuleError> {
+pub async fn reorder(
+    ctx: &Ctx,
+    projects: &Projects,
+    project_id: &str,
+    order: &[String],
+) -> Result<Vec<Rule>, RuleError> {
+    if !projects.contains(project_id) {
+        return Err(RuleError::NotFound);
+    }
     let txn = ctx.db.begin().await?;
     project::lock(&txn, project_id).await?;
     let rules = store::of_project(&txn, project_id).await?;
@@ -166,13 +189,13 @@ pub async fn reorder(ctx: &Ctx, project_id: &str, order: &[String]) -> Result<Ve
         store::set_position(&txn, id, position, now).await?;
     }
     txn.commit().await?;
-    list(ctx, Some(project_id)).await
+    list(ctx, &Projects::one(project_id)).await
 }
 
 /// Moves a rule one place up or down; at the end of the order nothing changes.
-pub async fn shift(ctx: &Ctx, id: &str, up: bool) -> Result<Rule, RuleError> {
-    let rule = get(ctx, id).await?;
-    let rules = list(ctx, Some(&rule.project_id)).await?;
+pub async fn shift(ctx: &Ctx, projects: &Projects, id: &str, up: bool) -> Result<Rule, RuleError> {
+    let rule = get(ctx, projects, id).await?;
+    let rules = list(ctx, &Projects::one(&rule.project_id)).await?;
     let mut order: Vec<String> = rules.into_iter().map(|rule| rule.id).collect();
     let at = order.iter().position(|other| other == id);
     let to = at.and_then(|at| {
@@ -184,7 +207,7 @@ pub async fn shift(ctx: &Ctx, id: &str, up: bool) -> Result<Rule, RuleError> {
     });
     if let (Some(at), Some(to)) = (at, to) {
         order.swap(at, to);
-        reorder(ctx, &rule.project_id, &order).await?;
+        reorder(ctx, projects, &rule.project_id, &order).await?;
     }
-    get(ctx, id).await
+    get(ctx, projects, id).await
 }

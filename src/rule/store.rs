@@ -3,7 +3,8 @@
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::model::Rule;
-use crate::db::sql;
+use crate::access::Projects;
+use crate::db::{sql, within_sql};
 
 /// A row of `rules`; conditions and actions still as JSON.
 pub struct RuleRow {
@@ -111,11 +112,20 @@ pub(super) async fn of_project<C: ConnectionTrait>(on: &C, project_id: &str) -> 
     rows.iter().map(rule).collect()
 }
 
-/// The rules of all projects, each project's in their order.
-pub(super) async fn all<C: ConnectionTrait>(on: &C) -> Result<Vec<Rule>, DbErr> {
-    let text = format!("SELECT {COLUMNS} FROM rules ORDER BY project_id, position, id");
-    let rows = on.query_all_raw(sql(on, &text, [])).await?;
+/// The rules of these projects, each project's in its order.
+pub(super) async fn of_projects<C: ConnectionTrait>(on: &C, projects: &Projects) -> Result<Vec<Rule>, DbErr> {
+    let (condition, values) = within_sql(projects, "project_id", 1);
+    let text = format!("SELECT {COLUMNS} FROM rules WHERE {condition} ORDER BY project_id, position, id");
+    let rows = on.query_all_raw(sql(on, &text, values)).await?;
     rows.iter().map(rule).collect()
+}
+
+/// The key of a ticket; none if there is none with this id.
+pub(super) async fn ticket_key<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<String>, DbErr> {
+    let row = on
+        .query_one_raw(sql(on, "SELECT key FROM tickets WHERE id = $1", [id.into()]))
+        .await?;
+    row.map(|row| row.try_get("", "key")).transpose()
 }
 
 /// Whether a row with this value is there. `table` and `column` are written in the source.
@@ -195,13 +205,25 @@ pub(super) async fn forget_slots<C: ConnectionTrait>(on: &C, before: i64) -> Res
     on.execute_raw(sql(on, text, [before.into()])).await.map(|_| ())
 }
 
-/// The addresses that mail is read from here, lower case.
+/// The addresses that mail is read from or sent as here, lower case.
 pub(super) async fn own_addresses<C: ConnectionTrait>(on: &C) -> Result<Vec<String>, DbErr> {
     let rows = on
-        .query_all_raw(sql(on, "SELECT login_name AS address FROM mailboxes", []))
+        .query_all_raw(sql(on, "SELECT login_name, smtp_from FROM mailboxes", []))
         .await?;
-    let address = |row: &QueryResult| row.try_get::<String>("", "address");
-    rows.iter()
-        .map(|row| address(row).map(|found| found.to_lowercase()))
-        .collect()
+    let mut own = Vec::new();
+    for row in rows {
+        own.push(row.try_get::<String>("", "login_name")?.to_lowercase());
+        let from = row.try_get::<String>("", "smtp_from")?.to_lowercase();
+        // `Name <address>`, or the address alone.
+        let address = from
+            .rsplit('<')
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches('>')
+            .trim();
+        if !address.is_empty() {
+            own.push(address.to_owned());
+        }
+    }
+    Ok(own)
 }

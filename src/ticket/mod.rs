@@ -11,6 +11,7 @@ mod merge;
 mod model;
 mod reply;
 mod resolve;
+mod ruled;
 mod service;
 mod store;
 
@@ -25,5 +26,6 @@ pub use merge::merge;
 pub use model::{Incoming, Placed, TicketState};
 pub use reply::{NewReply, add_reply};
 pub use resolve::{CLOSED_FOR_GOOD_DAYS, Candidate, Resolution, Rule};
+pub use ruled::{Wishes, dress, fill, named};
 pub use service::{TicketDetail, TicketError, as_it_is, get, get_by_key, place, resolve};
-pub use store::{Entry, HourCount, StateCount, Ticket, count_by_state, per_hour};
+pub use store::{Entry, HourCount, StateCount, Ticket, count_by_state, key_of, per_hour};

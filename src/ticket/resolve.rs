@@ -32,6 +32,8 @@ pub enum Rule {
     NewTicket,
     /// It belongs to a ticket that has been closed for long.
     ClosedLongAgo,
+    /// A rule of the project says where it goes.
+    MailRule,
 }
 
 impl Rule {
@@ -44,6 +46,7 @@ impl Rule {
             Self::SubjectKey => "subject_key",
             Self::NewTicket => "new_ticket",
             Self::ClosedLongAgo => "closed_long_ago",
+            Self::MailRule => "mail_rule",
         }
     }
 }

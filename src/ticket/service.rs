@@ -145,7 +145,7 @@ fn is_own(incoming: &Incoming<'_>, address: &str) -> bool {
 }
 
 /// Who takes part from this mail on. Our own addresses do not: they stand in every mail.
-fn participants(incoming: &Incoming<'_>) -> Vec<Participant> {
+pub(super) fn participants(incoming: &Incoming<'_>) -> Vec<Participant> {
     let people = &incoming.mail.people;
     let is_ours = |address: &String| is_own(incoming, address) || people.delivered_to.contains(address);
     [("from", &people.from), ("to", &people.to), ("cc", &people.cc)]

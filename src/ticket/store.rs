@@ -6,6 +6,7 @@ use sea_orm::{ConnectionTrait, QueryOrder, Value};
 use crate::access::Projects;
 use crate::crypto::sha256_hex;
 use crate::db::{sql, within, within_sql};
+use crate::message::Understood;
 use crate::search::{self, Document, Fields};
 
 pub use entry::Model as Entry;
@@ -171,6 +172,51 @@ pub(super) async fn index<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), Db
     search::put(on, &entry, &document).await
 }
 
+/// Sets what a rule wants for a ticket it opened; an empty text leaves what is there.
+pub(super) async fn set_first<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    priority: &str,
+    assignee_id: &str,
+) -> Result<(), DbErr> {
+    let values: [Value; 3] = [priority.into(), assignee_id.into(), id.into()];
+    let text = "UPDATE tickets SET priority = CASE WHEN $1 = '' THEN priority ELSE $1 END, \
+                assignee_id = CASE WHEN $2 = '' THEN assignee_id ELSE $2 END WHERE id = $3";
+    on.execute_raw(sql(on, text, values)).await.map(|_| ())
+}
+
+/// Writes the labels of a ticket, a JSON list. Its revision has grown already in this transaction.
+pub(super) async fn set_labels<C: ConnectionTrait>(on: &C, id: &str, labels: &str) -> Result<(), DbErr> {
+    let text = "UPDATE tickets SET labels = $1 WHERE id = $2";
+    on.execute_raw(sql(on, text, [labels.into(), id.into()])).await?;
+    index(on, id).await
+}
+
+/// Gives a ticket the subject and the requester of a mail that can be read now.
+pub(super) async fn rename<C: ConnectionTrait>(
+    on: &C,
+    ticket: &Ticket,
+    mail: &Understood,
+    now: i64,
+) -> Result<(), DbErr> {
+    let search = format!(
+        "{} {} {} {}",
+        ticket.key, mail.subject, mail.from_name, mail.from_email
+    );
+    let values: [Value; 6] = [
+        mail.subject.as_str().into(),
+        mail.from_name.as_str().into(),
+        mail.from_email.as_str().into(),
+        search.to_lowercase().into(),
+        now.into(),
+        ticket.id.as_str().into(),
+    ];
+    let text = "UPDATE tickets SET subject = $1, requester_name = $2, requester_email = $3, search_text = $4, \
+                updated_at = $5, revision = revision + 1 WHERE id = $6";
+    on.execute_raw(sql(on, text, values)).await?;
+    index(on, &ticket.id).await
+}
+
 pub(super) async fn insert_entry<C: ConnectionTrait>(
     on: &C,
     id: &str,
@@ -238,6 +284,17 @@ pub(super) async fn by_id<C: ConnectionTrait>(
         .filter(within(projects, row::Column::ProjectId))
         .one(on)
         .await
+}
+
+/// The key of a ticket; none if there is none with this id.
+pub async fn key_of<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<String>, DbErr> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    let row = on
+        .query_one_raw(sql(on, "SELECT key FROM tickets WHERE id = $1", [id.into()]))
+        .await?;
+    row.map(|row| row.try_get("", "key")).transpose()
 }
 
 pub(super) async fn by_key<C: ConnectionTrait>(

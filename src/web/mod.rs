@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod api;
 pub mod error;
+pub(in crate::web) mod explanation;
 pub mod extract;
 pub mod gate;
 mod health;

@@ -21,6 +21,7 @@ mod hostile;
 mod matching;
 mod pipeline;
 mod providers;
+mod rules;
 mod start;
 mod support;
 mod world;

@@ -187,7 +187,7 @@ async fn one_answer_per_sender_and_day_ten_per_domain_and_hour() {
     let (_dir, db, marks) = open().await;
     let clock = Clock::manual(from_ms(1_800_000_000_000));
     let pass = ask(&db, &clock, &marks, "ada@one.test").await.unwrap();
-    assert!(marks.is_ours(pass.headers()[0].1));
+    assert!(marks.is_ours(&pass.headers()[0].1));
     assert!(!pass.may_quote(), "nobody said who wrote it");
     for again in ["ada@one.test", "ADA+other@one.test"] {
         assert_eq!(

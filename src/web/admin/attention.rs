@@ -7,6 +7,7 @@ use crate::ctx::Ctx;
 use crate::grant::{self, Grant, GrantState};
 use crate::integration::{self, Integration, IntegrationState};
 use crate::mailbox::{self, Mailbox};
+use crate::message;
 use crate::trouble::Trouble;
 use crate::web;
 
@@ -26,6 +27,8 @@ pub(super) struct Overview {
     pub(super) integrations: Vec<Integration>,
     pub(super) grants: Vec<Grant>,
     pub(super) mailboxes: Vec<Mailbox>,
+    /// How many messages are in quarantine, by reason.
+    quarantined: Vec<(String, i64)>,
     /// Where whoever looks may do something about mailboxes.
     managed: Projects,
     /// Whether they may do something about integrations.
@@ -41,6 +44,11 @@ impl Overview {
             integrations: integration::list(ctx, &connections, None, ALL).await?,
             grants: grant::list(ctx, &connections, None, ALL).await?,
             mailboxes: mailbox::list(ctx, &mailboxes).await?,
+            quarantined: message::count_quarantined(
+                ctx.db.read(),
+                &access.projects_with(Scope::MessagesRead),
+            )
+            .await?,
             managed: access.projects_with(Scope::MailboxesWrite),
             site: access.is_site_admin(),
         })
@@ -84,6 +92,7 @@ impl Overview {
                 .iter()
                 .filter_map(|mailbox| self.of_mailbox(mailbox, now)),
         );
+        found.extend(in_quarantine(&self.quarantined));
         found.sort_by_key(|problem| problem.tone != Tone::Bad);
         if !self.site {
             // What only a site admin can mend is told without a button that would refuse.
@@ -183,6 +192,32 @@ impl Overview {
         });
         (!told).then(|| of_failing(mailbox, trouble, now))
     }
+}
+
+/// What waits in quarantine for a person.
+fn in_quarantine(counted: &[(String, i64)]) -> Option<Problem> {
+    let all: i64 = counted.iter().map(|(_, count)| count).sum();
+    let parts = counted.iter().map(|(reason, count)| {
+        let why = match reason.as_str() {
+            "unreadable" => "could not be read",
+            "too_large" => "exceeded the size limit",
+            _ => "sent there by a rule",
+        };
+        format!("{} {why}", words::number(*count))
+    });
+    (all > 0).then(|| {
+        problem(
+            Tone::Warn,
+            format!("{} in quarantine", words::count(all, "message")),
+            Trouble {
+                cause: format!("{}.", parts.collect::<Vec<_>>().join(", ")),
+                remedy: "Look at them: process them again, let them through, or drop them.".into(),
+                ..Trouble::default()
+            },
+            None,
+            Action::link("Open the quarantine", "/quarantine"),
+        )
+    })
 }
 
 /// Why a mailbox cannot be read.

@@ -7,6 +7,7 @@ use crate::integration::IntegrationError;
 use crate::mailbox::MailboxError;
 use crate::message::MessageError;
 use crate::project::ProjectError;
+use crate::rule::RuleError;
 use crate::ticket::TicketError;
 use crate::trouble::Trouble;
 use crate::web::error::Problem;
@@ -66,6 +67,17 @@ impl From<ProjectError> for Problem {
             ProjectError::Conflict => conflict(error.to_string()),
             ProjectError::Invalid(_) => invalid(error.to_string()),
             ProjectError::Db(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<RuleError> for Problem {
+    fn from(error: RuleError) -> Self {
+        match error {
+            RuleError::NotFound => Self::not_found("rule"),
+            RuleError::Conflict | RuleError::BadOrder => conflict(error.to_string()),
+            RuleError::Invalid(_) => invalid(error.to_string()),
+            RuleError::Db(_) => Self::internal(&error),
         }
     }
 }

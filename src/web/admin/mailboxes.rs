@@ -695,10 +695,8 @@ fn became(outcome: &mailbox::Outcome) -> (Badge, String) {
             Badge::new(Tone::Muted, "Gone"),
             "It was removed from the server before it could be read".to_owned(),
         ),
-        (_, "quarantined") => (
-            Badge::new(Tone::Warn, "Placeholder"),
-            format!("{} The raw mail is attached.", outcome.problem),
-        ),
+        (_, "quarantined") => (Badge::new(Tone::Warn, "Quarantine"), outcome.problem.clone()),
+        (_, "dropped") => (Badge::new(Tone::Muted, "Dropped"), outcome.problem.clone()),
         (_, "ticketed") if outcome.opened => plain(Tone::Ok, "Ticket opened"),
         (_, "ticketed") => plain(Tone::Ok, "Joined"),
         _ => plain(Tone::Busy, "Stored"),

@@ -15,6 +15,8 @@ mod mailboxes;
 mod messages;
 mod outgoing;
 mod projects;
+mod quarantine;
+mod rules;
 mod settings;
 mod sign_in;
 mod test_runs;
@@ -37,6 +39,8 @@ pub(super) fn routes() -> Vec<Route> {
         grants::ROUTES,
         mailboxes::ROUTES,
         projects::ROUTES,
+        rules::ROUTES,
+        quarantine::ROUTES,
         tickets::ROUTES,
         messages::ROUTES,
         outgoing::ROUTES,

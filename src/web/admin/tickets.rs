@@ -330,6 +330,7 @@ fn entry_view(entry: &Entry, message: Option<&Message>, now: i64) -> EntryView {
         text: String::new(),
         quoted: String::new(),
         html_href: None,
+        explain_href: None,
         raw_href: message.map(|message| format!("/messages/{}/raw", message.id)),
         attachments: vec![],
     };
@@ -340,12 +341,12 @@ fn entry_view(entry: &Entry, message: Option<&Message>, now: i64) -> EntryView {
 }
 
 fn fill(view: &mut EntryView, message: &Message, mail: Option<&ParsedMail>) {
-    if message.state == "quarantined" {
-        view.badges.push(Badge::new(Tone::Bad, "Could not be parsed"));
-        view.text = format!("{} Download the raw mail to read it.", message.problem);
-    }
+    view.explain_href = Some(format!("/messages/{}", message.id));
     if message.is_partial {
         view.badges.push(Badge::new(Tone::Warn, "Cut: too large"));
+    } else if message.state == "quarantined" {
+        view.badges.push(Badge::new(Tone::Bad, "Could not be parsed"));
+        view.text = format!("{} Download the raw mail to read it.", message.problem);
     }
     let Some(mail) = mail else {
         return;

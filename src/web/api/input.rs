@@ -37,6 +37,29 @@ impl Input {
         self.members.contains_key(name)
     }
 
+    /// A member as it was sent; `None` if it was not sent or is null.
+    pub(super) fn value(&self, name: &str) -> Option<&Value> {
+        self.members.get(name).filter(|value| !value.is_null())
+    }
+
+    /// The members of a member that is an object; none if it is something else, which is noted.
+    pub(super) fn within(&mut self, name: &str) -> Self {
+        let members = self.read(name, "an object", |value| value.as_object().cloned());
+        Self {
+            members: members.unwrap_or_default(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Takes the mistakes over that were noted within a member.
+    pub(super) fn take_problems(&mut self, within: Self, name: &str) {
+        self.problems
+            .extend(within.problems.into_iter().map(|mut problem| {
+                problem.pointer = format!("/{name}{}", problem.pointer);
+                problem
+            }));
+    }
+
     /// A text; `None` if it was not sent or is null.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.read(name, "a text", |value| value.as_str().map(str::to_owned))

@@ -23,8 +23,10 @@ pub(super) mod output;
 #[cfg(test)]
 mod parity;
 mod projects;
+mod quarantine;
 mod queues;
 mod replies;
+mod rules;
 mod search;
 mod settings;
 mod tickets;
@@ -47,6 +49,8 @@ pub(super) fn routes() -> Vec<Route> {
         grants::ROUTES,
         projects::ROUTES,
         members::ROUTES,
+        rules::ROUTES,
+        quarantine::ROUTES,
         mailboxes::ROUTES,
         connection_tests::ROUTES,
         events::ROUTES,

@@ -15,6 +15,8 @@ pub mod outgoing;
 pub mod page;
 pub mod parts;
 pub mod projects;
+pub mod quarantine;
+pub mod rules;
 pub mod settings;
 pub mod tests_page;
 pub mod tickets;
@@ -47,6 +49,10 @@ macro_rules! for_each_view {
             crate::web::admin::views::projects::ProjectList,
             crate::web::admin::views::projects::ProjectForm,
             crate::web::admin::views::projects::ProjectDetail,
+            crate::web::admin::views::rules::RuleList,
+            crate::web::admin::views::rules::RuleForm,
+            crate::web::admin::views::quarantine::Quarantine,
+            crate::web::admin::views::quarantine::MessagePage,
             crate::web::admin::views::tickets::TicketList,
             crate::web::admin::views::tickets::TicketDetail,
             crate::web::admin::views::outgoing::OutgoingList,

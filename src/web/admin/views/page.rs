@@ -149,6 +149,10 @@ pub enum Section {
     Tickets,
     /// `/outgoing`
     Outgoing,
+    /// `/rules`
+    Rules,
+    /// `/quarantine`
+    Quarantine,
     /// `/settings`
     Settings,
     /// A page outside the navigation.

@@ -172,6 +172,8 @@ pub struct EntryView {
     pub quoted: String,
     /// Path of the sanitised HTML, if the message has any.
     pub html_href: Option<String>,
+    /// The page that says how it came here.
+    pub explain_href: Option<String>,
     /// Path of the raw mail, if there is one.
     pub raw_href: Option<String>,
     /// Attachments.
@@ -199,6 +201,7 @@ impl View for TicketDetail {
             text: text.to_owned(),
             quoted: String::new(),
             html_href: None,
+            explain_href: None,
             raw_href: Some("/messages/msg_01/raw".to_owned()),
             attachments: vec![],
         };

@@ -1,0 +1,221 @@
+//! What a rule has sent by itself: a copy to an address of the admin's choice, an answer to the sender. Each must pass
+//! the guard against loops; what does not is noted with the message and its reason.
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::ctx::Ctx;
+use crate::event::SYSTEM;
+use crate::mailbox::{self, Mailbox};
+use crate::message::{Message, Outline};
+use crate::outbox::{self, Kind, NewMail, OutboxError, Through};
+use crate::rule::loop_guard::{self, Pass, Purpose};
+use crate::rule::{Decision, LoopMarks};
+use crate::smtp::{Address, File, parse_address};
+use crate::ticket::{OutgoingMail, reply_identity};
+
+/// What became of one automatic mail.
+pub(super) struct Sent {
+    what: &'static str,
+    to: String,
+    /// The id of the outgoing mail, or code and reason of its absence.
+    outcome: Result<String, (String, String)>,
+}
+
+impl Sent {
+    pub(super) fn to_json(&self) -> Value {
+        let failed = self.outcome.as_ref().err();
+        json!({
+            "what": self.what,
+            "to": self.to,
+            "sent": failed.is_none(),
+            "outgoingId": self.outcome.as_ref().ok(),
+            "code": failed.map(|(code, _)| code),
+            "why": failed.map(|(_, why)| why),
+        })
+    }
+}
+
+/// Sends by itself about one message.
+pub(super) struct Automatic<'a> {
+    pub(super) ctx: &'a Ctx,
+    pub(super) marks: &'a LoopMarks,
+    pub(super) message: &'a Message,
+    pub(super) outline: &'a Outline,
+    pub(super) raw: &'a [u8],
+}
+
+impl Automatic<'_> {
+    /// Passes copies on. False if one of them could not go out: then the mail must not be dropped.
+    pub(super) async fn forward(
+        &self,
+        txn: &DatabaseTransaction,
+        decision: &Decision,
+        log: &mut Vec<Sent>,
+    ) -> Result<bool, DbErr> {
+        let mut all = true;
+        for to in &decision.forward_to {
+            let sent = self
+                .send(txn, Purpose::Forward, "forward", to, |_, pass| {
+                    self.copy(decision, pass)
+                })
+                .await?;
+            all &= sent.outcome.is_ok();
+            log.push(sent);
+        }
+        Ok(all)
+    }
+
+    /// Answers the sender. `ticket` is the id and the key of the message's ticket.
+    pub(super) async fn answer(
+        &self,
+        txn: &DatabaseTransaction,
+        decision: &Decision,
+        ticket: Option<(&str, &str)>,
+        log: &mut Vec<Sent>,
+    ) -> Result<(), DbErr> {
+        if decision.answer.is_empty() {
+            return Ok(());
+        }
+        let to = &self.outline.sender;
+        let sent = self
+            .send(txn, Purpose::Answer, "answer", to, |mailbox, pass| {
+                self.reply(decision, mailbox, ticket, pass)
+            })
+            .await?;
+        log.push(sent);
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        txn: &DatabaseTransaction,
+        purpose: Purpose,
+        what: &'static str,
+        to: &str,
+        make: impl FnOnce(&Mailbox, &Pass) -> NewMail,
+    ) -> Result<Sent, DbErr> {
+        let not_sent = |code: &str, why: String| Sent {
+            what,
+            to: to.to_owned(),
+            outcome: Err((code.to_owned(), why)),
+        };
+        let Some(mailbox) = mailbox::get_in(txn, &self.message.mailbox_id).await? else {
+            return Ok(not_sent(
+                "no_mailbox",
+                "Its mailbox is not there any more.".to_owned(),
+            ));
+        };
+        if let Err(error) = mailbox::sender_of(&mailbox) {
+            return Ok(not_sent("sending_not_configured", sentence(&error.to_string())));
+        }
+        let address = match parse_address("to", to) {
+            Ok(address) => address,
+            Err(error) => return Ok(not_sent("no_address", error.message)),
+        };
+        let asked = loop_guard::Automatic {
+            purpose,
+            to: address.email(),
+            about: Some(self.outline),
+            has_own_mark: self.marks.is_in(self.raw),
+        };
+        let pass = match loop_guard::allow(txn, &self.ctx.clock, self.marks, &asked).await? {
+            Ok(pass) => pass,
+            Err(refusal) => return Ok(not_sent(refusal.as_str(), refusal.sentence())),
+        };
+        let mut mail = make(&mailbox, &pass);
+        mail.to = vec![address];
+        mail.project_id.clone_from(&self.message.project_id);
+        mail.pass = Some(pass);
+        match compose(&self.ctx.clock, &mailbox, mail) {
+            Ok(composed) => {
+                let id = outbox::enqueue(txn, &composed).await?;
+                Ok(Sent {
+                    what,
+                    to: to.to_owned(),
+                    outcome: Ok(id),
+                })
+            }
+            Err(OutboxError::Db(error)) => Err(error),
+            Err(error) => Ok(not_sent("cannot_be_sent", sentence(&error.to_string()))),
+        }
+    }
+
+    /// The mail as it came, as a file: nothing of it is taken for our own words.
+    fn copy(&self, decision: &Decision, _: &Pass) -> NewMail {
+        let mut mail = NewMail::new(Kind::Forward, SYSTEM);
+        let names: Vec<&str> = decision.fitted.iter().map(|rule| rule.name.as_str()).collect();
+        mail.subject = format!("Fwd: {}", self.outline.subject);
+        mail.text = format!(
+            "A mail from {} is passed on by the rules of Mailgrant ({}). It is attached as it came.\n",
+            self.outline.sender,
+            names.join(", ")
+        );
+        mail.files = vec![File {
+            name: "mail.eml".to_owned(),
+            // As message/rfc822 it could not be encoded (RFC 2046, section 5.2.1).
+            content_type: "application/octet-stream".to_owned(),
+            bytes: self.raw.to_vec(),
+        }];
+        mail
+    }
+
+    fn reply(
+        &self,
+        decision: &Decision,
+        mailbox: &Mailbox,
+        ticket: Option<(&str, &str)>,
+        pass: &Pass,
+    ) -> NewMail {
+        let mut mail = NewMail::new(Kind::Automatic, SYSTEM);
+        let key = ticket.map(|(_, key)| format!("[{key}] ")).unwrap_or_default();
+        mail.subject = if pass.may_quote() {
+            format!("Re: {key}{}", self.outline.subject)
+        } else {
+            // Whoever is not verified may be a stranger whose address somebody put in: they get no words of that one.
+            format!("{key}Your message to {}", mailbox.name)
+        };
+        mail.text.clone_from(&decision.answer);
+        mail.in_reply_to = own_id(self.outline);
+        mail.references = mail.in_reply_to.iter().cloned().collect();
+        if let Some((ticket_id, key)) = ticket {
+            ticket_id.clone_into(&mut mail.ticket_id);
+            let number = key.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
+            let identity = number.and_then(|ticket_number| {
+                let named = OutgoingMail {
+                    project_id: &self.message.project_id,
+                    ticket_number,
+                    message: &self.message.id,
+                    recipient: &self.outline.sender,
+                    mailbox_address: &mailbox.login_name,
+                };
+                reply_identity(&self.ctx.keys, &self.ctx.clock, &named)
+            });
+            if let Some(identity) = identity {
+                mail.message_id = Some(identity.message_id);
+                mail.reply_to = identity
+                    .reply_address
+                    .and_then(|address| Address::new("replyTo", "", &address).ok());
+            }
+        }
+        mail
+    }
+}
+
+fn compose(clock: &Clock, mailbox: &Mailbox, mail: NewMail) -> Result<outbox::Composed, OutboxError> {
+    outbox::compose(clock, Through::Mailbox(mailbox), mail)
+}
+
+fn own_id(outline: &Outline) -> Option<String> {
+    let id = outline.values("Message-ID").next()?;
+    let id = id.trim().trim_matches(['<', '>']);
+    (!id.is_empty()).then(|| id.to_owned())
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string());
+    let dot = if text.ends_with('.') { "" } else { "." };
+    format!("{}{}{dot}", first.unwrap_or_default(), chars.as_str())
+}
