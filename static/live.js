@@ -1,5 +1,5 @@
 // Keeps regions marked with `data-live` fresh without reloading the page: the same page is fetched again and a
-// region whose content changed is swapped. A region that holds the focus or an open `details` is left alone, and
+// region whose content changed is swapped. A region that holds the focus, an open `details` or a tick is left alone, and
 // nothing happens while the page is hidden.
 const every = 5000;
 
@@ -16,7 +16,7 @@ async function refresh() {
   for (const region of document.querySelectorAll("[data-live][id]")) {
     const next = fresh.getElementById(region.id);
     if (!next || region.innerHTML === next.innerHTML) continue;
-    if (region.contains(document.activeElement) || region.querySelector("details[open]")) continue;
+    if (region.contains(document.activeElement) || region.querySelector("details[open], :checked")) continue;
     region.replaceChildren(...next.childNodes);
   }
 }

@@ -79,10 +79,11 @@ CREATE INDEX tickets_by_project ON tickets (project_id, state, updated_at, id);
 CREATE INDEX tickets_by_assignee ON tickets (assignee_id, state, updated_at, id);
 CREATE INDEX tickets_by_creation ON tickets (created_at, id);
 CREATE INDEX tickets_by_priority ON tickets ((CASE priority WHEN 'urgent' THEN 3 WHEN 'high' THEN 2 WHEN 'normal' THEN 1 ELSE 0 END * 100000000000000 + updated_at), id);
+CREATE INDEX tickets_by_state_priority ON tickets (state, (CASE priority WHEN 'urgent' THEN 3 WHEN 'high' THEN 2 WHEN 'normal' THEN 1 ELSE 0 END * 100000000000000 + updated_at), id);
 CREATE INDEX messages_by_ticket ON messages (ticket_id, mailbox_id);
 "#;
 
-const DOWN: [&str; 11] = [
+const DOWN: [&str; 12] = [
     "DROP TABLE IF EXISTS ticket_labels",
     "DROP INDEX IF EXISTS search_words",
     "DROP TABLE IF EXISTS search_words",
@@ -93,5 +94,6 @@ const DOWN: [&str; 11] = [
     "DROP INDEX IF EXISTS tickets_by_assignee",
     "DROP INDEX IF EXISTS tickets_by_creation",
     "DROP INDEX IF EXISTS tickets_by_priority",
+    "DROP INDEX IF EXISTS tickets_by_state_priority",
     "DROP INDEX IF EXISTS messages_by_ticket",
 ];

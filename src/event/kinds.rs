@@ -20,6 +20,8 @@ pub enum Shape {
     Texts,
     /// An object `{code, cause, remedy}`.
     Trouble,
+    /// An object: the name of each member that is different now → `{from, to}`.
+    Changes,
 }
 
 /// One member of `data`.
@@ -143,7 +145,10 @@ kinds! {
     ];
     "ticket.updated" "A ticket has a new entry, or somebody changed it." [
         KEY,
+        maybe("changes", Shape::Changes, "What is different now: state, assigneeId, labels, priority; of the subject \
+            only that it is."),
         maybe("entryId", Shape::Text, "The new entry."),
+        maybe("entryKind", Shape::Text, "`note` if the entry is one."),
         maybe("messageId", Shape::Text, "The message it was made of."),
     ];
     "ticket.merged" "A ticket was merged into another." [
@@ -183,7 +188,7 @@ impl Shape {
             Self::Time => json!({ "type": "string", "format": "date-time" }),
             Self::Flag => json!({ "type": "boolean" }),
             Self::Texts => json!({ "type": "array", "items": { "type": "string" } }),
-            Self::Trouble => json!({ "type": "object" }),
+            Self::Trouble | Self::Changes => json!({ "type": "object" }),
         }
     }
 
@@ -198,7 +203,7 @@ impl Shape {
             Self::Texts => value
                 .as_array()
                 .is_some_and(|items| items.iter().all(Value::is_string)),
-            Self::Trouble => value.is_object(),
+            Self::Trouble | Self::Changes => value.is_object(),
         }
     }
 
@@ -210,6 +215,7 @@ impl Shape {
             Self::Flag => json!(true),
             Self::Texts => json!(["sample"]),
             Self::Trouble => json!({ "code": "sample", "cause": "A sample.", "remedy": "Nothing to do." }),
+            Self::Changes => json!({ "state": { "from": "open", "to": "closed" } }),
         }
     }
 }

@@ -166,6 +166,12 @@ impl Desk {
         uri.path_and_query().map_or("/", |both| both.as_str()).to_owned()
     }
 
+    /// What the browser remembers under a name.
+    pub(super) fn cookie(&self, name: &str) -> Option<String> {
+        let cookie = self.front.request.cookie(name);
+        cookie.map(|cookie| cookie.value().to_owned())
+    }
+
     /// What the demo says of itself; none when this is not the demo.
     pub(super) fn demo(&self) -> Option<&DemoStatus> {
         self.front.demo()

@@ -12,14 +12,17 @@ mod failure;
 mod grants;
 mod integrations;
 mod mailboxes;
+mod merge;
 mod messages;
 mod outgoing;
 mod projects;
 mod quarantine;
 mod rules;
+mod search_page;
 mod settings;
 mod sign_in;
 mod test_runs;
+mod ticket_page;
 mod tickets;
 pub mod views;
 mod words;
@@ -42,6 +45,9 @@ pub(super) fn routes() -> Vec<Route> {
         rules::ROUTES,
         quarantine::ROUTES,
         tickets::ROUTES,
+        ticket_page::ROUTES,
+        merge::ROUTES,
+        search_page::ROUTES,
         messages::ROUTES,
         outgoing::ROUTES,
         test_runs::ROUTES,

@@ -6,10 +6,11 @@ use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret;
 
 use crate::access::Projects;
+use crate::project::NewProject;
 use crate::sandbox::{Decision, SampleKind, Sandbox, SandboxOptions};
 use crate::web::routes;
 use crate::web::tests::{Site, site, site_with};
-use crate::{account, connection_test, grant, integration, jobs, mailbox, net, project};
+use crate::{account, connection_test, grant, integration, jobs, mailbox, net, project, ticket};
 
 /// A person at the pages.
 struct Admin {
@@ -648,4 +649,153 @@ async fn another_account_takes_over_only_when_somebody_says_so() {
     let revoked = admin.post(&format!("/grants/{grant_id}/revoke"), &[]).await;
     assert_eq!(revoked.location, format!("/grants/{grant_id}"));
     assert!(admin.get(&revoked.location).await.text.contains("Revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_opens_changes_and_finds_a_ticket_with_forms_alone() {
+    let admin = Admin::at(site().await).await;
+    let ctx = admin.site.ctx().clone();
+    let new = NewProject {
+        key: "HELP".into(),
+        name: "Help".into(),
+        ..NewProject::default()
+    };
+    let project_id = project::create(&ctx, new).await.unwrap().id;
+    let form = |subject: &'static str| {
+        [
+            ("project", project_id.clone()),
+            ("subject", subject.to_owned()),
+            ("requester_email", "grace@example.com".to_owned()),
+            ("priority", "high".to_owned()),
+            ("text", "She <b>called</b> at nine.".to_owned()),
+        ]
+    };
+    let send = async |path: &str, fields: &[(&str, String)]| {
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        admin.post(path, &fields).await
+    };
+    let refused = send("/tickets/new", &form("")).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        refused.text.contains("id=\"subject-error\"") && refused.text.contains("grace@example.com"),
+        "{}",
+        refused.text
+    );
+    let made = send("/tickets/new", &form("Printer on fire")).await;
+    assert_eq!(made.location, "/tickets/HELP-1", "{}", made.text);
+    let page = admin.get("/tickets/HELP-1").await.text;
+    assert!(page.contains("She &lt;b&gt;called"), "{page}");
+    assert!(page.contains("Internal note") && page.contains("High"), "{page}");
+
+    let me = field(&page, "assignee");
+    admin
+        .post("/tickets/HELP-1", &[("assignee", &me), ("was_state", "open")])
+        .await;
+    admin
+        .post(
+            "/tickets/HELP-1",
+            &[
+                ("was_labels", ""),
+                ("labels", "VIP, on site"),
+                ("was_state", "open"),
+                ("state", "pending"),
+                // What was not touched on an old page stays as it is now.
+                ("was_assignee", ""),
+                ("assignee", ""),
+            ],
+        )
+        .await;
+    let page = admin.get("/tickets/HELP-1").await.text;
+    for seen in [
+        "State: open → pending",
+        "Labels: none → on site, vip",
+        "Assignee: nobody → ada@example.org",
+    ] {
+        assert!(page.contains(seen), "{seen}: {page}");
+    }
+    let refused = admin.post("/tickets/HELP-1/notes", &[("text", " ")]).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let noted = admin
+        .post("/tickets/HELP-1/notes", &[("text", "Ask for the hose.")])
+        .await;
+    assert!(noted.location.starts_with("/tickets/HELP-1#ent_"));
+    let found = admin.get("/search?q=hose+label:vip").await.text;
+    assert!(found.contains("<mark>hose</mark>"), "{found}");
+    assert!(
+        admin
+            .get("/search?q=%22%27*(")
+            .await
+            .text
+            .contains("Nothing found")
+    );
+
+    let list = admin.get("/tickets?assignee=me&label=vip").await.text;
+    let id = field(&list, "ticket");
+    let nothing = admin
+        .post("/tickets/bulk", &[("ticket", &id), ("back", "/tickets?q=a")])
+        .await;
+    assert_eq!(nothing.location, "/tickets?q=a");
+    assert!(admin.get("/tickets").await.text.contains("Choose a state first"));
+    admin
+        .post(
+            "/tickets/bulk",
+            &[("ticket", &id), ("state", "closed"), ("back", "//evil.example")],
+        )
+        .await;
+    let list = admin.get("/tickets?state=closed").await.text;
+    assert!(
+        list.contains("1 ticket is closed now.") && list.contains("HELP-1"),
+        "{list}"
+    );
+    let page = admin.get("/tickets/HELP-1").await.text;
+    assert!(page.contains("Reopen"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_a_conversation_is_remembered() {
+    let admin = Admin::at(site().await).await;
+    let ctx = admin.site.ctx().clone();
+    let new = NewProject {
+        key: "HELP".into(),
+        name: "Help".into(),
+        ..NewProject::default()
+    };
+    let project_id = project::create(&ctx, new).await.unwrap().id;
+    let new = ticket::NewTicket {
+        project_id,
+        subject: "Order".into(),
+        note: "first note".into(),
+        ..ticket::NewTicket::default()
+    };
+    let made = ticket::open(&ctx, "cli", "Ada", &new).await.unwrap();
+    ticket::note(&ctx, "cli", "Ada", &made.id, "second note")
+        .await
+        .unwrap();
+    let is_oldest_first = |page: &str| page.find("first note") < page.find("second note");
+    assert!(is_oldest_first(&admin.get("/tickets/HELP-1").await.text));
+    let path = format!("{}/tickets/HELP-1/order", admin.site.base);
+    let answer = admin
+        .site
+        .client
+        .post(path)
+        .header("cookie", &admin.cookie)
+        .form(&[("order", "newest"), ("csrf", admin.csrf.as_str())])
+        .send()
+        .await
+        .unwrap();
+    let remembered = answer.headers()["set-cookie"]
+        .to_str()
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
+    let page = admin
+        .site
+        .get("/tickets/HELP-1")
+        .header("cookie", format!("{}; {remembered}", admin.cookie));
+    assert!(!is_oldest_first(&seen(page).await.text));
 }

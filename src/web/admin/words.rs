@@ -128,6 +128,23 @@ pub(super) fn ticket_badge(state: &str) -> Badge {
     }
 }
 
+/// How pressing a ticket is, if it is more than usual.
+pub(super) fn priority_badge(priority: &str) -> Option<Badge> {
+    match priority {
+        "urgent" => Some(Badge::new(Tone::Bad, "Urgent")),
+        "high" => Some(Badge::new(Tone::Warn, "High")),
+        _ => None,
+    }
+}
+
+/// The first letter large: "Open" for `open`.
+pub(super) fn capital(word: &str) -> String {
+    let mut chars = word.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// Who asked: the name, else the address.
 pub(super) fn requester(ticket: &Ticket) -> String {
     let known = [&ticket.requester_name, &ticket.requester_email];

@@ -17,6 +17,7 @@ pub mod parts;
 pub mod projects;
 pub mod quarantine;
 pub mod rules;
+pub mod search;
 pub mod settings;
 pub mod tests_page;
 pub mod tickets;
@@ -57,6 +58,8 @@ macro_rules! for_each_view {
             crate::web::admin::views::tickets::TicketDetail,
             crate::web::admin::views::outgoing::OutgoingList,
             crate::web::admin::views::outgoing::OutgoingDetail,
+            crate::web::admin::views::tickets::TicketForm,
+            crate::web::admin::views::search::SearchPage,
             crate::web::admin::views::tests_page::TestPage,
             crate::web::admin::views::settings::Settings,
             crate::web::admin::views::errors::ErrorPage,

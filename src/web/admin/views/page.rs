@@ -153,6 +153,8 @@ pub enum Section {
     Rules,
     /// `/quarantine`
     Quarantine,
+    /// `/search`
+    Search,
     /// `/settings`
     Settings,
     /// A page outside the navigation.
