@@ -13,6 +13,7 @@ mod m0005_access;
 mod m0006_api;
 mod m0007_answers;
 mod m0008_desk;
+mod m0009_oauth2_server;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_api::Migration),
             Box::new(m0007_answers::Migration),
             Box::new(m0008_desk::Migration),
+            Box::new(m0009_oauth2_server::Migration),
         ]
     }
 }

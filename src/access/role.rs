@@ -57,10 +57,9 @@ impl Role {
             | Scope::IntegrationsRead
             | Scope::ProjectsWrite
             | Scope::WebhooksManage
+            | Scope::ClientsManage
             | Scope::UsersRead => Self::ProjectAdmin,
-            Scope::IntegrationsWrite | Scope::ClientsManage | Scope::AuditRead | Scope::Admin => {
-                Self::SiteAdmin
-            }
+            Scope::IntegrationsWrite | Scope::AuditRead | Scope::Admin => Self::SiteAdmin,
         };
         self >= least
     }

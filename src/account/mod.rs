@@ -30,5 +30,5 @@ pub use sign_in::{SignIn, sign_in};
 pub use token::{DEFAULT_TOKEN_DAYS, authenticate, create_token, issue_token, list_tokens, revoke_token};
 pub use user::{
     access, change_password, create, disable, enable, get, get_by_email, get_in, has_password, invite, list,
-    set_site_admin, set_theme,
+    read_in, set_site_admin, set_theme,
 };

@@ -35,6 +35,11 @@ pub async fn get(db: &Db, id: &str) -> Result<Option<User>, DbErr> {
     store::user(db.read(), id).await
 }
 
+/// A person by id, in the caller's transaction.
+pub async fn read_in<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<User>, DbErr> {
+    store::user(on, id).await
+}
+
 /// A person by address, however it is written.
 pub async fn get_by_email(db: &Db, email: &str) -> Result<Option<User>, DbErr> {
     Ok(store::user_with_hash(db.read(), &normal_email(email))

@@ -1,5 +1,6 @@
 //! The command line: data on standard output, talk on standard error, examples in every help text.
 
+mod client;
 mod doctor;
 mod manage;
 mod parse;
@@ -91,6 +92,11 @@ enum Command {
     Token {
         #[command(subcommand)]
         command: manage::TokenCommand,
+    },
+    /// Applications that get tokens from Mailgrant.
+    Client {
+        #[command(subcommand)]
+        command: client::ClientCommand,
     },
     /// People who sign in.
     User {
@@ -188,6 +194,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         } => {
             start_quiet_logging();
             manage::rebuild_search(load()?).await
+        }
+        Command::Client { command } => {
+            start_quiet_logging();
+            client::run(load()?, command).await
         }
         Command::User { command } => {
             start_quiet_logging();

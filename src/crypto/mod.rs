@@ -1,12 +1,16 @@
 //! Secrets at rest and the numbers nobody may guess: the key ring, sealing, random tokens, hashes of tokens and
 //! passwords. Nothing here knows what the secrets are for, and nothing else in the crate touches a cipher.
 
+mod jwt;
 mod keyring;
 mod password;
+mod prefixed;
 mod sign;
 
+pub use jwt::{JwtError, SigningAlg, jwt_key_id, new_signing_key, public_jwk, sign_jwt, verify_jwt};
 pub use keyring::{KeyRing, KeyRingError, Place, SealError};
 pub use password::{MIN_PASSWORD_CHARS, hash_password, verify_password};
+pub use prefixed::{is_prefixed, new_prefixed};
 pub use sign::{SigningKey, hmac_sha256};
 
 use base64::Engine;

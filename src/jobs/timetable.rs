@@ -13,6 +13,7 @@ use super::{
 };
 use crate::ctx::Ctx;
 use crate::db::{self, Claim, Lease};
+use crate::oauth2_server;
 use crate::schedule;
 
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -25,7 +26,7 @@ struct Job {
     run: fn(Ctx) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
 }
 
-const TIMETABLE: [Job; 5] = [
+const TIMETABLE: [Job; 6] = [
     Job {
         name: "refresh_grants",
         when: "*/5 * * * * *",
@@ -45,6 +46,16 @@ const TIMETABLE: [Job; 5] = [
         name: "trim_event_log",
         when: "15 41 * * * *",
         run: |ctx| Box::pin(async move { Ok(housekeeping::trim_log(&ctx).await?) }),
+    },
+    Job {
+        name: "rotate_signing_keys",
+        when: "45 43 * * * *",
+        run: |ctx| {
+            Box::pin(async move {
+                oauth2_server::purge(&ctx).await?;
+                Ok(oauth2_server::rotate_when_due(&ctx).await?)
+            })
+        },
     },
     Job {
         name: "tidy_up",

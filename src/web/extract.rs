@@ -52,6 +52,8 @@ impl FromRequest for CurrentUser {
 pub struct Visitor {
     /// The token for the forms of this page.
     pub csrf: String,
+    /// Names the browser, whoever is signed in.
+    pub browser: String,
     /// Who is signed in, if somebody is.
     pub current: Option<Current>,
 }
@@ -63,6 +65,7 @@ impl FromRequest for Visitor {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let visitor = request.extensions().get::<Viewer>().map(|viewer| Visitor {
             csrf: viewer.csrf(),
+            browser: viewer.browser(),
             current: viewer.current().cloned(),
         });
         ready(visitor.ok_or_else(|| Problem::internal(&"a page outside the pages asked for its visitor")))

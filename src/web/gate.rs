@@ -2,6 +2,7 @@
 //! token checks of forms, bearer tokens, body limits, and a net under panics.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Instant;
@@ -19,11 +20,12 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::{Problem, dress};
 use super::limit::Limiter;
 use super::respond;
-use crate::access::{Access, Need, Refusal};
+use crate::access::{Access, Need, Refusal, Role};
 use crate::account::{self, Session, TokenIdentity, User};
 use crate::config::Config;
 use crate::crypto;
 use crate::ctx::Ctx;
+use crate::oauth2_server;
 
 /// Largest body of a form, bytes.
 pub const MAX_FORM_BYTES: usize = 1024 * 1024;
@@ -72,6 +74,12 @@ impl Viewer {
     pub fn csrf(&self) -> String {
         self.visit.is_used.set(true);
         self.expected_csrf()
+    }
+
+    /// Names this browser, whoever is signed in: what begins here can be finished here only.
+    pub fn browser(&self) -> String {
+        self.visit.is_used.set(true);
+        crypto::sha256_hex(format!("visit browser {}", self.visit.value).as_bytes())
     }
 
     fn expected_csrf(&self) -> String {
@@ -168,7 +176,12 @@ pub(super) async fn pages(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let path = request.path();
-    if path.starts_with("/api/") || path.starts_with("/static/") || path == "/livez" || path == "/readyz" {
+    if path.starts_with("/api/")
+        || path.starts_with("/static/")
+        || path == "/livez"
+        || path == "/readyz"
+        || super::oauth2::is_protocol(request.method(), path)
+    {
         return Ok(next.call(request).await?.map_into_left_body());
     }
     let (ctx, visit) = match admit(&mut request).await {
@@ -176,7 +189,9 @@ pub(super) async fn pages(
         Err(problem) => return Ok(refuse(request, &problem).map_into_right_body()),
     };
     let mut response = next.call(request).await?;
-    if visit.is_new && visit.is_used.get() && response.status().is_success() {
+    let status = response.status();
+    let is_kept = status.is_success() || status.is_redirection();
+    if visit.is_new && visit.is_used.get() && is_kept {
         let cookie = cookie(&ctx.config, visit_cookie_name(&ctx.config), visit.value.clone());
         let _ = response.response_mut().add_cookie(&cookie);
     }
@@ -478,6 +493,9 @@ fn too_often(seconds: i64) -> Problem {
 async fn identify(request: &HttpRequest) -> Result<(TokenIdentity, Access), Problem> {
     let ctx = ctx(request)?;
     let found = match bearer(request.headers()) {
+        Some(token) if oauth2_server::is_access_token(token.expose_secret()) => {
+            by_access_token(&ctx, &token).await?
+        }
         Some(token) => account::authenticate(&ctx.db, &ctx.clock, &token).await?,
         None => None,
     };
@@ -488,6 +506,54 @@ async fn identify(request: &HttpRequest) -> Result<(TokenIdentity, Access), Prob
             "send a valid token as `Authorization: Bearer mg_pat_…`; `mailgrant token create` makes one",
         )
     })
+}
+
+/// Whom an access token of our authorization server speaks for: the person who consented, cut down to what they allowed,
+/// or the client itself.
+async fn by_access_token(
+    ctx: &Ctx,
+    token: &SecretString,
+) -> Result<Option<(TokenIdentity, Access)>, Problem> {
+    let Some(found) = oauth2_server::authenticate(ctx, token).await? else {
+        return Ok(None);
+    };
+    if !oauth2_server::is_for_api(ctx, &found) {
+        return Ok(None);
+    }
+    let owner = match found.family.user_id.as_str() {
+        "" => match found.project_id.as_str() {
+            "" => Access::machine(),
+            // The application of a project reaches no further than its admin.
+            project => Access::person(
+                "",
+                false,
+                BTreeMap::from([(project.to_owned(), Role::ProjectAdmin)]),
+            ),
+        },
+        user_id => match account::get(&ctx.db, user_id).await? {
+            Some(user) => account::access(&ctx.db, &user).await?,
+            None => return Ok(None),
+        },
+    };
+    let projects = match found.family.projects.as_slice() {
+        [] => None,
+        some => Some(some.iter().cloned().collect()),
+    };
+    let identity = TokenIdentity {
+        id: found.family.client.clone(),
+        name: found.client_name.clone(),
+        actor: match found.family.user_id.as_str() {
+            "" => found.family.client.clone(),
+            user_id => user_id.to_owned(),
+        },
+        expires_at: Some(found.expires_at),
+    };
+    let access = owner.by_token(
+        &found.family.client,
+        oauth2_server::for_api(&found.scopes),
+        projects,
+    );
+    Ok(Some((identity, access)))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<SecretString> {

@@ -108,12 +108,12 @@ pub fn routes() -> Vec<Route> {
         health::ROUTES,
         statics::ROUTES,
         session_link::ROUTES,
-        self::oauth2::ROUTES,
         openapi::served::ROUTES,
         problems::ROUTES,
         api::blobs::LINKED,
     ]
     .concat();
+    all.extend(self::oauth2::routes());
     all.extend(admin::routes());
     all.extend(api::routes());
     all

@@ -19,6 +19,7 @@ mod events;
 mod faults;
 mod hostile;
 mod matching;
+mod oauth2_server;
 mod pipeline;
 mod providers;
 mod rules;

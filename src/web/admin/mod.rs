@@ -4,6 +4,7 @@
 //! * `attention`: what needs somebody, for the dashboard and the number beside it;
 //! * one file per part of the navigation, and `connect` for the wizard, which the OAuth callback ends in.
 
+mod apps;
 mod attention;
 pub(super) mod connect;
 mod dashboard;
@@ -52,6 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
         outgoing::ROUTES,
         test_runs::ROUTES,
         settings::ROUTES,
+        apps::ROUTES,
     ]
     .concat()
 }

@@ -103,6 +103,12 @@ fn dead_link(error: AccountError) -> Problem {
 struct Next {
     #[serde(default)]
     next: String,
+    /// Shows the form also to somebody who is signed in: an application wants a new sign-in.
+    #[serde(default)]
+    again: String,
+    /// The address that is expected.
+    #[serde(default)]
+    hint: String,
 }
 
 async fn page(front: Front, query: web::Query<Next>) -> Answer {
@@ -110,12 +116,12 @@ async fn page(front: Front, query: web::Query<Next>) -> Answer {
         return Ok(respond::see_other(&front.ctx, "/setup"));
     }
     let next = respond::safe_next(&query.next).unwrap_or("/");
-    if front.visitor.current.is_some() {
+    if front.visitor.current.is_some() && query.again != "1" {
         return Ok(respond::see_other(&front.ctx, next));
     }
     front.show(&SignIn {
         page: front.page("Sign in"),
-        email: String::new(),
+        email: query.hint.chars().take(254).collect(),
         next: next.to_owned(),
         errors: FormErrors::default(),
     })

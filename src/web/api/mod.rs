@@ -5,6 +5,7 @@
 //! [`super::error`]. One file per kind of resource: its JSON and its handlers.
 
 pub(in crate::web) mod blobs;
+mod clients;
 mod connection_tests;
 pub(super) mod door;
 mod events;
@@ -63,6 +64,7 @@ pub(super) fn routes() -> Vec<Route> {
         outgoing::ROUTES,
         tokens::ROUTES,
         users::ROUTES,
+        clients::ROUTES,
     ]
     .concat()
 }

@@ -1,6 +1,12 @@
-//! Where mail providers send the admin back.
+//! OAuth on both sides: where mail providers send the admin back (here), our own authorization server's endpoints
+//! ([`protocol`]) and its pages ([`authorize`]).
 //!
 //! The query of a callback holds a code: it is handed on and never logged, shown or kept.
+
+mod authorize;
+mod protocol;
+
+pub(super) use protocol::is_protocol;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -21,10 +27,13 @@ use crate::grant::{self, CallbackError, CallbackOutcome, CallbackParams};
 use crate::integration::{self, CallbackOwner};
 use crate::render::Renderer;
 
-/// The routes of this file.
-pub(super) const ROUTES: &[Route] = &[Route::get("/oauth2/callback/{callbackId}", Guard::Public, || {
-    web::to(callback)
-})];
+/// The routes of this folder.
+pub(super) fn routes() -> Vec<Route> {
+    let callback = Route::get("/oauth2/callback/{callbackId}", Guard::Public, || {
+        web::to(callback)
+    });
+    [&[callback], protocol::ROUTES, authorize::ROUTES].concat()
+}
 
 /// What a page of this file is drawn with.
 struct Drawing<'a> {

@@ -7,6 +7,7 @@
 //! * [`scripted_imap`], [`scripted_http`]: servers that misbehave on request;
 //! * [`smtp_sink`]: a mail server that takes mail for sending, or refuses it as it is told;
 //! * [`process`]: `mailgrant` as a process, to be killed and restarted, and a REST client;
+//! * [`visitor`]: somebody at the pages, with cookies and forms;
 //! * [`certs`], [`guard`], [`wait`]: a test authority, child processes that never outlive us, waiting.
 //!
 //! A server that is not installed makes the test fail and says what to run; nothing is skipped silently.
@@ -24,6 +25,7 @@ pub mod process;
 pub mod scripted_http;
 pub mod scripted_imap;
 pub mod smtp_sink;
+pub mod visitor;
 pub mod wait;
 
 mod self_tests;

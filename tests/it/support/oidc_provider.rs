@@ -371,7 +371,7 @@ fn client() -> reqwest::Client {
 }
 
 /// The `node` to use: `tests/run` names one in `MAILGRANT_TEST_NODE` when the system's is too old.
-fn node() -> std::path::PathBuf {
+pub fn node() -> std::path::PathBuf {
     match std::env::var_os("MAILGRANT_TEST_NODE") {
         Some(path) => path.into(),
         None => program("Node.js", &["node", "nodejs"]),

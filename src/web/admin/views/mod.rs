@@ -11,6 +11,7 @@ pub mod errors;
 pub mod grants;
 pub mod integrations;
 pub mod mailboxes;
+pub mod oauth2;
 pub mod outgoing;
 pub mod page;
 pub mod parts;
@@ -64,6 +65,9 @@ macro_rules! for_each_view {
             crate::web::admin::views::settings::Settings,
             crate::web::admin::views::errors::ErrorPage,
             crate::web::admin::views::errors::RedirectChanged,
+            crate::web::admin::views::oauth2::ConsentPage,
+            crate::web::admin::views::oauth2::Onward,
+            crate::web::admin::views::oauth2::ConnectedApps,
             crate::web::admin::views::parts::Confirm,
         );
     };

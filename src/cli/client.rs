@@ -1,0 +1,127 @@
+//! `client`: applications at our authorization server, beside a running service.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+
+use super::{complain, print};
+use crate::app;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::oauth2_server::{self, ApplicationType, ClientAuth, ClientFields, GrantType, NewClient};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ClientCommand {
+    /// Register an application; its secret is shown once.
+    #[command(
+        after_help = "Examples:\n  mailgrant client create --name Helpdesk --redirect-uri https://desk.example/callback \
+        --scope openid --scope tickets:read\n  mailgrant client create --name Importer --grant client_credentials \
+        --scope tickets:write --json"
+    )]
+    Create {
+        /// Name shown to people when they are asked.
+        #[arg(long)]
+        name: String,
+        /// Where codes may be sent; several times for several.
+        #[arg(long = "redirect-uri", value_name = "URI")]
+        redirect_uris: Vec<String>,
+        /// Way to a token: authorization_code, refresh_token, client_credentials; several times for several. Default:
+        /// the first two.
+        #[arg(long = "grant", value_name = "GRANT", value_parser = grant)]
+        grants: Vec<GrantType>,
+        /// What it may ask for; several times for several.
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// An application on a device, which keeps no secret.
+        #[arg(long)]
+        native: bool,
+        /// Print JSON: client_id, client_secret.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List applications.
+    #[command(after_help = "Example:\n  mailgrant client list --json")]
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn grant(text: &str) -> Result<GrantType, String> {
+    GrantType::parse(text)
+        .ok_or_else(|| "use authorization_code, refresh_token or client_credentials".to_owned())
+}
+
+pub(super) async fn run(config: Config, command: ClientCommand) -> anyhow::Result<ExitCode> {
+    let ctx = app::open(config, Clock::system()).await?;
+    match command {
+        ClientCommand::Create {
+            name,
+            redirect_uris,
+            grants,
+            scopes,
+            native,
+            json,
+        } => {
+            let mut fields = ClientFields {
+                name,
+                redirect_uris,
+                scopes,
+                ..ClientFields::default()
+            };
+            if !grants.is_empty() {
+                fields.grant_types = grants;
+            }
+            if native {
+                fields.application_type = ApplicationType::Native;
+                fields.auth_method = ClientAuth::None;
+            }
+            let new = NewClient {
+                fields,
+                ..NewClient::default()
+            };
+            let made = oauth2_server::create(&ctx, "cli", new).await?;
+            let secret = made.secret.as_ref().map(SecretString::expose_secret);
+            if json {
+                let body = json!({
+                    "id": made.client.id, "client_id": made.client.client_id, "client_secret": secret,
+                });
+                print(&format!("{body}\n"));
+            } else {
+                complain("The secret is shown only now:");
+                print(&format!("client_id      {}\n", made.client.client_id));
+                if let Some(secret) = secret {
+                    print(&format!("client_secret  {secret}\n"));
+                }
+            }
+        }
+        ClientCommand::List { json } => {
+            let all = oauth2_server::list(&ctx, None).await?;
+            if json {
+                let items: Vec<_> = all
+                    .iter()
+                    .map(|client| {
+                        json!({
+                            "id": client.id, "client_id": client.client_id, "name": client.name,
+                            "state": client.state.as_str(),
+                        })
+                    })
+                    .collect();
+                print(&format!("{}\n", serde_json::Value::Array(items)));
+            } else {
+                for client in all {
+                    print(&format!(
+                        "{}  {:<9} {}\n",
+                        client.client_id,
+                        client.state.as_str(),
+                        client.name
+                    ));
+                }
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

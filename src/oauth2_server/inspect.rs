@@ -1,0 +1,175 @@
+//! What a token is worth: for our own API, for resource servers (RFC 7662), and its end (RFC 7009).
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+
+use super::claims;
+use super::error::OAuthError;
+use super::model::{Client, TokenUse};
+use super::store::{self, tokens};
+use super::token::{ACCESS_PREFIX, Fields, REFRESH_PREFIX, subject};
+use super::{metadata, scope};
+use crate::account;
+use crate::crypto::{is_prefixed, sha256_hex};
+use crate::ctx::Ctx;
+
+/// Whether a text can be an access token of ours: shape and checksum, or a signed token.
+pub fn is_access_token(text: &str) -> bool {
+    is_prefixed(ACCESS_PREFIX, text) || (text.starts_with("eyJ") && text.split('.').count() == 3)
+}
+
+/// Whom a live access token speaks for; `None` for everything else. Its first use is noted: from then on the refresh
+/// token that came with it counts as arrived.
+pub async fn authenticate(ctx: &Ctx, token: &SecretString) -> Result<Option<TokenUse>, sea_orm::DbErr> {
+    let text = token.expose_secret();
+    if !is_access_token(text) {
+        return Ok(None);
+    }
+    // Signed tokens are stored by their hash as well: what is not there was not made here, whoever signed it.
+    let hash = sha256_hex(text.as_bytes());
+    let now = ctx.clock.now_ms();
+    let Some((found, is_first_use)) = tokens::access(ctx.db.read(), &hash, now).await? else {
+        return Ok(None);
+    };
+    if is_first_use {
+        tokens::mark_used(ctx.db.write(), &hash, now).await?;
+    }
+    Ok(Some(found))
+}
+
+/// Whether a token may be used at the REST API.
+pub fn is_for_api(ctx: &Ctx, token: &TokenUse) -> bool {
+    token.family.audience == metadata::api(&ctx.config)
+}
+
+/// Answers an introspection. Whoever may not know gets the same answer as for a token that does not exist.
+pub async fn introspect(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<Value, OAuthError> {
+    let inactive = || json!({ "active": false });
+    let token = fields
+        .get("token")
+        .ok_or_else(|| OAuthError::invalid_request("token is missing"))?;
+    if !client.is_confidential() {
+        return Err(OAuthError::invalid_client(
+            "a public client may not introspect tokens",
+        ));
+    }
+    if is_prefixed(REFRESH_PREFIX, token) {
+        return introspect_refresh(ctx, client, token).await;
+    }
+    let Some(found) = authenticate(ctx, &SecretString::from(token.to_owned())).await? else {
+        return Ok(inactive());
+    };
+    if found.family.client != client.id && !client.may_introspect {
+        return Ok(inactive());
+    }
+    let mut answer = Map::new();
+    answer.insert("active".into(), true.into());
+    answer.insert("scope".into(), scope::join(&found.scopes).into());
+    answer.insert("client_id".into(), found.client_id.clone().into());
+    answer.insert("token_type".into(), "Bearer".into());
+    answer.insert("iat".into(), (found.issued_at / 1000).into());
+    answer.insert("exp".into(), (found.expires_at / 1000).into());
+    answer.insert("iss".into(), metadata::issuer(&ctx.config).into());
+    answer.insert("aud".into(), found.family.audience.clone().into());
+    let sub = match found.family.user_id.as_str() {
+        "" => found.client_id.clone(),
+        user => user.to_owned(),
+    };
+    answer.insert("sub".into(), sub.into());
+    if !found.family.user_id.is_empty()
+        && let Some(user) = account::get(&ctx.db, &found.family.user_id).await?
+    {
+        answer.insert("username".into(), user.email.into());
+    }
+    Ok(Value::Object(answer))
+}
+
+async fn introspect_refresh(ctx: &Ctx, client: &Client, token: &str) -> Result<Value, OAuthError> {
+    let inactive = json!({ "active": false });
+    let now = ctx.clock.now_ms();
+    let Some(row) = tokens::refresh(ctx.db.read(), &sha256_hex(token.as_bytes())).await? else {
+        return Ok(inactive);
+    };
+    let Some(family) = tokens::family(ctx.db.read(), &row.family_id).await? else {
+        return Ok(inactive);
+    };
+    let is_live =
+        row.state == "live" && row.expires_at > now && family.revoked_at.is_none() && family.expires_at > now;
+    // A refresh token is its client's alone: no resource server has a use for it.
+    if !is_live || family.client != client.id {
+        return Ok(inactive);
+    }
+    Ok(json!({
+        "active": true,
+        "scope": scope::join(&family.scopes),
+        "client_id": client.client_id,
+        "sub": subject(client, &family),
+        "exp": row.expires_at / 1000,
+        "iss": metadata::issuer(&ctx.config),
+    }))
+}
+
+/// Revokes a token of this client (RFC 7009). A refresh token takes its whole family with it. Unknown tokens and those
+/// of other clients change nothing, and nobody is told.
+pub async fn revoke(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<(), OAuthError> {
+    let token = fields
+        .get("token")
+        .ok_or_else(|| OAuthError::invalid_request("token is missing"))?;
+    let hash = sha256_hex(token.as_bytes());
+    let now = ctx.clock.now_ms();
+    let txn = ctx.db.begin().await?;
+    if is_prefixed(REFRESH_PREFIX, token) {
+        if let Some(row) = tokens::refresh(&txn, &hash).await?
+            && let Some(family) = tokens::lock_family(&txn, &row.family_id).await?
+            && family.client == client.id
+        {
+            tokens::revoke_family(&txn, &family.id, now, "revoked_by_client").await?;
+        }
+    } else if is_access_token(token)
+        && let Some(family_id) = tokens::family_of_access(&txn, &hash).await?
+        && let Some(family) = tokens::lock_family(&txn, &family_id).await?
+        && family.client == client.id
+    {
+        tokens::revoke_access(&txn, &hash, now).await?;
+    }
+    txn.commit().await?;
+    Ok(())
+}
+
+/// The answer of the userinfo endpoint.
+///
+/// # Errors
+/// `insufficient_scope` (403) for a token without `openid`, `invalid_token` (401) for one without a person.
+pub async fn userinfo(ctx: &Ctx, token: &TokenUse) -> Result<Value, OAuthError> {
+    if !token.scopes.iter().any(|scope| scope == "openid") {
+        return Err(OAuthError {
+            status: 403,
+            ..OAuthError::new("insufficient_scope", "the token lacks the scope openid")
+        });
+    }
+    let user = account::get(&ctx.db, &token.family.user_id)
+        .await?
+        .ok_or_else(|| OAuthError {
+            status: 401,
+            ..OAuthError::new("invalid_token", "the token speaks for nobody")
+        })?;
+    let mut answer = Map::new();
+    answer.insert("sub".into(), user.id.clone().into());
+    answer.extend(claims::of(&user, &token.scopes));
+    Ok(Value::Object(answer))
+}
+
+/// A client's live families: who connected it, and until when.
+pub async fn families(ctx: &Ctx, client: &str) -> Result<Vec<super::model::Family>, sea_orm::DbErr> {
+    tokens::live_families_of_client(ctx.db.read(), client, ctx.clock.now_ms()).await
+}
+
+/// Removes what is over. For a daily job.
+pub async fn purge(ctx: &Ctx) -> Result<(), sea_orm::DbErr> {
+    tokens::purge(ctx.db.write(), ctx.clock.now_ms()).await
+}
+
+/// The client with this `client_id`, whatever its state.
+pub async fn find_client(ctx: &Ctx, client_id: &str) -> Result<Option<Client>, sea_orm::DbErr> {
+    store::client_by_client_id(ctx.db.read(), client_id).await
+}

@@ -1,0 +1,214 @@
+//! Signing keys: one that signs for each algorithm, published before and after it does, made anew on a schedule.
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::error::OAuthError;
+use super::store::keys::{self, StoredKey};
+use crate::crypto::{self, SigningAlg};
+use crate::ctx::Ctx;
+use crate::event::{self, NewEvent};
+
+/// A key signs for so long.
+const SIGNS_MS: i64 = 30 * 86_400_000;
+/// A new key is published so long before it signs, so that clients that cache the key set know it by then.
+const AHEAD_MS: i64 = 24 * 3_600_000;
+/// A key stays published so long after it signed last: twice the longest life of a token.
+const OVERLAP_MS: i64 = 2 * 24 * 3_600_000;
+
+/// A signing key as shown to an admin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Names it in tokens and in the key set.
+    pub kid: String,
+    /// `RS256`, `ES256` or `EdDSA`.
+    pub alg: String,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Milliseconds since 1970.
+    pub signs_from: i64,
+    /// Milliseconds since 1970; none while nothing follows it.
+    pub signs_until: Option<i64>,
+    /// Milliseconds since 1970; none while it signs.
+    pub published_until: Option<i64>,
+}
+
+impl KeyInfo {
+    /// Whether it signs at this time.
+    pub fn signs_at(&self, now: i64) -> bool {
+        self.signs_from <= now && self.signs_until.is_none_or(|end| now < end)
+    }
+}
+
+fn info(key: &StoredKey) -> KeyInfo {
+    KeyInfo {
+        kid: key.kid.clone(),
+        alg: key.alg.clone(),
+        created_at: key.created_at,
+        signs_from: key.signs_from,
+        signs_until: key.signs_until,
+        published_until: key.published_until,
+    }
+}
+
+/// The published keys, the newest first.
+pub async fn list(ctx: &Ctx) -> Result<Vec<KeyInfo>, sea_orm::DbErr> {
+    Ok(keys::published(ctx.db.read(), ctx.clock.now_ms())
+        .await?
+        .iter()
+        .map(info)
+        .collect())
+}
+
+/// The key set (RFC 7517) for `/oauth2/jwks`. The first call makes the keys.
+pub async fn jwks(ctx: &Ctx) -> Result<Value, OAuthError> {
+    for alg in SigningAlg::ALL {
+        signing(ctx, alg).await?;
+    }
+    let found = keys::published(ctx.db.read(), ctx.clock.now_ms()).await?;
+    let set: Vec<Value> = found
+        .iter()
+        .filter_map(|key| serde_json::from_str(&key.public_jwk).ok())
+        .collect();
+    Ok(json!({ "keys": set }))
+}
+
+/// The present key of an algorithm, opened: what signs without asking the database again, inside a transaction too.
+pub(super) struct Signer {
+    alg: SigningAlg,
+    kid: String,
+    pem: SecretString,
+}
+
+impl Signer {
+    /// Signs claims. `typ` is the token's type, such as `at+jwt`.
+    pub(super) fn sign(&self, typ: &str, claims: &Value) -> Result<String, OAuthError> {
+        crypto::sign_jwt(self.alg, &self.kid, typ, &self.pem, claims).map_err(|error| broken(&error))
+    }
+
+    /// Its algorithm.
+    pub(super) fn alg(&self) -> SigningAlg {
+        self.alg
+    }
+}
+
+/// The signer for an algorithm by its name. Not to be asked for inside a transaction: it may have to make a key.
+pub(super) async fn signer(ctx: &Ctx, alg: &str) -> Result<Signer, OAuthError> {
+    let alg = SigningAlg::parse(alg).unwrap_or(SigningAlg::Rs256);
+    let key = signing(ctx, alg).await?;
+    let pem = key.open(&ctx.keys).map_err(|error| broken(&error))?;
+    Ok(Signer {
+        alg,
+        kid: key.kid,
+        pem,
+    })
+}
+
+/// The claims of a token that one of our published keys signed; `None` if none did.
+pub(super) async fn verify(ctx: &Ctx, token: &str) -> Result<Option<Value>, OAuthError> {
+    let Some((kid, alg)) = crypto::jwt_key_id(token) else {
+        return Ok(None);
+    };
+    let found = keys::published(ctx.db.read(), ctx.clock.now_ms()).await?;
+    let Some(key) = found.iter().find(|key| key.kid == kid && key.alg == alg.as_str()) else {
+        return Ok(None);
+    };
+    let jwk: Value = serde_json::from_str(&key.public_jwk).unwrap_or_default();
+    Ok(crypto::verify_jwt(token, alg, &jwk).ok())
+}
+
+fn broken(error: &dyn std::fmt::Display) -> OAuthError {
+    tracing::error!(%error, "a signing key cannot be used");
+    OAuthError {
+        status: 500,
+        ..OAuthError::new("server_error", "the server cannot sign now")
+    }
+}
+
+/// The key of an algorithm that signs now, made if there is none.
+async fn signing(ctx: &Ctx, alg: SigningAlg) -> Result<StoredKey, OAuthError> {
+    let now = ctx.clock.now_ms();
+    let of_alg = |found: Vec<StoredKey>| {
+        found
+            .into_iter()
+            .find(|key| key.alg == alg.as_str() && info(key).signs_at(now))
+    };
+    if let Some(key) = of_alg(keys::published(ctx.db.read(), now).await?) {
+        return Ok(key);
+    }
+    let made = make(ctx, alg, now).await?;
+    let txn = ctx.db.begin().await?;
+    // Of several that found none at once, one makes it: SQLite has one writer, PostgreSQL is asked to have one here.
+    if ctx.db.is_postgres() {
+        use sea_orm::ConnectionTrait;
+        txn.execute_unprepared("LOCK TABLE oauth2_signing_keys IN SHARE ROW EXCLUSIVE MODE")
+            .await?;
+    }
+    if let Some(key) = of_alg(keys::published(&txn, now).await?) {
+        return Ok(key);
+    }
+    keys::insert(&txn, &made).await?;
+    txn.commit().await?;
+    Ok(made)
+}
+
+/// A key pair, made on a thread that may take its time.
+async fn make(ctx: &Ctx, alg: SigningAlg, now: i64) -> Result<StoredKey, OAuthError> {
+    let pem: SecretString = tokio::task::spawn_blocking(move || crypto::new_signing_key(alg))
+        .await
+        .map_err(|error| broken(&error))?
+        .map_err(|error| broken(&error))?;
+    let kid = crypto::random_token(9);
+    let jwk = crypto::public_jwk(alg, &kid, &pem).map_err(|error| broken(&error))?;
+    Ok(StoredKey::new(
+        &ctx.keys,
+        &kid,
+        alg.as_str(),
+        &pem,
+        jwk.to_string(),
+        now,
+    ))
+}
+
+/// Gives every algorithm whose key is old a successor: published now, signing a day later. For a daily job.
+pub async fn rotate_when_due(ctx: &Ctx) -> Result<(), OAuthError> {
+    let now = ctx.clock.now_ms();
+    keys::purge(ctx.db.write(), now).await?;
+    for alg in SigningAlg::ALL {
+        let found = keys::published(ctx.db.read(), now).await?;
+        let newest = found.iter().find(|key| key.alg == alg.as_str());
+        if newest.is_some_and(|key| now - key.signs_from >= SIGNS_MS - AHEAD_MS) {
+            replace(ctx, "system", alg, now + AHEAD_MS, OVERLAP_MS).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes every key anew at once. `discard` also stops publishing the old ones: for keys that may be in wrong hands;
+/// every token they signed is refused from then on.
+pub async fn rotate_now(ctx: &Ctx, actor: &str, discard: bool) -> Result<(), OAuthError> {
+    let now = ctx.clock.now_ms();
+    for alg in SigningAlg::ALL {
+        replace(ctx, actor, alg, now, if discard { 0 } else { OVERLAP_MS }).await?;
+    }
+    Ok(())
+}
+
+async fn replace(ctx: &Ctx, actor: &str, alg: SigningAlg, from: i64, overlap: i64) -> Result<(), OAuthError> {
+    let now = ctx.clock.now_ms();
+    let mut made = make(ctx, alg, now).await?;
+    made.signs_from = from;
+    let txn = ctx.db.begin().await?;
+    keys::retire(&txn, alg.as_str(), from, from + overlap).await?;
+    keys::insert(&txn, &made).await?;
+    let event = NewEvent {
+        kind: "signing_key.rotated",
+        project_id: "",
+        subject_id: &made.kid,
+        actor,
+        data: json!({ "alg": alg.as_str() }),
+    };
+    event::append(&txn, &ctx.clock, event).await?;
+    txn.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Mailgrant's own authorization server (OAuth 2.1, RFC 9700) and OpenID Provider: clients, consents, codes, tokens, keys.
+//!
+//! Knows nothing of HTTP (that is `web/oauth2`) and nothing of mail. Left out on purpose, because they cannot be made
+//! safe: the password grant, implicit, every response type that puts a token into a URL, PKCE `plain`, tokens in a
+//! query.
+//!
+//! Reading order: `model` has the words; [`metadata`] names the endpoints; `authorize` checks a request, says what must
+//! happen first, and gives a code; `token` turns codes, refresh tokens and credentials into tokens; `inspect` says what
+//! a token is worth, and ends it; `keys` sign; `client` registers.
+
+mod authorize;
+mod claims;
+mod client;
+mod error;
+mod inspect;
+mod keys;
+pub mod metadata;
+mod model;
+mod redirect;
+mod scope;
+mod store;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+pub use authorize::{
+    Allowed, Pending, Refused, ReturnTo, Step, allow, check, connected_apps, disconnect, end_all_of_user,
+    give_code, next_step, pending, put_aside, take,
+};
+pub use client::{
+    ClientError, ClientFields, NewClient, Registered, SECRET_OVERLAP_MS, create, delete, get, list,
+    revoke_all, rotate_secret, secrets, update,
+};
+pub use error::OAuthError;
+pub use inspect::{
+    authenticate, families, find_client, introspect, is_access_token, is_for_api, purge, revoke, userinfo,
+};
+pub use keys::{KeyInfo, jwks, list as signing_keys, rotate_now, rotate_when_due};
+pub use model::{
+    AuthorizeRequest, Client, ClientAuth, ClientState, Consent, Family, GrantType, ResponseMode, SecretInfo,
+    TokenFormat, TokenUse,
+};
+pub use redirect::ApplicationType;
+pub use scope::{Scope, all as scopes, for_api, known as known_scope};
+pub use token::{Credentials, Fields, Issued, authenticate_client, token};

@@ -1,0 +1,325 @@
+//! Plain types: clients, consents, families of tokens. No secret is in any of them.
+
+use serde::{Deserialize, Serialize};
+
+use super::redirect::ApplicationType;
+
+/// How a client proves that it is itself (RFC 7591, `token_endpoint_auth_method`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// `Authorization: Basic`.
+    Basic,
+    /// `client_secret` in the body.
+    Post,
+    /// Not at all: a public client.
+    None,
+}
+
+impl ClientAuth {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Basic, Self::Post, Self::None];
+
+    /// The registered name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Basic => "client_secret_basic",
+            Self::Post => "client_secret_post",
+            Self::None => "none",
+        }
+    }
+
+    /// Reads the registered name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == text)
+    }
+}
+
+/// Ways to a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantType {
+    /// Authorization code with PKCE.
+    AuthorizationCode,
+    /// Refresh token.
+    RefreshToken,
+    /// Client credentials.
+    ClientCredentials,
+}
+
+impl GrantType {
+    /// All of them.
+    pub const ALL: [Self; 3] = [
+        Self::AuthorizationCode,
+        Self::RefreshToken,
+        Self::ClientCredentials,
+    ];
+
+    /// The registered name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
+        }
+    }
+
+    /// Reads the registered name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|grant| grant.as_str() == text)
+    }
+}
+
+/// Whether a client may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    /// Being prepared.
+    Draft,
+    /// Waits for an admin.
+    Pending,
+    /// In use.
+    Approved,
+    /// Switched off; its tokens open nothing.
+    Disabled,
+}
+
+impl ClientState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Draft, Self::Pending, Self::Approved, Self::Disabled];
+
+    /// The text in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// Reads the text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// What an access token looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFormat {
+    /// `mg_at_…`, to be introspected.
+    Opaque,
+    /// A signed JWT (RFC 9068).
+    Jwt,
+}
+
+impl TokenFormat {
+    /// The text in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opaque => "opaque",
+            Self::Jwt => "jwt",
+        }
+    }
+
+    /// Reads the text.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Opaque, Self::Jwt]
+            .into_iter()
+            .find(|format| format.as_str() == text)
+    }
+}
+
+/// An application registered here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// `cli_` + ULID: names the row.
+    pub id: String,
+    /// `mg_cid_…`, or one that was chosen: what the protocol calls `client_id`.
+    pub client_id: String,
+    /// The project it belongs to; empty for the site.
+    pub project_id: String,
+    /// Shown on the consent page.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its homepage.
+    pub client_uri: String,
+    /// Its logo.
+    pub logo_uri: String,
+    /// Its privacy policy.
+    pub policy_uri: String,
+    /// Its terms.
+    pub tos_uri: String,
+    /// Whom to write to.
+    pub contacts: Vec<String>,
+    /// On a server or on a device.
+    pub application_type: ApplicationType,
+    /// Where codes may be sent.
+    pub redirect_uris: Vec<String>,
+    /// Ways to a token.
+    pub grant_types: Vec<GrantType>,
+    /// Scopes it may ask for.
+    pub scopes: Vec<String>,
+    /// How it authenticates.
+    pub auth_method: ClientAuth,
+    /// False is a relaxation: the client may leave PKCE out.
+    pub require_pkce: bool,
+    /// Nobody is asked for consent: for the operator's own applications only.
+    pub auto_grant: bool,
+    /// Whether it may introspect tokens of other clients, as a resource server does.
+    pub may_introspect: bool,
+    /// What its access tokens look like.
+    pub token_format: TokenFormat,
+    /// Algorithm of its ID tokens.
+    pub id_token_alg: String,
+    /// Life of an access token, seconds.
+    pub access_seconds: i64,
+    /// A refresh token that nobody uses ends after so many seconds.
+    pub refresh_idle_seconds: i64,
+    /// Every chain of refresh tokens ends after so many seconds.
+    pub refresh_absolute_seconds: i64,
+    /// Whether it may be used.
+    pub state: ClientState,
+    /// Who registered it.
+    pub created_by: String,
+    /// When it was given a token last, milliseconds since 1970.
+    pub last_used_at: Option<i64>,
+    /// Grows with every change.
+    pub revision: i64,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Milliseconds since 1970.
+    pub updated_at: i64,
+}
+
+impl Client {
+    /// Whether it can keep a secret.
+    pub fn is_confidential(&self) -> bool {
+        self.auth_method != ClientAuth::None
+    }
+
+    /// Whether this way to a token is registered for it.
+    pub fn has_grant(&self, grant: GrantType) -> bool {
+        self.grant_types.contains(&grant)
+    }
+}
+
+/// A client's secret as listed: never the secret itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretInfo {
+    /// `sec_` + ULID.
+    pub id: String,
+    /// Its last four characters.
+    pub hint: String,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// When it stops working, if a newer one took over; milliseconds since 1970.
+    pub expires_at: Option<i64>,
+}
+
+/// How the answer of the authorization endpoint travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseMode {
+    /// In the query of the redirect URI.
+    Query,
+    /// In a form that the browser posts (OAuth 2.0 Form Post Response Mode).
+    FormPost,
+}
+
+/// A request for authorization that was checked: what codes and pending pages carry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizeRequest {
+    /// Where the answer goes.
+    pub redirect_uri: String,
+    /// Whether the request named it: then the token request must name it as well.
+    pub redirect_uri_given: bool,
+    /// The client's own value, returned as it came.
+    pub state: Option<String>,
+    /// How the answer travels.
+    pub response_mode: ResponseMode,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+    /// PKCE challenge, method S256; none only where the client's PKCE is relaxed.
+    pub code_challenge: Option<String>,
+    /// For the ID token.
+    pub nonce: Option<String>,
+    /// `login`, `consent`, `select_account` or `none`.
+    pub prompt: Vec<String>,
+    /// Oldest sign-in that is good enough, seconds.
+    pub max_age: Option<i64>,
+    /// Who is expected.
+    pub login_hint: Option<String>,
+    /// The subject of the ID token that was sent as a hint.
+    pub hinted_subject: Option<String>,
+    /// The resource the token is for (RFC 8707); the API if empty.
+    pub resource: Option<String>,
+}
+
+impl AuthorizeRequest {
+    /// Whether `prompt` holds a value.
+    pub fn prompts(&self, value: &str) -> bool {
+        self.prompt.iter().any(|have| have == value)
+    }
+}
+
+/// What somebody allowed a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// Who.
+    pub user_id: String,
+    /// The client's row.
+    pub client: String,
+    /// What.
+    pub scopes: Vec<String>,
+    /// In which projects; empty for all the person has.
+    pub projects: Vec<String>,
+    /// Milliseconds since 1970.
+    pub granted_at: i64,
+    /// When a token was given on it last, milliseconds since 1970.
+    pub last_used_at: i64,
+    /// When it ends, milliseconds since 1970; none for never.
+    pub expires_at: Option<i64>,
+}
+
+/// All tokens that hang on one consent at one time: revoked together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// `fam_` + ULID.
+    pub id: String,
+    /// The client's row.
+    pub client: String,
+    /// Whose tokens they are; empty for client credentials.
+    pub user_id: String,
+    /// What was allowed.
+    pub scopes: Vec<String>,
+    /// In which projects; empty for all.
+    pub projects: Vec<String>,
+    /// What the tokens are for.
+    pub audience: String,
+    /// When the person signed in, milliseconds since 1970.
+    pub auth_time: i64,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Milliseconds since 1970.
+    pub expires_at: i64,
+    /// Set when nothing of it opens anything any more.
+    pub revoked_at: Option<i64>,
+}
+
+/// Whom and what a live access token speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenUse {
+    /// Its family.
+    pub family: Family,
+    /// The client's `client_id`.
+    pub client_id: String,
+    /// The client's name.
+    pub client_name: String,
+    /// The project the client belongs to; empty for the site.
+    pub project_id: String,
+    /// What this token may do.
+    pub scopes: Vec<String>,
+    /// Milliseconds since 1970.
+    pub issued_at: i64,
+    /// Milliseconds since 1970.
+    pub expires_at: i64,
+}

@@ -1,0 +1,262 @@
+//! All queries of the authorization server: clients here, what is given to them in [`tokens`], keys in [`keys`].
+
+pub(super) mod keys;
+pub(super) mod tokens;
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QueryResult};
+
+use super::model::{Client, ClientAuth, ClientState, GrantType, SecretInfo, TokenFormat};
+use super::redirect::ApplicationType;
+use crate::db::sql;
+
+pub(super) use tokens::revoke_families_of_client;
+
+mod clients {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "oauth2_clients")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        pub client_id: String,
+        pub project_id: String,
+        pub name: String,
+        pub description: String,
+        pub client_uri: String,
+        pub logo_uri: String,
+        pub policy_uri: String,
+        pub tos_uri: String,
+        pub contacts: String,
+        pub application_type: String,
+        pub redirect_uris: String,
+        pub grant_types: String,
+        pub scopes: String,
+        pub auth_method: String,
+        pub require_pkce: bool,
+        pub auto_grant: bool,
+        pub may_introspect: bool,
+        pub token_format: String,
+        pub id_token_alg: String,
+        pub access_seconds: i64,
+        pub refresh_idle_seconds: i64,
+        pub refresh_absolute_seconds: i64,
+        pub state: String,
+        pub created_by: String,
+        pub last_used_at: Option<i64>,
+        pub revision: i64,
+        pub created_at: i64,
+        pub updated_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A list as the column keeps it.
+pub(super) fn to_list(values: &[String]) -> String {
+    serde_json::to_string(values).unwrap_or_else(|_| "[]".into())
+}
+
+/// A list from its column.
+pub(super) fn from_list(text: &str) -> Vec<String> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+impl From<clients::Model> for Client {
+    fn from(row: clients::Model) -> Self {
+        let grants = from_list(&row.grant_types);
+        Self {
+            contacts: from_list(&row.contacts),
+            application_type: ApplicationType::parse(&row.application_type).unwrap_or(ApplicationType::Web),
+            redirect_uris: from_list(&row.redirect_uris),
+            grant_types: grants
+                .iter()
+                .filter_map(|grant| GrantType::parse(grant))
+                .collect(),
+            scopes: from_list(&row.scopes),
+            auth_method: ClientAuth::parse(&row.auth_method).unwrap_or(ClientAuth::Basic),
+            token_format: TokenFormat::parse(&row.token_format).unwrap_or(TokenFormat::Opaque),
+            // A word nobody knows opens nothing.
+            state: ClientState::parse(&row.state).unwrap_or(ClientState::Disabled),
+            id: row.id,
+            client_id: row.client_id,
+            project_id: row.project_id,
+            name: row.name,
+            description: row.description,
+            client_uri: row.client_uri,
+            logo_uri: row.logo_uri,
+            policy_uri: row.policy_uri,
+            tos_uri: row.tos_uri,
+            require_pkce: row.require_pkce,
+            auto_grant: row.auto_grant,
+            may_introspect: row.may_introspect,
+            id_token_alg: row.id_token_alg,
+            access_seconds: row.access_seconds,
+            refresh_idle_seconds: row.refresh_idle_seconds,
+            refresh_absolute_seconds: row.refresh_absolute_seconds,
+            created_by: row.created_by,
+            last_used_at: row.last_used_at,
+            revision: row.revision,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+fn active(client: &Client) -> clients::ActiveModel {
+    let client = client.clone();
+    let grants: Vec<String> = client
+        .grant_types
+        .iter()
+        .map(|grant| grant.as_str().to_owned())
+        .collect();
+    clients::ActiveModel {
+        id: Set(client.id),
+        client_id: Set(client.client_id),
+        project_id: Set(client.project_id),
+        name: Set(client.name),
+        description: Set(client.description),
+        client_uri: Set(client.client_uri),
+        logo_uri: Set(client.logo_uri),
+        policy_uri: Set(client.policy_uri),
+        tos_uri: Set(client.tos_uri),
+        contacts: Set(to_list(&client.contacts)),
+        application_type: Set(client.application_type.as_str().to_owned()),
+        redirect_uris: Set(to_list(&client.redirect_uris)),
+        grant_types: Set(to_list(&grants)),
+        scopes: Set(to_list(&client.scopes)),
+        auth_method: Set(client.auth_method.as_str().to_owned()),
+        require_pkce: Set(client.require_pkce),
+        auto_grant: Set(client.auto_grant),
+        may_introspect: Set(client.may_introspect),
+        token_format: Set(client.token_format.as_str().to_owned()),
+        id_token_alg: Set(client.id_token_alg),
+        access_seconds: Set(client.access_seconds),
+        refresh_idle_seconds: Set(client.refresh_idle_seconds),
+        refresh_absolute_seconds: Set(client.refresh_absolute_seconds),
+        state: Set(client.state.as_str().to_owned()),
+        created_by: Set(client.created_by),
+        last_used_at: Set(client.last_used_at),
+        revision: Set(client.revision),
+        created_at: Set(client.created_at),
+        updated_at: Set(client.updated_at),
+    }
+}
+
+pub(super) async fn insert_client<C: ConnectionTrait>(on: &C, client: &Client) -> Result<(), DbErr> {
+    clients::Entity::insert(active(client))
+        .exec_without_returning(on)
+        .await
+        .map(|_| ())
+}
+
+/// Writes a client that still has the revision `seen`.
+pub(super) async fn update_client<C: ConnectionTrait>(
+    on: &C,
+    client: &Client,
+    seen: i64,
+) -> Result<bool, DbErr> {
+    let mut row = active(client);
+    row.revision = Set(seen + 1);
+    let done = clients::Entity::update_many()
+        .set(row)
+        .filter(clients::Column::Id.eq(&client.id))
+        .filter(clients::Column::Revision.eq(seen))
+        .exec(on)
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+pub(super) async fn delete_client<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
+    clients::Entity::delete_by_id(id).exec(on).await.map(|_| ())
+}
+
+pub(super) async fn client<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Client>, DbErr> {
+    Ok(clients::Entity::find_by_id(id).one(on).await?.map(Client::from))
+}
+
+pub(super) async fn client_by_client_id<C: ConnectionTrait>(
+    on: &C,
+    client_id: &str,
+) -> Result<Option<Client>, DbErr> {
+    Ok(clients::Entity::find()
+        .filter(clients::Column::ClientId.eq(client_id))
+        .one(on)
+        .await?
+        .map(Client::from))
+}
+
+pub(super) async fn clients<C: ConnectionTrait>(
+    on: &C,
+    projects: Option<&[String]>,
+) -> Result<Vec<Client>, DbErr> {
+    let mut find = clients::Entity::find().order_by_asc(clients::Column::Id);
+    if let Some(projects) = projects {
+        find = find.filter(clients::Column::ProjectId.is_in(projects.iter().map(String::as_str)));
+    }
+    Ok(find.all(on).await?.into_iter().map(Client::from).collect())
+}
+
+/// Notes that a client was given a token; at most once a minute.
+pub(super) async fn touch_client<C: ConnectionTrait>(on: &C, id: &str, now: i64) -> Result<(), DbErr> {
+    let text = "UPDATE oauth2_clients SET last_used_at = $1 WHERE id = $2 AND (last_used_at IS NULL OR last_used_at < $3)";
+    on.execute_raw(sql(on, text, [now.into(), id.into(), (now - 60_000).into()]))
+        .await
+        .map(|_| ())
+}
+
+pub(super) async fn insert_secret<C: ConnectionTrait>(
+    on: &C,
+    info: &SecretInfo,
+    client: &str,
+    hash: &str,
+) -> Result<(), DbErr> {
+    let text = "INSERT INTO oauth2_client_secrets (id, client, secret_hash, hint, created_at, expires_at) \
+                VALUES ($1, $2, $3, $4, $5, $6)";
+    let values = [
+        info.id.clone().into(),
+        client.into(),
+        hash.into(),
+        info.hint.clone().into(),
+        info.created_at.into(),
+        info.expires_at.into(),
+    ];
+    on.execute_raw(sql(on, text, values)).await.map(|_| ())
+}
+
+/// Lets a client's secrets end at a time, those that end sooner by themselves apart.
+pub(super) async fn end_secrets<C: ConnectionTrait>(on: &C, client: &str, at: i64) -> Result<(), DbErr> {
+    let text = "UPDATE oauth2_client_secrets SET expires_at = $1 \
+                WHERE client = $2 AND (expires_at IS NULL OR expires_at > $1)";
+    on.execute_raw(sql(on, text, [at.into(), client.into()]))
+        .await
+        .map(|_| ())
+}
+
+/// The secrets of a client that work, with their hashes.
+pub(super) async fn live_secrets<C: ConnectionTrait>(
+    on: &C,
+    client: &str,
+    now: i64,
+) -> Result<Vec<(SecretInfo, String)>, DbErr> {
+    let text = "SELECT id, secret_hash, hint, created_at, expires_at FROM oauth2_client_secrets \
+                WHERE client = $1 AND (expires_at IS NULL OR expires_at > $2) ORDER BY id";
+    let rows = on
+        .query_all_raw(sql(on, text, [client.into(), now.into()]))
+        .await?;
+    rows.iter().map(secret).collect()
+}
+
+fn secret(row: &QueryResult) -> Result<(SecretInfo, String), DbErr> {
+    let info = SecretInfo {
+        id: row.try_get("", "id")?,
+        hint: row.try_get("", "hint")?,
+        created_at: row.try_get("", "created_at")?,
+        expires_at: row.try_get("", "expires_at")?,
+    };
+    Ok((info, row.try_get("", "secret_hash")?))
+}

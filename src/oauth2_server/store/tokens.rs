@@ -1,0 +1,587 @@
+//! What clients are given: pending requests, consents, codes, families, tokens. Tokens and codes are stored as hashes.
+
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+
+use super::{from_list, to_list};
+use crate::db::sql;
+use crate::oauth2_server::model::{AuthorizeRequest, Consent, Family, TokenUse};
+
+/// Appended to a `SELECT` whose row must not change before the transaction ends. SQLite has one writer anyway.
+fn for_update<C: ConnectionTrait>(on: &C) -> &'static str {
+    match on.get_database_backend() {
+        sea_orm::DbBackend::Postgres => " FOR UPDATE",
+        _ => "",
+    }
+}
+
+async fn run<C: ConnectionTrait, const N: usize>(
+    on: &C,
+    text: &str,
+    values: [Value; N],
+) -> Result<u64, DbErr> {
+    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected())
+}
+
+// Pending requests.
+
+/// A request that waits for a person.
+#[derive(Clone, Debug)]
+pub(crate) struct Interaction {
+    pub(crate) id: String,
+    pub(crate) client: String,
+    pub(crate) request: AuthorizeRequest,
+    pub(crate) browser: String,
+    pub(crate) created_at: i64,
+}
+
+pub(crate) async fn insert_interaction<C: ConnectionTrait>(
+    on: &C,
+    found: &Interaction,
+    expires_at: i64,
+) -> Result<(), DbErr> {
+    let text = "INSERT INTO oauth2_interactions (id, client, request, browser, created_at, expires_at) \
+                VALUES ($1, $2, $3, $4, $5, $6)";
+    let request = serde_json::to_string(&found.request).unwrap_or_default();
+    let values = [
+        found.id.clone().into(),
+        found.client.clone().into(),
+        request.into(),
+        found.browser.clone().into(),
+        found.created_at.into(),
+        expires_at.into(),
+    ];
+    run(on, text, values).await.map(|_| ())
+}
+
+pub(crate) async fn interaction<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    now: i64,
+) -> Result<Option<Interaction>, DbErr> {
+    let text = "SELECT id, client, request, browser, created_at FROM oauth2_interactions WHERE id = $1 AND expires_at > $2";
+    let row = on.query_one_raw(sql(on, text, [id.into(), now.into()])).await?;
+    row.as_ref().map(read_interaction).transpose()
+}
+
+/// Takes a pending request out: of two answers to it, one counts.
+pub(crate) async fn take_interaction<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    browser: &str,
+    now: i64,
+) -> Result<Option<Interaction>, DbErr> {
+    let text = "DELETE FROM oauth2_interactions WHERE id = $1 AND browser = $2 AND expires_at > $3 \
+                RETURNING id, client, request, browser, created_at";
+    let row = on
+        .query_one_raw(sql(on, text, [id.into(), browser.into(), now.into()]))
+        .await?;
+    row.as_ref().map(read_interaction).transpose()
+}
+
+fn read_interaction(row: &QueryResult) -> Result<Interaction, DbErr> {
+    let request: String = row.try_get("", "request")?;
+    Ok(Interaction {
+        id: row.try_get("", "id")?,
+        client: row.try_get("", "client")?,
+        request: read_request(&request)?,
+        browser: row.try_get("", "browser")?,
+        created_at: row.try_get("", "created_at")?,
+    })
+}
+
+fn read_request(text: &str) -> Result<AuthorizeRequest, DbErr> {
+    serde_json::from_str(text)
+        .map_err(|error| DbErr::Custom(format!("a stored request cannot be read: {error}")))
+}
+
+// Consents.
+
+pub(crate) async fn consent<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    client: &str,
+    now: i64,
+) -> Result<Option<Consent>, DbErr> {
+    let text = "SELECT user_id, client, scopes, projects, granted_at, last_used_at, expires_at FROM oauth2_consents \
+                WHERE user_id = $1 AND client = $2 AND (expires_at IS NULL OR expires_at > $3)";
+    let row = on
+        .query_one_raw(sql(on, text, [user_id.into(), client.into(), now.into()]))
+        .await?;
+    row.as_ref().map(read_consent).transpose()
+}
+
+pub(crate) async fn consents_of<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    now: i64,
+) -> Result<Vec<Consent>, DbErr> {
+    let text = "SELECT user_id, client, scopes, projects, granted_at, last_used_at, expires_at FROM oauth2_consents \
+                WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2) ORDER BY granted_at DESC";
+    let rows = on
+        .query_all_raw(sql(on, text, [user_id.into(), now.into()]))
+        .await?;
+    rows.iter().map(read_consent).collect()
+}
+
+fn read_consent(row: &QueryResult) -> Result<Consent, DbErr> {
+    let scopes: String = row.try_get("", "scopes")?;
+    let projects: String = row.try_get("", "projects")?;
+    Ok(Consent {
+        user_id: row.try_get("", "user_id")?,
+        client: row.try_get("", "client")?,
+        scopes: from_list(&scopes),
+        projects: from_list(&projects),
+        granted_at: row.try_get("", "granted_at")?,
+        last_used_at: row.try_get("", "last_used_at")?,
+        expires_at: row.try_get("", "expires_at")?,
+    })
+}
+
+pub(crate) async fn put_consent<C: ConnectionTrait>(on: &C, consent: &Consent) -> Result<(), DbErr> {
+    let text = "INSERT INTO oauth2_consents (user_id, client, scopes, projects, granted_at, last_used_at, expires_at) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_id, client) DO UPDATE SET \
+                scopes = excluded.scopes, projects = excluded.projects, granted_at = excluded.granted_at, \
+                last_used_at = excluded.last_used_at, expires_at = excluded.expires_at";
+    let values = [
+        consent.user_id.clone().into(),
+        consent.client.clone().into(),
+        to_list(&consent.scopes).into(),
+        to_list(&consent.projects).into(),
+        consent.granted_at.into(),
+        consent.last_used_at.into(),
+        consent.expires_at.into(),
+    ];
+    run(on, text, values).await.map(|_| ())
+}
+
+pub(crate) async fn touch_consent<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    client: &str,
+    now: i64,
+) -> Result<(), DbErr> {
+    let text = "UPDATE oauth2_consents SET last_used_at = $1 WHERE user_id = $2 AND client = $3";
+    run(on, text, [now.into(), user_id.into(), client.into()])
+        .await
+        .map(|_| ())
+}
+
+pub(crate) async fn delete_consent<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    client: &str,
+) -> Result<bool, DbErr> {
+    let text = "DELETE FROM oauth2_consents WHERE user_id = $1 AND client = $2";
+    Ok(run(on, text, [user_id.into(), client.into()]).await? == 1)
+}
+
+// Codes.
+
+/// A code as stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    pub(crate) client: String,
+    pub(crate) user_id: String,
+    pub(crate) family_id: String,
+    pub(crate) grant: CodeGrant,
+    pub(crate) expires_at: i64,
+    pub(crate) used_at: Option<i64>,
+}
+
+/// What a code carries to the token endpoint.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct CodeGrant {
+    pub(crate) request: AuthorizeRequest,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) projects: Vec<String>,
+    pub(crate) auth_time: i64,
+}
+
+pub(crate) async fn insert_code<C: ConnectionTrait>(
+    on: &C,
+    hash: &str,
+    code: &Code,
+    now: i64,
+) -> Result<(), DbErr> {
+    let text = "INSERT INTO oauth2_codes (code_hash, client, user_id, family_id, request, created_at, expires_at) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let grant = serde_json::to_string(&code.grant).unwrap_or_default();
+    let values = [
+        hash.into(),
+        code.client.clone().into(),
+        code.user_id.clone().into(),
+        code.family_id.clone().into(),
+        grant.into(),
+        now.into(),
+        code.expires_at.into(),
+    ];
+    run(on, text, values).await.map(|_| ())
+}
+
+/// A code, held until the transaction ends.
+pub(crate) async fn code<C: ConnectionTrait>(on: &C, hash: &str) -> Result<Option<Code>, DbErr> {
+    let text = format!(
+        "SELECT client, user_id, family_id, request, expires_at, used_at FROM oauth2_codes WHERE code_hash = $1{}",
+        for_update(on)
+    );
+    let Some(row) = on.query_one_raw(sql(on, &text, [hash.into()])).await? else {
+        return Ok(None);
+    };
+    let grant: String = row.try_get("", "request")?;
+    Ok(Some(Code {
+        client: row.try_get("", "client")?,
+        user_id: row.try_get("", "user_id")?,
+        family_id: row.try_get("", "family_id")?,
+        grant: serde_json::from_str(&grant)
+            .map_err(|error| DbErr::Custom(format!("a stored code cannot be read: {error}")))?,
+        expires_at: row.try_get("", "expires_at")?,
+        used_at: row.try_get("", "used_at")?,
+    }))
+}
+
+pub(crate) async fn use_code<C: ConnectionTrait>(on: &C, hash: &str, now: i64) -> Result<(), DbErr> {
+    run(
+        on,
+        "UPDATE oauth2_codes SET used_at = $1 WHERE code_hash = $2",
+        [now.into(), hash.into()],
+    )
+    .await
+    .map(|_| ())
+}
+
+/// Ends the codes of a person that nobody used yet: those of one client, or all.
+pub(crate) async fn delete_codes_of<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    client: Option<&str>,
+) -> Result<(), DbErr> {
+    let text = "DELETE FROM oauth2_codes WHERE user_id = $1 AND used_at IS NULL AND ($2 = '' OR client = $2)";
+    run(on, text, [user_id.into(), client.unwrap_or_default().into()])
+        .await
+        .map(|_| ())
+}
+
+// Families.
+
+const FAMILY: &str = "f.id, f.client, f.user_id, f.scopes, f.projects, f.audience, f.auth_time, f.created_at, \
+                      f.expires_at, f.revoked_at";
+
+fn read_family(row: &QueryResult) -> Result<Family, DbErr> {
+    let scopes: String = row.try_get("", "scopes")?;
+    let projects: String = row.try_get("", "projects")?;
+    Ok(Family {
+        id: row.try_get("", "id")?,
+        client: row.try_get("", "client")?,
+        user_id: row.try_get("", "user_id")?,
+        scopes: from_list(&scopes),
+        projects: from_list(&projects),
+        audience: row.try_get("", "audience")?,
+        auth_time: row.try_get("", "auth_time")?,
+        created_at: row.try_get("", "created_at")?,
+        expires_at: row.try_get("", "expires_at")?,
+        revoked_at: row.try_get("", "revoked_at")?,
+    })
+}
+
+pub(crate) async fn insert_family<C: ConnectionTrait>(on: &C, family: &Family) -> Result<(), DbErr> {
+    let text = "INSERT INTO oauth2_families (id, client, user_id, scopes, projects, audience, auth_time, created_at, \
+                last_used_at, expires_at, revoked_why) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, '')";
+    let values = [
+        family.id.clone().into(),
+        family.client.clone().into(),
+        family.user_id.clone().into(),
+        to_list(&family.scopes).into(),
+        to_list(&family.projects).into(),
+        family.audience.clone().into(),
+        family.auth_time.into(),
+        family.created_at.into(),
+        family.expires_at.into(),
+    ];
+    run(on, text, values).await.map(|_| ())
+}
+
+/// A family, held until the transaction ends.
+pub(crate) async fn lock_family<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Family>, DbErr> {
+    let text = format!(
+        "SELECT {FAMILY} FROM oauth2_families f WHERE f.id = $1{}",
+        for_update(on)
+    );
+    let row = on.query_one_raw(sql(on, &text, [id.into()])).await?;
+    row.as_ref().map(read_family).transpose()
+}
+
+pub(crate) async fn family<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Family>, DbErr> {
+    let text = format!("SELECT {FAMILY} FROM oauth2_families f WHERE f.id = $1");
+    let row = on.query_one_raw(sql(on, &text, [id.into()])).await?;
+    row.as_ref().map(read_family).transpose()
+}
+
+pub(crate) async fn live_families_of_client<C: ConnectionTrait>(
+    on: &C,
+    client: &str,
+    now: i64,
+) -> Result<Vec<Family>, DbErr> {
+    let text = format!(
+        "SELECT {FAMILY} FROM oauth2_families f WHERE f.client = $1 AND f.revoked_at IS NULL AND f.expires_at > $2 \
+         ORDER BY f.id DESC LIMIT 100"
+    );
+    let rows = on
+        .query_all_raw(sql(on, &text, [client.into(), now.into()]))
+        .await?;
+    rows.iter().map(read_family).collect()
+}
+
+pub(crate) async fn revoke_family<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    now: i64,
+    why: &str,
+) -> Result<(), DbErr> {
+    let text =
+        "UPDATE oauth2_families SET revoked_at = $1, revoked_why = $2 WHERE id = $3 AND revoked_at IS NULL";
+    run(on, text, [now.into(), why.into(), id.into()])
+        .await
+        .map(|_| ())
+}
+
+pub(crate) async fn revoke_families_of_client<C: ConnectionTrait>(
+    on: &C,
+    client: &str,
+    now: i64,
+    why: &str,
+) -> Result<(), DbErr> {
+    let text = "UPDATE oauth2_families SET revoked_at = $1, revoked_why = $2 WHERE client = $3 AND revoked_at IS NULL";
+    run(on, text, [now.into(), why.into(), client.into()]).await?;
+    let text = "DELETE FROM oauth2_codes WHERE client = $1 AND used_at IS NULL";
+    run(on, text, [client.into()]).await.map(|_| ())
+}
+
+/// Ends every family of a person: those of one client, or all.
+pub(crate) async fn revoke_families_of_user<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    client: Option<&str>,
+    now: i64,
+    why: &str,
+) -> Result<(), DbErr> {
+    let text = "UPDATE oauth2_families SET revoked_at = $1, revoked_why = $2 \
+                WHERE user_id = $3 AND revoked_at IS NULL AND ($4 = '' OR client = $4)";
+    let values = [
+        now.into(),
+        why.into(),
+        user_id.into(),
+        client.unwrap_or_default().into(),
+    ];
+    run(on, text, values).await.map(|_| ())
+}
+
+// Refresh tokens.
+
+/// A refresh token as stored. Its state is `live`, `rotated` or `dead`.
+#[derive(Clone, Debug)]
+pub(crate) struct RefreshRow {
+    pub(crate) hash: String,
+    pub(crate) family_id: String,
+    pub(crate) state: String,
+    pub(crate) successor: String,
+    pub(crate) changed_at: i64,
+    pub(crate) expires_at: i64,
+}
+
+pub(crate) async fn insert_refresh<C: ConnectionTrait>(
+    on: &C,
+    hash: &str,
+    family_id: &str,
+    now: i64,
+    expires_at: i64,
+) -> Result<(), DbErr> {
+    let text = "INSERT INTO oauth2_refresh_tokens (token_hash, family_id, state, successor, changed_at, expires_at) \
+                VALUES ($1, $2, 'live', '', $3, $4)";
+    run(
+        on,
+        text,
+        [hash.into(), family_id.into(), now.into(), expires_at.into()],
+    )
+    .await
+    .map(|_| ())
+}
+
+pub(crate) async fn refresh<C: ConnectionTrait>(on: &C, hash: &str) -> Result<Option<RefreshRow>, DbErr> {
+    let text = "SELECT token_hash, family_id, state, successor, changed_at, expires_at FROM oauth2_refresh_tokens \
+                WHERE token_hash = $1";
+    let Some(row) = on.query_one_raw(sql(on, text, [hash.into()])).await? else {
+        return Ok(None);
+    };
+    Ok(Some(RefreshRow {
+        hash: row.try_get("", "token_hash")?,
+        family_id: row.try_get("", "family_id")?,
+        state: row.try_get("", "state")?,
+        successor: row.try_get("", "successor")?,
+        changed_at: row.try_get("", "changed_at")?,
+        expires_at: row.try_get("", "expires_at")?,
+    }))
+}
+
+pub(crate) async fn set_refresh<C: ConnectionTrait>(
+    on: &C,
+    hash: &str,
+    state: &str,
+    successor: &str,
+    now: i64,
+) -> Result<(), DbErr> {
+    let text =
+        "UPDATE oauth2_refresh_tokens SET state = $1, successor = $2, changed_at = $3 WHERE token_hash = $4";
+    run(
+        on,
+        text,
+        [state.into(), successor.into(), now.into(), hash.into()],
+    )
+    .await
+    .map(|_| ())
+}
+
+/// Whether an access token that came with a refresh token was ever used.
+pub(crate) async fn sibling_was_used<C: ConnectionTrait>(on: &C, refresh_hash: &str) -> Result<bool, DbErr> {
+    let text = "SELECT 1 AS one FROM oauth2_access_tokens WHERE refresh_hash = $1 AND first_used_at IS NOT NULL LIMIT 1";
+    Ok(on
+        .query_one_raw(sql(on, text, [refresh_hash.into()]))
+        .await?
+        .is_some())
+}
+
+pub(crate) async fn revoke_siblings<C: ConnectionTrait>(
+    on: &C,
+    refresh_hash: &str,
+    now: i64,
+) -> Result<(), DbErr> {
+    let text =
+        "UPDATE oauth2_access_tokens SET revoked_at = $1 WHERE refresh_hash = $2 AND revoked_at IS NULL";
+    run(on, text, [now.into(), refresh_hash.into()]).await.map(|_| ())
+}
+
+// Access tokens.
+
+/// An access token that is about to be stored.
+pub(crate) struct NewAccess<'a> {
+    pub(crate) hash: &'a str,
+    pub(crate) family_id: &'a str,
+    /// The refresh token that came with it; empty if none did.
+    pub(crate) refresh_hash: &'a str,
+    pub(crate) scopes: &'a [String],
+    pub(crate) now: i64,
+    pub(crate) expires_at: i64,
+}
+
+pub(crate) async fn insert_access<C: ConnectionTrait>(on: &C, new: &NewAccess<'_>) -> Result<(), DbErr> {
+    let text = "INSERT INTO oauth2_access_tokens (token_hash, family_id, refresh_hash, scopes, created_at, expires_at) \
+                VALUES ($1, $2, $3, $4, $5, $6)";
+    let values = [
+        new.hash.into(),
+        new.family_id.into(),
+        new.refresh_hash.into(),
+        to_list(new.scopes).into(),
+        new.now.into(),
+        new.expires_at.into(),
+    ];
+    run(on, text, values).await.map(|_| ())
+}
+
+/// Whom a live access token speaks for, and whether this is its first use. Everything that can end it is asked in one
+/// query: its own life, its family, the client and the person.
+pub(crate) async fn access<C: ConnectionTrait>(
+    on: &C,
+    hash: &str,
+    now: i64,
+) -> Result<Option<(TokenUse, bool)>, DbErr> {
+    let text = format!(
+        "SELECT {FAMILY}, a.scopes AS token_scopes, a.created_at AS issued_at, a.expires_at AS ends_at, \
+         a.first_used_at, c.client_id, c.name AS client_name, c.project_id FROM oauth2_access_tokens a \
+         JOIN oauth2_families f ON f.id = a.family_id JOIN oauth2_clients c ON c.id = f.client \
+         LEFT JOIN users u ON u.id = f.user_id \
+         WHERE a.token_hash = $1 AND a.expires_at > $2 AND a.revoked_at IS NULL AND f.revoked_at IS NULL \
+         AND c.state = 'approved' AND (f.user_id = '' OR (u.id IS NOT NULL AND u.disabled_at IS NULL))"
+    );
+    let Some(row) = on
+        .query_one_raw(sql(on, &text, [hash.into(), now.into()]))
+        .await?
+    else {
+        return Ok(None);
+    };
+    let scopes: String = row.try_get("", "token_scopes")?;
+    let first_used_at: Option<i64> = row.try_get("", "first_used_at")?;
+    let found = TokenUse {
+        family: read_family(&row)?,
+        client_id: row.try_get("", "client_id")?,
+        client_name: row.try_get("", "client_name")?,
+        project_id: row.try_get("", "project_id")?,
+        scopes: from_list(&scopes),
+        issued_at: row.try_get("", "issued_at")?,
+        expires_at: row.try_get("", "ends_at")?,
+    };
+    Ok(Some((found, first_used_at.is_none())))
+}
+
+/// The family of an access token, dead or alive.
+pub(crate) async fn family_of_access<C: ConnectionTrait>(
+    on: &C,
+    hash: &str,
+) -> Result<Option<String>, DbErr> {
+    let text = "SELECT family_id FROM oauth2_access_tokens WHERE token_hash = $1";
+    match on.query_one_raw(sql(on, text, [hash.into()])).await? {
+        Some(row) => Ok(Some(row.try_get("", "family_id")?)),
+        None => Ok(None),
+    }
+}
+
+pub(crate) async fn mark_used<C: ConnectionTrait>(on: &C, hash: &str, now: i64) -> Result<(), DbErr> {
+    let text =
+        "UPDATE oauth2_access_tokens SET first_used_at = $1 WHERE token_hash = $2 AND first_used_at IS NULL";
+    run(on, text, [now.into(), hash.into()]).await.map(|_| ())
+}
+
+pub(crate) async fn revoke_access<C: ConnectionTrait>(on: &C, hash: &str, now: i64) -> Result<(), DbErr> {
+    let text = "UPDATE oauth2_access_tokens SET revoked_at = $1 WHERE token_hash = $2 AND revoked_at IS NULL";
+    run(on, text, [now.into(), hash.into()]).await.map(|_| ())
+}
+
+/// Removes what is over. Codes and families stay a day longer, so that a late replay is still recognised.
+pub(crate) async fn purge<C: ConnectionTrait>(on: &C, now: i64) -> Result<(), DbErr> {
+    const DAY_MS: i64 = 86_400_000;
+    run(
+        on,
+        "DELETE FROM oauth2_interactions WHERE expires_at <= $1",
+        [now.into()],
+    )
+    .await?;
+    run(
+        on,
+        "DELETE FROM oauth2_codes WHERE expires_at <= $1",
+        [(now - DAY_MS).into()],
+    )
+    .await?;
+    run(
+        on,
+        "DELETE FROM oauth2_access_tokens WHERE expires_at <= $1",
+        [(now - DAY_MS).into()],
+    )
+    .await?;
+    run(
+        on,
+        "DELETE FROM oauth2_families WHERE expires_at <= $1",
+        [(now - DAY_MS).into()],
+    )
+    .await?;
+    run(
+        on,
+        "DELETE FROM oauth2_consents WHERE expires_at <= $1",
+        [now.into()],
+    )
+    .await?;
+    run(
+        on,
+        "DELETE FROM oauth2_client_secrets WHERE expires_at <= $1",
+        [(now - DAY_MS).into()],
+    )
+    .await
+    .map(|_| ())
+}

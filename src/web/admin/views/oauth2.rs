@@ -1,0 +1,208 @@
+//! Pages of the authorization server: consent, and the way on to the application.
+
+use serde::Serialize;
+
+use super::page::{Page, Section};
+use super::parts::{Choice, FormErrors, When};
+use crate::render::View;
+
+/// `GET /oauth2/interactions/{id}`: asks a person.
+///
+/// Form: `POST` to the same address with `decision` (`allow`, `refuse`), `scope` (several), `reach` (`all`, `some`),
+/// `project` (several), `lasts` (seconds, or empty).
+#[derive(Debug, Serialize)]
+pub struct ConsentPage {
+    /// The frame.
+    pub page: Page,
+    /// Where the form posts.
+    pub action: String,
+    /// Who is asked: their address.
+    pub user: String,
+    /// Who asks.
+    pub client: Asking,
+    /// What is asked.
+    pub scopes: Vec<Asked>,
+    /// The projects one can choose from; empty where none come into it.
+    pub projects: Vec<Choice>,
+    /// For how long.
+    pub lasts: Vec<Choice>,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// The application that asks.
+#[derive(Debug, Clone, Serialize)]
+pub struct Asking {
+    /// Its name.
+    pub name: String,
+    /// What it says it is for.
+    pub description: String,
+    /// Its logo, https; only shown where the policy of the page allows its host.
+    pub logo: String,
+    /// Its homepage.
+    pub home: String,
+    /// Its privacy policy.
+    pub policy: String,
+    /// Its terms.
+    pub terms: String,
+    /// The project it belongs to, or the site.
+    pub owner: String,
+    /// Host or scheme the answer goes to.
+    pub target: String,
+    /// It runs on a device and cannot prove who it is.
+    pub on_device: bool,
+}
+
+/// One permission.
+#[derive(Debug, Clone, Serialize)]
+pub struct Asked {
+    /// The scope.
+    pub value: String,
+    /// What it allows.
+    pub sentence: String,
+    /// Without it nothing of the request makes sense.
+    pub fixed: bool,
+}
+
+impl View for ConsentPage {
+    const TEMPLATE: &'static str = "oauth2/consent.html";
+
+    fn samples() -> Vec<Self> {
+        let consent = |on_device, projects| Self {
+            page: Page {
+                csrf: "c5rf".to_owned(),
+                ..Page::new("Allow access", Section::None)
+            },
+            action: "/oauth2/interactions/itx_1".to_owned(),
+            user: "ada@example.org".to_owned(),
+            client: Asking {
+                name: "Helpdesk mobile".to_owned(),
+                description: "Tickets in your pocket".to_owned(),
+                logo: String::new(),
+                home: "https://app.example".to_owned(),
+                policy: "https://app.example/privacy".to_owned(),
+                terms: String::new(),
+                owner: "HELP · Helpdesk".to_owned(),
+                target: "app.example".to_owned(),
+                on_device,
+            },
+            scopes: vec![
+                Asked {
+                    value: "openid".to_owned(),
+                    sentence: "Know who you are".to_owned(),
+                    fixed: true,
+                },
+                Asked {
+                    value: "tickets:read".to_owned(),
+                    sentence: "Read tickets".to_owned(),
+                    fixed: false,
+                },
+            ],
+            projects,
+            lasts: vec![Choice::new("", "Until I revoke it", true)],
+            errors: FormErrors::default(),
+        };
+        vec![
+            consent(false, vec![Choice::new("prj_1", "HELP · Helpdesk", false)]),
+            consent(true, vec![]),
+        ]
+    }
+}
+
+/// The way on to the application: by itself, by a link, or by a form that carries the answer.
+#[derive(Debug, Serialize)]
+pub struct Onward {
+    /// The frame.
+    pub page: Page,
+    /// Where it goes; the handler has built it from a registered redirect URI.
+    pub url: String,
+    /// Its host or scheme.
+    pub host: String,
+    /// The answer where it travels in a form.
+    pub fields: Vec<Field>,
+}
+
+/// A hidden field.
+#[derive(Debug, Clone, Serialize)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl View for Onward {
+    const TEMPLATE: &'static str = "oauth2/onward.html";
+
+    fn samples() -> Vec<Self> {
+        let onward = |fields| Self {
+            page: Page::new("On to the application", Section::None),
+            url: "https://app.example/cb?code=x".to_owned(),
+            host: "app.example".to_owned(),
+            fields,
+        };
+        let field = Field {
+            name: "code".to_owned(),
+            value: "x".to_owned(),
+        };
+        vec![onward(vec![]), onward(vec![field])]
+    }
+}
+
+/// `GET /settings/apps`: what a person allowed. Form: `POST /settings/apps/{id}/revoke`.
+#[derive(Debug, Serialize)]
+pub struct ConnectedApps {
+    /// The frame.
+    pub page: Page,
+    /// The apps, the newest consent first.
+    pub apps: Vec<ConnectedApp>,
+}
+
+/// One app.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConnectedApp {
+    /// `cli_…`
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its homepage.
+    pub home: String,
+    /// What was allowed, in sentences.
+    pub allowed: Vec<String>,
+    /// Keys of the projects it is limited to; empty for all.
+    pub projects: Vec<String>,
+    /// When it was allowed.
+    pub since: When,
+    /// When it was given a token last.
+    pub used: When,
+    /// When it ends by itself.
+    pub until: Option<When>,
+}
+
+impl View for ConnectedApps {
+    const TEMPLATE: &'static str = "admin/apps.html";
+
+    fn samples() -> Vec<Self> {
+        let page = || Page::sample("Connected apps", Section::Settings);
+        let app = ConnectedApp {
+            id: "cli_01".to_owned(),
+            name: "Helpdesk mobile".to_owned(),
+            home: "https://app.example".to_owned(),
+            allowed: vec!["Read tickets".to_owned()],
+            projects: vec!["HELP".to_owned()],
+            since: When::sample("2 days ago"),
+            used: When::sample("4 minutes ago"),
+            until: Some(When::sample("in 28 days")),
+        };
+        vec![
+            Self {
+                page: page(),
+                apps: vec![],
+            },
+            Self {
+                page: page(),
+                apps: vec![app],
+            },
+        ]
+    }
+}

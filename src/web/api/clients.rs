@@ -1,0 +1,367 @@
+//! `/clients`: applications registered at our authorization server. A secret is answered once and never again.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::output;
+use crate::access::{Access, Projects, Scope};
+use crate::clock::rfc3339;
+use crate::ctx::Ctx;
+use crate::oauth2_server::{
+    self, ApplicationType, Client, ClientAuth, ClientError, ClientFields, ClientState, GrantType, NewClient,
+    TokenFormat,
+};
+use crate::project;
+use crate::web::error::Problem;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, boolean, id, input, integer, list_of, object, text, time, word};
+use crate::web::route::{Guard, Route};
+
+const MANAGE: Guard = Guard::Scope(Scope::ClientsManage);
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/clients", MANAGE, || web::to(list)).doc(|| {
+        Doc::new("List clients").about("Applications that get tokens from Mailgrant.").lists(client())
+    }),
+    Route::post("/api/v1/clients", MANAGE, || web::to(create)).doc(|| {
+        Doc::new("Register a client")
+            .about("The secret is in this answer and in no other. `autoGrant` and `mayIntrospect` are a site admin's to give.")
+            .takes(fields(
+                &["name"],
+                [("projectId", id("prj").or_null()), ("clientId", text()), ("clientSecret", text())],
+            ))
+            .answers(201, "The new client", client().and("clientSecret", text().or_null()).named("NewClient"))
+            .tagged()
+    }),
+    Route::get("/api/v1/clients/{id}", MANAGE, || web::to(get)).doc(|| {
+        Doc::new("Show a client").answers(200, "The client", client()).tagged()
+    }),
+    Route::patch("/api/v1/clients/{id}", MANAGE, || web::to(update)).doc(|| {
+        Doc::new("Change a client")
+            .about("What is not sent stays. Switching it off, or taking a scope away, ends its tokens.")
+            .takes(fields(&[], []))
+            .answers(200, "The changed client", client())
+            .tagged()
+    }),
+    Route::delete("/api/v1/clients/{id}", MANAGE, || web::to(delete)).doc(|| {
+        Doc::new("Remove a client")
+            .about("Everything that was given to it ends at once.")
+            .answers_nothing(204, "Removed")
+            .tagged()
+    }),
+    Route::post("/api/v1/clients/{id}/secrets", MANAGE, || web::to(rotate)).doc(|| {
+        Doc::new("Make a new secret")
+            .about("The ones before work on for 24 hours, or end at once with `atOnce`.")
+            .takes(input(&[], [("atOnce", boolean())]))
+            .answers(201, "The secret, shown only now", object([("clientSecret", text())]).named("ClientSecret"))
+            .fails(409, "It is a public client, which has none")
+    }),
+    Route::post("/api/v1/clients/{id}/revoke", MANAGE, || web::to(revoke)).doc(|| {
+        Doc::new("End all tokens of a client").answers_nothing(204, "Ended")
+    }),
+];
+
+const GRANTS: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
+const METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
+const STATES: [&str; 4] = ["draft", "pending", "approved", "disabled"];
+const ALGS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
+
+fn fields<'a>(required: &[&str], more: impl IntoIterator<Item = (&'a str, Schema)>) -> Schema {
+    let members = [
+        ("name", text().about("Shown to people when they are asked")),
+        ("description", text()),
+        ("clientUri", text()),
+        ("logoUri", text()),
+        ("policyUri", text()),
+        ("tosUri", text()),
+        ("contacts", list_of(text())),
+        ("applicationType", word(&["web", "native"])),
+        ("redirectUris", list_of(text())),
+        ("grantTypes", list_of(word(&GRANTS))),
+        ("scopes", list_of(text())),
+        ("tokenEndpointAuthMethod", word(&METHODS)),
+        ("requirePkce", boolean()),
+        ("autoGrant", boolean()),
+        ("mayIntrospect", boolean()),
+        ("accessTokenFormat", word(&["opaque", "jwt"])),
+        ("idTokenAlg", word(&ALGS)),
+        ("accessTokenSeconds", integer()),
+        ("refreshTokenIdleSeconds", integer()),
+        ("refreshTokenAbsoluteSeconds", integer()),
+        ("state", word(&STATES)),
+    ];
+    input(required, members.into_iter().chain(more))
+}
+
+/// A client as [`show`] writes it.
+fn client() -> Schema {
+    object([
+        ("id", id("cli")),
+        ("clientId", text()),
+        ("projectId", id("prj").or_null()),
+        ("name", text()),
+        ("description", text().or_null()),
+        ("clientUri", text().or_null()),
+        ("logoUri", text().or_null()),
+        ("policyUri", text().or_null()),
+        ("tosUri", text().or_null()),
+        ("contacts", list_of(text())),
+        ("applicationType", word(&["web", "native"])),
+        ("redirectUris", list_of(text())),
+        ("grantTypes", list_of(word(&GRANTS))),
+        ("scopes", list_of(text())),
+        ("tokenEndpointAuthMethod", word(&METHODS)),
+        ("requirePkce", boolean()),
+        ("autoGrant", boolean()),
+        ("mayIntrospect", boolean()),
+        ("accessTokenFormat", word(&["opaque", "jwt"])),
+        ("idTokenAlg", word(&ALGS)),
+        ("accessTokenSeconds", integer()),
+        ("refreshTokenIdleSeconds", integer()),
+        ("refreshTokenAbsoluteSeconds", integer()),
+        ("state", word(&STATES)),
+        ("lastUsedAt", time().or_null()),
+        ("createdAt", time()),
+        ("updatedAt", time()),
+    ])
+    .named("Client")
+}
+
+fn show(client: &Client) -> Value {
+    let grants: Vec<&str> = client.grant_types.iter().map(|grant| grant.as_str()).collect();
+    json!({
+        "id": client.id,
+        "clientId": client.client_id,
+        "projectId": output::text(&client.project_id),
+        "name": client.name,
+        "description": output::text(&client.description),
+        "clientUri": output::text(&client.client_uri),
+        "logoUri": output::text(&client.logo_uri),
+        "policyUri": output::text(&client.policy_uri),
+        "tosUri": output::text(&client.tos_uri),
+        "contacts": client.contacts,
+        "applicationType": client.application_type.as_str(),
+        "redirectUris": client.redirect_uris,
+        "grantTypes": grants,
+        "scopes": client.scopes,
+        "tokenEndpointAuthMethod": client.auth_method.as_str(),
+        "requirePkce": client.require_pkce,
+        "autoGrant": client.auto_grant,
+        "mayIntrospect": client.may_introspect,
+        "accessTokenFormat": client.token_format.as_str(),
+        "idTokenAlg": client.id_token_alg,
+        "accessTokenSeconds": client.access_seconds,
+        "refreshTokenIdleSeconds": client.refresh_idle_seconds,
+        "refreshTokenAbsoluteSeconds": client.refresh_absolute_seconds,
+        "state": client.state.as_str(),
+        "lastUsedAt": output::time(client.last_used_at),
+        "createdAt": rfc3339(client.created_at),
+        "updatedAt": rfc3339(client.updated_at),
+    })
+}
+
+fn refused(error: ClientError) -> Problem {
+    match error {
+        ClientError::Invalid(errors) => output::invalid(
+            errors
+                .into_iter()
+                .map(|error| (api_name(error.field), error.code, error.message)),
+        ),
+        ClientError::NotFound => Problem::not_found("client"),
+        ClientError::Conflict => changed_meanwhile(),
+        ClientError::NoSecret => Problem::conflict("public_client", error.to_string()),
+        ClientError::Db(error) => error.into(),
+    }
+}
+
+/// Fields that have a longer name outside.
+fn api_name(field: &'static str) -> &'static str {
+    match field {
+        "accessSeconds" => "accessTokenSeconds",
+        "refreshIdleSeconds" => "refreshTokenIdleSeconds",
+        "refreshAbsoluteSeconds" => "refreshTokenAbsoluteSeconds",
+        other => other,
+    }
+}
+
+/// One client that whoever asks may manage.
+async fn find(ctx: &Ctx, access: &Access, id: &str) -> Result<Client, Problem> {
+    let found = oauth2_server::get(ctx, id).await.map_err(refused)?;
+    match access.projects().contains(&found.project_id) {
+        true => Ok(found),
+        false => Err(Problem::not_found("client")),
+    }
+}
+
+fn read(input: &mut Input, mut fields: ClientFields) -> ClientFields {
+    let words = |input: &mut Input, name: &str| input.texts(name);
+    fields.name = input.text("name").unwrap_or(fields.name);
+    fields.description = input.text("description").unwrap_or(fields.description);
+    fields.client_uri = input.text("clientUri").unwrap_or(fields.client_uri);
+    fields.logo_uri = input.text("logoUri").unwrap_or(fields.logo_uri);
+    fields.policy_uri = input.text("policyUri").unwrap_or(fields.policy_uri);
+    fields.tos_uri = input.text("tosUri").unwrap_or(fields.tos_uri);
+    fields.contacts = words(input, "contacts").unwrap_or(fields.contacts);
+    fields.application_type = input
+        .word("applicationType", ApplicationType::parse, "web, native")
+        .unwrap_or(fields.application_type);
+    fields.redirect_uris = words(input, "redirectUris").unwrap_or(fields.redirect_uris);
+    if let Some(asked) = words(input, "grantTypes") {
+        fields.grant_types = asked.iter().filter_map(|grant| GrantType::parse(grant)).collect();
+        if fields.grant_types.len() != asked.len() {
+            input.problem(
+                "grantTypes",
+                "invalid",
+                format!("`grantTypes` holds words of {}", GRANTS.join(", ")),
+            );
+        }
+    }
+    fields.scopes = words(input, "scopes").unwrap_or(fields.scopes);
+    fields.auth_method = input
+        .word("tokenEndpointAuthMethod", ClientAuth::parse, &METHODS.join(", "))
+        .unwrap_or(fields.auth_method);
+    fields.require_pkce = input.boolean("requirePkce").unwrap_or(fields.require_pkce);
+    fields.auto_grant = input.boolean("autoGrant").unwrap_or(fields.auto_grant);
+    fields.may_introspect = input.boolean("mayIntrospect").unwrap_or(fields.may_introspect);
+    fields.token_format = input
+        .word("accessTokenFormat", TokenFormat::parse, "opaque, jwt")
+        .unwrap_or(fields.token_format);
+    fields.id_token_alg = input.text("idTokenAlg").unwrap_or(fields.id_token_alg);
+    fields.access_seconds = input
+        .integer("accessTokenSeconds")
+        .unwrap_or(fields.access_seconds);
+    fields.refresh_idle_seconds = input
+        .integer("refreshTokenIdleSeconds")
+        .unwrap_or(fields.refresh_idle_seconds);
+    fields.refresh_absolute_seconds = input
+        .integer("refreshTokenAbsoluteSeconds")
+        .unwrap_or(fields.refresh_absolute_seconds);
+    fields.state = input
+        .word("state", ClientState::parse, &STATES.join(", "))
+        .unwrap_or(fields.state);
+    fields
+}
+
+/// What reaches beyond a project is a site admin's to give.
+fn check_reach(access: &Access, input: &mut Input, fields: &ClientFields, had: (bool, bool)) {
+    if access.has_site(Scope::ClientsManage) {
+        return;
+    }
+    for (name, now, before) in [
+        ("autoGrant", fields.auto_grant, had.0),
+        ("mayIntrospect", fields.may_introspect, had.1),
+    ] {
+        if now && !before {
+            input.problem(
+                name,
+                "site_admin_only",
+                format!("`{name}` is a site admin's to give"),
+            );
+        }
+    }
+}
+
+async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
+    let projects: Option<Vec<String>> = match access.projects() {
+        Projects::All => None,
+        Projects::Only(ids) => Some(ids.into_iter().collect()),
+    };
+    let all = oauth2_server::list(&ctx, projects.as_deref())
+        .await
+        .map_err(refused)?;
+    Ok(output::list_from_all(&query, all, |client| &client.id, show))
+}
+
+async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
+    let _ = input.required_text("name");
+    let project_id = input.text("projectId").unwrap_or_default();
+    if !project_id.is_empty() {
+        let known = project::get(&ctx, &access.projects(), &project_id).await;
+        if known.is_err() {
+            input.problem("projectId", "unknown", "there is no such project");
+        }
+    } else if !access.has_site(Scope::ClientsManage) {
+        input.problem("projectId", "required", "name the project the client belongs to");
+    }
+    let fields = read(&mut input, ClientFields::default());
+    check_reach(&access, &mut input, &fields, (false, false));
+    let new = NewClient {
+        fields,
+        project_id,
+        client_id: input.text("clientId").unwrap_or_default(),
+        client_secret: input.secret("clientSecret").unwrap_or_default(),
+    };
+    input.finish()?;
+    let made = oauth2_server::create(&ctx, access.actor(), new)
+        .await
+        .map_err(refused)?;
+    let mut body = show(&made.client);
+    if let Some(members) = body.as_object_mut() {
+        let secret = made.secret.as_ref().map(SecretString::expose_secret);
+        members.insert("clientSecret".into(), secret.into());
+    }
+    let path = format!("/api/v1/clients/{}", made.client.id);
+    Ok(output::created(&path, made.client.revision, body))
+}
+
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = find(&ctx, &access, &id).await?;
+    Ok(output::tagged(found.revision, show(&found)))
+}
+
+async fn update(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    request: HttpRequest,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let old = find(&ctx, &access, &id).await?;
+    check_match(&request, old.revision)?;
+    let fields = read(&mut input, ClientFields::of(&old));
+    check_reach(&access, &mut input, &fields, (old.auto_grant, old.may_introspect));
+    input.finish()?;
+    let new = oauth2_server::update(&ctx, access.actor(), &id, old.revision, fields)
+        .await
+        .map_err(refused)?;
+    Ok(output::tagged(new.revision, show(&new)))
+}
+
+async fn delete(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let old = find(&ctx, &access, &id).await?;
+    check_match(&request, old.revision)?;
+    oauth2_server::delete(&ctx, access.actor(), &id)
+        .await
+        .map_err(refused)?;
+    Ok(output::done())
+}
+
+async fn rotate(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let at_once = input.boolean("atOnce").unwrap_or(false);
+    input.finish()?;
+    let found = find(&ctx, &access, &id).await?;
+    let secret = oauth2_server::rotate_secret(&ctx, access.actor(), &found.id, at_once)
+        .await
+        .map_err(refused)?;
+    Ok(HttpResponse::Created().json(json!({ "clientSecret": secret.expose_secret() })))
+}
+
+async fn revoke(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = find(&ctx, &access, &id).await?;
+    oauth2_server::revoke_all(&ctx, access.actor(), &found.id)
+        .await
+        .map_err(refused)?;
+    Ok(output::done())
+}
