@@ -31,6 +31,7 @@ const ACTIONS: &[(&str, &str)] = &[
         "/integrations/{id}/authorizations",
         "POST /api/v1/integrations/{id}/authorizations",
     ),
+    ("/tickets/{key}/merge", "POST /api/v1/tickets/{id}/merge"),
     ("/mailboxes", "POST /api/v1/mailboxes"),
     ("/mailboxes/{id}", "PATCH /api/v1/mailboxes/{id}"),
     ("/mailboxes/{id}/poll", "POST /api/v1/mailboxes/{id}/poll"),
