@@ -29,6 +29,10 @@ mod statics;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+#[path = "tests/access.rs"]
+mod access_tests;
+
 pub use error::{FieldProblem, Problem};
 pub use extract::{Bearer, CurrentUser, FormData, Visitor};
 pub use gate::{Current, RequestId, Viewer};
