@@ -56,6 +56,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("/tickets/new", "POST /api/v1/tickets"),
     ("/tickets/{key}", "PATCH /api/v1/tickets/{id}"),
     ("/tickets/{key}/notes", "POST /api/v1/tickets/{id}/notes"),
+    ("/tickets/{key}/order", "-how pages look to one person"),
 ];
 
 #[test]
