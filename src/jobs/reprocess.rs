@@ -80,7 +80,7 @@ pub async fn reprocess(ctx: &Ctx, id: &str, cause: Cause, actor: &str) -> Result
         message::record_run(&txn, id, &run).await?;
     }
     txn.commit().await?;
-    Ok(read_any(ctx, id).await?)
+    read_any(ctx, id).await
 }
 
 /// A message that has a ticket keeps it.
@@ -163,7 +163,7 @@ async fn settle(
     };
     message::record_run(&txn, id, &run).await?;
     txn.commit().await?;
-    Ok(read_any(ctx, id).await?)
+    read_any(ctx, id).await
 }
 
 /// Fetches the rest of a mail of which only the header is here, if it is still on the server, and processes it again.

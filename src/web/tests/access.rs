@@ -337,6 +337,7 @@ async fn every_cell_of_role_and_scope_and_route_is_as_the_table_says() {
     for route in routes().into_iter().filter(|route| route.guard.is_rest()) {
         let scope = scope_of(&route);
         let mut row = Vec::new();
+        #[expect(clippy::needless_range_loop, reason = "a person is a place in several lists")]
         for person in 0..ROLES.len() {
             let mut cell = Vec::new();
             for way in 0..WAYS {
@@ -416,6 +417,7 @@ async fn every_cell_of_role_and_page_is_as_the_table_says() {
     let mut rows = BTreeMap::new();
     for route in routes().into_iter().filter(|route| route.guard.is_page()) {
         let mut row = Vec::new();
+        #[expect(clippy::needless_range_loop, reason = "a person is a place in several lists")]
         for person in 0..ROLES.len() {
             let path = world.filled(&route).await;
             // A session each: signing out is one of the pages.
