@@ -5,6 +5,7 @@ use sea_orm::sea_query::{ExprTrait, OnConflict};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect, Value};
 
 use super::model::{DeliveryFilter, Shown, WebhookState};
+use super::retry::DOWN_AFTER;
 use crate::db::{self, Claim, Db, Lease, sql};
 use crate::event::Event;
 
@@ -301,7 +302,8 @@ pub async fn queue_events<C: ConnectionTrait>(
     position: i64,
     now: i64,
 ) -> Result<bool, DbErr> {
-    let text = "UPDATE webhooks SET position = $1 WHERE id = $2 AND lease_no = $3";
+    // Due from now on: whoever dies before it says when, leaves it to the next holder.
+    let text = "UPDATE webhooks SET position = $1, next_at = 0 WHERE id = $2 AND lease_no = $3";
     let values: [Value; 3] = [position.into(), lease.id.clone().into(), lease.number.into()];
     if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
         return Ok(false);
@@ -394,13 +396,6 @@ const WAIT_FOR_EARLIER: &str = "AND NOT EXISTS (SELECT 1 FROM deliveries AS earl
     earlier.webhook_id = d.webhook_id AND earlier.order_key = d.order_key AND earlier.sequence < d.sequence \
     AND earlier.state = 'waiting')";
 
-/// When the next waiting delivery is due; `None` if none waits.
-pub async fn next_due<C: ConnectionTrait>(on: &C, webhook_id: &str) -> Result<Option<i64>, DbErr> {
-    let text = "SELECT MIN(next_at) AS at FROM deliveries WHERE webhook_id = $1 AND state = 'waiting'";
-    let row = on.query_one_raw(sql(on, text, [webhook_id.into()])).await?;
-    row.map_or(Ok(None), |row| row.try_get("", "at"))
-}
-
 /// What a delivery came to.
 #[derive(Clone, Debug)]
 pub struct Ending {
@@ -458,7 +453,7 @@ pub async fn record<C: ConnectionTrait>(
         lease.number.into(),
     ];
     let text = "UPDATE webhooks SET failures = $1, failing_since = $2, retry_at = $3, last_success_at = $4, \
-                state = $5, reason = $6 WHERE id = $7 AND lease_no = $8";
+                state = $5, reason = $6, next_at = 0 WHERE id = $7 AND lease_no = $8";
     if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
         return Ok(false);
     }
@@ -504,10 +499,32 @@ pub async fn wake_waiting<C: ConnectionTrait>(on: &C, webhook_id: &str, now: i64
         .map(drop)
 }
 
-/// Gives the claim back, and says when the endpoint is due again.
-pub async fn rest<C: ConnectionTrait>(on: &C, lease: &Lease, next_at: i64) -> Result<(), DbErr> {
-    let text = "UPDATE webhooks SET next_at = $1, lease_until = 0 WHERE id = $2 AND lease_no = $3";
-    let values: [Value; 3] = [next_at.into(), lease.id.clone().into(), lease.number.into()];
+/// Gives the claim back and notes when the endpoint is due again: with its next delivery; when it is down, as soon as
+/// it may be asked; never before `earliest`. In a transaction of the caller: the row is taken first and the deliveries
+/// are looked at then, so that one that was made due meanwhile is not overlooked.
+pub async fn rest<C: ConnectionTrait>(on: &C, lease: &Lease, earliest: i64) -> Result<(), DbErr> {
+    let text = "UPDATE webhooks SET lease_until = 0 WHERE id = $1 AND lease_no = $2";
+    let values: [Value; 2] = [lease.id.clone().into(), lease.number.into()];
+    if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
+        return Ok(());
+    }
+    let text = "SELECT w.failures, w.retry_at, (SELECT MIN(d.next_at) FROM deliveries AS d \
+                WHERE d.webhook_id = w.id AND d.state = 'waiting') AS waiting FROM webhooks AS w WHERE w.id = $1";
+    let Some(row) = on.query_one_raw(sql(on, text, [lease.id.clone().into()])).await? else {
+        return Ok(());
+    };
+    let (failures, retry_at): (i64, i64) = (row.try_get("", "failures")?, row.try_get("", "retry_at")?);
+    let next = match row.try_get::<Option<i64>>("", "waiting")? {
+        None => i64::MAX,
+        Some(_) if failures >= DOWN_AFTER => retry_at,
+        Some(waiting) => waiting,
+    };
+    let text = "UPDATE webhooks SET next_at = $1 WHERE id = $2 AND lease_no = $3";
+    let values: [Value; 3] = [
+        Ord::max(next, earliest).into(),
+        lease.id.clone().into(),
+        lease.number.into(),
+    ];
     on.execute_raw(sql(on, text, values)).await.map(drop)
 }
 

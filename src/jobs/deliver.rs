@@ -110,24 +110,16 @@ async fn serve(ctx: &Ctx, lease: Lease, room: &Semaphore) -> Result<(), Delivery
         // The claim is lost: what is on its way may arrive, and is not noted.
         () = heart => return Ok(()),
     };
-    let next = match &result {
-        Ok(()) => next_at(ctx, &lease.id).await?,
-        // A database that fails, or a secret that does not open, is not asked again at once.
-        Err(_) => ctx.clock.now_ms() + 30_000,
+    // A database that fails, or a secret that does not open, is not asked again at once.
+    let earliest = if result.is_ok() {
+        0
+    } else {
+        ctx.clock.now_ms() + 30_000
     };
-    store::rest(ctx.db.write(), &lease, next).await?;
+    let txn = ctx.db.begin().await?;
+    store::rest(&txn, &lease, earliest).await?;
+    txn.commit().await?;
     result
-}
-
-/// When an endpoint is called next, as far as it is known now.
-async fn next_at(ctx: &Ctx, id: &str) -> Result<i64, DbErr> {
-    let Some(waiting) = store::next_due(ctx.db.read(), id).await? else {
-        return Ok(i64::MAX);
-    };
-    let webhook = store::webhook(ctx.db.read(), id).await?;
-    let down = webhook.filter(|webhook| webhook.failures >= retry::DOWN_AFTER);
-    // One that is down is asked whether it is back, whatever the times of its deliveries.
-    Ok(down.map_or(waiting, |webhook| webhook.retry_at))
 }
 
 async fn work(ctx: &Ctx, lease: &Lease, room: &Semaphore) -> Result<(), DeliveryError> {

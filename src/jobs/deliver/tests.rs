@@ -490,6 +490,29 @@ async fn a_claim_that_was_lost_notes_nothing_and_the_next_holder_repeats_with_th
 }
 
 #[tokio::test]
+async fn what_a_holder_left_behind_when_it_died_is_due_for_the_next_one() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let made = hook(ctx, &receiver.url).await;
+    // Nothing to do yet, which is noted.
+    round(ctx).await;
+    happen(ctx, "HELP-1", 1).await;
+    event::advance(&ctx.db).await.unwrap();
+    let lease = store::claim_due(&ctx.db, "dies", ctx.clock.now_ms(), 1)
+        .await
+        .unwrap()
+        .remove(0);
+    fan_out(ctx, &lease, &now(ctx, &made.webhook.id).await)
+        .await
+        .unwrap();
+    // It dies here: queued, and never sent.
+    ctx.clock.advance(chrono::Duration::minutes(2));
+    round(ctx).await;
+    assert_eq!(receiver.got().len(), 1);
+}
+
+#[tokio::test]
 async fn a_new_secret_and_the_one_before_sign_for_a_day() {
     let place = place().await;
     let ctx = &place.ctx;
