@@ -100,7 +100,7 @@ async fn each_mistake_of_a_mailbox_has_its_own_text() {
         ("host", json!(""), "server"),
         ("host", json!("nowhere.invalid"), "exist"),
         ("host", json!("10.1.2.3"), "MAILGRANT_ALLOW_NETWORKS"),
-        ("port", json!(0), "993"),
+        ("port", json!(0), "at least 1"),
         ("tls", json!("maybe"), "starttls"),
         ("loginName", json!(""), "address"),
         ("folder", json!("IN\r\nBOX"), "folder"),
