@@ -180,10 +180,10 @@ test('the steps of a test stream into the page while it runs, and its failure na
   try {
     await it.goto('/mailboxes/new');
     await page.getByLabel('Name', { exact: true }).fill('Silent');
-    await page.getByLabel('Host').fill('127.0.0.1');
-    await page.getByLabel('Port').fill(String(server.port));
-    await page.getByLabel('Encryption').selectOption('none');
-    await page.getByLabel('Login name').fill('demo@sandbox.test');
+    await page.locator('#host').fill('127.0.0.1');
+    await page.locator('#port').fill(String(server.port));
+    await page.locator('#tls').selectOption('none');
+    await page.locator('#login_name').fill('demo@sandbox.test');
     await page.getByRole('button', { name: 'Save', exact: true }).last().click();
     await page.waitForURL(/\/(tests|mailboxes)\/\w/);
     if (!page.url().includes('/tests/')) await page.getByRole('button', { name: 'Test connection' }).click();

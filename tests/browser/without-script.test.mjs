@@ -96,8 +96,8 @@ test('a mailbox’s mistakes are said beside their fields, and its folders are a
   await it.goto('/mailboxes');
   await page.getByRole('link', { name: 'From a grant you have' }).click();
   await page.getByLabel('Name', { exact: true }).fill('');
-  await page.getByLabel('Host').fill('no-such-host.invalid');
-  await page.getByLabel('Port').fill('70000');
+  await page.locator('#host').fill('no-such-host.invalid');
+  await page.locator('#port').fill('70000');
   await page.getByRole('textbox', { name: 'Schedule' }).fill('0 0 0 30 2 *');
   await page.getByLabel('Move it to another folder').check();
   await page.getByRole('button', { name: 'Save', exact: true }).last().click();

@@ -64,6 +64,7 @@ pub(super) const ROUTES: &[Route] = &[
                         ("since", time().about("Only messages since then")),
                     ],
                 ))
+                .fails(404, "There is no such rule")
                 .answers(200, "What would be otherwise", outcome_schema())
         }),
     Route::get("/api/v1/rules/{id}", READ, || web::to(get))
