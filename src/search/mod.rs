@@ -1,6 +1,6 @@
 //! The index of words: what a text becomes before it is looked for, what a person may type, and where it is found.
 //!
-//! Words are cut and folded here ([`words`]), not by the database: SQLite's FTS5 and PostgreSQL's `tsvector` are handed
+//! Words are cut and folded here (`words`), not by the database: SQLite's FTS5 and PostgreSQL's `tsvector` are handed
 //! the same words at the same places, so both find the same. What a document is *about* (tickets, messages) is not known
 //! here; `ticket::find` asks the questions.
 

@@ -1,5 +1,5 @@
 //! OAuth on both sides: where mail providers send the admin back (here), our own authorization server's endpoints
-//! ([`protocol`]) and its pages ([`authorize`]).
+//! (`protocol`) and its pages (`authorize`).
 //!
 //! The query of a callback holds a code: it is handed on and never logged, shown or kept.
 
