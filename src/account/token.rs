@@ -1,6 +1,4 @@
-//! API tokens: `mg_pat_`, 40 random letters and digits, 6 of a checksum. Only the hash is stored.
-//!
-//! The prefix lets secret scanners find a leaked one, the checksum lets them (and us) drop look-alikes unasked.
+//! API tokens: `mg_pat_` and a random part with its checksum, as `crypto` makes them. Only the hash is stored.
 
 use sea_orm::DbErr;
 use secrecy::{ExposeSecret, SecretString};
@@ -20,9 +18,6 @@ use crate::id;
 pub const DEFAULT_TOKEN_DAYS: i64 = 90;
 
 const PREFIX: &str = "mg_pat_";
-/// Letters and digits: 238 random bits.
-const RANDOM_CHARS: usize = 40;
-const CHECKSUM_CHARS: usize = 6;
 /// A token's use is written down at most this often.
 const TOUCH_MS: i64 = 60_000;
 
@@ -56,7 +51,7 @@ pub async fn issue_token(
     if new.expires_at.is_some_and(|end| end <= clock.now_ms()) {
         return Err(AccountError::PastEnd);
     }
-    let token = new_token();
+    let token = crypto::new_prefixed(PREFIX);
     let info = TokenInfo {
         id: id::new("tok", clock),
         name: name.to_owned(),
@@ -135,7 +130,7 @@ pub async fn authenticate(
     clock: &Clock,
     bearer: &SecretString,
 ) -> Result<Option<(TokenIdentity, Access)>, DbErr> {
-    if !is_well_formed(bearer.expose_secret()) {
+    if !crypto::is_prefixed(PREFIX, bearer.expose_secret()) {
         return Ok(None);
     }
     // Found by its hash: how long the search takes tells nothing about the token.
@@ -175,37 +170,6 @@ async fn access_of_owner(db: &Db, info: &TokenInfo) -> Result<Option<Access>, Db
     }
 }
 
-fn new_token() -> SecretString {
-    let mut random = String::with_capacity(RANDOM_CHARS);
-    while random.len() < RANDOM_CHARS {
-        // Leaving out two of the 64 signs keeps the others equally likely.
-        random.extend(
-            crypto::random_token(48)
-                .chars()
-                .filter(char::is_ascii_alphanumeric)
-                .take(RANDOM_CHARS - random.len()),
-        );
-    }
-    SecretString::from(format!("{PREFIX}{random}{}", checksum(&random)))
-}
-
-fn checksum(random: &str) -> String {
-    let mut sum = hash(&format!("{PREFIX}{random}"));
-    sum.truncate(CHECKSUM_CHARS);
-    sum
-}
-
-fn is_well_formed(token: &str) -> bool {
-    let Some(rest) = token.strip_prefix(PREFIX) else {
-        return false;
-    };
-    rest.len() == RANDOM_CHARS + CHECKSUM_CHARS
-        && rest.bytes().all(|b| b.is_ascii_alphanumeric())
-        && rest
-            .split_at_checked(RANDOM_CHARS)
-            .is_some_and(|(random, sum)| checksum(random) == sum)
-}
-
 fn hash(token: &str) -> String {
     crypto::sha256_hex(token.as_bytes())
 }
@@ -216,13 +180,16 @@ mod tests {
 
     #[test]
     fn a_token_with_one_wrong_letter_is_not_looked_up() {
-        let token = new_token();
+        let token = crypto::new_prefixed(PREFIX);
         let text = token.expose_secret();
-        assert!(is_well_formed(text), "{text}");
+        assert!(crypto::is_prefixed(PREFIX, text), "{text}");
         let last = if text.ends_with('0') { "1" } else { "0" };
-        assert!(!is_well_formed(&format!("{}{last}", &text[..text.len() - 1])));
-        assert!(!is_well_formed("mg_pat_"));
-        assert!(!is_well_formed(&text.replace("mg_pat_", "mg_pat-")));
-        assert_ne!(text, new_token().expose_secret());
+        assert!(!crypto::is_prefixed(
+            PREFIX,
+            &format!("{}{last}", &text[..text.len() - 1])
+        ));
+        assert!(!crypto::is_prefixed(PREFIX, "mg_pat_"));
+        assert!(!crypto::is_prefixed(PREFIX, &text.replace("mg_pat_", "mg_pat-")));
+        assert_ne!(text, crypto::new_prefixed(PREFIX).expose_secret());
     }
 }

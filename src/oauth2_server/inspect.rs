@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::claims;
 use super::error::OAuthError;
 use super::model::{Client, TokenUse};
-use super::store::{self, tokens};
+use super::store::tokens;
 use super::token::{ACCESS_PREFIX, Fields, REFRESH_PREFIX, subject};
 use super::{metadata, scope};
 use crate::account;
@@ -159,17 +159,7 @@ pub async fn userinfo(ctx: &Ctx, token: &TokenUse) -> Result<Value, OAuthError> 
     Ok(Value::Object(answer))
 }
 
-/// A client's live families: who connected it, and until when.
-pub async fn families(ctx: &Ctx, client: &str) -> Result<Vec<super::model::Family>, sea_orm::DbErr> {
-    tokens::live_families_of_client(ctx.db.read(), client, ctx.clock.now_ms()).await
-}
-
 /// Removes what is over. For a daily job.
 pub async fn purge(ctx: &Ctx) -> Result<(), sea_orm::DbErr> {
     tokens::purge(ctx.db.write(), ctx.clock.now_ms()).await
-}
-
-/// The client with this `client_id`, whatever its state.
-pub async fn find_client(ctx: &Ctx, client_id: &str) -> Result<Option<Client>, sea_orm::DbErr> {
-    store::client_by_client_id(ctx.db.read(), client_id).await
 }

@@ -33,9 +33,7 @@ pub use client::{
     revoke_all, rotate_secret, secrets, update,
 };
 pub use error::OAuthError;
-pub use inspect::{
-    authenticate, families, find_client, introspect, is_access_token, is_for_api, purge, revoke, userinfo,
-};
+pub use inspect::{authenticate, introspect, is_access_token, is_for_api, purge, revoke, userinfo};
 pub use keys::{KeyInfo, jwks, list as signing_keys, rotate_now, rotate_when_due};
 pub use model::{
     AuthorizeRequest, Client, ClientAuth, ClientState, Consent, Family, GrantType, ResponseMode, SecretInfo,

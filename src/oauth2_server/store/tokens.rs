@@ -316,21 +316,6 @@ pub(crate) async fn family<C: ConnectionTrait>(on: &C, id: &str) -> Result<Optio
     row.as_ref().map(read_family).transpose()
 }
 
-pub(crate) async fn live_families_of_client<C: ConnectionTrait>(
-    on: &C,
-    client: &str,
-    now: i64,
-) -> Result<Vec<Family>, DbErr> {
-    let text = format!(
-        "SELECT {FAMILY} FROM oauth2_families f WHERE f.client = $1 AND f.revoked_at IS NULL AND f.expires_at > $2 \
-         ORDER BY f.id DESC LIMIT 100"
-    );
-    let rows = on
-        .query_all_raw(sql(on, &text, [client.into(), now.into()]))
-        .await?;
-    rows.iter().map(read_family).collect()
-}
-
 pub(crate) async fn revoke_family<C: ConnectionTrait>(
     on: &C,
     id: &str,
