@@ -4,7 +4,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::model::{Client, ClientAuth, ClientState, GrantType, SecretInfo, TokenFormat};
-use super::redirect::{self, ApplicationType};
+use super::redirect::ApplicationType;
+use super::registration::{self, ClientProtocol};
 use super::{scope, store};
 use crate::crypto::{self, new_prefixed, sha256_hex};
 use crate::ctx::Ctx;
@@ -86,6 +87,8 @@ pub struct ClientFields {
     pub refresh_absolute_seconds: i64,
     /// Whether it may be used.
     pub state: ClientState,
+    /// Keys, and how far it goes beyond OAuth 2.0's basics.
+    pub protocol: ClientProtocol,
 }
 
 impl Default for ClientFields {
@@ -113,6 +116,7 @@ impl Default for ClientFields {
             refresh_idle_seconds: 30 * 86_400,
             refresh_absolute_seconds: 180 * 86_400,
             state: ClientState::Approved,
+            protocol: ClientProtocol::default(),
         }
     }
 }
@@ -143,6 +147,7 @@ impl ClientFields {
             refresh_idle_seconds: client.refresh_idle_seconds,
             refresh_absolute_seconds: client.refresh_absolute_seconds,
             state: client.state,
+            protocol: client.protocol,
         }
     }
 
@@ -168,6 +173,7 @@ impl ClientFields {
         client.refresh_idle_seconds = self.refresh_idle_seconds;
         client.refresh_absolute_seconds = self.refresh_absolute_seconds;
         client.state = self.state;
+        client.protocol = self.protocol;
     }
 }
 
@@ -195,7 +201,7 @@ pub struct Registered {
 
 /// Registers a client.
 pub async fn create(ctx: &Ctx, actor: &str, new: NewClient) -> Result<Registered, ClientError> {
-    let mut errors = check(&new.fields);
+    let mut errors = registration::check(&new.fields);
     let chosen = new.client_id.trim();
     if !chosen.is_empty() && !is_client_id(chosen) {
         errors.push(FieldError::new(
@@ -261,7 +267,7 @@ pub async fn update(
     seen: i64,
     fields: ClientFields,
 ) -> Result<Client, ClientError> {
-    let errors = check(&fields);
+    let errors = registration::check(&fields);
     if !errors.is_empty() {
         return Err(ClientError::Invalid(errors));
     }
@@ -372,6 +378,7 @@ fn blank(ctx: &Ctx, actor: &str, project_id: &str, now: i64) -> Client {
         refresh_idle_seconds: 0,
         refresh_absolute_seconds: 0,
         state: ClientState::Draft,
+        protocol: ClientProtocol::default(),
         created_by: actor.to_owned(),
         last_used_at: None,
         revision: 1,
@@ -416,180 +423,6 @@ fn is_client_id(text: &str) -> bool {
         // `sub` of client credentials is the client id, and must never name a person.
         && !text.starts_with("usr_")
         && !text.starts_with(CLIENT_ID_PREFIX)
-}
-
-fn check(fields: &ClientFields) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    match fields.name.trim().chars().count() {
-        0 => errors.push(FieldError::new(
-            "name",
-            "required",
-            "Give the client a name; people see it when they are asked.",
-        )),
-        1..=100 => {}
-        _ => errors.push(FieldError::new("name", "too_long", "Use at most 100 characters.")),
-    }
-    if fields.name.chars().any(char::is_control) {
-        errors.push(FieldError::new(
-            "name",
-            "invalid",
-            "The name holds a control character.",
-        ));
-    }
-    if fields.description.chars().count() > 1_000 {
-        errors.push(FieldError::new(
-            "description",
-            "too_long",
-            "Use at most 1,000 characters.",
-        ));
-    }
-    for (field, uri) in [
-        ("clientUri", &fields.client_uri),
-        ("logoUri", &fields.logo_uri),
-        ("policyUri", &fields.policy_uri),
-        ("tosUri", &fields.tos_uri),
-    ] {
-        if !uri.is_empty() && !is_link(uri) {
-            errors.push(FieldError::new(
-                field,
-                "invalid",
-                "Enter an https address, or leave it empty.",
-            ));
-        }
-    }
-    if fields.contacts.len() > 10
-        || fields
-            .contacts
-            .iter()
-            .any(|contact| !contact.contains('@') || contact.len() > 254)
-    {
-        errors.push(FieldError::new(
-            "contacts",
-            "invalid",
-            "Enter at most ten e-mail addresses.",
-        ));
-    }
-    check_grants(fields, &mut errors);
-    check_redirects(fields, &mut errors);
-    check_lifetimes(fields, &mut errors);
-    for value in &fields.scopes {
-        if scope::known(value).is_none() {
-            errors.push(FieldError::new(
-                "scopes",
-                "unknown",
-                format!("There is no scope {value}."),
-            ));
-        }
-    }
-    if !["RS256", "ES256", "EdDSA"].contains(&fields.id_token_alg.as_str()) {
-        errors.push(FieldError::new(
-            "idTokenAlg",
-            "invalid",
-            "Choose RS256, ES256 or EdDSA.",
-        ));
-    }
-    errors
-}
-
-fn check_grants(fields: &ClientFields, errors: &mut Vec<FieldError>) {
-    let has = |grant| fields.grant_types.contains(&grant);
-    let is_public = fields.auth_method == ClientAuth::None;
-    if fields.grant_types.is_empty() {
-        errors.push(FieldError::new(
-            "grantTypes",
-            "required",
-            "Choose at least one way to a token.",
-        ));
-    }
-    if has(GrantType::ClientCredentials) && is_public {
-        errors.push(FieldError::new(
-            "grantTypes",
-            "invalid",
-            "A public client has no credentials: client_credentials needs a secret.",
-        ));
-    }
-    if has(GrantType::RefreshToken) && !has(GrantType::AuthorizationCode) {
-        errors.push(FieldError::new(
-            "grantTypes",
-            "invalid",
-            "refresh_token needs a way to the first one: authorization_code.",
-        ));
-    }
-    if is_public && !fields.require_pkce {
-        errors.push(FieldError::new(
-            "requirePkce",
-            "invalid",
-            "A public client always needs PKCE.",
-        ));
-    }
-    if is_public && fields.may_introspect {
-        errors.push(FieldError::new(
-            "mayIntrospect",
-            "invalid",
-            "Only a client with a secret may introspect tokens.",
-        ));
-    }
-}
-
-fn check_redirects(fields: &ClientFields, errors: &mut Vec<FieldError>) {
-    let needs_one = fields.grant_types.contains(&GrantType::AuthorizationCode);
-    if needs_one && fields.redirect_uris.is_empty() {
-        errors.push(FieldError::new(
-            "redirectUris",
-            "required",
-            "Enter where the code is sent: the application's redirect URI.",
-        ));
-    }
-    if fields.redirect_uris.len() > 50 {
-        errors.push(FieldError::new(
-            "redirectUris",
-            "too_many",
-            "Register at most 50 redirect URIs.",
-        ));
-    }
-    for uri in &fields.redirect_uris {
-        if let Some(why) = redirect::refusal(fields.application_type, uri) {
-            let shown: String = uri.chars().take(100).collect();
-            errors.push(FieldError::new(
-                "redirectUris",
-                "invalid",
-                format!("{shown}: {why}."),
-            ));
-        }
-    }
-}
-
-fn check_lifetimes(fields: &ClientFields, errors: &mut Vec<FieldError>) {
-    let limits = [
-        ("accessSeconds", fields.access_seconds, 60, 86_400),
-        (
-            "refreshIdleSeconds",
-            fields.refresh_idle_seconds,
-            300,
-            365 * 86_400,
-        ),
-        (
-            "refreshAbsoluteSeconds",
-            fields.refresh_absolute_seconds,
-            300,
-            365 * 86_400,
-        ),
-    ];
-    for (field, value, least, most) in limits {
-        if !(least..=most).contains(&value) {
-            errors.push(FieldError::new(
-                field,
-                "out_of_range",
-                format!("Enter {least} to {most} seconds."),
-            ));
-        }
-    }
-}
-
-fn is_link(uri: &str) -> bool {
-    uri.len() <= 2_000
-        && uri.bytes().all(|b| b.is_ascii_graphic())
-        && url::Url::parse(uri).is_ok_and(|url| url.scheme() == "https" && url.username().is_empty())
 }
 
 async fn append(

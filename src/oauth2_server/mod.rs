@@ -17,6 +17,7 @@ mod keys;
 pub mod metadata;
 mod model;
 mod redirect;
+mod registration;
 mod scope;
 mod store;
 mod token;
@@ -40,5 +41,6 @@ pub use model::{
     TokenFormat, TokenUse,
 };
 pub use redirect::ApplicationType;
+pub use registration::ClientProtocol;
 pub use scope::{Scope, all as scopes, for_api, known as known_scope};
 pub use token::{Credentials, Fields, Issued, authenticate_client, token};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::redirect::ApplicationType;
+use super::registration::ClientProtocol;
 
 /// How a client proves that it is itself (RFC 7591, `token_endpoint_auth_method`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +179,8 @@ pub struct Client {
     pub refresh_absolute_seconds: i64,
     /// Whether it may be used.
     pub state: ClientState,
+    /// Keys, and how far it goes beyond OAuth 2.0's basics.
+    pub protocol: ClientProtocol,
     /// Who registered it.
     pub created_by: String,
     /// When it was given a token last, milliseconds since 1970.

@@ -8,6 +8,7 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QueryResult};
 
 use super::model::{Client, ClientAuth, ClientState, GrantType, SecretInfo, TokenFormat};
 use super::redirect::ApplicationType;
+use super::registration::ClientProtocol;
 use crate::db::sql;
 
 pub(super) use tokens::revoke_families_of_client;
@@ -43,6 +44,23 @@ mod clients {
         pub refresh_idle_seconds: i64,
         pub refresh_absolute_seconds: i64,
         pub state: String,
+        pub jwks: String,
+        pub jwks_uri: String,
+        pub auth_signing_alg: String,
+        pub request_object_alg: String,
+        pub require_signed_request: bool,
+        pub require_pushed_request: bool,
+        pub dpop_bound: bool,
+        pub introspection_alg: String,
+        pub default_max_age: Option<i64>,
+        pub post_logout_redirect_uris: String,
+        pub frontchannel_logout_uri: String,
+        pub frontchannel_logout_session_required: bool,
+        pub backchannel_logout_uri: String,
+        pub backchannel_logout_session_required: bool,
+        pub initiate_login_uri: String,
+        pub software_id: String,
+        pub software_version: String,
         pub created_by: String,
         pub last_used_at: Option<i64>,
         pub revision: i64,
@@ -82,6 +100,25 @@ impl From<clients::Model> for Client {
             token_format: TokenFormat::parse(&row.token_format).unwrap_or(TokenFormat::Opaque),
             // A word nobody knows opens nothing.
             state: ClientState::parse(&row.state).unwrap_or(ClientState::Disabled),
+            protocol: ClientProtocol {
+                jwks: row.jwks,
+                jwks_uri: row.jwks_uri,
+                auth_signing_alg: row.auth_signing_alg,
+                request_object_alg: row.request_object_alg,
+                require_signed_request: row.require_signed_request,
+                require_pushed_request: row.require_pushed_request,
+                dpop_bound: row.dpop_bound,
+                introspection_alg: row.introspection_alg,
+                default_max_age: row.default_max_age,
+                post_logout_redirect_uris: from_list(&row.post_logout_redirect_uris),
+                frontchannel_logout_uri: row.frontchannel_logout_uri,
+                frontchannel_logout_session_required: row.frontchannel_logout_session_required,
+                backchannel_logout_uri: row.backchannel_logout_uri,
+                backchannel_logout_session_required: row.backchannel_logout_session_required,
+                initiate_login_uri: row.initiate_login_uri,
+                software_id: row.software_id,
+                software_version: row.software_version,
+            },
             id: row.id,
             client_id: row.client_id,
             project_id: row.project_id,
@@ -114,6 +151,7 @@ fn active(client: &Client) -> clients::ActiveModel {
         .iter()
         .map(|grant| grant.as_str().to_owned())
         .collect();
+    let protocol = client.protocol;
     clients::ActiveModel {
         id: Set(client.id),
         client_id: Set(client.client_id),
@@ -139,6 +177,23 @@ fn active(client: &Client) -> clients::ActiveModel {
         refresh_idle_seconds: Set(client.refresh_idle_seconds),
         refresh_absolute_seconds: Set(client.refresh_absolute_seconds),
         state: Set(client.state.as_str().to_owned()),
+        jwks: Set(protocol.jwks),
+        jwks_uri: Set(protocol.jwks_uri),
+        auth_signing_alg: Set(protocol.auth_signing_alg),
+        request_object_alg: Set(protocol.request_object_alg),
+        require_signed_request: Set(protocol.require_signed_request),
+        require_pushed_request: Set(protocol.require_pushed_request),
+        dpop_bound: Set(protocol.dpop_bound),
+        introspection_alg: Set(protocol.introspection_alg),
+        default_max_age: Set(protocol.default_max_age),
+        post_logout_redirect_uris: Set(to_list(&protocol.post_logout_redirect_uris)),
+        frontchannel_logout_uri: Set(protocol.frontchannel_logout_uri),
+        frontchannel_logout_session_required: Set(protocol.frontchannel_logout_session_required),
+        backchannel_logout_uri: Set(protocol.backchannel_logout_uri),
+        backchannel_logout_session_required: Set(protocol.backchannel_logout_session_required),
+        initiate_login_uri: Set(protocol.initiate_login_uri),
+        software_id: Set(protocol.software_id),
+        software_version: Set(protocol.software_version),
         created_by: Set(client.created_by),
         last_used_at: Set(client.last_used_at),
         revision: Set(client.revision),

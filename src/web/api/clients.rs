@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
+use super::client_protocol;
 use super::input::{Input, Query, changed_meanwhile, check_match};
 use super::output;
 use crate::access::{Access, Projects, Scope};
@@ -92,12 +93,15 @@ fn fields<'a>(required: &[&str], more: impl IntoIterator<Item = (&'a str, Schema
         ("refreshTokenAbsoluteSeconds", integer()),
         ("state", word(&STATES)),
     ];
-    input(required, members.into_iter().chain(more))
+    input(
+        required,
+        members.into_iter().chain(client_protocol::members()).chain(more),
+    )
 }
 
 /// A client as [`show`] writes it.
 fn client() -> Schema {
-    object([
+    let members = [
         ("id", id("cli")),
         ("clientId", text()),
         ("projectId", id("prj").or_null()),
@@ -125,13 +129,13 @@ fn client() -> Schema {
         ("lastUsedAt", time().or_null()),
         ("createdAt", time()),
         ("updatedAt", time()),
-    ])
-    .named("Client")
+    ];
+    object(members.into_iter().chain(client_protocol::members())).named("Client")
 }
 
 fn show(client: &Client) -> Value {
     let grants: Vec<&str> = client.grant_types.iter().map(|grant| grant.as_str()).collect();
-    json!({
+    let mut shown = json!({
         "id": client.id,
         "clientId": client.client_id,
         "projectId": output::text(&client.project_id),
@@ -159,7 +163,12 @@ fn show(client: &Client) -> Value {
         "lastUsedAt": output::time(client.last_used_at),
         "createdAt": rfc3339(client.created_at),
         "updatedAt": rfc3339(client.updated_at),
-    })
+    });
+    let more = client_protocol::show(&client.protocol);
+    if let (Some(shown), Value::Object(more)) = (shown.as_object_mut(), more) {
+        shown.extend(more);
+    }
+    shown
 }
 
 fn refused(error: ClientError) -> Problem {
@@ -241,6 +250,7 @@ fn read(input: &mut Input, mut fields: ClientFields) -> ClientFields {
     fields.state = input
         .word("state", ClientState::parse, &STATES.join(", "))
         .unwrap_or(fields.state);
+    fields.protocol = client_protocol::read(input, fields.protocol);
     fields
 }
 

@@ -5,6 +5,7 @@
 //! [`super::error`]. One file per kind of resource: its JSON and its handlers.
 
 pub(in crate::web) mod blobs;
+mod client_protocol;
 mod clients;
 mod connection_tests;
 pub(super) mod door;
