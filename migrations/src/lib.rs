@@ -14,6 +14,7 @@ mod m0006_api;
 mod m0007_answers;
 mod m0008_desk;
 mod m0009_oauth2_server;
+mod m0012_people;
 mod m0014_grants;
 
 /// All migrations, oldest first.
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_answers::Migration),
             Box::new(m0008_desk::Migration),
             Box::new(m0009_oauth2_server::Migration),
+            Box::new(m0012_people::Migration),
             Box::new(m0014_grants::Migration),
         ]
     }

@@ -22,6 +22,14 @@ pub enum AccountError {
     /// The password is the address or the name.
     #[error("the password must not be the e-mail address or the name")]
     GuessablePassword,
+    /// One of the first that attackers try.
+    #[error(
+        "this password is among the first that attackers try: it is made of common words, of names around this account, or of neighbouring keys; a sentence does well"
+    )]
+    CommonPassword,
+    /// The old password was not right.
+    #[error("the present password is wrong")]
+    WrongPassword,
     /// Empty or too long.
     #[error("the name must have 1 to {MAX_NAME_CHARS} characters")]
     BadName,
@@ -35,11 +43,14 @@ pub enum AccountError {
         retry_after: i64,
     },
     /// A link that was used, replaced or is too old.
-    #[error("this link was used already, was replaced by a newer one or is older than 30 minutes")]
+    #[error("this link was used already, was replaced by a newer one, or is too old")]
     DeadLink,
     /// The set-up was done.
     #[error("Mailgrant is set up already; sign in instead")]
     AlreadySetUp,
+    /// The person was removed for good.
+    #[error("this person was removed; make a new account instead")]
+    Removed,
     /// The last one who could let the others in.
     #[error("this is the only site admin who can sign in; make another one first")]
     LastAdmin,
@@ -77,11 +88,14 @@ impl AccountError {
             Self::ShortPassword => "password_too_short",
             Self::LongPassword => "password_too_long",
             Self::GuessablePassword => "password_guessable",
+            Self::CommonPassword => "password_common",
+            Self::WrongPassword => "wrong_password",
             Self::BadName => "bad_name",
             Self::WrongCredentials => "wrong_credentials",
             Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::DeadLink => "dead_link",
             Self::AlreadySetUp => "already_set_up",
+            Self::Removed => "person_removed",
             Self::LastAdmin => "last_admin",
             Self::NoScope => "no_scope",
             Self::NoProject => "no_project",
@@ -96,7 +110,10 @@ impl AccountError {
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::BadEmail | Self::DuplicateEmail(_) => Some("email"),
-            Self::ShortPassword | Self::LongPassword | Self::GuessablePassword => Some("password"),
+            Self::ShortPassword | Self::LongPassword | Self::GuessablePassword | Self::CommonPassword => {
+                Some("password")
+            }
+            Self::WrongPassword => Some("old_password"),
             Self::BadName => Some("name"),
             Self::NoScope => Some("scopes"),
             Self::NoProject => Some("projects"),

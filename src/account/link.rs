@@ -36,7 +36,7 @@ pub async fn needs_setup(db: &Db) -> Result<bool, DbErr> {
 /// `None` once somebody has an account.
 pub async fn print_setup_link(ctx: &Ctx) -> Result<Option<String>, DbErr> {
     let tx = ctx.db.begin().await?;
-    user::lock(&ctx.db, &tx).await?;
+    store::lock_people(&tx).await?;
     if store::count_users(&tx).await? > 0 {
         tx.rollback().await?;
         return Ok(None);
@@ -82,7 +82,7 @@ pub async fn set_up(
     let checked = user::check(&new)?;
     let password_hash = password::hash(&new.password).await?;
     let tx = db.begin().await?;
-    user::lock(db, &tx).await?;
+    store::lock_people(&tx).await?;
     if store::count_users(&tx).await? > 0 {
         return Err(AccountError::AlreadySetUp);
     }
@@ -116,7 +116,7 @@ pub async fn use_sign_in_link(db: &Db, clock: &Clock, token: &SecretString) -> R
         .ok_or(AccountError::DeadLink)?;
     let user = store::user(&tx, &user_id)
         .await?
-        .filter(|user| user.disabled_at.is_none())
+        .filter(|user| user.is_active())
         .ok_or(AccountError::DeadLink)?;
     tx.commit().await?;
     Ok(user)
@@ -135,6 +135,7 @@ async fn insert(
         &hash(&token),
         purpose,
         user_id,
+        event::SYSTEM,
         now,
         now + LINK_MINUTES * 60_000,
     )

@@ -4,6 +4,7 @@
 
 mod brake;
 mod error;
+mod guessable;
 mod link;
 mod model;
 mod password;
@@ -21,14 +22,17 @@ pub use link::{
     LINK_MINUTES, SetupLink, needs_setup, print_setup_link, set_up, setup_link, sign_in_link,
     use_sign_in_link,
 };
-pub use model::{Flash, FlashKind, NewToken, NewUser, Session, SessionInfo, TokenIdentity, TokenInfo, User};
-pub use session::{
-    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, end_of, find, last_seen, note_browser, peek, purge,
-    sessions_of, set_flash, start, take_flash,
+pub use model::{
+    Flash, FlashKind, NewSession, NewToken, NewUser, Proof, Session, SessionInfo, TokenIdentity, TokenInfo,
+    User,
 };
-pub use sign_in::{SignIn, sign_in};
+pub use session::{
+    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, end_one, end_others, find, last_seen, peek, purge,
+    sessions_of, set_flash, start, start_in, start_with, take_flash,
+};
+pub use sign_in::{SignIn, confirm_password, sign_in};
 pub use token::{DEFAULT_TOKEN_DAYS, authenticate, create_token, issue_token, list_tokens, revoke_token};
 pub use user::{
-    access, change_password, create, disable, enable, get, get_by_email, get_in, has_password, invite, list,
-    read_in, set_site_admin, set_theme,
+    HashedPassword, Tokens, access, create, disable, enable, get, get_by_email, get_in, invite, list,
+    new_password, read_in, rename, set_password, set_site_admin, set_theme,
 };

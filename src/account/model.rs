@@ -24,6 +24,88 @@ pub struct User {
     pub created_at: i64,
     /// Set when the account may no longer sign in.
     pub disabled_at: Option<i64>,
+    /// When they signed in last; milliseconds since 1970.
+    pub last_sign_in_at: Option<i64>,
+    /// When their password was set; none while they have no password here.
+    pub password_set_at: Option<i64>,
+    /// Set when name and address were removed for good; the row stays, because tickets and events name its id.
+    pub removed_at: Option<i64>,
+}
+
+impl User {
+    /// Whether they may sign in at all.
+    pub fn is_active(&self) -> bool {
+        self.disabled_at.is_none() && self.removed_at.is_none()
+    }
+}
+
+/// How somebody showed who they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// Methods, in the words of RFC 8176: `pwd` for a password, `otp` for a code, `mfa` for both.
+    pub amr: Vec<String>,
+    /// The identity provider that vouches for them; empty for a sign-in here.
+    pub identity_provider_id: String,
+    /// That provider's name of its own session (`sid`), by which it ends ours; may be empty.
+    pub provider_sid: String,
+    /// When they did so, if that was not just now; milliseconds since 1970.
+    pub auth_time: Option<i64>,
+}
+
+impl Proof {
+    /// A password.
+    pub fn password() -> Self {
+        Self::of(&["pwd"])
+    }
+
+    /// A one-time link.
+    pub fn link() -> Self {
+        Self::of(&["link"])
+    }
+
+    /// These methods, here.
+    pub fn of(amr: &[&str]) -> Self {
+        Self {
+            amr: amr.iter().map(|word| (*word).to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The same with a code as the second factor.
+    #[must_use]
+    pub fn with_code(mut self) -> Self {
+        for word in ["otp", "mfa"] {
+            if !self.has(word) {
+                self.amr.push(word.to_owned());
+            }
+        }
+        self
+    }
+
+    /// Whether a method was used.
+    pub fn has(&self, word: &str) -> bool {
+        self.amr.iter().any(|known| known == word)
+    }
+
+    /// Whether more than one factor was shown, here or (as far as we are told) at the identity provider.
+    pub fn is_strong(&self) -> bool {
+        self.has("mfa") || !self.identity_provider_id.is_empty()
+    }
+}
+
+/// What a session begins with.
+#[derive(Clone, Debug)]
+pub struct NewSession<'a> {
+    /// Whose it is.
+    pub user_id: &'a str,
+    /// The session the browser had before, which ends.
+    pub replaces: Option<&'a str>,
+    /// How they signed in.
+    pub proof: Proof,
+    /// What the browser calls itself; may be empty.
+    pub browser: &'a str,
+    /// From where; may be empty.
+    pub address: &'a str,
 }
 
 /// What a new account is made of.
@@ -50,6 +132,10 @@ pub struct Session {
     pub csrf_token: String,
     /// Whether a flash message waits.
     pub has_flash: bool,
+    /// How they signed in.
+    pub proof: Proof,
+    /// When they last showed who they are; milliseconds since 1970.
+    pub auth_time: i64,
     /// Milliseconds since 1970.
     pub created_at: i64,
     /// End of the session, whatever happens; milliseconds since 1970.
@@ -61,6 +147,10 @@ pub struct Session {
 pub struct SessionInfo {
     /// Names it; opens nothing.
     pub id: String,
+    /// Whose it is.
+    pub user_id: String,
+    /// How they signed in.
+    pub proof: Proof,
     /// What the browser called itself when it signed in; may be empty.
     pub browser: String,
     /// From where it signed in; may be empty.

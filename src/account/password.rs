@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
 use super::error::{AccountError, MAX_PASSWORD_CHARS};
+use super::guessable::is_guessable;
 use crate::crypto::{self, MIN_PASSWORD_CHARS};
 
 static AT_ONCE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
@@ -15,9 +16,21 @@ static NOBODY: LazyLock<String> = LazyLock::new(|| {
     crypto::hash_password(&SecretString::from(crypto::random_token(32))).unwrap_or_default()
 });
 
-/// Refuses passwords that are too short, too long, or the account's own name.
-pub(super) fn check(password: &SecretString, email: &str, name: &str) -> Result<(), AccountError> {
-    let text = password.expose_secret();
+/// Who and what a password is for: words that must not be all of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around<'a> {
+    /// Address of the account.
+    pub(super) email: &'a str,
+    /// Name of the person.
+    pub(super) name: &'a str,
+    /// Host of this site; may be empty.
+    pub(super) host: &'a str,
+}
+
+/// Refuses passwords that are too short, too long, or among the first that somebody would try.
+pub(super) fn check(password: &SecretString, around: Around<'_>) -> Result<(), AccountError> {
+    let text = crypto::normal_password(password);
+    let text = text.expose_secret();
     let length = text.chars().take(MAX_PASSWORD_CHARS + 1).count();
     if length < MIN_PASSWORD_CHARS {
         return Err(AccountError::ShortPassword);
@@ -26,8 +39,11 @@ pub(super) fn check(password: &SecretString, email: &str, name: &str) -> Result<
         return Err(AccountError::LongPassword);
     }
     let lower = text.to_lowercase();
-    if lower == email.to_lowercase() || lower == name.to_lowercase() {
+    if lower == around.email.to_lowercase() || lower == around.name.to_lowercase() {
         return Err(AccountError::GuessablePassword);
+    }
+    if is_guessable(text, &[around.email, around.name, around.host, "mailgrant"]) {
+        return Err(AccountError::CommonPassword);
     }
     Ok(())
 }

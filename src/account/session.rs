@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::AccountError;
-use super::model::{Flash, Session, SessionInfo, User};
+use super::model::{Flash, NewSession, Proof, Session, SessionInfo, User};
 use super::{brake, store};
 use crate::clock::Clock;
 use crate::crypto;
@@ -29,24 +29,54 @@ pub struct Started {
     pub session: Session,
 }
 
-/// Begins a session. The one the browser had before (`replaces`) ends: a sign-in always gets a new id.
+/// Begins a session for somebody who just gave their password. See [`start_with`].
 pub async fn start(db: &Db, clock: &Clock, user_id: &str, replaces: Option<&str>) -> Result<Started, DbErr> {
+    let new = NewSession {
+        user_id,
+        replaces,
+        proof: Proof::password(),
+        browser: "",
+        address: "",
+    };
+    start_with(db, clock, &new).await
+}
+
+/// Begins a session. The one the browser had before (`replaces`) ends: a sign-in always gets a new id.
+pub async fn start_with(db: &Db, clock: &Clock, new: &NewSession<'_>) -> Result<Started, DbErr> {
+    let tx = db.begin().await?;
+    let started = start_in(&tx, clock, new).await?;
+    tx.commit().await?;
+    Ok(started)
+}
+
+/// The same in the caller's transaction.
+pub async fn start_in<C: ConnectionTrait>(
+    on: &C,
+    clock: &Clock,
+    new: &NewSession<'_>,
+) -> Result<Started, DbErr> {
     let cookie = crypto::random_token(32);
     let now = clock.now_ms();
     let session = Session {
         id: crypto::sha256_hex(cookie.as_bytes()),
-        user_id: user_id.to_owned(),
+        user_id: new.user_id.to_owned(),
         csrf_token: crypto::random_token(32),
         has_flash: false,
+        proof: new.proof.clone(),
+        auth_time: new.proof.auth_time.unwrap_or(now),
         created_at: now,
         expires_at: now + ABSOLUTE_MS,
     };
-    let tx = db.begin().await?;
-    if let Some(old) = replaces {
-        store::delete_session(&tx, old).await?;
+    if let Some(old) = new.replaces {
+        store::delete_session(on, old).await?;
     }
-    store::insert_session(&tx, &session).await?;
-    tx.commit().await?;
+    let browser = shortened(new.browser);
+    let new = NewSession {
+        browser: &browser,
+        ..new.clone()
+    };
+    store::insert_session(on, &session, &new).await?;
+    store::note_sign_in(on, new.user_id, now).await?;
     Ok(Started {
         cookie: SecretString::from(cookie),
         session,
@@ -88,7 +118,7 @@ async fn live(db: &Db, now: i64, cookie: &SecretString) -> Result<Option<(Sessio
     let Some(user) = store::user(db.read(), &session.user_id).await? else {
         return Ok(None);
     };
-    if user.disabled_at.is_some() {
+    if !user.is_active() {
         return Ok(None);
     }
     Ok(Some((session, user, last_seen_at)))
@@ -97,32 +127,37 @@ async fn live(db: &Db, now: i64, cookie: &SecretString) -> Result<Option<(Sessio
 /// Longest name of a browser that is kept, in characters.
 const BROWSER_CHARS: usize = 200;
 
-/// Notes in which browser and from where a session was begun, so that its person recognises it in the list.
-pub async fn note_browser(db: &Db, session_id: &str, browser: &str, address: &str) -> Result<(), DbErr> {
-    let browser: String = browser
+fn shortened(browser: &str) -> String {
+    browser
         .chars()
         .filter(|c| !c.is_control())
         .take(BROWSER_CHARS)
-        .collect();
-    store::note_browser(db.write(), session_id, &browser, address).await
+        .collect()
 }
 
-/// The live sessions of a person, the last used first.
-pub async fn sessions_of(db: &Db, clock: &Clock, user_id: &str) -> Result<Vec<SessionInfo>, DbErr> {
+/// The live sessions of a person, or of everybody, the last used first.
+pub async fn sessions_of(db: &Db, clock: &Clock, user_id: Option<&str>) -> Result<Vec<SessionInfo>, DbErr> {
     let now = clock.now_ms();
-    store::sessions_of(db.read(), user_id, now, now - IDLE_MS).await
+    store::live_sessions(db.read(), user_id, now, now - IDLE_MS).await
 }
 
-/// Ends one session of a person.
+/// Ends one session of a person, or of anybody; says whose it was.
 ///
 /// # Errors
 /// [`AccountError::NotFound`] if they have no such one.
-pub async fn end_of(db: &Db, user_id: &str, session_id: &str) -> Result<(), AccountError> {
-    if store::delete_session_of(db.write(), user_id, session_id).await? {
-        Ok(())
-    } else {
-        Err(AccountError::NotFound("session"))
-    }
+pub async fn end_one<C: ConnectionTrait>(
+    on: &C,
+    user_id: Option<&str>,
+    session_id: &str,
+) -> Result<String, AccountError> {
+    store::take_session(on, user_id, session_id)
+        .await?
+        .ok_or(AccountError::NotFound("session"))
+}
+
+/// Ends every session of a person but one; says how many.
+pub async fn end_others<C: ConnectionTrait>(on: &C, user_id: &str, kept: &str) -> Result<u64, DbErr> {
+    store::delete_sessions_but(on, user_id, kept).await
 }
 
 /// Ends a session.
@@ -131,11 +166,7 @@ pub async fn end(db: &Db, session_id: &str) -> Result<(), DbErr> {
 }
 
 /// Ends every session of a person.
-pub async fn end_all(db: &Db, user_id: &str) -> Result<(), DbErr> {
-    end_all_on(db.write(), user_id).await
-}
-
-pub(super) async fn end_all_on<C: ConnectionTrait>(on: &C, user_id: &str) -> Result<(), DbErr> {
+pub async fn end_all<C: ConnectionTrait>(on: &C, user_id: &str) -> Result<(), DbErr> {
     store::delete_sessions_of(on, user_id).await
 }
 

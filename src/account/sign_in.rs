@@ -7,6 +7,7 @@ use super::error::AccountError;
 use super::model::User;
 use super::{password, store, user};
 use crate::clock::Clock;
+use crate::ctx::Ctx;
 use crate::db::Db;
 
 /// An attempt to sign in.
@@ -30,7 +31,7 @@ pub async fn sign_in(db: &Db, clock: &Clock, attempt: &SignIn<'_>) -> Result<Use
     brake.begin(db, clock.now_ms()).await?;
     let found = store::user_with_hash(db.read(), &email)
         .await?
-        .filter(|(user, _)| user.disabled_at.is_none());
+        .filter(|(user, _)| user.is_active());
     let (user, hash) = found.unzip();
     // An account without a password takes the same work as one that does not exist.
     let hash = hash.filter(|hash| !hash.is_empty());
@@ -39,4 +40,26 @@ pub async fn sign_in(db: &Db, clock: &Clock, attempt: &SignIn<'_>) -> Result<Use
     }
     brake.succeeded(db).await?;
     user.ok_or(AccountError::WrongCredentials)
+}
+
+/// Whether somebody who is signed in already knows the password of the account, under the same brake.
+///
+/// # Errors
+/// [`AccountError::WrongPassword`], [`AccountError::TooManyAttempts`].
+pub async fn confirm_password(
+    ctx: &Ctx,
+    user: &User,
+    password: &SecretString,
+    address: &str,
+) -> Result<(), AccountError> {
+    let attempt = SignIn {
+        email: &user.email,
+        password,
+        address,
+    };
+    match sign_in(&ctx.db, &ctx.clock, &attempt).await {
+        Ok(found) if found.id == user.id => Ok(()),
+        Ok(_) | Err(AccountError::WrongCredentials) => Err(AccountError::WrongPassword),
+        Err(error) => Err(error),
+    }
 }

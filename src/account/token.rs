@@ -165,7 +165,7 @@ async fn access_of_owner(db: &Db, info: &TokenInfo) -> Result<Option<Access>, Db
         return Ok(Some(Access::machine()));
     };
     match store::user(db.read(), user_id).await? {
-        Some(user) if user.disabled_at.is_none() => Ok(Some(user::access(db, &user).await?)),
+        Some(user) if user.is_active() => Ok(Some(user::access(db, &user).await?)),
         _ => Ok(None),
     }
 }

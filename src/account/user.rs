@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::error::{AccountError, MAX_NAME_CHARS};
 use super::model::{NewUser, User};
-use super::{password, session, store};
+use super::password::{self, Around};
+use super::{session, store};
 use crate::access::{Access, Projects};
 use crate::clock::Clock;
 use crate::crypto;
@@ -24,7 +25,7 @@ pub async fn create(db: &Db, clock: &Clock, new: &NewUser, actor: &str) -> Resul
     let checked = check(new)?;
     let hash = password::hash(&new.password).await?;
     let tx = db.begin().await?;
-    lock(db, &tx).await?;
+    store::lock_people(&tx).await?;
     let user = insert(&tx, clock, checked, &hash, actor).await?;
     tx.commit().await?;
     Ok(user)
@@ -88,19 +89,10 @@ pub async fn invite(
     };
     let checked = check(&new)?;
     let tx = db.begin().await?;
-    lock(db, &tx).await?;
+    store::lock_people(&tx).await?;
     let user = insert(&tx, clock, checked, "", actor).await?;
     tx.commit().await?;
     Ok(user)
-}
-
-/// Whether a person has a password; who came by a link has none at first.
-pub async fn has_password(db: &Db, id: &str) -> Result<bool, DbErr> {
-    let Some(user) = store::user(db.read(), id).await? else {
-        return Ok(false);
-    };
-    let found = store::user_with_hash(db.read(), &user.email).await?;
-    Ok(found.is_some_and(|(_, hash)| !hash.is_empty()))
 }
 
 /// Makes somebody a site admin, or takes that away.
@@ -115,15 +107,13 @@ pub async fn set_site_admin(
     actor: &str,
 ) -> Result<(), AccountError> {
     let tx = db.begin().await?;
-    lock(db, &tx).await?;
-    let user = store::user(&tx, id)
-        .await?
-        .ok_or(AccountError::NotFound("user"))?;
+    store::lock_people(&tx).await?;
+    let user = living(&tx, id).await?;
     if user.is_site_admin == is_site_admin {
         return Ok(());
     }
-    if !is_site_admin && store::other_active_admins(&tx, id).await? == 0 {
-        return Err(AccountError::LastAdmin);
+    if !is_site_admin {
+        keep_an_admin(&tx, &user).await?;
     }
     store::set_site_admin(&tx, id, is_site_admin).await?;
     let kind = if is_site_admin {
@@ -136,64 +126,152 @@ pub async fn set_site_admin(
     Ok(())
 }
 
-/// Keeps somebody out from now on; their sessions end and their tokens are revoked, for good.
+/// Keeps somebody out from now on; their sessions end and their personal tokens are revoked, for good. The caller ends
+/// what hangs on the account elsewhere.
 ///
 /// # Errors
 /// [`AccountError::LastAdmin`] for the last site admin who can sign in, [`AccountError::NotFound`].
-pub async fn disable(db: &Db, clock: &Clock, id: &str, actor: &str) -> Result<(), AccountError> {
-    let tx = db.begin().await?;
-    lock(db, &tx).await?;
-    let user = store::user(&tx, id)
-        .await?
-        .ok_or(AccountError::NotFound("user"))?;
-    if user.is_site_admin && store::other_active_admins(&tx, id).await? == 0 {
-        return Err(AccountError::LastAdmin);
+pub async fn disable(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    id: &str,
+    actor: &str,
+) -> Result<(), AccountError> {
+    store::lock_people(tx).await?;
+    let user = living(tx, id).await?;
+    if user.disabled_at.is_some() {
+        return Ok(());
     }
-    store::set_disabled(&tx, id, Some(clock.now_ms())).await?;
-    session::end_all_on(&tx, id).await?;
-    store::revoke_tokens_of(&tx, id, clock.now_ms()).await?;
-    store::delete_links_of(&tx, id).await?;
-    append(&tx, clock, "user.disabled", id, actor).await?;
-    tx.commit().await?;
+    keep_an_admin(tx, &user).await?;
+    store::set_disabled(tx, id, Some(clock.now_ms())).await?;
+    shut_out(tx, clock, id).await?;
+    append(tx, clock, "user.disabled", id, actor).await?;
     Ok(())
+}
+
+/// Everything by which a person is or gets in, ended.
+async fn shut_out(tx: &DatabaseTransaction, clock: &Clock, id: &str) -> Result<(), DbErr> {
+    session::end_all(tx, id).await?;
+    store::revoke_tokens_of(tx, id, clock.now_ms()).await?;
+    store::delete_links_of(tx, id).await
 }
 
 /// Lets somebody in again.
 ///
 /// # Errors
-/// [`AccountError::NotFound`].
+/// [`AccountError::NotFound`], [`AccountError::Removed`].
 pub async fn enable(db: &Db, clock: &Clock, id: &str, actor: &str) -> Result<(), AccountError> {
     let tx = db.begin().await?;
-    if !store::set_disabled(&tx, id, None).await? {
-        return Err(AccountError::NotFound("user"));
+    let user = living(&tx, id).await?;
+    if user.disabled_at.is_none() {
+        return Ok(());
     }
+    store::set_disabled(&tx, id, None).await?;
     append(&tx, clock, "user.enabled", id, actor).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// Sets a new password and ends every session of the account.
+/// A password that was found good and hashed; made before the transaction that stores it, because hashing takes long.
+pub struct HashedPassword(String);
+
+impl std::fmt::Debug for HashedPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HashedPassword")
+    }
+}
+
+/// Checks and hashes a new password for an account.
 ///
 /// # Errors
-/// What is wrong with the password, or [`AccountError::NotFound`].
-pub async fn change_password(
-    db: &Db,
+/// What is wrong with it.
+pub async fn new_password(
+    user: &User,
+    host: &str,
+    password: &SecretString,
+) -> Result<HashedPassword, AccountError> {
+    let around = Around {
+        email: &user.email,
+        name: &user.name,
+        host,
+    };
+    password::check(password, around)?;
+    Ok(HashedPassword(password::hash(password).await?))
+}
+
+/// What a new password does to the personal tokens of its person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// They go on: the person says that only the password is to change.
+    Keep,
+    /// They are revoked: somebody else may have made some.
+    Revoke,
+}
+
+/// Sets a new password and ends every session and link of the account. The caller ends what hangs on the account
+/// elsewhere.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn set_password(
+    tx: &DatabaseTransaction,
     clock: &Clock,
     id: &str,
-    new: &SecretString,
+    new: &HashedPassword,
+    tokens: Tokens,
     actor: &str,
 ) -> Result<(), AccountError> {
-    let user = store::user(db.read(), id)
-        .await?
-        .ok_or(AccountError::NotFound("user"))?;
-    password::check(new, &user.email, &user.name)?;
-    let hash = password::hash(new).await?;
+    living(tx, id).await?;
+    store::set_password(tx, id, &new.0, clock.now_ms()).await?;
+    session::end_all(tx, id).await?;
+    store::delete_links_of(tx, id).await?;
+    if tokens == Tokens::Revoke {
+        store::revoke_tokens_of(tx, id, clock.now_ms()).await?;
+    }
+    append(tx, clock, "user.password_changed", id, actor).await?;
+    Ok(())
+}
+
+/// A person who was not removed.
+async fn living(tx: &DatabaseTransaction, id: &str) -> Result<User, AccountError> {
+    let user = store::user(tx, id).await?.ok_or(AccountError::NotFound("user"))?;
+    if user.removed_at.is_some() {
+        return Err(AccountError::Removed);
+    }
+    Ok(user)
+}
+
+/// Refuses to take the last site admin away who can sign in.
+async fn keep_an_admin(tx: &DatabaseTransaction, user: &User) -> Result<(), AccountError> {
+    if user.is_site_admin && user.is_active() && store::other_active_admins(tx, &user.id).await? == 0 {
+        return Err(AccountError::LastAdmin);
+    }
+    Ok(())
+}
+
+/// Gives a person another name.
+///
+/// # Errors
+/// [`AccountError::BadName`], [`AccountError::NotFound`].
+pub async fn rename(db: &Db, clock: &Clock, id: &str, name: &str, actor: &str) -> Result<(), AccountError> {
+    let name = good_name(name)?;
     let tx = db.begin().await?;
-    store::set_password(&tx, id, &hash).await?;
-    session::end_all_on(&tx, id).await?;
-    append(&tx, clock, "user.password_changed", id, actor).await?;
+    let user = living(&tx, id).await?;
+    if user.name == name {
+        return Ok(());
+    }
+    store::set_name(&tx, id, &name).await?;
+    append(&tx, clock, "user.changed", id, actor).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// A name as it is stored.
+fn good_name(text: &str) -> Result<String, AccountError> {
+    let name = text.trim();
+    let is_good =
+        !name.is_empty() && name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control);
+    is_good.then(|| name.to_owned()).ok_or(AccountError::BadName)
 }
 
 /// Keeps the choice of colours; anything but `light` and `dark` is `auto`.
@@ -224,7 +302,12 @@ pub(super) fn check(new: &NewUser) -> Result<Checked, AccountError> {
     if name.chars().count() > MAX_NAME_CHARS.max(email.len()) || name.chars().any(char::is_control) {
         return Err(AccountError::BadName);
     }
-    password::check(&new.password, &email, &name)?;
+    let around = Around {
+        email: &email,
+        name: &name,
+        host: "",
+    };
+    password::check(&new.password, around)?;
     Ok(Checked {
         email,
         name,
@@ -247,6 +330,9 @@ pub(super) async fn insert(
         theme: "auto".into(),
         created_at: clock.now_ms(),
         disabled_at: None,
+        last_sign_in_at: None,
+        password_set_at: (!hash.is_empty()).then(|| clock.now_ms()),
+        removed_at: None,
     };
     store::insert_user(tx, &user, hash).await.map_err(|error| {
         if db::is_duplicate(&error) {
@@ -257,15 +343,6 @@ pub(super) async fn insert(
     })?;
     append(tx, clock, "user.created", &user.id, actor).await?;
     Ok(user)
-}
-
-/// One at a time may decide by how many people there are. SQLite has one writer anyway.
-pub(super) async fn lock(db: &Db, tx: &DatabaseTransaction) -> Result<(), DbErr> {
-    if db.is_postgres() {
-        tx.execute_unprepared("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
-            .await?;
-    }
-    Ok(())
 }
 
 pub(super) fn normal_email(text: &str) -> String {

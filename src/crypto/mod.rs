@@ -9,7 +9,7 @@ mod sign;
 
 pub use jwt::{JwtError, SigningAlg, jwt_key_id, new_signing_key, public_jwk, sign_jwt, verify_jwt};
 pub use keyring::{KeyRing, KeyRingError, Place, SealError};
-pub use password::{MIN_PASSWORD_CHARS, hash_password, verify_password};
+pub use password::{MIN_PASSWORD_CHARS, hash_password, normal_password, verify_password};
 pub use prefixed::{is_prefixed, new_prefixed};
 pub use sign::{SigningKey, hmac_sha256};
 

@@ -165,6 +165,7 @@ kinds! {
     ];
     "test.ping" "Somebody tried an endpoint out. Only that endpoint gets it." [];
     "user.created" "A person was added." [];
+    "user.changed" "A person has another name or address." [];
     "user.disabled" "A person may not sign in any more." [];
     "user.enabled" "A person may sign in again." [];
     "user.password_changed" "A password was changed." [];

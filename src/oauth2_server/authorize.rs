@@ -1,6 +1,7 @@
 //! The authorization endpoint (RFC 6749, section 4.1; OpenID Connect Core, section 3.1): what a request must look like,
 //! what has to happen before it is answered, and the answer. Pages are `web`'s.
 
+use sea_orm::ConnectionTrait;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::OAuthError;
@@ -10,7 +11,6 @@ use super::{keys, metadata, redirect, scope};
 use crate::account::{Session, User};
 use crate::crypto::{new_prefixed, random_token, sha256_hex};
 use crate::ctx::Ctx;
-use crate::db::Db;
 use crate::id;
 
 pub(super) use tokens::Interaction;
@@ -337,7 +337,7 @@ fn is_signed_in(
     let is_new = since.is_some_and(|since| session.created_at >= since);
     let is_too_old = request
         .max_age
-        .is_some_and(|seconds| ctx.clock.now_ms() - session.created_at > seconds * 1000);
+        .is_some_and(|seconds| ctx.clock.now_ms() - session.auth_time > seconds * 1000);
     let is_expected = request
         .hinted_subject
         .as_deref()
@@ -499,7 +499,7 @@ pub async fn give_code(
             request: request.clone(),
             scopes,
             projects,
-            auth_time: session.created_at,
+            auth_time: session.auth_time,
         },
         expires_at: now + CODE_MS,
         used_at: None,
@@ -531,10 +531,14 @@ pub async fn disconnect(ctx: &Ctx, user_id: &str, client: &str) -> Result<bool, 
     Ok(found)
 }
 
-/// Ends every token and code of a person: their password changed, or their account was switched off.
-pub async fn end_all_of_user(db: &Db, now: i64, user_id: &str, why: &str) -> Result<(), sea_orm::DbErr> {
-    let txn = db.begin().await?;
-    tokens::revoke_families_of_user(&txn, user_id, None, now, why).await?;
-    tokens::delete_codes_of(&txn, user_id, None).await?;
-    txn.commit().await
+/// Ends every token and code of a person: their password changed, or their account was switched off. In the transaction
+/// that does that.
+pub async fn end_all_of_user<C: ConnectionTrait>(
+    on: &C,
+    now: i64,
+    user_id: &str,
+    why: &str,
+) -> Result<(), sea_orm::DbErr> {
+    tokens::revoke_families_of_user(on, user_id, None, now, why).await?;
+    tokens::delete_codes_of(on, user_id, None).await
 }

@@ -281,7 +281,9 @@ impl From<AccountError> for Problem {
             AccountError::WrongCredentials => StatusCode::UNPROCESSABLE_ENTITY,
             AccountError::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             AccountError::DeadLink | AccountError::AlreadySetUp => StatusCode::GONE,
-            AccountError::DuplicateEmail(_) | AccountError::LastAdmin => StatusCode::CONFLICT,
+            AccountError::DuplicateEmail(_) | AccountError::LastAdmin | AccountError::Removed => {
+                StatusCode::CONFLICT
+            }
             AccountError::NotFound(_) => StatusCode::NOT_FOUND,
             AccountError::Hashing | AccountError::Db(_) => return Self::internal(&error),
             _ => StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,11 +1,12 @@
-//! Who may be given a ticket, and how people and tokens are named in it: where accounts and mail meet.
+//! Where accounts meet the rest: who may be given a ticket, how people and tokens are named in it, and what ends
+//! everywhere when a password changes or an account is closed.
 
 use sea_orm::DbErr;
 
 use crate::access::{Projects, Role};
-use crate::account::{self, TokenIdentity, User};
+use crate::account::{self, AccountError, HashedPassword, NewSession, Started, TokenIdentity, Tokens, User};
 use crate::ctx::Ctx;
-use crate::project;
+use crate::{oauth2_server, project};
 
 /// Everybody who may work in a project, by name: its members from agents on, and site admins.
 pub(super) async fn assignable(ctx: &Ctx, project_id: &str) -> Result<Vec<User>, DbErr> {
@@ -35,4 +36,31 @@ pub(super) async fn may_be_assigned(ctx: &Ctx, project_id: &str, user_id: &str) 
 pub(super) async fn author(ctx: &Ctx, token: &TokenIdentity) -> Result<String, DbErr> {
     let person = account::get(&ctx.db, &token.actor).await?;
     Ok(person.map_or_else(|| format!("API token {}", token.name), |user| user.name))
+}
+
+/// Keeps somebody out: from the moment this is committed nothing of theirs opens anything, sessions, personal tokens and
+/// what applications hold alike.
+pub(super) async fn disable(ctx: &Ctx, user_id: &str, actor: &str) -> Result<(), AccountError> {
+    let tx = ctx.db.begin().await?;
+    account::disable(&tx, &ctx.clock, user_id, actor).await?;
+    oauth2_server::end_all_of_user(&tx, ctx.clock.now_ms(), user_id, "user_disabled").await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Sets a password of one's own: every other session ends, what applications hold ends, and this browser goes on under a
+/// new session id.
+pub(super) async fn change_password(
+    ctx: &Ctx,
+    new: &HashedPassword,
+    tokens: Tokens,
+    session: &NewSession<'_>,
+) -> Result<Started, AccountError> {
+    let now = ctx.clock.now_ms();
+    let tx = ctx.db.begin().await?;
+    account::set_password(&tx, &ctx.clock, session.user_id, new, tokens, session.user_id).await?;
+    oauth2_server::end_all_of_user(&tx, now, session.user_id, "password_changed").await?;
+    let started = account::start_in(&tx, &ctx.clock, session).await?;
+    tx.commit().await?;
+    Ok(started)
 }

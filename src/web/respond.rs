@@ -1,12 +1,12 @@
 //! Answers that several handlers give: pages, redirects, messages for the next page, signing in and out.
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use sea_orm::DbErr;
 
 use super::error::Problem;
 use super::gate::{self, Current};
-use crate::account::{self, Flash, FlashKind, Session, User};
+use crate::account::{self, Flash, FlashKind, NewSession, Proof, Session, Started, User};
 use crate::config::Config;
 use crate::ctx::Ctx;
 
@@ -67,18 +67,44 @@ pub async fn to_sign_in(ctx: &Ctx, request: &HttpRequest) -> Result<HttpResponse
     Ok(see_other(ctx, &path))
 }
 
-/// Signs a person in: a new session in the cookie, the old one ended, and on to `next`.
+/// Signs a person in who showed who they are: a new session in the cookie, the old one ended, and on to `next`.
 pub async fn sign_in(
     ctx: &Ctx,
-    before: Option<&Session>,
+    request: &HttpRequest,
     user: &User,
+    proof: Proof,
     next: Option<&str>,
 ) -> Result<HttpResponse, Problem> {
-    let replaces = before.map(|session| session.id.as_str());
-    let started = account::start(&ctx.db, &ctx.clock, &user.id, replaces).await?;
+    let before = session_of(request);
+    let new = NewSession {
+        user_id: &user.id,
+        replaces: before.as_ref().map(|session| session.id.as_str()),
+        proof,
+        browser: browser(request),
+        address: &client_address(request),
+    };
+    let started = account::start_with(&ctx.db, &ctx.clock, &new).await?;
     let mut response = see_other(ctx, next.and_then(safe_next).unwrap_or("/"));
-    add_cookie(&mut response, &gate::session_cookie(&ctx.config, &started.cookie))?;
+    keep_session(ctx, &mut response, &started)?;
     Ok(response)
+}
+
+/// Gives the browser its session.
+pub fn keep_session(ctx: &Ctx, response: &mut HttpResponse, started: &Started) -> Result<(), Problem> {
+    add_cookie(response, &gate::session_cookie(&ctx.config, &started.cookie))
+}
+
+/// The session a request came with, if it lives.
+fn session_of(request: &HttpRequest) -> Option<Session> {
+    let extensions = request.extensions();
+    let viewer = extensions.get::<gate::Viewer>()?;
+    viewer.current().map(|current| current.session.clone())
+}
+
+/// What the browser calls itself; empty if it says nothing readable.
+pub fn browser(request: &HttpRequest) -> &str {
+    let value = request.headers().get(header::USER_AGENT);
+    value.and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// Signs out: the session ends here, not only in the browser.

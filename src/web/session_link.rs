@@ -1,14 +1,13 @@
 //! `/sign-in/link`: signs in whoever holds a one-time link that was printed on this machine.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::error::Problem;
-use super::extract::Visitor;
 use super::respond;
 use super::route::{Guard, Route};
-use crate::account;
+use crate::account::{self, Proof};
 use crate::ctx::Ctx;
 
 /// The routes of this file.
@@ -22,7 +21,7 @@ struct Query {
 
 async fn use_link(
     ctx: web::Data<Ctx>,
-    visitor: Visitor,
+    request: HttpRequest,
     query: web::Query<Query>,
 ) -> Result<HttpResponse, Problem> {
     let token = SecretString::from(query.into_inner().token);
@@ -33,6 +32,5 @@ async fn use_link(
                 .with_title("This link has expired")
                 .with_remedy("Start the command again to get a new one, or sign in with a password.")
         })?;
-    let before = visitor.current.as_ref().map(|current| &current.session);
-    respond::sign_in(&ctx, before, &user, None).await
+    respond::sign_in(&ctx, &request, &user, Proof::link(), None).await
 }

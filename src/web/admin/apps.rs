@@ -45,7 +45,7 @@ async fn list(desk: Desk) -> Answer {
         });
     }
     desk.show(&ConnectedApps {
-        page: desk.page("Connected apps", Section::Settings).await?,
+        page: desk.page("Connected apps", Section::Profile).await?,
         apps,
     })
 }

@@ -166,6 +166,11 @@ impl Desk {
         uri.path_and_query().map_or("/", |both| both.as_str()).to_owned()
     }
 
+    /// The request itself.
+    pub(super) fn request(&self) -> &HttpRequest {
+        &self.front.request
+    }
+
     /// What the browser remembers under a name.
     pub(super) fn cookie(&self, name: &str) -> Option<String> {
         let cookie = self.front.request.cookie(name);

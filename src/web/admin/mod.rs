@@ -16,6 +16,7 @@ mod mailboxes;
 mod merge;
 mod messages;
 mod outgoing;
+mod profile;
 mod projects;
 mod quarantine;
 mod rules;
@@ -54,6 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
         test_runs::ROUTES,
         settings::ROUTES,
         apps::ROUTES,
+        profile::ROUTES,
     ]
     .concat()
 }

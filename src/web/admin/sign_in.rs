@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::desk::{Answer, Desk, Front};
 use super::views::account::{Setup, SignIn};
 use super::views::parts::FormErrors;
-use crate::account::{self, AccountError, NewUser};
+use super::words;
+use crate::account::{self, AccountError, NewUser, Proof};
 use crate::clock::from_ms;
 use crate::crypto::MIN_PASSWORD_CHARS;
 use crate::web::error::Problem;
@@ -45,13 +46,10 @@ async fn set_up(front: Front, query: web::Query<Token>, form: FormData) -> Answe
         is_site_admin: true,
     };
     match account::set_up(&front.ctx.db, &front.ctx.clock, &token, &new).await {
-        Ok(user) => {
-            let before = front.visitor.current.as_ref().map(|current| &current.session);
-            respond::sign_in(&front.ctx, before, &user, None).await
-        }
+        Ok(user) => respond::sign_in(&front.ctx, &front.request, &user, Proof::password(), None).await,
         Err(error) => match error.field() {
             Some(field) => {
-                let errors = FormErrors::default().with(field, &sentence(&error));
+                let errors = FormErrors::default().with(field, &words::sentence(&error.to_string()));
                 front.show_again(&setup_view(&front, &query.token, &form, errors).await?)
             }
             None => Err(dead_link(error)),
@@ -137,16 +135,13 @@ async fn sign_in(front: Front, form: FormData) -> Answer {
     };
     let next = respond::safe_next(form.text("next"));
     match account::sign_in(&front.ctx.db, &front.ctx.clock, &attempt).await {
-        Ok(user) => {
-            let before = front.visitor.current.as_ref().map(|current| &current.session);
-            respond::sign_in(&front.ctx, before, &user, next).await
-        }
+        Ok(user) => respond::sign_in(&front.ctx, &front.request, &user, Proof::password(), next).await,
         Err(error @ (AccountError::WrongCredentials | AccountError::TooManyAttempts { .. })) => front
             .show_again(&SignIn {
                 page: front.page("Sign in"),
                 email: form.text("email").to_owned(),
                 next: next.unwrap_or("/").to_owned(),
-                errors: FormErrors::default().with("", &sentence(&error)),
+                errors: FormErrors::default().with("", &words::sentence(&error.to_string())),
             }),
         Err(error) => Err(error.into()),
     }
@@ -158,15 +153,5 @@ async fn sign_out(desk: Desk) -> Answer {
 
 async fn theme(desk: Desk, form: FormData) -> Answer {
     account::set_theme(&desk.ctx.db, desk.actor(), form.text("theme")).await?;
-    desk.go(respond::safe_next(form.text("back")).unwrap_or("/settings"))
-}
-
-fn sentence(error: &AccountError) -> String {
-    let text = error.to_string();
-    let mut chars = text.chars();
-    let first = chars
-        .next()
-        .map(|c| c.to_uppercase().to_string())
-        .unwrap_or_default();
-    format!("{first}{}.", chars.as_str())
+    desk.go(respond::safe_next(form.text("back")).unwrap_or("/profile"))
 }

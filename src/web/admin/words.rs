@@ -80,6 +80,53 @@ pub(super) fn day(at: i64) -> String {
     from_ms(at).format("%Y-%m-%d").to_string()
 }
 
+/// A text with a capital letter and a full stop.
+pub(super) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars
+        .next()
+        .map(char::to_uppercase)
+        .into_iter()
+        .flatten()
+        .collect();
+    format!("{first}{}.", chars.as_str().trim_end_matches('.'))
+}
+
+/// "Firefox on Linux", of what a browser calls itself.
+pub(super) fn browser(says: &str) -> String {
+    // The order matters: most name others to be taken for them.
+    let names = [
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("SamsungBrowser", "Samsung Internet"),
+        ("Firefox", "Firefox"),
+        ("FxiOS", "Firefox"),
+        ("Chrom", "Chrome"),
+        ("CriOS", "Chrome"),
+        ("Safari", "Safari"),
+        ("curl", "curl"),
+    ];
+    let systems = [
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Android", "Android"),
+        ("Windows", "Windows"),
+        ("Mac OS", "macOS"),
+        ("CrOS", "ChromeOS"),
+        ("Linux", "Linux"),
+    ];
+    let of = |list: &[(&str, &'static str)]| {
+        let found = list.iter().find(|(mark, _)| says.contains(mark));
+        found.map(|(_, name)| *name)
+    };
+    match (of(&names), of(&systems)) {
+        (Some(name), Some(system)) => format!("{name} on {system}"),
+        (Some(name), None) => name.to_owned(),
+        (None, Some(system)) => format!("A browser on {system}"),
+        (None, None) => "Unknown browser".to_owned(),
+    }
+}
+
 /// The name of an account, also when nobody knows it.
 pub(super) fn account_of(grant: &Grant) -> String {
     if grant.identity.is_empty() {

@@ -30,6 +30,7 @@ mod queues;
 mod replies;
 mod rules;
 mod search;
+mod sessions;
 mod settings;
 mod tickets;
 mod tokens;
@@ -48,6 +49,7 @@ pub(super) fn routes() -> Vec<Route> {
         integrations::ROUTES,
         jobs::ROUTES,
         settings::ROUTES,
+        sessions::ROUTES,
         grants::ROUTES,
         projects::ROUTES,
         members::ROUTES,

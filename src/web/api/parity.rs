@@ -9,6 +9,10 @@ const ACTIONS: &[(&str, &str)] = &[
     ("/sign-in", "-tokens take the place of sessions"),
     ("/sign-out", "-tokens take the place of sessions"),
     ("/theme", "-how pages look to one person"),
+    ("/profile", "-a person's own name"),
+    ("/profile/password", "-a person's own password"),
+    ("/profile/sessions/{id}/end", "DELETE /api/v1/sessions/{id}"),
+    ("/profile/sessions/end-others", "DELETE /api/v1/sessions/{id}"),
     ("/connect/{provider}", "POST /api/v1/integrations"),
     ("/grants/{id}/refresh", "POST /api/v1/grants/{id}/refresh"),
     (

@@ -12,6 +12,7 @@ use crate::ctx::Ctx;
 use crate::web::error::Problem;
 use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{Schema, boolean, id, input, object, text, time, url};
+use crate::web::people;
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -127,7 +128,7 @@ async fn update(
         account::set_site_admin(db, clock, &id, wanted, access.actor()).await?;
     }
     match is_disabled {
-        Some(true) if old.disabled_at.is_none() => account::disable(db, clock, &id, access.actor()).await?,
+        Some(true) if old.disabled_at.is_none() => people::disable(&ctx, &id, access.actor()).await?,
         Some(false) if old.disabled_at.is_some() => account::enable(db, clock, &id, access.actor()).await?,
         _ => {}
     }

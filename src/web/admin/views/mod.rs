@@ -15,6 +15,7 @@ pub mod oauth2;
 pub mod outgoing;
 pub mod page;
 pub mod parts;
+pub mod profile;
 pub mod projects;
 pub mod quarantine;
 pub mod rules;
@@ -62,6 +63,7 @@ macro_rules! for_each_view {
             crate::web::admin::views::tickets::TicketForm,
             crate::web::admin::views::search::SearchPage,
             crate::web::admin::views::tests_page::TestPage,
+            crate::web::admin::views::profile::Profile,
             crate::web::admin::views::settings::Settings,
             crate::web::admin::views::errors::ErrorPage,
             crate::web::admin::views::errors::RedirectChanged,

@@ -157,6 +157,8 @@ pub enum Section {
     Search,
     /// `/settings`
     Settings,
+    /// `/profile`
+    Profile,
     /// A page outside the navigation.
     None,
 }

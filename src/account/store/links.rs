@@ -1,0 +1,111 @@
+//! One-time links.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ActiveValue::Set, ConnectionTrait, Value};
+
+use crate::db::sql;
+
+mod links {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "one_time_links")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub token_hash: String,
+        pub purpose: String,
+        pub user_id: Option<String>,
+        pub created_by: String,
+        pub created_at: i64,
+        pub expires_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(in crate::account) async fn insert_link<C: ConnectionTrait>(
+    on: &C,
+    token_hash: &str,
+    purpose: &str,
+    user_id: Option<&str>,
+    created_by: &str,
+    now: i64,
+    expires_at: i64,
+) -> Result<(), DbErr> {
+    let row = links::ActiveModel {
+        token_hash: Set(token_hash.to_owned()),
+        purpose: Set(purpose.to_owned()),
+        user_id: Set(user_id.map(str::to_owned)),
+        created_by: Set(created_by.to_owned()),
+        created_at: Set(now),
+        expires_at: Set(expires_at),
+    };
+    links::Entity::insert(row)
+        .exec_without_returning(on)
+        .await
+        .map(|_| ())
+}
+
+/// Until when a link works, if it does.
+pub(in crate::account) async fn live_link<C: ConnectionTrait>(
+    on: &C,
+    token_hash: &str,
+    purpose: &str,
+    now: i64,
+) -> Result<Option<i64>, DbErr> {
+    let row = links::Entity::find_by_id(token_hash)
+        .filter(links::Column::Purpose.eq(purpose))
+        .filter(links::Column::ExpiresAt.gt(now))
+        .one(on)
+        .await?;
+    Ok(row.map(|row| row.expires_at))
+}
+
+/// Deletes a link that works and says whose it was; the outer `None` when it does not work.
+pub(in crate::account) async fn take_link<C: ConnectionTrait>(
+    on: &C,
+    token_hash: &str,
+    purpose: &str,
+    now: i64,
+) -> Result<Option<Option<String>>, DbErr> {
+    let text = "DELETE FROM one_time_links WHERE token_hash = $1 AND purpose = $2 AND expires_at > $3 \
+                RETURNING user_id";
+    let values: [Value; 3] = [token_hash.into(), purpose.into(), now.into()];
+    match on.query_one_raw(sql(on, text, values)).await? {
+        Some(row) => Ok(Some(row.try_get("", "user_id")?)),
+        None => Ok(None),
+    }
+}
+
+pub(in crate::account) async fn delete_links_for<C: ConnectionTrait>(
+    on: &C,
+    purpose: &str,
+) -> Result<(), DbErr> {
+    links::Entity::delete_many()
+        .filter(links::Column::Purpose.eq(purpose))
+        .exec(on)
+        .await
+        .map(|_| ())
+}
+
+pub(in crate::account) async fn delete_links_of<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+) -> Result<(), DbErr> {
+    links::Entity::delete_many()
+        .filter(links::Column::UserId.eq(user_id))
+        .exec(on)
+        .await
+        .map(|_| ())
+}
+
+pub(in crate::account) async fn purge_links<C: ConnectionTrait>(on: &C, now: i64) -> Result<(), DbErr> {
+    links::Entity::delete_many()
+        .filter(links::Column::ExpiresAt.lte(now))
+        .exec(on)
+        .await
+        .map(|_| ())
+}

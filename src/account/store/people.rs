@@ -1,0 +1,223 @@
+//! People.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{
+    ActiveValue::Set, Condition, ConnectionTrait, DatabaseBackend, DatabaseTransaction, PaginatorTrait,
+    QueryOrder, Value,
+};
+
+use crate::access::Projects;
+use crate::account::model::User;
+use crate::db::within_table;
+
+mod users {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "users")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        pub email: String,
+        pub name: String,
+        pub password_hash: String,
+        pub site_admin: bool,
+        pub theme: String,
+        pub created_at: i64,
+        pub disabled_at: Option<i64>,
+        pub last_sign_in_at: Option<i64>,
+        pub password_set_at: Option<i64>,
+        pub removed_at: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+impl From<users::Model> for User {
+    fn from(row: users::Model) -> Self {
+        Self {
+            id: row.id,
+            email: row.email,
+            name: row.name,
+            is_site_admin: row.site_admin,
+            theme: row.theme,
+            created_at: row.created_at,
+            disabled_at: row.disabled_at,
+            last_sign_in_at: row.last_sign_in_at,
+            password_set_at: row.password_set_at,
+            removed_at: row.removed_at,
+        }
+    }
+}
+
+pub(in crate::account) async fn insert_user<C: ConnectionTrait>(
+    on: &C,
+    user: &User,
+    hash: &str,
+) -> Result<(), DbErr> {
+    let row = users::ActiveModel {
+        id: Set(user.id.clone()),
+        email: Set(user.email.clone()),
+        name: Set(user.name.clone()),
+        password_hash: Set(hash.to_owned()),
+        site_admin: Set(user.is_site_admin),
+        theme: Set(user.theme.clone()),
+        created_at: Set(user.created_at),
+        disabled_at: Set(user.disabled_at),
+        last_sign_in_at: Set(user.last_sign_in_at),
+        password_set_at: Set(user.password_set_at),
+        removed_at: Set(user.removed_at),
+    };
+    users::Entity::insert(row)
+        .exec_without_returning(on)
+        .await
+        .map(|_| ())
+}
+
+pub(in crate::account) async fn user<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<User>, DbErr> {
+    Ok(users::Entity::find_by_id(id).one(on).await?.map(User::from))
+}
+
+pub(in crate::account) async fn user_with_hash<C: ConnectionTrait>(
+    on: &C,
+    email: &str,
+) -> Result<Option<(User, String)>, DbErr> {
+    let row = users::Entity::find()
+        .filter(users::Column::Email.eq(email))
+        .one(on)
+        .await?;
+    Ok(row.map(|row| {
+        let hash = row.password_hash.clone();
+        (User::from(row), hash)
+    }))
+}
+
+/// People who are members of these projects; everybody for all of them.
+fn known_in(projects: &Projects) -> Condition {
+    let id = (users::Entity, users::Column::Id);
+    within_table(projects, id, "project_members", "user_id")
+}
+
+pub(in crate::account) async fn user_in<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    id: &str,
+) -> Result<Option<User>, DbErr> {
+    let found = users::Entity::find_by_id(id)
+        .filter(known_in(projects))
+        .one(on)
+        .await?;
+    Ok(found.map(User::from))
+}
+
+pub(in crate::account) async fn users<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+) -> Result<Vec<User>, DbErr> {
+    let rows = users::Entity::find()
+        .filter(known_in(projects))
+        .order_by_asc(users::Column::Email)
+        .all(on)
+        .await?;
+    Ok(rows.into_iter().map(User::from).collect())
+}
+
+pub(in crate::account) async fn count_users<C: ConnectionTrait>(on: &C) -> Result<u64, DbErr> {
+    users::Entity::find().count(on).await
+}
+
+pub(in crate::account) async fn other_active_admins<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+) -> Result<u64, DbErr> {
+    users::Entity::find()
+        .filter(users::Column::Id.ne(id))
+        .filter(users::Column::SiteAdmin.eq(true))
+        .filter(users::Column::DisabledAt.is_null())
+        .count(on)
+        .await
+}
+
+pub(in crate::account) async fn set_disabled<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    at: Option<i64>,
+) -> Result<bool, DbErr> {
+    update_user(on, id, users::Column::DisabledAt, at.into()).await
+}
+
+pub(in crate::account) async fn set_site_admin<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    is_site_admin: bool,
+) -> Result<(), DbErr> {
+    update_user(on, id, users::Column::SiteAdmin, is_site_admin.into())
+        .await
+        .map(|_| ())
+}
+
+pub(in crate::account) async fn set_password<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    hash: &str,
+    now: i64,
+) -> Result<bool, DbErr> {
+    update_user(on, id, users::Column::PasswordSetAt, now.into()).await?;
+    update_user(on, id, users::Column::PasswordHash, hash.into()).await
+}
+
+pub(in crate::account) async fn note_sign_in<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    now: i64,
+) -> Result<(), DbErr> {
+    update_user(on, id, users::Column::LastSignInAt, now.into())
+        .await
+        .map(|_| ())
+}
+
+pub(in crate::account) async fn set_name<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    name: &str,
+) -> Result<(), DbErr> {
+    update_user(on, id, users::Column::Name, name.into())
+        .await
+        .map(|_| ())
+}
+
+pub(in crate::account) async fn set_theme<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    theme: &str,
+) -> Result<(), DbErr> {
+    update_user(on, id, users::Column::Theme, theme.into())
+        .await
+        .map(|_| ())
+}
+
+async fn update_user<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    column: users::Column,
+    value: Value,
+) -> Result<bool, DbErr> {
+    let done = users::Entity::update_many()
+        .col_expr(column, Expr::value(value))
+        .filter(users::Column::Id.eq(id))
+        .exec(on)
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// One at a time may decide by how many people there are. SQLite has one writer anyway.
+pub(in crate::account) async fn lock_people(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    if tx.get_database_backend() == DatabaseBackend::Postgres {
+        tx.execute_unprepared("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+            .await?;
+    }
+    Ok(())
+}

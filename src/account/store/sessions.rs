@@ -1,0 +1,244 @@
+//! Sessions.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ActiveValue::Set, Condition, ConnectionTrait, QueryOrder};
+
+use crate::account::model::{NewSession, Proof, Session, SessionInfo};
+use crate::db::{Db, sql};
+
+mod sessions {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "sessions")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        pub user_id: String,
+        pub csrf_token: String,
+        pub flash: String,
+        pub created_at: i64,
+        pub last_seen_at: i64,
+        pub expires_at: i64,
+        pub browser: String,
+        pub address: String,
+        pub amr: String,
+        pub auth_time: i64,
+        pub identity_provider_id: String,
+        pub provider_sid: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+fn proof(row: &sessions::Model) -> Proof {
+    Proof {
+        amr: row.amr.split_whitespace().map(str::to_owned).collect(),
+        identity_provider_id: row.identity_provider_id.clone(),
+        provider_sid: row.provider_sid.clone(),
+        auth_time: Some(row.auth_time),
+    }
+}
+
+fn info(row: sessions::Model) -> SessionInfo {
+    SessionInfo {
+        proof: proof(&row),
+        id: row.id,
+        user_id: row.user_id,
+        browser: row.browser,
+        address: row.address,
+        created_at: row.created_at,
+        last_seen_at: row.last_seen_at,
+        expires_at: row.expires_at,
+    }
+}
+
+pub(in crate::account) async fn insert_session<C: ConnectionTrait>(
+    on: &C,
+    session: &Session,
+    new: &NewSession<'_>,
+) -> Result<(), DbErr> {
+    let row = sessions::ActiveModel {
+        id: Set(session.id.clone()),
+        user_id: Set(session.user_id.clone()),
+        csrf_token: Set(session.csrf_token.clone()),
+        flash: Set(String::new()),
+        created_at: Set(session.created_at),
+        last_seen_at: Set(session.created_at),
+        expires_at: Set(session.expires_at),
+        browser: Set(new.browser.to_owned()),
+        address: Set(new.address.to_owned()),
+        amr: Set(session.proof.amr.join(" ")),
+        auth_time: Set(session.auth_time),
+        identity_provider_id: Set(session.proof.identity_provider_id.clone()),
+        provider_sid: Set(session.proof.provider_sid.clone()),
+    };
+    sessions::Entity::insert(row)
+        .exec_without_returning(on)
+        .await
+        .map(|_| ())
+}
+
+/// A session and when it was last seen.
+pub(in crate::account) async fn session<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+) -> Result<Option<(Session, i64)>, DbErr> {
+    let row = sessions::Entity::find_by_id(id).one(on).await?;
+    Ok(row.map(|row| {
+        let session = Session {
+            proof: proof(&row),
+            auth_time: row.auth_time,
+            id: row.id,
+            user_id: row.user_id,
+            csrf_token: row.csrf_token,
+            has_flash: !row.flash.is_empty(),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+        };
+        (session, row.last_seen_at)
+    }))
+}
+
+/// The sessions that are not over, of one person or of all, the last used first.
+pub(in crate::account) async fn live_sessions<C: ConnectionTrait>(
+    on: &C,
+    user_id: Option<&str>,
+    now: i64,
+    idle_since: i64,
+) -> Result<Vec<SessionInfo>, DbErr> {
+    let rows = sessions::Entity::find()
+        .filter(owned_by(user_id))
+        .filter(sessions::Column::ExpiresAt.gt(now))
+        .filter(sessions::Column::LastSeenAt.gt(idle_since))
+        .order_by_desc(sessions::Column::LastSeenAt)
+        .order_by_desc(sessions::Column::Id)
+        .all(on)
+        .await?;
+    Ok(rows.into_iter().map(info).collect())
+}
+
+fn owned_by(user_id: Option<&str>) -> Condition {
+    user_id.map_or_else(Condition::all, |id| {
+        Condition::all().add(sessions::Column::UserId.eq(id))
+    })
+}
+
+/// Ends one session of a person, or of anybody; says whose it was.
+pub(in crate::account) async fn take_session<C: ConnectionTrait>(
+    on: &C,
+    user_id: Option<&str>,
+    id: &str,
+) -> Result<Option<String>, DbErr> {
+    let found = sessions::Entity::find_by_id(id)
+        .filter(owned_by(user_id))
+        .one(on)
+        .await?;
+    let Some(found) = found else {
+        return Ok(None);
+    };
+    let done = sessions::Entity::delete_by_id(id).exec(on).await?;
+    Ok((done.rows_affected == 1).then_some(found.user_id))
+}
+
+/// Ends the sessions of a person but one; says how many.
+pub(in crate::account) async fn delete_sessions_but<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    kept: &str,
+) -> Result<u64, DbErr> {
+    let done = sessions::Entity::delete_many()
+        .filter(sessions::Column::UserId.eq(user_id))
+        .filter(sessions::Column::Id.ne(kept))
+        .exec(on)
+        .await?;
+    Ok(done.rows_affected)
+}
+
+pub(in crate::account) async fn last_seen<C: ConnectionTrait>(on: &C) -> Result<Vec<(String, i64)>, DbErr> {
+    let text = "SELECT user_id, MAX(last_seen_at) AS seen FROM sessions GROUP BY user_id";
+    let rows = on.query_all_raw(sql(on, text, [])).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("", "user_id")?, row.try_get("", "seen")?)))
+        .collect()
+}
+
+pub(in crate::account) async fn touch_session<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    now: i64,
+) -> Result<(), DbErr> {
+    sessions::Entity::update_many()
+        .col_expr(sessions::Column::LastSeenAt, Expr::value(now))
+        .filter(sessions::Column::Id.eq(id))
+        .exec(on)
+        .await
+        .map(|_| ())
+}
+
+pub(in crate::account) async fn delete_session<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
+    sessions::Entity::delete_by_id(id).exec(on).await.map(|_| ())
+}
+
+pub(in crate::account) async fn delete_sessions_of<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+) -> Result<(), DbErr> {
+    sessions::Entity::delete_many()
+        .filter(sessions::Column::UserId.eq(user_id))
+        .exec(on)
+        .await
+        .map(|_| ())
+}
+
+pub(in crate::account) async fn purge_sessions<C: ConnectionTrait>(
+    on: &C,
+    now: i64,
+    idle_since: i64,
+) -> Result<(), DbErr> {
+    sessions::Entity::delete_many()
+        .filter(
+            Condition::any()
+                .add(sessions::Column::ExpiresAt.lte(now))
+                .add(sessions::Column::LastSeenAt.lte(idle_since)),
+        )
+        .exec(on)
+        .await
+        .map(|_| ())
+}
+
+pub(in crate::account) async fn set_flash<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    flash: &str,
+) -> Result<(), DbErr> {
+    sessions::Entity::update_many()
+        .col_expr(sessions::Column::Flash, Expr::value(flash))
+        .filter(sessions::Column::Id.eq(id))
+        .exec(on)
+        .await
+        .map(|_| ())
+}
+
+/// Takes the message out of the row; of two pages at once one gets it.
+pub(in crate::account) async fn take_flash(db: &Db, id: &str) -> Result<String, DbErr> {
+    let tx = db.begin().await?;
+    let select = "SELECT flash FROM sessions WHERE id = $1";
+    let flash = match tx.query_one_raw(sql(&tx, select, [id.into()])).await? {
+        Some(row) => row.try_get("", "flash")?,
+        None => String::new(),
+    };
+    let clear = "UPDATE sessions SET flash = '' WHERE id = $1 AND flash = $2";
+    let done = tx
+        .execute_raw(sql(&tx, clear, [id.into(), flash.clone().into()]))
+        .await?;
+    tx.commit().await?;
+    Ok(if done.rows_affected() == 1 {
+        flash
+    } else {
+        String::new()
+    })
+}

@@ -1,0 +1,166 @@
+//! My profile: name, look, password, sessions.
+
+use actix_web::web;
+
+use super::desk::{Answer, Desk};
+use super::views::parts::FormErrors;
+use super::views::profile::{Profile, SessionRow};
+use super::views::settings::Settings;
+use super::views::{Section, Theme};
+use super::words;
+use crate::account::{self, AccountError, FlashKind, NewSession, Proof, SessionInfo, Tokens};
+use crate::crypto::MIN_PASSWORD_CHARS;
+use crate::web::error::Problem;
+use crate::web::extract::FormData;
+use crate::web::route::{Guard, Route};
+use crate::web::{people, respond};
+
+/// The routes of this file.
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/profile", Guard::Person, || web::to(page)),
+    Route::post("/profile", Guard::Person, || web::to(rename)),
+    Route::post("/profile/password", Guard::Person, || web::to(change_password)),
+    Route::post("/profile/sessions/end-others", Guard::Person, || {
+        web::to(end_other_sessions)
+    }),
+    Route::post("/profile/sessions/{id}/end", Guard::Person, || {
+        web::to(end_session)
+    }),
+];
+
+async fn page(desk: Desk) -> Answer {
+    let name = desk.current.user().name.clone();
+    desk.show(&view(&desk, name, FormErrors::default()).await?)
+}
+
+async fn view(desk: &Desk, name: String, errors: FormErrors) -> Result<Profile, Problem> {
+    let user = desk.current.user();
+    let sessions = account::sessions_of(&desk.ctx.db, &desk.ctx.clock, Some(&user.id)).await?;
+    let own = &desk.current.session().id;
+    Ok(Profile {
+        page: desk.page("My profile", Section::Profile).await?,
+        name,
+        email: user.email.clone(),
+        themes: Settings::themes(Theme::from_value(&user.theme)),
+        password_set: user.password_set_at.map(|at| words::when(desk.now(), at)),
+        password_min: u32::try_from(MIN_PASSWORD_CHARS).unwrap_or(u32::MAX),
+        sessions: sessions
+            .iter()
+            .map(|session| session_row(desk.now(), session, own))
+            .collect(),
+        errors,
+    })
+}
+
+/// A session as its person and a site admin see it.
+pub(super) fn session_row(now: i64, session: &SessionInfo, own: &str) -> SessionRow {
+    SessionRow {
+        id: session.id.clone(),
+        is_this: session.id == own,
+        browser: words::browser(&session.browser),
+        browser_says: session.browser.clone(),
+        address: session.address.clone(),
+        how: how(&session.proof).to_owned(),
+        since: words::when(now, session.created_at),
+        used: words::when(now, session.last_seen_at),
+    }
+}
+
+fn how(proof: &Proof) -> &'static str {
+    if !proof.identity_provider_id.is_empty() {
+        "Identity provider"
+    } else if proof.has("mfa") {
+        "Password and code"
+    } else if proof.has("link") {
+        "One-time link"
+    } else {
+        "Password"
+    }
+}
+
+async fn rename(desk: Desk, form: FormData) -> Answer {
+    let name = form.text("name");
+    match account::rename(&desk.ctx.db, &desk.ctx.clock, desk.actor(), name, desk.actor()).await {
+        Ok(()) => desk.done("Your name is saved.", "/profile").await,
+        Err(error) => refused(&desk, name, "name", error).await,
+    }
+}
+
+/// The page again with what is wrong; what belongs to no field is another matter.
+async fn refused(desk: &Desk, name: &str, field: &str, error: AccountError) -> Answer {
+    match error {
+        error @ AccountError::TooManyAttempts { .. } => Err(error.into()),
+        error if error.field().is_some() => {
+            let errors = FormErrors::default().with(
+                error.field().unwrap_or(field),
+                &words::sentence(&error.to_string()),
+            );
+            desk.show_again(&view(desk, name.to_owned(), errors).await?)
+        }
+        error => Err(error.into()),
+    }
+}
+
+async fn change_password(desk: Desk, form: FormData) -> Answer {
+    match try_password(&desk, &form).await {
+        Ok(started) => {
+            let text = "Your password is changed. Every other session has ended, and connected apps have lost their \
+                        access until you allow it again.";
+            let done =
+                respond::see_other_with(&desk.ctx, &started.session, FlashKind::Success, text, "/profile");
+            let mut response = done.await?;
+            respond::keep_session(&desk.ctx, &mut response, &started)?;
+            Ok(response)
+        }
+        Err(error) => {
+            let name = desk.current.user().name.clone();
+            refused(&desk, &name, "", error).await
+        }
+    }
+}
+
+async fn try_password(desk: &Desk, form: &FormData) -> Result<account::Started, AccountError> {
+    let ctx = &desk.ctx;
+    let user = desk.current.user();
+    let address = respond::client_address(desk.request());
+    if user.password_set_at.is_some() {
+        account::confirm_password(ctx, user, &form.secret("old_password"), &address).await?;
+    }
+    let host = ctx.config.base_url.host_str().unwrap_or_default();
+    let new = account::new_password(user, host, &form.secret("password")).await?;
+    let tokens = if form.is_checked("revoke_tokens") {
+        Tokens::Revoke
+    } else {
+        Tokens::Keep
+    };
+    let session = NewSession {
+        user_id: &user.id,
+        replaces: None,
+        proof: Proof {
+            auth_time: None,
+            ..desk.current.session().proof.clone()
+        },
+        browser: respond::browser(desk.request()),
+        address: &address,
+    };
+    people::change_password(ctx, &new, tokens, &session).await
+}
+
+async fn end_session(desk: Desk, id: web::Path<String>) -> Answer {
+    if *id == desk.current.session().id {
+        return respond::sign_out(&desk.ctx, desk.current.session()).await;
+    }
+    account::end_one(desk.ctx.db.write(), Some(desk.actor()), &id).await?;
+    desk.done("The session has ended.", "/profile").await
+}
+
+async fn end_other_sessions(desk: Desk) -> Answer {
+    let own = &desk.current.session().id;
+    let ended = account::end_others(desk.ctx.db.write(), desk.actor(), own).await?;
+    let text = match ended {
+        0 => "There was no other session.".to_owned(),
+        1 => "One other session has ended.".to_owned(),
+        n => format!("{n} other sessions have ended."),
+    };
+    desk.done(text, "/profile").await
+}

@@ -1,0 +1,108 @@
+//! `/sessions`: where whoever asks is signed in; a site admin sees everybody's.
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::input::Query;
+use super::output;
+use crate::access::{Access, Scope};
+use crate::account::{self, SessionInfo};
+use crate::clock::rfc3339;
+use crate::ctx::Ctx;
+use crate::web::error::Problem;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, id, list_of, object, text, time};
+use crate::web::route::{Guard, Route};
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/sessions", Guard::Own(Scope::Admin), || web::to(list)).doc(|| {
+        Doc::new("List sessions")
+            .about("The browsers in which the token's owner is signed in; everybody's for a site admin.")
+            .query("userId", id("usr"), "Sessions of this person only")
+            .lists(session())
+    }),
+    Route::delete("/api/v1/sessions/{id}", Guard::Own(Scope::Admin), || web::to(end)).doc(|| {
+        Doc::new("End a session")
+            .about("That browser is signed out at once.")
+            .answers_nothing(204, "Ended")
+    }),
+    Route::delete("/api/v1/users/{id}/sessions", Guard::Site(Scope::Admin), || {
+        web::to(end_all)
+    })
+    .doc(|| {
+        Doc::new("End every session of a person")
+            .about("They are signed out everywhere, and may sign in again.")
+            .answers_nothing(204, "Ended")
+    }),
+];
+
+/// A session as [`show`] writes it.
+fn session() -> Schema {
+    object([
+        ("id", text().about("Names it; opens nothing")),
+        ("userId", id("usr")),
+        (
+            "browser",
+            text().about("What the browser called itself").or_null(),
+        ),
+        ("address", text().or_null()),
+        (
+            "amr",
+            list_of(text()).about("How the person signed in, in the words of RFC 8176"),
+        ),
+        ("identityProviderId", id("idp").or_null()),
+        ("authenticatedAt", time()),
+        ("createdAt", time()),
+        ("lastSeenAt", time().about("Exact to the minute")),
+        ("expiresAt", time()),
+    ])
+    .named("Session")
+}
+
+fn show(session: &SessionInfo) -> Value {
+    json!({
+        "id": session.id,
+        "userId": session.user_id,
+        "browser": output::text(&session.browser),
+        "address": output::text(&session.address),
+        "amr": session.proof.amr,
+        "identityProviderId": output::text(&session.proof.identity_provider_id),
+        "authenticatedAt": rfc3339(session.proof.auth_time.unwrap_or(session.created_at)),
+        "createdAt": rfc3339(session.created_at),
+        "lastSeenAt": rfc3339(session.last_seen_at),
+        "expiresAt": rfc3339(session.expires_at),
+    })
+}
+
+/// Whose sessions are looked at: `None` for everybody's, an empty text for nobody's.
+fn owner(access: &Access) -> Option<&str> {
+    if access.is_site_admin() {
+        return None;
+    }
+    Some(access.user_id().unwrap_or_default())
+}
+
+async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
+    let mut all = account::sessions_of(&ctx.db, &ctx.clock, owner(&access)).await?;
+    if let Some(user_id) = query.get("userId") {
+        all.retain(|session| session.user_id == user_id);
+    }
+    Ok(output::list_from_all(&query, all, |session| &session.id, show))
+}
+
+async fn end(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    account::end_one(ctx.db.write(), owner(&access), &id).await?;
+    Ok(output::done())
+}
+
+async fn end_all(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let found = account::get_in(&ctx.db, &access.projects(), &id)
+        .await?
+        .ok_or_else(|| Problem::not_found("user"))?;
+    account::end_all(ctx.db.write(), &found.id).await?;
+    Ok(output::done())
+}
