@@ -16,6 +16,7 @@ mod m0008_desk;
 mod m0009_oauth2_server;
 mod m0012_people;
 mod m0014_grants;
+mod m0013_site_mail;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_oauth2_server::Migration),
             Box::new(m0012_people::Migration),
             Box::new(m0014_grants::Migration),
+            Box::new(m0013_site_mail::Migration),
         ]
     }
 }

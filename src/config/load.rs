@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use super::{Config, KNOWN, Known, LogFormat, Setting};
+use super::{Config, KNOWN, Known, LogFormat, SECTIONS, Setting, SiteSmtp};
 
 /// The variables of the process, as a value, so that tests bring their own.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +95,7 @@ pub fn load(env: &Environment, file: Option<&Path>) -> Result<Config, ConfigErro
         None => BTreeMap::new(),
     };
     let mut raw = BTreeMap::new();
-    for known in &KNOWN {
+    for known in KNOWN {
         raw.insert(known.name, find(known, env, file.as_deref(), &from_file)?);
     }
     build(raw)
@@ -113,7 +113,7 @@ fn read_file(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
         reason: error.message().to_owned(),
     })?;
     let mut values = BTreeMap::new();
-    for (name, value) in table {
+    for (name, value) in flat(table) {
         if !KNOWN.iter().any(|known| known.name == name) {
             return Err(ConfigError::Unknown { path: shown, name });
         }
@@ -129,6 +129,24 @@ fn read_file(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
         values.insert(name, text);
     }
     Ok(values)
+}
+
+/// The settings of a file by the names they have here, those of sections with the section's before theirs.
+fn flat(table: toml::Table) -> Vec<(String, toml::Value)> {
+    let mut all = Vec::new();
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(inner) if SECTIONS.iter().any(|(section, _)| *section == name) => {
+                all.extend(
+                    inner
+                        .into_iter()
+                        .map(|(inner, value)| (format!("{name}_{inner}"), value)),
+                );
+            }
+            value => all.push((name, value)),
+        }
+    }
+    all
 }
 
 fn find(
@@ -255,6 +273,7 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
             .map_err(|_| bad(name, "expected a number from 0 (no limit)".into()))
     };
     let mut config = Config {
+        smtp: site_smtp(&get).map_err(|(name, reason)| bad(name, reason))?,
         requests_per_token: per_minute("requests_per_token")?,
         requests_per_address: per_minute("requests_per_address")?,
         listen,
@@ -286,6 +305,76 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+/// The account of the site, if its server is named; a mistake with the name of its setting.
+fn site_smtp(get: &impl Fn(&'static str) -> String) -> Result<Option<SiteSmtp>, (&'static str, String)> {
+    let wrong = |name, reason: &str| Err((name, reason.to_owned()));
+    let (host, login_name, password) = (get("smtp_host"), get("smtp_login_name"), get("smtp_password"));
+    if host.is_empty() {
+        let lonely = ["smtp_login_name", "smtp_password", "smtp_from"]
+            .into_iter()
+            .find(|name| !get(name).is_empty());
+        return match lonely {
+            Some(name) => wrong(name, "is of no use without `host` below [smtp]"),
+            None => Ok(None),
+        };
+    }
+    let Some(port) = get("smtp_port").parse().ok().filter(|port| *port > 0) else {
+        return wrong("smtp_port", "expected a port from 1 to 65535");
+    };
+    let tls = get("smtp_tls");
+    if !["starttls", "implicit", "none"].contains(&tls.as_str()) {
+        return wrong("smtp_tls", "expected starttls, implicit or none");
+    }
+    if login_name.is_empty() != password.is_empty() {
+        return wrong(
+            "smtp_password",
+            "login name and password belong together; the password may stand in the file that \
+             MAILGRANT_SMTP_PASSWORD_FILE names",
+        );
+    }
+    if tls == "none" && !login_name.is_empty() {
+        return wrong(
+            "smtp_tls",
+            "without TLS nobody signs in: choose starttls or implicit, or leave the login name empty",
+        );
+    }
+    let from = match get("smtp_from") {
+        text if text.is_empty() => login_name.clone(),
+        text => text,
+    };
+    if !from.contains('@') || from.chars().any(char::is_control) {
+        return wrong(
+            "smtp_from",
+            "expected a sender, for example Mailgrant <mailgrant@example.com>",
+        );
+    }
+    Ok(Some(SiteSmtp {
+        host,
+        port,
+        tls,
+        login_name,
+        password: SecretString::from(password),
+        from,
+    }))
+}
+
+/// A setting of the site's account as it is shown.
+fn shown_smtp(smtp: Option<&SiteSmtp>, name: &str) -> String {
+    let Some(smtp) = smtp else {
+        return String::new();
+    };
+    match name {
+        "smtp_host" => smtp.host.clone(),
+        "smtp_port" => smtp.port.to_string(),
+        "smtp_tls" => smtp.tls.clone(),
+        "smtp_login_name" => smtp.login_name.clone(),
+        "smtp_password" if smtp.password.expose_secret().is_empty() => String::new(),
+        "smtp_password" => "***".into(),
+        "smtp_from" => smtp.from.clone(),
+        _ => String::new(),
+    }
+}
+
 fn shown(config: &Config, name: &str) -> String {
     match name {
         "listen" => config.listen.to_string(),
@@ -310,6 +399,7 @@ fn shown(config: &Config, name: &str) -> String {
         "requests_per_token" => config.requests_per_token.to_string(),
         "requests_per_address" => config.requests_per_address.to_string(),
         "max_connections" => config.max_connections.to_string(),
+        name if name.starts_with("smtp_") => shown_smtp(config.smtp.as_ref(), name),
         _ => String::new(),
     }
 }
@@ -481,6 +571,59 @@ mod tests {
             load(&credential, None).unwrap().database_url.expose_secret(),
             "postgres://mg:pw@db/mg"
         );
+    }
+
+    #[test]
+    fn the_account_of_the_site_stands_in_a_section_and_its_password_is_never_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mailgrant.toml");
+        let section = "[smtp]\nhost = \"smtp.example.com\"\nport = 465\ntls = \"implicit\"\nlogin_name = \"mg@example.com\"\n";
+        std::fs::write(&path, section).unwrap();
+        let refused = load(&env(&[]), Some(&path)).unwrap_err().to_string();
+        assert!(refused.contains("MAILGRANT_SMTP_PASSWORD_FILE"), "{refused}");
+        let secret = dir.path().join("password");
+        std::fs::write(&secret, "s3cret\n").unwrap();
+        let config = load(
+            &env(&[("MAILGRANT_SMTP_PASSWORD_FILE", secret.to_str().unwrap())]),
+            Some(&path),
+        )
+        .unwrap();
+        let smtp = config.smtp.as_ref().unwrap();
+        assert_eq!((smtp.port, smtp.from.as_str()), (465, "mg@example.com"));
+        assert_eq!(smtp.password.expose_secret(), "s3cret");
+        assert!(!format!("{config:?}").contains("s3cret"));
+        assert!(!crate::config::describe(&config).contains("s3cret"));
+    }
+
+    #[test]
+    fn half_an_account_of_the_site_is_refused_by_name() {
+        let host = ("MAILGRANT_SMTP_HOST", "smtp.example.com");
+        for (pairs, named) in [
+            (vec![("MAILGRANT_SMTP_FROM", "a@b.example")], "smtp_from"),
+            (vec![host], "smtp_from"),
+            (vec![host, ("MAILGRANT_SMTP_FROM", "nobody")], "smtp_from"),
+            (vec![host, ("MAILGRANT_SMTP_PORT", "0")], "smtp_port"),
+            (vec![host, ("MAILGRANT_SMTP_TLS", "ssl")], "smtp_tls"),
+            (
+                vec![host, ("MAILGRANT_SMTP_LOGIN_NAME", "a@b.example")],
+                "smtp_password",
+            ),
+            (
+                vec![
+                    host,
+                    ("MAILGRANT_SMTP_LOGIN_NAME", "a@b.example"),
+                    ("MAILGRANT_SMTP_PASSWORD", "x"),
+                    ("MAILGRANT_SMTP_TLS", "none"),
+                ],
+                "smtp_tls",
+            ),
+        ] {
+            match load(&env(&pairs), None) {
+                Err(ConfigError::Invalid { name, .. }) => assert_eq!(name, named),
+                other => panic!("{pairs:?}: {other:?}"),
+            }
+        }
+        assert!(load(&env(&[]), None).unwrap().smtp.is_none());
     }
 
     #[test]

@@ -49,8 +49,27 @@ pub struct Config {
     pub requests_per_token: u32,
     /// REST requests from one address in a minute; 0 is no limit.
     pub requests_per_address: u32,
+    /// The account that sends mails of this installation itself, if one is named.
+    pub smtp: Option<SiteSmtp>,
     /// Where each value came from, for `config check`.
     pub sources: Vec<Setting>,
+}
+
+/// The account for mails of this installation: invitations, alerts, test mails.
+#[derive(Clone, Debug)]
+pub struct SiteSmtp {
+    /// Its server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// `implicit`, `starttls` or `none`.
+    pub tls: String,
+    /// Who signs in; empty if nobody does.
+    pub login_name: String,
+    /// With which password.
+    pub password: SecretString,
+    /// The sender: `a@example.com` or `Name <a@example.com>`.
+    pub from: String,
 }
 
 /// How log lines look.
@@ -105,8 +124,22 @@ pub(crate) struct Known {
     pub(crate) list: bool,
 }
 
+/// The sections of the file: `smtp_host` is `host` below `[smtp]`. The variable is `MAILGRANT_SMTP_HOST` all the same.
+pub(crate) const SECTIONS: &[(&str, &str)] = &[(
+    "smtp",
+    "The account that sends mails of this installation itself: invitations, alerts, test mails. In its place a\n\
+     mailbox can be chosen under Settings.",
+)];
+
+/// Section and name within it of a setting that stands in one.
+pub(crate) fn in_section(name: &str) -> Option<(&'static str, &str)> {
+    SECTIONS
+        .iter()
+        .find_map(|(section, _)| Some((*section, name.strip_prefix(section)?.strip_prefix('_')?)))
+}
+
 /// Every setting, in the order they are shown.
-pub(crate) const KNOWN: [Known; 15] = [
+pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "listen",
         default: "127.0.0.1:8080",
@@ -214,6 +247,49 @@ pub(crate) const KNOWN: [Known; 15] = [
         name: "requests_per_address",
         default: "6000",
         about: "REST requests that may come from one address in a minute, on each node; 0 is no limit.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "smtp_host",
+        default: "",
+        about: "The mail server. Empty: this installation sends no mail of its own.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "smtp_port",
+        default: "587",
+        about: "Its port: 587 with starttls, 465 with implicit.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "smtp_tls",
+        default: "starttls",
+        about: "starttls, implicit (TLS from the first byte), or none: only to this machine and `allow_networks`, and\n\
+                without a sign-in.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "smtp_login_name",
+        default: "",
+        about: "Who signs in. Empty: nobody, for a relay that knows this machine.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "smtp_password",
+        default: "",
+        about: "Better than here: a file named by MAILGRANT_SMTP_PASSWORD_FILE.",
+        secret: true,
+        list: false,
+    },
+    Known {
+        name: "smtp_from",
+        default: "",
+        about: "The sender, for example Mailgrant <mailgrant@example.com>. Empty: the login name.",
         secret: false,
         list: false,
     },

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Config, KNOWN};
+use super::{Config, KNOWN, Known, SECTIONS, in_section};
 
 /// The effective values, one a line, each with its source; secrets masked.
 pub fn describe(config: &Config) -> String {
@@ -24,19 +24,38 @@ pub fn example_file() -> String {
         "# Mailgrant's configuration. Every setting stands here with its default.\n\
          # A variable MAILGRANT_<NAME IN CAPITALS> wins over this file.\n",
     );
-    for known in &KNOWN {
+    for known in KNOWN.iter().filter(|known| in_section(known.name).is_none()) {
+        example(&mut out, known, known.name);
+    }
+    // Last: whatever follows the head of a section belongs to it.
+    for (section, about) in SECTIONS {
         out.push('\n');
-        for line in known.about.lines() {
-            let _ = writeln!(out, "# {}", line.trim());
+        comment(&mut out, about);
+        let _ = writeln!(out, "#[{section}]");
+        for known in KNOWN {
+            if let Some((_, name)) = in_section(known.name).filter(|(of, _)| of == section) {
+                example(&mut out, known, name);
+            }
         }
-        let default = match known.default {
-            _ if known.list => "[]".to_owned(),
-            number if number.parse::<u64>().is_ok() => number.to_owned(),
-            text => format!("\"{text}\""),
-        };
-        let _ = writeln!(out, "#{} = {default}", known.name);
     }
     out
+}
+
+fn example(out: &mut String, known: &Known, name: &str) {
+    out.push('\n');
+    comment(out, known.about);
+    let default = match known.default {
+        _ if known.list => "[]".to_owned(),
+        number if number.parse::<u64>().is_ok() => number.to_owned(),
+        text => format!("\"{text}\""),
+    };
+    let _ = writeln!(out, "#{name} = {default}");
+}
+
+fn comment(out: &mut String, text: &str) {
+    for line in text.lines() {
+        let _ = writeln!(out, "# {}", line.trim());
+    }
 }
 
 #[cfg(test)]

@@ -227,6 +227,7 @@ fn config(listen: SocketAddr, folder: &Path, ca_file: &Path) -> Result<Config, D
         max_connections: 10,
         requests_per_token: 3_000,
         requests_per_address: 6_000,
+        smtp: None,
         sources: Vec::new(),
     })
 }

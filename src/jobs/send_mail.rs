@@ -167,7 +167,10 @@ async fn attempt(ctx: &Ctx, lease: &Lease, begun: &Begun) -> Result<Option<Endin
     let provider = account.provider;
     let mut session = account.session;
     let explain = |error: &SmtpError| {
-        let (class, trouble) = error.explain(provider);
+        let (class, trouble) = match provider {
+            Some(provider) => error.explain(provider),
+            None => outbox::explain_site(error),
+        };
         (
             class,
             trouble,
@@ -218,14 +221,20 @@ async fn attempt(ctx: &Ctx, lease: &Lease, begun: &Begun) -> Result<Option<Endin
     }
 }
 
-/// A session that is signed in, and whose words it speaks.
+/// A session that is signed in, and whose words it speaks; none: those of the site's account.
 struct Account {
     session: Session,
-    provider: Provider,
+    provider: Option<Provider>,
 }
 
 impl Account {
     async fn open(ctx: &Ctx, mailbox_id: &str) -> Result<Self, (Class, Trouble, String)> {
+        if mailbox_id.is_empty() {
+            return Ok(Self {
+                session: outbox::open_site(ctx).await?,
+                provider: None,
+            });
+        }
         let told = |error: &SendingError| {
             let answer = match error {
                 SendingError::Smtp { error, .. } => error.reply().map(Reply::shown).unwrap_or_default(),
@@ -250,7 +259,7 @@ impl Account {
             .map_err(|error| told(&error))?;
         Ok(Self {
             session,
-            provider: mailbox::provider_of(ctx, &mailbox).await,
+            provider: Some(mailbox::provider_of(ctx, &mailbox).await),
         })
     }
 }

@@ -2,7 +2,8 @@
 //! tried again until it is taken or given up.
 //!
 //! Putting a mail in happens in the caller's transaction ([`compose`] before it, [`enqueue`] in it): a reply and its
-//! mail are there together or not at all. Sending is `jobs/send_mail.rs`.
+//! mail are there together or not at all. Mails of the installation itself (invitations, alerts) go in by
+//! [`enqueue_site_mail`]. Sending is `jobs/send_mail.rs`.
 //!
 //! SMTP has no "exactly once". Everything up to the last byte of a mail can be repeated without anybody noticing, so
 //! it is; an attempt is noted before the mail itself is handed over. If the connection ends after that and before the
@@ -12,6 +13,8 @@
 mod model;
 mod reply;
 mod service;
+mod site;
+mod site_store;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -19,6 +22,10 @@ mod tests;
 pub use model::{Kind, MailState, NewMail, Through};
 pub use reply::{Answer, reply};
 pub use service::{Composed, OutboxError, OutgoingFilter, cancel, compose, enqueue, get, list, raw, retry};
+pub use site::{
+    SiteAccount, SiteMail, SiteSettings, choose_site_mailbox, enqueue_site_mail, explain_site, open_site,
+    send_test_mail, site_account, site_settings, site_trouble,
+};
 pub use store::{
     Attempt, Begun, Due, Ending, Outgoing, attempts_of, begin_attempt, by_entry, claim, due, finish,
     mark_handing_over, of_ticket, prolong, release, waiting,

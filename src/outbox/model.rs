@@ -14,8 +14,10 @@ pub enum Kind {
     Automatic,
     /// A mail is passed on.
     Forward,
-    /// An admin is told something.
+    /// An admin is told that something needs them.
     Alert,
+    /// A person of this installation is told something else: an invitation, a test.
+    Notice,
 }
 
 stored_text!(Kind {
@@ -23,6 +25,7 @@ stored_text!(Kind {
     Automatic => "automatic",
     Forward => "forward",
     Alert => "alert",
+    Notice => "notice",
 });
 
 impl Kind {
@@ -31,7 +34,7 @@ impl Kind {
         match self {
             Self::Reply => AutoSubmitted::No,
             Self::Automatic => AutoSubmitted::Replied,
-            Self::Forward | Self::Alert => AutoSubmitted::Generated,
+            Self::Forward | Self::Alert | Self::Notice => AutoSubmitted::Generated,
         }
     }
 }

@@ -29,6 +29,12 @@ pub enum OutboxError {
     /// The mailbox is not set up for sending.
     #[error(transparent)]
     NotSending(#[from] mailbox::NotSending),
+    /// No account sends mails of the installation itself; says what to do.
+    #[error("{0}")]
+    NoSiteMail(String),
+    /// Somebody else changed the settings meanwhile.
+    #[error("somebody else changed this meanwhile")]
+    Changed,
     /// There is none with this id.
     #[error("there is no such outgoing mail")]
     NotFound,
@@ -213,6 +219,8 @@ pub struct OutgoingFilter {
     pub mailbox_id: Option<String>,
     /// Only of these projects; mails of no project are there for the whole site only.
     pub projects: Projects,
+    /// Only mails of the installation itself, which belong to no project.
+    pub of_site: bool,
     /// Cursor: only what comes after it.
     pub after: Option<String>,
 }

@@ -24,7 +24,7 @@ mod row {
         /// `out_` + ULID.
         #[sea_orm(primary_key, auto_increment = false)]
         pub id: String,
-        /// `reply`, `automatic`, `forward` or `alert`.
+        /// `reply`, `automatic`, `forward`, `alert` or `notice`.
         pub kind: String,
         /// `queued`, `sending`, `sent`, `failed` or `cancelled`.
         pub state: String,
@@ -197,6 +197,9 @@ pub(super) async fn list<C: ConnectionTrait>(
     }
     if let Projects::Only(ids) = &filter.projects {
         query = query.filter(row::Column::ProjectId.is_in(ids.iter().map(String::as_str)));
+    }
+    if filter.of_site {
+        query = query.filter(row::Column::ProjectId.eq(""));
     }
     if let Some(after) = &filter.after {
         query = query.filter(row::Column::Id.lt(after));

@@ -207,6 +207,11 @@ pub const KINDS: &[Kind] = &[
         409,
         "The mailbox has no settings for sending (`smtp`).",
     ),
+    kind(
+        "site_mail_not_configured",
+        409,
+        "No account sends mails of this installation, or the one that was chosen cannot. `detail` says what to do.",
+    ),
     kind("too_late", 409, "The mail is being sent, or was sent already."),
     kind("public_client", 409, "A public client has no secret."),
     kind("bad_order", 422, "The list does not name each rule once."),

@@ -90,6 +90,7 @@ const PAGES = {
   'connect-google': open.path('/connect/google'),
   'connect-microsoft': open.path('/connect/microsoft'),
   settings: open.path('/settings'),
+  'site-mail': open.path('/settings/mail'),
 };
 
 for (const [name, show] of Object.entries(PAGES)) {

@@ -145,6 +145,24 @@ async fn the_connection_test_tries_the_sign_in_and_sends_nothing(world: &World) 
     }
 }
 
+async fn mail_of_the_installation_goes_through_the_mailbox_that_was_chosen(world: &World, sink: &SmtpSink) {
+    let mailboxes = world.rest.all("/api/v1/mailboxes").await;
+    let chosen = json!({ "mailboxId": text(&mailboxes[0], "id") });
+    let saved = world
+        .rest
+        .send(Method::PATCH, "/api/v1/site-mail", Some(&chosen))
+        .await;
+    assert_eq!(saved.json["account"]["kind"], "mailbox", "{}", saved.json);
+    let before = sink.taken().len();
+    let sent = world
+        .rest
+        .send_once("/api/v1/site-mail/tests", &json!({ "to": "admin@example.test" }))
+        .await;
+    is(world, &sent.json, "sent").await;
+    assert_eq!(sink.taken()[before].to, ["admin@example.test"]);
+    assert_eq!(sink.taken()[before].from, ACCOUNT);
+}
+
 async fn an_answer_goes_out_threaded_and_its_answer_comes_back(database: TestDatabase) {
     let sink = SmtpSink::start().await;
     let world = world(database, Some(&sink)).await;
@@ -224,6 +242,7 @@ async fn an_answer_goes_out_threaded_and_its_answer_comes_back(database: TestDat
     assert_eq!(read["inReplyTo"], "<back@ada.example>");
     assert_eq!(read["subject"], "Re: Printer on fire");
     assert!(text(&read, "text").contains("\n.\nBye"), "{read}");
+    mail_of_the_installation_goes_through_the_mailbox_that_was_chosen(&world, &sink).await;
     let headers: BTreeSet<&str> = read["headers"]
         .as_array()
         .unwrap()

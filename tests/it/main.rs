@@ -23,6 +23,7 @@ mod oauth2_server;
 mod pipeline;
 mod providers;
 mod rules;
+mod site_mail;
 mod start;
 mod support;
 mod world;

@@ -23,6 +23,7 @@ mod rules;
 mod search_page;
 mod settings;
 mod sign_in;
+mod site_mail;
 mod test_runs;
 mod ticket_page;
 mod tickets;
@@ -54,6 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
         outgoing::ROUTES,
         test_runs::ROUTES,
         settings::ROUTES,
+        site_mail::ROUTES,
         apps::ROUTES,
         profile::ROUTES,
     ]

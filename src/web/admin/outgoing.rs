@@ -55,9 +55,10 @@ impl Query {
     }
 }
 
-fn refused(error: OutboxError) -> Problem {
+pub(super) fn refused(error: OutboxError) -> Problem {
     match error {
         OutboxError::Db(error) => error.into(),
+        OutboxError::NoSiteMail(text) => Problem::conflict("site_mail_not_configured", text),
         _ => Problem::not_found("outgoing mail"),
     }
 }
@@ -103,7 +104,7 @@ async fn list(desk: Desk, query: web::Query<Query>) -> Answer {
     })
 }
 
-fn row(mail: &Outgoing, now: i64) -> OutgoingRow {
+pub(super) fn row(mail: &Outgoing, now: i64) -> OutgoingRow {
     OutgoingRow {
         id: mail.id.clone(),
         subject: mail.subject.clone(),
@@ -120,7 +121,8 @@ fn kind(kind: &str) -> String {
         "reply" => "Reply",
         "automatic" => "Automatic answer",
         "forward" => "Forward",
-        _ => "Alert",
+        "alert" => "Alert",
+        _ => "Notice",
     }
     .to_owned()
 }
@@ -229,7 +231,7 @@ async fn retry(desk: Desk, id: web::Path<String>) -> Answer {
     let path = format!("/outgoing/{id}");
     match outbox::retry(&desk.ctx, desk.actor(), &id).await {
         Ok(_) => desk.done("It is tried again now.", &path).await,
-        Err(OutboxError::TooLate(text)) => desk.failed(first_upper(text), &path).await,
+        Err(OutboxError::TooLate(text)) => desk.failed(sentence(text), &path).await,
         Err(error) => Err(refused(error)),
     }
 }
@@ -239,12 +241,12 @@ async fn cancel(desk: Desk, id: web::Path<String>) -> Answer {
     let path = format!("/outgoing/{id}");
     match outbox::cancel(&desk.ctx, desk.actor(), &id).await {
         Ok(_) => desk.done("It was taken back and is not sent.", &path).await,
-        Err(OutboxError::TooLate(text)) => desk.failed(first_upper(text), &path).await,
+        Err(OutboxError::TooLate(text)) => desk.failed(sentence(text), &path).await,
         Err(error) => Err(refused(error)),
     }
 }
 
-fn first_upper(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
     format!("{first}{}.", chars.as_str())

@@ -32,6 +32,7 @@ mod rules;
 mod search;
 mod sessions;
 mod settings;
+mod site_mail;
 mod tickets;
 mod tokens;
 mod users;
@@ -50,6 +51,7 @@ pub(super) fn routes() -> Vec<Route> {
         jobs::ROUTES,
         settings::ROUTES,
         sessions::ROUTES,
+        site_mail::ROUTES,
         grants::ROUTES,
         projects::ROUTES,
         members::ROUTES,

@@ -15,7 +15,7 @@ use crate::web::openapi::schema::{Schema, id, integer, list_of, object, text, ti
 use crate::web::route::{Guard, Route};
 
 const STATES: &[&str] = &["queued", "sending", "sent", "failed", "cancelled"];
-const KINDS: &[&str] = &["reply", "automatic", "forward", "alert"];
+const KINDS: &[&str] = &["reply", "automatic", "forward", "alert", "notice"];
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get(
@@ -169,6 +169,8 @@ pub(super) fn refused(error: OutboxError) -> Problem {
     match error {
         OutboxError::Invalid(error) => output::invalid([(error.field, error.code, error.message)]),
         OutboxError::NotSending(error) => Problem::conflict("sending_not_configured", error.to_string()),
+        OutboxError::NoSiteMail(text) => Problem::conflict("site_mail_not_configured", text),
+        OutboxError::Changed => super::input::changed_meanwhile(),
         OutboxError::NotFound => Problem::not_found("outgoing mail"),
         OutboxError::NoTicket => Problem::not_found("ticket"),
         OutboxError::TooLate(text) => Problem::conflict("too_late", text),
@@ -203,6 +205,7 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
         kind: known("kind", |word| Kind::parse(word).is_some())?,
         mailbox_id: query.get("mailboxId"),
         projects: access.projects(),
+        of_site: false,
         after: query.after.clone(),
     };
     let page = outbox::list(&ctx, &filter, query.limit).await.map_err(refused)?;

@@ -56,6 +56,8 @@ const ACTIONS: &[(&str, &str)] = &[
     ("/rules/{id}/down", "-the order of a list, see /rules/order"),
     ("/rules/{id}/up", "-the order of a list, see /rules/order"),
     ("/settings/apps/{id}/revoke", "-a person's own consent"),
+    ("/settings/mail", "PATCH /api/v1/site-mail"),
+    ("/settings/mail/test", "POST /api/v1/site-mail/tests"),
     ("/tickets/bulk", "PATCH /api/v1/tickets/{id}"),
     ("/tickets/new", "POST /api/v1/tickets"),
     ("/tickets/{key}", "PATCH /api/v1/tickets/{id}"),

@@ -1,7 +1,7 @@
 //! A mail server at the end of the way: it takes mail and keeps it for the test, or refuses it as it is told.
 //!
 //! In plain text it stands behind Dovecot's submission service as its relay. With TLS it can be spoken to directly; then
-//! it lets everybody in by XOAUTH2 unless told otherwise.
+//! it lets everybody in, by XOAUTH2 or a password, unless told otherwise.
 
 use super::certs::{LeafOptions, TestCa};
 use std::collections::VecDeque;
@@ -68,7 +68,7 @@ impl SmtpSink {
         Self::serve(None).await
     }
 
-    /// With TLS from the first byte, by a certificate of this authority, and XOAUTH2.
+    /// With TLS from the first byte, by a certificate of this authority, and a sign-in.
     pub async fn start_tls(ca: &TestCa) -> Self {
         let leaf = ca.issue(&LeafOptions::default());
         Self::serve(Some(TlsAcceptor::from(leaf.server_config()))).await
@@ -134,7 +134,11 @@ where
         let line = hear(&mut stream).await?;
         let upper = line.to_uppercase();
         if upper.starts_with("EHLO") {
-            let auth = if signs_in { "250-AUTH XOAUTH2\r\n" } else { "" };
+            let auth = if signs_in {
+                "250-AUTH XOAUTH2 PLAIN\r\n"
+            } else {
+                ""
+            };
             say(
                 &mut stream,
                 &format!(
@@ -142,9 +146,12 @@ where
                 ),
             )
             .await?;
-        } else if upper.starts_with("AUTH XOAUTH2 ") {
+        } else if let Some(sent) = line
+            .strip_prefix("AUTH XOAUTH2 ")
+            .or_else(|| line.strip_prefix("AUTH PLAIN "))
+        {
             let token = base64::engine::general_purpose::STANDARD
-                .decode(line[13..].trim())
+                .decode(sent.trim())
                 .unwrap_or_default();
             let token = String::from_utf8_lossy(&token).into_owned();
             state

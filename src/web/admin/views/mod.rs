@@ -65,6 +65,7 @@ macro_rules! for_each_view {
             crate::web::admin::views::tests_page::TestPage,
             crate::web::admin::views::profile::Profile,
             crate::web::admin::views::settings::Settings,
+            crate::web::admin::views::settings::SiteMailPage,
             crate::web::admin::views::errors::ErrorPage,
             crate::web::admin::views::errors::RedirectChanged,
             crate::web::admin::views::oauth2::ConsentPage,

@@ -44,7 +44,7 @@ pub struct OutgoingRow {
 }
 
 impl OutgoingRow {
-    fn sample(tone: Tone, word: &str, cause: &str) -> Self {
+    pub(super) fn sample(tone: Tone, word: &str, cause: &str) -> Self {
         Self {
             id: "out_01".to_owned(),
             subject: "Re: Printer on floor 3 is on fire again".to_owned(),

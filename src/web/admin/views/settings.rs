@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::integrations::Fact;
+use super::outgoing::OutgoingRow;
 use super::page::{Page, Section, Theme};
-use super::parts::{Badge, Choice, Tone, When};
+use super::parts::{Badge, Choice, FormErrors, Tone, When};
 use crate::render::View;
 
 /// `GET /settings`.
@@ -122,5 +123,64 @@ impl View for Settings {
             themes: Self::themes(Theme::Auto),
         };
         vec![settings(false), settings(true)]
+    }
+}
+
+/// `GET /settings/mail`: mail of the installation itself.
+///
+/// Forms: `POST /settings/mail` with `mailbox_id` and `revision`; `POST /settings/mail/test` with `to`.
+#[derive(Debug, Serialize)]
+pub struct SiteMailPage {
+    /// The frame.
+    pub page: Page,
+    /// The account that sends; empty if none does.
+    pub account: Vec<Fact>,
+    /// Why nothing is sent, and what to do.
+    pub trouble: Option<String>,
+    /// The account of the configuration, and mailboxes that send.
+    pub mailboxes: Vec<Choice>,
+    /// Revision of the settings.
+    pub revision: i64,
+    /// Where the test mail goes.
+    pub to: String,
+    /// The latest mails of the installation.
+    pub latest: Vec<OutgoingRow>,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+impl View for SiteMailPage {
+    const TEMPLATE: &'static str = "admin/site_mail.html";
+
+    fn samples() -> Vec<Self> {
+        let page = |full: bool, errors: FormErrors| Self {
+            page: Page::sample("Mail of this installation", Section::Settings),
+            account: if full {
+                vec![
+                    Fact::exact("Sender", "mailgrant@example.com"),
+                    Fact::exact("Server", "smtp.example.com:587"),
+                ]
+            } else {
+                vec![]
+            },
+            trouble: (!full).then(|| "No account sends mails of this installation.".to_owned()),
+            mailboxes: vec![Choice::new("", "The account of the configuration", true)],
+            revision: 1,
+            to: "ada@example.org".to_owned(),
+            latest: if full {
+                vec![OutgoingRow::sample(Tone::Ok, "Sent", "")]
+            } else {
+                vec![]
+            },
+            errors,
+        };
+        vec![
+            page(false, FormErrors::default()),
+            page(true, FormErrors::default()),
+            page(
+                true,
+                FormErrors::default().with("to", "“x” is not an e-mail address."),
+            ),
+        ]
     }
 }

@@ -1,0 +1,126 @@
+//! `/site-mail`: the account that sends mails of this installation itself, and a test of it.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::input::{Input, check_match};
+use super::outgoing::{refused, schema as outgoing_schema, show as show_outgoing};
+use super::output;
+use crate::access::{Access, Scope};
+use crate::account;
+use crate::ctx::Ctx;
+use crate::outbox::{self, OutboxError, SiteSettings};
+use crate::web::error::Problem;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, input, object, text, word};
+use crate::web::route::{Guard, Route};
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/site-mail", Guard::Site(Scope::Admin), || web::to(get)).doc(|| {
+        Doc::new("Show how this installation sends mail of its own")
+            .about("Invitations, alerts and test mails: through the account below `[smtp]` in the configuration, or a mailbox.")
+            .answers(200, "The account that sends", schema())
+            .tagged()
+    }),
+    Route::patch("/api/v1/site-mail", Guard::Site(Scope::Admin), || web::to(change)).doc(|| {
+        Doc::new("Choose how this installation sends mail of its own")
+            .takes(input(
+                &[],
+                [(
+                    "mailboxId",
+                    text()
+                        .or_null()
+                        .about("A mailbox with an SMTP server; null: the account of the configuration"),
+                )],
+            ))
+            .answers(200, "The account that sends from now on", schema())
+            .tagged()
+    }),
+    Route::post("/api/v1/site-mail/tests", Guard::Site(Scope::Admin), || web::to(test))
+        .sends_mail()
+        .doc(|| {
+            Doc::new("Send a test mail of this installation")
+                .about("Its outcome is at `/api/v1/outgoing-mails/{id}`, with cause and remedy if it failed.")
+                .takes(input(
+                    &[],
+                    [("to", text().about("An address; the token's owner if it is missing"))],
+                ))
+                .answers(202, "The mail, queued", outgoing_schema())
+                .fails(409, "no account sends mails of this installation")
+        }),
+];
+
+fn schema() -> Schema {
+    let account = object([
+        ("kind", word(&["smtp", "mailbox"])),
+        ("from", text().about("The sender")),
+        ("mailboxId", text().or_null()),
+    ]);
+    object([
+        ("mailboxId", text().or_null().about("The mailbox that was chosen")),
+        (
+            "account",
+            account
+                .or_null()
+                .about("null: nothing is sent; `problem` says why"),
+        ),
+        ("problem", text().or_null()),
+    ])
+    .named("SiteMail")
+}
+
+async fn shown(ctx: &Ctx, settings: &SiteSettings) -> Result<Value, Problem> {
+    let (account, problem) = match outbox::site_account(ctx.db.read(), ctx).await {
+        Ok(account) => (account.to_json(), Value::Null),
+        Err(OutboxError::Db(error)) => return Err(error.into()),
+        Err(error) => (Value::Null, error.to_string().into()),
+    };
+    Ok(json!({
+        "mailboxId": output::text(&settings.mailbox_id),
+        "account": account,
+        "problem": problem,
+    }))
+}
+
+async fn get(ctx: web::Data<Ctx>) -> Result<HttpResponse, Problem> {
+    let settings = outbox::site_settings(&ctx).await?;
+    Ok(output::tagged(settings.revision, shown(&ctx, &settings).await?))
+}
+
+async fn change(
+    ctx: web::Data<Ctx>,
+    request: HttpRequest,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
+    let settings = outbox::site_settings(&ctx).await?;
+    check_match(&request, settings.revision)?;
+    let mailbox_id = if input.mentions("mailboxId") {
+        input.text("mailboxId").unwrap_or_default()
+    } else {
+        settings.mailbox_id
+    };
+    input.finish()?;
+    let settings = outbox::choose_site_mailbox(&ctx, settings.revision, &mailbox_id)
+        .await
+        .map_err(refused)?;
+    Ok(output::tagged(settings.revision, shown(&ctx, &settings).await?))
+}
+
+async fn test(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
+    let to = match input.text("to") {
+        Some(to) => to,
+        None => account::get(&ctx.db, access.user_id().unwrap_or_default())
+            .await?
+            .map(|owner| owner.email)
+            .unwrap_or_default(),
+    };
+    input.finish()?;
+    let mail = outbox::send_test_mail(&ctx, access.actor(), &to)
+        .await
+        .map_err(refused)?;
+    let path = format!("/api/v1/outgoing-mails/{}", mail.id);
+    Ok(HttpResponse::Accepted()
+        .insert_header((header::LOCATION, path))
+        .json(show_outgoing(&mail)))
+}
