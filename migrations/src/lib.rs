@@ -15,8 +15,8 @@ mod m0007_answers;
 mod m0008_desk;
 mod m0009_oauth2_server;
 mod m0012_people;
-mod m0014_grants;
 mod m0013_site_mail;
+mod m0014_grants;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_desk::Migration),
             Box::new(m0009_oauth2_server::Migration),
             Box::new(m0012_people::Migration),
-            Box::new(m0014_grants::Migration),
             Box::new(m0013_site_mail::Migration),
+            Box::new(m0014_grants::Migration),
         ]
     }
 }
