@@ -3,7 +3,7 @@
 //! The modules in reading order:
 //!
 //! * foundation: [`access`], [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`], [`schedule`], [`smtp`], [`trouble`],
-//!   [`ctx`], [`idempotency`], [`project`], [`event`], [`search`], [`connection_test`];
+//!   [`ctx`], [`idempotency`], [`audit`], [`project`], [`event`], [`search`], [`connection_test`];
 //! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
 //!   [`message`], [`rule`], [`ticket`], [`outbox`];
 //! * identity: [`account`], [`oauth2_server`];
@@ -12,6 +12,7 @@
 //! `ARCHITECTURE.md` says why it is cut this way.
 
 pub mod access;
+pub mod audit;
 pub mod clock;
 pub mod config;
 mod crash;

@@ -17,6 +17,7 @@ mod m0009_oauth2_server;
 mod m0012_people;
 mod m0013_site_mail;
 mod m0014_grants;
+mod m0017_audit;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_people::Migration),
             Box::new(m0013_site_mail::Migration),
             Box::new(m0014_grants::Migration),
+            Box::new(m0017_audit::Migration),
         ]
     }
 }

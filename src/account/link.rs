@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::AccountError;
 use super::model::{NewUser, User};
 use super::{password, store, user};
+use crate::audit::{self, NewAuditEvent};
 use crate::clock::Clock;
 use crate::crypto;
 use crate::ctx::Ctx;
@@ -98,6 +99,8 @@ pub async fn set_up(
 pub async fn sign_in_link(ctx: &Ctx, user_id: &str) -> Result<String, DbErr> {
     let tx = ctx.db.begin().await?;
     let token = insert(&tx, &ctx.clock, SIGN_IN, Some(user_id)).await?;
+    let event = NewAuditEvent::new("user.sign_in_link_made", "user", user_id);
+    audit::append(&tx, &ctx.clock, event).await?;
     tx.commit().await?;
     Ok(ctx
         .config

@@ -2,10 +2,12 @@
 
 use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 
 use super::error::AccountError;
 use super::model::{Flash, NewSession, Proof, Session, SessionInfo, User};
 use super::{brake, store};
+use crate::audit::{self, NewAuditEvent};
 use crate::clock::Clock;
 use crate::crypto;
 use crate::db::Db;
@@ -77,6 +79,10 @@ pub async fn start_in<C: ConnectionTrait>(
     };
     store::insert_session(on, &session, &new).await?;
     store::note_sign_in(on, new.user_id, now).await?;
+    let event = NewAuditEvent::new("session.started", "user", new.user_id)
+        .by(new.user_id)
+        .saying(json!({ "how": new.proof.amr, "identityProviderId": new.proof.identity_provider_id }));
+    audit::append(on, clock, event).await?;
     Ok(Started {
         cookie: SecretString::from(cookie),
         session,

@@ -1,11 +1,13 @@
 //! Signing in with address and password.
 
 use secrecy::SecretString;
+use serde_json::json;
 
 use super::brake::Attempt;
 use super::error::AccountError;
 use super::model::User;
 use super::{password, store, user};
+use crate::audit::{self, NewAuditEvent};
 use crate::clock::Clock;
 use crate::ctx::Ctx;
 use crate::db::Db;
@@ -36,6 +38,13 @@ pub async fn sign_in(db: &Db, clock: &Clock, attempt: &SignIn<'_>) -> Result<Use
     // An account without a password takes the same work as one that does not exist.
     let hash = hash.filter(|hash| !hash.is_empty());
     if !password::verify(attempt.password, hash).await? {
+        // Whose account it was about, not what was typed: a password gets into the wrong field easily. Attempts that
+        // the brake refuses are not noted one by one.
+        let account = user.as_ref().map_or("", |user| &user.id);
+        let event = NewAuditEvent::new("session.refused", "user", account)
+            .by(audit::NOBODY)
+            .saying(json!({ "how": "password" }));
+        audit::append(db.write(), clock, event).await?;
         return Err(AccountError::WrongCredentials);
     }
     brake.succeeded(db).await?;

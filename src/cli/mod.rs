@@ -1,5 +1,6 @@
 //! The command line: data on standard output, talk on standard error, examples in every help text.
 
+mod audit;
 mod client;
 mod doctor;
 mod manage;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::audit::{Origin, Via};
 use crate::config::{self, Config, Environment, LogFormat};
 use crate::web::openapi;
 
@@ -98,6 +100,11 @@ enum Command {
         #[command(subcommand)]
         command: client::ClientCommand,
     },
+    /// The audit log.
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+    },
     /// People who sign in.
     User {
         #[command(subcommand)]
@@ -130,7 +137,12 @@ enum ConfigCommand {
 /// Runs the command line and says how it went.
 pub async fn run() -> ExitCode {
     let cli = Cli::parse();
-    match dispatch(cli).await {
+    let origin = Origin::new(Via::Cli, "", "");
+    let outcome = crate::audit::within(origin, async {
+        crate::audit::act_as(crate::access::MACHINE);
+        dispatch(cli).await
+    });
+    match outcome.await {
         Ok(code) => code,
         Err(error) => {
             complain_of("mailgrant", error.as_ref());
@@ -194,6 +206,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         } => {
             start_quiet_logging();
             manage::rebuild_search(load()?).await
+        }
+        Command::Audit { command } => {
+            start_quiet_logging();
+            audit::run(load()?, command).await
         }
         Command::Client { command } => {
             start_quiet_logging();

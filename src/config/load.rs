@@ -257,6 +257,16 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
         .ok()
         .filter(|days| (30..=3_650).contains(days))
         .ok_or_else(|| bad("event_retention_days", "expected a number from 30 to 3650".into()))?;
+    let audit_retention_days = get("audit_retention_days")
+        .parse()
+        .ok()
+        .filter(|days| *days == 0 || (30..=36_500).contains(days))
+        .ok_or_else(|| {
+            bad(
+                "audit_retention_days",
+                "expected a number from 30 to 36500, or 0".into(),
+            )
+        })?;
     let log_format = match get("log_format").as_str() {
         "text" => LogFormat::Text,
         "json" => LogFormat::Json,
@@ -286,6 +296,7 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
         allow_webhook_networks,
         webhook_timeout,
         event_retention_days,
+        audit_retention_days,
         log_format,
         log_level: get("log_level"),
         max_connections,
@@ -391,6 +402,7 @@ fn shown(config: &Config, name: &str) -> String {
         "allow_webhook_networks" => listed(&config.allow_webhook_networks),
         "webhook_timeout" => config.webhook_timeout.to_string(),
         "event_retention_days" => config.event_retention_days.to_string(),
+        "audit_retention_days" => config.audit_retention_days.to_string(),
         "log_format" => match config.log_format {
             LogFormat::Text => "text".into(),
             LogFormat::Json => "json".into(),

@@ -39,6 +39,8 @@ pub struct Config {
     pub webhook_timeout: u64,
     /// How long the event log is kept, days.
     pub event_retention_days: i64,
+    /// How long the audit log is kept, days; 0 keeps all of it.
+    pub audit_retention_days: i64,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines appear, in the syntax of `tracing`'s env-filter.
@@ -212,6 +214,13 @@ pub(crate) const KNOWN: &[Known] = &[
         name: "event_retention_days",
         default: "90",
         about: "How many days the event log is kept, 30 to 3650. Consumers can read that far back.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "audit_retention_days",
+        default: "730",
+        about: "How many days the audit log is kept, 30 to 36500; 0 keeps all of it.",
         secret: false,
         list: false,
     },

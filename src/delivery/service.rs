@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use url::Url;
@@ -12,6 +13,7 @@ use super::model::{DeliveryFilter, Format, Payload, SendAgain, Shown, WebhookInp
 use super::sign::{self, Secrets};
 use super::store::{self, Attempt, Delivery, Webhook};
 use crate::access::Projects;
+use crate::audit::{self, NewAuditEvent};
 use crate::crypto::Place;
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent, Types, kinds};
@@ -247,7 +249,10 @@ pub async fn create(ctx: &Ctx, actor: &str, input: WebhookInput) -> Result<Made,
         id,
     };
     apply(ctx, &mut webhook, input).await?;
-    store::insert(ctx.db.write(), &webhook).await?;
+    let txn = ctx.db.begin().await?;
+    store::insert(&txn, &webhook).await?;
+    note(ctx, &txn, "webhook.created", &webhook).await?;
+    txn.commit().await?;
     ctx.deliver.now();
     Ok(Made { webhook, secret })
 }
@@ -256,10 +261,26 @@ pub async fn create(ctx: &Ctx, actor: &str, input: WebhookInput) -> Result<Made,
 pub async fn update(ctx: &Ctx, old: &Webhook, input: WebhookInput) -> Result<Webhook, DeliveryError> {
     let mut new = old.clone();
     apply(ctx, &mut new, input).await?;
-    save(ctx, old, new).await
+    save(ctx, old, new, "webhook.updated").await
 }
 
-async fn save(ctx: &Ctx, old: &Webhook, mut new: Webhook) -> Result<Webhook, DeliveryError> {
+/// Notes what somebody did with a webhook: of its address the host, for the rest may hold a secret.
+async fn note<C: ConnectionTrait>(ctx: &Ctx, on: &C, action: &str, webhook: &Webhook) -> Result<(), DbErr> {
+    let scope = webhook.scope().0.unwrap_or_default();
+    // One that tells of a single project belongs to it.
+    let project = match (scope.first(), scope.len()) {
+        (Some(one), 1) => one.as_str(),
+        _ => "",
+    };
+    let host = url::Url::parse(&webhook.url).ok();
+    let host = host.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+    let event = NewAuditEvent::new(action, "webhook", &webhook.id)
+        .in_project(project)
+        .saying(json!({ "host": host, "projects": scope, "state": webhook.state }));
+    audit::append(on, &ctx.clock, event).await.map(drop)
+}
+
+async fn save(ctx: &Ctx, old: &Webhook, mut new: Webhook, action: &str) -> Result<Webhook, DeliveryError> {
     new.updated_at = ctx.clock.now_ms();
     // What another process looked through meanwhile is not looked through again.
     let txn = ctx.db.begin().await?;
@@ -273,6 +294,7 @@ async fn save(ctx: &Ctx, old: &Webhook, mut new: Webhook) -> Result<Webhook, Del
     if new.is_active() && !old.is_active() {
         store::restart_waiting(&txn, &new.id, new.updated_at).await?;
     }
+    note(ctx, &txn, action, &new).await?;
     txn.commit().await?;
     ctx.deliver.now();
     new.revision = old.revision + 1;
@@ -291,7 +313,12 @@ pub async fn enable(ctx: &Ctx, old: &Webhook, enabled: bool) -> Result<Webhook, 
     reason.clone_into(&mut new.reason);
     new.failures = 0;
     new.failing_since = None;
-    save(ctx, old, new).await
+    let action = if enabled {
+        "webhook.enabled"
+    } else {
+        "webhook.disabled_by_hand"
+    };
+    save(ctx, old, new, action).await
 }
 
 /// Draws a new secret. The one of before signs as well for a day.
@@ -304,17 +331,20 @@ pub async fn rotate(ctx: &Ctx, old: &Webhook) -> Result<Made, DeliveryError> {
     new.old_secret_sealed = ctx.keys.seal(&place("old_secret_sealed", &old.id), &before);
     new.old_secret_until = ctx.clock.now_ms() + OVERLAP_MS;
     new.secret_sealed = ctx.keys.seal(&place("secret_sealed", &old.id), &secret);
-    let webhook = save(ctx, old, new).await?;
+    let webhook = save(ctx, old, new, "webhook.secret_rotated").await?;
     Ok(Made { webhook, secret })
 }
 
 /// Removes a webhook and its deliveries.
 pub async fn delete(ctx: &Ctx, id: &str) -> Result<(), DeliveryError> {
-    if store::remove(ctx.db.write(), id).await? {
-        Ok(())
-    } else {
-        Err(DeliveryError::NotFound("webhook"))
+    let txn = ctx.db.begin().await?;
+    let webhook = store::webhook(&txn, id).await?;
+    let webhook = webhook.ok_or(DeliveryError::NotFound("webhook"))?;
+    if !store::remove(&txn, id).await? {
+        return Err(DeliveryError::NotFound("webhook"));
     }
+    note(ctx, &txn, "webhook.deleted", &webhook).await?;
+    Ok(txn.commit().await?)
 }
 
 /// Sends a `test.ping` to this webhook only, also while it is being spared.

@@ -222,6 +222,7 @@ fn config(listen: SocketAddr, folder: &Path, ca_file: &Path) -> Result<Config, D
             .collect(),
         webhook_timeout: 15,
         event_retention_days: 90,
+        audit_retention_days: 730,
         log_format: LogFormat::Text,
         log_level: "warn".to_owned(),
         max_connections: 10,

@@ -6,6 +6,7 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect};
 use super::kinds::{self, Types};
 use super::{Cursor, LogError, NewEvent, head};
 use crate::access::Projects;
+use crate::audit;
 use crate::clock::Clock;
 use crate::db::{Db, sql, within};
 use crate::id;
@@ -123,6 +124,17 @@ pub async fn append<C: ConnectionTrait>(on: &C, clock: &Clock, event: NewEvent<'
     };
     row::Entity::insert(model).exec_without_returning(on).await?;
     head::note_appended();
+    // What somebody did is in the audit log as well, whichever stage tells of it.
+    let NewEvent {
+        kind,
+        project_id,
+        subject_id,
+        actor,
+        data,
+    } = &event;
+    if let Some(noted) = audit::of_event(kind, actor, subject_id, project_id, data) {
+        audit::append(on, clock, noted).await?;
+    }
     Ok(event_id)
 }
 

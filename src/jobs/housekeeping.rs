@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::store;
 use crate::account;
+use crate::audit::{self, AuditError};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::delivery;
@@ -72,6 +73,20 @@ pub(super) async fn trim_log(ctx: &Ctx) -> Result<(), DbErr> {
     while event::delete_before(&ctx.db, before, 1_000).await? > 0 && !ctx.stop.is_cancelled() {}
     let delivered = ctx.clock.now_ms() - 30 * DAY_MS;
     while delivery::store::purge(ctx.db.write(), delivered, before, 1_000).await? > 0
+        && !ctx.stop.is_cancelled()
+    {}
+    Ok(())
+}
+
+/// Deletes audit events that are older than the retention, in handfuls; 0 days keep everything.
+pub(super) async fn trim_audit(ctx: &Ctx) -> Result<(), AuditError> {
+    let days = ctx.config.audit_retention_days;
+    if days == 0 {
+        return Ok(());
+    }
+    let anchor = audit::Anchor::in_folder(&ctx.config.data_dir);
+    let before = ctx.clock.now_ms() - days * DAY_MS;
+    while audit::trim(&ctx.db, &ctx.clock, &ctx.keys, &anchor, before, 1_000).await? > 0
         && !ctx.stop.is_cancelled()
     {}
     Ok(())

@@ -13,6 +13,7 @@ mod known;
 mod poll_mailboxes;
 mod refresh_grants;
 mod reprocess;
+mod seal_audit;
 mod send_mail;
 mod store;
 mod timetable;

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::handle_mail::{Cause, Handling, Subject};
 use super::ingest_mail;
 use super::known::Known;
+use crate::audit::{self, NewAuditEvent};
 use crate::ctx::Ctx;
 use crate::mailbox;
 use crate::message::{self, Message, Run, Standing, Understood};
@@ -79,8 +80,23 @@ pub async fn reprocess(ctx: &Ctx, id: &str, cause: Cause, actor: &str) -> Result
         let run = run(ctx, cause, actor, began_at, Some(parsed_at), &outcome);
         message::record_run(&txn, id, &run).await?;
     }
+    note(ctx, &txn, actor, &format!("message.{}", cause.as_str()), &message).await?;
     txn.commit().await?;
     read_any(ctx, id).await
+}
+
+/// Notes what somebody decided about a message.
+async fn note(
+    ctx: &Ctx,
+    txn: &DatabaseTransaction,
+    actor: &str,
+    action: &str,
+    message: &Message,
+) -> Result<(), DbErr> {
+    let event = NewAuditEvent::new(action, "message", &message.id)
+        .by(actor)
+        .in_project(&message.project_id);
+    audit::append(txn, &ctx.clock, event).await.map(drop)
 }
 
 /// A message that has a ticket keeps it.
@@ -162,6 +178,7 @@ async fn settle(
         ..run(ctx, Cause::Again, actor, now, None, &outcome)
     };
     message::record_run(&txn, id, &run).await?;
+    note(ctx, &txn, actor, &format!("message.{cause}"), &message).await?;
     txn.commit().await?;
     read_any(ctx, id).await
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use sea_orm::DbErr;
 
 use super::{
-    deliver, follow_log, housekeeping, ingest_mail, poll_mailboxes, refresh_grants, send_mail, store,
+    deliver, follow_log, housekeeping, ingest_mail, poll_mailboxes, refresh_grants, seal_audit, send_mail,
+    store,
 };
 use crate::ctx::Ctx;
 use crate::db::{self, Claim, Lease};
@@ -26,7 +27,7 @@ struct Job {
     run: fn(Ctx) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
 }
 
-const TIMETABLE: [Job; 6] = [
+const TIMETABLE: [Job; 7] = [
     Job {
         name: "refresh_grants",
         when: "*/5 * * * * *",
@@ -46,6 +47,11 @@ const TIMETABLE: [Job; 6] = [
         name: "trim_event_log",
         when: "15 41 * * * *",
         run: |ctx| Box::pin(async move { Ok(housekeeping::trim_log(&ctx).await?) }),
+    },
+    Job {
+        name: "trim_audit_log",
+        when: "15 42 * * * *",
+        run: |ctx| Box::pin(async move { Ok(housekeeping::trim_audit(&ctx).await?) }),
     },
     Job {
         name: "rotate_signing_keys",
@@ -82,6 +88,7 @@ pub async fn start(ctx: &Ctx) -> Result<(), DbErr> {
     let runner = ctx.clone();
     ctx.tasks.spawn(async move { send_mail::run(runner).await });
     ctx.tasks.spawn(follow_log::run(ctx.clone()));
+    ctx.tasks.spawn(seal_audit::run(ctx.clone()));
     ctx.tasks.spawn(deliver::run(ctx.clone()));
     Ok(())
 }

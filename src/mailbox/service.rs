@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
 use super::imap::Folder;
@@ -10,6 +11,7 @@ use super::store::{self, Cursor, Mailbox, Outcome};
 use super::sync;
 use super::{sending, session};
 use crate::access::Projects;
+use crate::audit::{self, NewAuditEvent};
 use crate::ctx::Ctx;
 use crate::db::is_duplicate;
 use crate::event::{self, NewEvent};
@@ -33,13 +35,35 @@ pub async fn create(
     let input = check(ctx, projects, input).await?;
     check_listed(ctx, projects, &input).await?;
     let mailbox = fill(blank(ctx), input);
-    store::insert(ctx.db.write(), &mailbox)
+    let txn = ctx.db.begin().await?;
+    store::insert(&txn, &mailbox)
         .await
         .map_err(|error| duplicate_name(error, &mailbox.name))?;
+    note(ctx, &txn, actor, "mailbox.created", &mailbox).await?;
+    txn.commit().await?;
     tracing::info!(mailbox = mailbox.id, actor, "mailbox made");
     look_once(ctx, &mailbox).await;
     poll_now(ctx, projects, &mailbox.id).await?;
     get(ctx, projects, &mailbox.id).await
+}
+
+/// Notes what somebody did with a mailbox.
+async fn note<C: ConnectionTrait>(
+    ctx: &Ctx,
+    on: &C,
+    actor: &str,
+    action: &str,
+    mailbox: &Mailbox,
+) -> Result<(), DbErr> {
+    let event = NewAuditEvent::new(action, "mailbox", &mailbox.id)
+        .by(actor)
+        .in_project(&mailbox.project_id)
+        .saying(json!({
+            "name": mailbox.name, "grantId": mailbox.grant_id, "host": mailbox.host,
+            "loginName": mailbox.login_name, "folder": mailbox.folder, "afterIngest": mailbox.after_ingest,
+            "smtpFrom": mailbox.smtp_from,
+        }));
+    audit::append(on, &ctx.clock, event).await.map(drop)
 }
 
 /// A mailbox before anything was entered.
@@ -126,10 +150,13 @@ pub async fn update(
     }
     let mut changed = fill(before, input);
     changed.updated_at = ctx.clock.now_ms();
-    let done = store::update(ctx.db.write(), &changed, seen).await;
+    let txn = ctx.db.begin().await?;
+    let done = store::update(&txn, &changed, seen).await;
     if !done.map_err(|error| duplicate_name(error, &changed.name))? {
         return Err(MailboxError::Conflict);
     }
+    note(ctx, &txn, actor, "mailbox.updated", &changed).await?;
+    txn.commit().await?;
     ctx.nudge.now();
     tracing::info!(mailbox = id, actor, "mailbox changed");
     get(ctx, projects, id).await
@@ -181,6 +208,8 @@ async fn set_paused(
             data: json!({ "name": mailbox.name }),
         };
         event::append(&txn, &ctx.clock, event).await?;
+    } else {
+        note(ctx, &txn, actor, "mailbox.resumed", &mailbox).await?;
     }
     txn.commit().await?;
     ctx.nudge.now();
@@ -199,13 +228,14 @@ pub async fn poll_now(ctx: &Ctx, projects: &Projects, id: &str) -> Result<(), Ma
 
 /// Deletes a mailbox that has no messages.
 pub async fn delete(ctx: &Ctx, projects: &Projects, actor: &str, id: &str) -> Result<(), MailboxError> {
-    get(ctx, projects, id).await?;
+    let mailbox = get(ctx, projects, id).await?;
     let txn = ctx.db.begin().await?;
     match store::message_count(&txn, id).await? {
         0 => {}
         n => return Err(MailboxError::HasMessages(n)),
     }
     store::remove(&txn, id).await?;
+    note(ctx, &txn, actor, "mailbox.deleted", &mailbox).await?;
     txn.commit().await?;
     tracing::info!(mailbox = id, actor, "mailbox deleted");
     Ok(())

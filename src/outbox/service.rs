@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use super::model::{Kind, MailState, NewMail, Through};
 use super::store::{self, Outgoing};
 use crate::access::Projects;
+use crate::audit::{self, NewAuditEvent};
 use crate::clock::Clock;
 use crate::crypto::random_token;
 use crate::ctx::Ctx;
@@ -253,27 +254,46 @@ pub async fn raw(ctx: &Ctx, id: &str) -> Result<Vec<u8>, OutboxError> {
 
 /// Takes a mail back that waits to be sent.
 pub async fn cancel(ctx: &Ctx, actor: &str, id: &str) -> Result<Outgoing, OutboxError> {
-    get(ctx, id).await?;
-    if !store::cancel(ctx.db.write(), id, ctx.clock.now_ms()).await? {
+    let mail = get(ctx, id).await?;
+    let txn = ctx.db.begin().await?;
+    if !store::cancel(&txn, id, ctx.clock.now_ms()).await? {
         return Err(OutboxError::TooLate(
             "only a mail that waits to be sent can be taken back; this one is being sent, or it is done with",
         ));
     }
+    note(ctx, &txn, actor, "outgoing_mail.cancelled", &mail).await?;
+    txn.commit().await?;
     tracing::info!(mail = id, actor, "an outgoing mail was taken back");
     get(ctx, id).await
 }
 
 /// Sends a mail again that was given up, or at once one that waits for another attempt.
 pub async fn retry(ctx: &Ctx, actor: &str, id: &str) -> Result<Outgoing, OutboxError> {
-    get(ctx, id).await?;
+    let mail = get(ctx, id).await?;
     let now = ctx.clock.now_ms();
-    if !store::retry(ctx.db.write(), id, now, now + TRIED_FOR_MS).await? {
+    let txn = ctx.db.begin().await?;
+    if !store::retry(&txn, id, now, now + TRIED_FOR_MS).await? {
         return Err(OutboxError::TooLate(
             "only a mail that failed or waits for another attempt can be tried again",
         ));
     }
+    note(ctx, &txn, actor, "outgoing_mail.retried", &mail).await?;
+    txn.commit().await?;
     tracing::info!(mail = id, actor, "an outgoing mail is tried again");
     get(ctx, id).await
+}
+
+async fn note<C: ConnectionTrait>(
+    ctx: &Ctx,
+    on: &C,
+    actor: &str,
+    action: &str,
+    mail: &Outgoing,
+) -> Result<(), DbErr> {
+    let event = NewAuditEvent::new(action, "outgoing_mail", &mail.id)
+        .by(actor)
+        .in_project(&mail.project_id);
+    audit::append(on, &ctx.clock, event).await.map(drop)
 }
 
 impl Outgoing {

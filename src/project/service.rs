@@ -1,7 +1,10 @@
 //! What can be done with projects.
 
+use serde_json::json;
+
 use super::store::{self, Project};
 use crate::access::Projects;
+use crate::audit::{self, NewAuditEvent};
 use crate::ctx::Ctx;
 use crate::db::is_duplicate;
 use crate::id;
@@ -69,7 +72,8 @@ pub async fn create(ctx: &Ctx, input: NewProject) -> Result<Project, ProjectErro
         created_at: now,
         updated_at: now,
     };
-    match store::insert(ctx.db.write(), &project).await {
+    let txn = ctx.db.begin().await?;
+    match store::insert(&txn, &project).await {
         Err(error) if is_duplicate(&error) => Err(ProjectError::Invalid(vec![FieldError::new(
             "key",
             "duplicate",
@@ -79,7 +83,14 @@ pub async fn create(ctx: &Ctx, input: NewProject) -> Result<Project, ProjectErro
             ),
         )])),
         Err(error) => Err(error.into()),
-        Ok(()) => Ok(project),
+        Ok(()) => {
+            let event = NewAuditEvent::new("project.created", "project", &project.id)
+                .in_project(&project.id)
+                .saying(json!({ "key": project.key, "name": project.name }));
+            audit::append(&txn, &ctx.clock, event).await?;
+            txn.commit().await?;
+            Ok(project)
+        }
     }
 }
 
@@ -99,9 +110,15 @@ pub async fn update(
     project.name = change.name.trim().to_owned();
     project.description = change.description.trim().to_owned();
     project.updated_at = ctx.clock.now_ms();
-    if !store::update(ctx.db.write(), &project, seen).await? {
+    let txn = ctx.db.begin().await?;
+    if !store::update(&txn, &project, seen).await? {
         return Err(ProjectError::Conflict);
     }
+    let event = NewAuditEvent::new("project.updated", "project", id)
+        .in_project(id)
+        .saying(json!({ "key": project.key, "name": project.name }));
+    audit::append(&txn, &ctx.clock, event).await?;
+    txn.commit().await?;
     get(ctx, projects, id).await
 }
 

@@ -1,12 +1,14 @@
 //! What can be done with rules.
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbErr};
+use serde_json::json;
 
 use super::definition;
 use super::matching::Ready;
 use super::model::{Place, Rule, RuleError, RuleInput};
 use super::store;
 use crate::access::Projects;
+use crate::audit::{self, NewAuditEvent};
 use crate::ctx::Ctx;
 use crate::trouble::FieldError;
 use crate::{id, project};
@@ -42,6 +44,7 @@ pub async fn create(ctx: &Ctx, projects: &Projects, input: RuleInput) -> Result<
         )]));
     }
     store::insert(&txn, &rule).await?;
+    note(ctx, &txn, "rule.created", &rule).await?;
     txn.commit().await?;
     get(ctx, projects, &rule.id).await
 }
@@ -66,10 +69,25 @@ pub async fn update(
     rule.matches = input.matches;
     rule.actions = tidy(input.actions);
     rule.updated_at = ctx.clock.now_ms();
-    if !store::update(ctx.db.write(), &rule, seen).await? {
+    save(ctx, &rule, seen, "rule.updated").await?;
+    get(ctx, projects, id).await
+}
+
+/// Writes a changed rule and notes it.
+async fn save(ctx: &Ctx, rule: &Rule, seen: i64, action: &str) -> Result<(), RuleError> {
+    let txn = ctx.db.begin().await?;
+    if !store::update(&txn, rule, seen).await? {
         return Err(RuleError::Conflict);
     }
-    get(ctx, projects, id).await
+    note(ctx, &txn, action, rule).await?;
+    Ok(txn.commit().await?)
+}
+
+async fn note<C: ConnectionTrait>(ctx: &Ctx, on: &C, action: &str, rule: &Rule) -> Result<(), DbErr> {
+    let event = NewAuditEvent::new(action, "rule", &rule.id)
+        .in_project(&rule.project_id)
+        .saying(json!({ "name": rule.name, "enabled": rule.enabled, "action": rule.actions.place.as_str() }));
+    audit::append(on, &ctx.clock, event).await.map(drop)
 }
 
 /// Switches a rule on or off. Off always works; on asks again whether what it names is there.
@@ -80,9 +98,8 @@ pub async fn switch(ctx: &Ctx, projects: &Projects, id: &str, enabled: bool) -> 
     }
     rule.enabled = enabled;
     rule.updated_at = ctx.clock.now_ms();
-    if !store::update(ctx.db.write(), &rule, rule.revision).await? {
-        return Err(RuleError::Conflict);
-    }
+    let action = if enabled { "rule.enabled" } else { "rule.disabled" };
+    save(ctx, &rule, rule.revision, action).await?;
     get(ctx, projects, id).await
 }
 
@@ -158,12 +175,13 @@ pub async fn ready<C: ConnectionTrait>(on: &C, project_id: &str) -> Result<Vec<R
 
 /// Deletes a rule that still has the revision `seen`. What it has done stays done.
 pub async fn delete(ctx: &Ctx, projects: &Projects, id: &str, seen: i64) -> Result<(), RuleError> {
-    get(ctx, projects, id).await?;
-    if store::remove(ctx.db.write(), id, seen).await? {
-        Ok(())
-    } else {
-        Err(RuleError::Conflict)
+    let rule = get(ctx, projects, id).await?;
+    let txn = ctx.db.begin().await?;
+    if !store::remove(&txn, id, seen).await? {
+        return Err(RuleError::Conflict);
     }
+    note(ctx, &txn, "rule.deleted", &rule).await?;
+    Ok(txn.commit().await?)
 }
 
 /// Brings the rules of a project into a new order, which names each of them once.
@@ -188,6 +206,10 @@ pub async fn reorder(
     for (position, id) in (1..).zip(order) {
         store::set_position(&txn, id, position, now).await?;
     }
+    let event = NewAuditEvent::new("rule.reordered", "project", project_id)
+        .in_project(project_id)
+        .saying(json!({ "order": order }));
+    audit::append(&txn, &ctx.clock, event).await?;
     txn.commit().await?;
     list(ctx, &Projects::one(project_id)).await
 }

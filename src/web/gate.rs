@@ -22,6 +22,7 @@ use super::limit::Limiter;
 use super::respond;
 use crate::access::{Access, Need, Refusal, Role};
 use crate::account::{self, Session, TokenIdentity, User};
+use crate::audit::{self, NewAuditEvent, Origin, Via};
 use crate::config::Config;
 use crate::crypto;
 use crate::ctx::Ctx;
@@ -104,6 +105,32 @@ pub(super) async fn net_under_panics(
     })
 }
 
+/// Around every handler that changes something for somebody known: a change of which its service noted nothing is in
+/// the audit log at least as the request that it was.
+pub(super) async fn net_under_audit(
+    route: &'static str,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let response = next.call(request).await?.map_into_boxed_body();
+    let done = response.status().is_success() || response.status().is_redirection();
+    if done && audit::noted() == 0 && !audit::actor().is_empty() {
+        let asked = response.request();
+        let target = format!("{} {route}", asked.method());
+        let event = NewAuditEvent::new("request.succeeded", "route", &target)
+            .saying(serde_json::json!({ "path": shortened(asked.path()) }));
+        match ctx(asked) {
+            Ok(ctx) => {
+                if let Err(error) = audit::append(ctx.db.write(), &ctx.clock, event).await {
+                    tracing::error!("{target} succeeded and is not in the audit log: {error}");
+                }
+            }
+            Err(problem) => tracing::error!("{target} succeeded and is not in the audit log: {problem}"),
+        }
+    }
+    Ok(response)
+}
+
 /// Around everything: id, log, headers, and the body of errors. Middlewares answer with a response, never with an
 /// error: an error would pass by this one.
 pub(super) async fn outermost(
@@ -113,7 +140,10 @@ pub(super) async fn outermost(
     let started = Instant::now();
     let request_id = format!("req_{}", crypto::random_token(9));
     request.extensions_mut().insert(RequestId(request_id.clone()));
-    let mut response = dress(next.call(request).await?.map_into_boxed_body());
+    let via = if is_page_path(&request) { Via::Ui } else { Via::Api };
+    let origin = Origin::new(via, &respond::client_address(request.request()), &request_id);
+    let answered = audit::within(origin, next.call(request)).await?;
+    let mut response = dress(answered.map_into_boxed_body());
     let https = response
         .request()
         .app_data::<web::Data<Ctx>>()
@@ -132,6 +162,12 @@ pub(super) async fn outermost(
         is_api,
     );
     Ok(response)
+}
+
+/// Whether a person at a browser asks, rather than a program.
+fn is_page_path(request: &ServiceRequest) -> bool {
+    let path = request.path();
+    !path.starts_with("/api/") && !super::oauth2::is_protocol(request.method(), path)
 }
 
 /// A path as the log shows it: nobody fills a disk with addresses of 60 kB.
@@ -202,6 +238,9 @@ async fn admit(request: &mut ServiceRequest) -> Result<(web::Data<Ctx>, Rc<Visit
     refuse_nul(request)?;
     let ctx = ctx(request.request())?;
     let viewer = viewer(&ctx, request.request()).await?;
+    if let Some(current) = &viewer.current {
+        audit::act_as(&current.user.id);
+    }
     request.extensions_mut().insert(viewer.clone());
     if !is_safe(request.method()) {
         check_form(&ctx, request, &viewer).await?;
@@ -392,6 +431,7 @@ pub(super) async fn require_bearer(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     match admit_token(request.request()).await {
         Ok((identity, access)) => {
+            audit::act_as(access.actor());
             request.extensions_mut().insert::<TokenIdentity>(identity);
             request.extensions_mut().insert::<Access>(access);
             match refuse_nul(&request) {

@@ -7,6 +7,7 @@ use sea_orm::DbErr;
 use super::error::Problem;
 use super::gate::{self, Current};
 use crate::account::{self, Flash, FlashKind, NewSession, Proof, Session, Started, User};
+use crate::audit::{self, NewAuditEvent};
 use crate::config::Config;
 use crate::ctx::Ctx;
 
@@ -110,6 +111,8 @@ pub fn browser(request: &HttpRequest) -> &str {
 /// Signs out: the session ends here, not only in the browser.
 pub async fn sign_out(ctx: &Ctx, session: &Session) -> Result<HttpResponse, Problem> {
     account::end(&ctx.db, &session.id).await?;
+    let event = NewAuditEvent::new("session.ended", "user", &session.user_id);
+    audit::append(ctx.db.write(), &ctx.clock, event).await?;
     let mut response = see_other(ctx, "/sign-in");
     let mut cookie = gate::cookie(&ctx.config, gate::session_cookie_name(&ctx.config), String::new());
     cookie.make_removal();

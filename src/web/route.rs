@@ -156,6 +156,13 @@ impl Route {
         Self::new(Method::DELETE, path, guard, handler)
     }
 
+    /// Whether what it does belongs into the audit log.
+    pub fn is_audited(&self) -> bool {
+        self.method != Method::GET
+            && self.effect != Effect::None
+            && !UNAUDITED.iter().any(|(path, _)| *path == self.path)
+    }
+
     fn mount(&self) -> actix_web::Route {
         let route = (self.handler)();
         let route = if self.method == Method::GET {
@@ -167,6 +174,14 @@ impl Route {
         let route = route.wrap(from_fn(gate::net_under_panics));
         let Some(need) = self.guard.need() else {
             return route;
+        };
+        let route = if self.is_audited() {
+            let path = self.path;
+            route.wrap(from_fn(move |request, next| {
+                gate::net_under_audit(path, request, next)
+            }))
+        } else {
+            route
         };
         // What stands first here is asked last: the door reads and checks only for those who may.
         let route = if self.guard.is_rest() {
@@ -186,6 +201,15 @@ impl Route {
         }
     }
 }
+
+/// What changes nothing that anybody would ask after, and why.
+pub(super) const UNAUDITED: &[(&str, &str)] = &[
+    ("/theme", "how pages look to one person"),
+    ("/tickets/{key}/order", "how pages look to one person"),
+    ("/api/v1/queues/{id}/lease", "everyday work of a consumer"),
+    ("/api/v1/queues/{id}/ack", "everyday work of a consumer"),
+    ("/api/v1/queues/{id}/nack", "everyday work of a consumer"),
+];
 
 /// Where the routes that want a token live.
 pub const API: &str = "/api/v1";

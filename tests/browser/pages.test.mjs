@@ -91,6 +91,8 @@ const PAGES = {
   'connect-microsoft': open.path('/connect/microsoft'),
   settings: open.path('/settings'),
   'site-mail': open.path('/settings/mail'),
+  audit: open.path('/audit'),
+  'audit-none-found': open.path('/audit?action=webhook.*&via=rule'),
 };
 
 for (const [name, show] of Object.entries(PAGES)) {

@@ -11,9 +11,13 @@ pub use store::Queue;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sea_orm::{ConnectionTrait, DbErr};
+use serde_json::json;
+
 use super::error::DeliveryError;
 use super::model::Shown;
 use crate::access::Projects;
+use crate::audit::{self, NewAuditEvent};
 use crate::crypto::random_token;
 use crate::ctx::Ctx;
 use crate::event::{self, Cursor, Event, LogError, Types};
@@ -164,7 +168,10 @@ pub async fn create(ctx: &Ctx, actor: &str, input: QueueInput) -> Result<Queue, 
         last_leased_at: None,
     };
     apply(&mut queue, input)?;
-    store::insert(ctx.db.write(), &queue).await.map_err(taken)?;
+    let txn = ctx.db.begin().await?;
+    store::insert(&txn, &queue).await.map_err(taken)?;
+    note(ctx, &txn, "queue.created", &queue).await?;
+    txn.commit().await?;
     Ok(queue)
 }
 
@@ -173,20 +180,28 @@ pub async fn update(ctx: &Ctx, old: &Queue, input: QueueInput) -> Result<Queue, 
     let mut new = old.clone();
     apply(&mut new, input)?;
     new.updated_at = ctx.clock.now_ms();
-    if !store::update(ctx.db.write(), &new, old.revision)
-        .await
-        .map_err(taken)?
-    {
+    let txn = ctx.db.begin().await?;
+    if !store::update(&txn, &new, old.revision).await.map_err(taken)? {
         return Err(DeliveryError::Conflict);
     }
+    note(ctx, &txn, "queue.updated", &new).await?;
+    txn.commit().await?;
     new.revision += 1;
     Ok(new)
 }
 
 /// Removes a queue.
 pub async fn delete(ctx: &Ctx, queue: &Queue) -> Result<(), DeliveryError> {
-    store::remove(ctx.db.write(), &queue.id).await?;
-    Ok(())
+    let txn = ctx.db.begin().await?;
+    store::remove(&txn, &queue.id).await?;
+    note(ctx, &txn, "queue.deleted", queue).await?;
+    Ok(txn.commit().await?)
+}
+
+/// Notes what somebody did with a queue; taking from it and acknowledging is everyday work and is not noted.
+async fn note<C: ConnectionTrait>(ctx: &Ctx, on: &C, action: &str, queue: &Queue) -> Result<(), DbErr> {
+    let event = NewAuditEvent::new(action, "queue", &queue.id).saying(json!({ "name": queue.name }));
+    audit::append(on, &ctx.clock, event).await.map(drop)
 }
 
 /// Sets a queue to another place. What waited or was out is forgotten; acknowledgements of it find nothing.
@@ -203,6 +218,7 @@ pub async fn seek(ctx: &Ctx, queue: &Queue, to: Seek) -> Result<Cursor, Delivery
     store::lock(&txn, &queue.id).await?;
     store::clear(&txn, &queue.id).await?;
     store::set_position(&txn, &queue.id, cursor.0, None).await?;
+    note(ctx, &txn, "queue.moved", queue).await?;
     txn.commit().await?;
     Ok(cursor)
 }

@@ -6,6 +6,7 @@
 
 mod apps;
 mod attention;
+mod audit_log;
 pub(super) mod connect;
 mod dashboard;
 pub(super) mod desk;
@@ -58,6 +59,7 @@ pub(super) fn routes() -> Vec<Route> {
         site_mail::ROUTES,
         apps::ROUTES,
         profile::ROUTES,
+        audit_log::ROUTES,
     ]
     .concat()
 }

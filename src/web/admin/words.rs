@@ -245,6 +245,11 @@ impl Names {
         Ok(Self(names))
     }
 
+    /// The name of an actor, if there is one.
+    pub(super) fn known(&self, actor: &str) -> Option<String> {
+        self.0.get(actor).cloned()
+    }
+
     /// The name of an actor.
     pub(super) fn of(&self, actor: &str) -> String {
         self.0

@@ -132,20 +132,7 @@ impl Input {
     /// A time in RFC 3339 or a day, as milliseconds since 1970.
     pub(super) fn time(&mut self, name: &str) -> Option<i64> {
         self.read(name, "a time such as 2026-11-23T08:00:00Z", |value| {
-            let text = value.as_str()?;
-            let day = || {
-                Some(
-                    text.parse::<chrono::NaiveDate>()
-                        .ok()?
-                        .and_hms_opt(0, 0, 0)?
-                        .and_utc(),
-                )
-            };
-            chrono::DateTime::parse_from_rfc3339(text)
-                .map(|time| time.to_utc())
-                .ok()
-                .or_else(day)
-                .map(|time| time.timestamp_millis())
+            time_of(value.as_str()?)
         })
     }
 
@@ -185,6 +172,23 @@ impl Input {
         }
         typed
     }
+}
+
+/// A time in RFC 3339, or a day, in milliseconds since 1970.
+fn time_of(text: &str) -> Option<i64> {
+    let day = || {
+        Some(
+            text.parse::<chrono::NaiveDate>()
+                .ok()?
+                .and_hms_opt(0, 0, 0)?
+                .and_utc(),
+        )
+    };
+    chrono::DateTime::parse_from_rfc3339(text)
+        .map(|time| time.to_utc())
+        .ok()
+        .or_else(day)
+        .map(|time| time.timestamp_millis())
 }
 
 /// Whether a text in it holds a NUL, which no text of ours does and PostgreSQL does not take.
@@ -276,6 +280,21 @@ impl Query {
             .iter()
             .find(|(key, value)| key == name && !value.is_empty())
             .map(|(_, value)| value.clone())
+    }
+
+    /// A filter that is a time or a day.
+    pub(super) fn time(&self, name: &str) -> Result<Option<i64>, Problem> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        // A `+` of an offset that was not escaped arrived as a space.
+        time_of(&text.replace(' ', "+")).map(Some).ok_or_else(|| {
+            Problem::bad_request(
+                "bad_time",
+                format!("`{name}` must be a time such as 2026-11-23T08:00:00Z, or a day"),
+            )
+            .at(format!("/{name}"))
+        })
     }
 
     /// The address of the next part of this list.

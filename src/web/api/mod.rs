@@ -4,6 +4,7 @@
 //! `{"items", "next"}`; single resources that can be changed carry an `ETag`. Refusals are problem+json, see
 //! [`super::error`]. One file per kind of resource: its JSON and its handlers.
 
+mod audit_events;
 pub(in crate::web) mod blobs;
 mod client_protocol;
 mod clients;
@@ -70,6 +71,7 @@ pub(super) fn routes() -> Vec<Route> {
         tokens::ROUTES,
         users::ROUTES,
         clients::ROUTES,
+        audit_events::ROUTES,
     ]
     .concat()
 }

@@ -44,7 +44,9 @@ fn operations_have_names_of_their_own() {
 fn the_committed_document_is_the_present_one() {
     let present = pretty(&document(&routes()));
     let committed = include_str!("../../../docs/openapi.json");
-    if present != committed {
+    if present != committed && std::env::var_os("MAILGRANT_WRITE_OPENAPI").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json"), present).unwrap();
+    } else if present != committed {
         let place = std::env::temp_dir().join("mailgrant-openapi.json");
         std::fs::write(&place, present).unwrap();
         panic!(

@@ -5,6 +5,7 @@
 //! Times, counts and words arrive already worded; a template only places them.
 
 pub mod account;
+pub mod audit;
 pub mod connect;
 pub mod dashboard;
 pub mod errors;
@@ -64,6 +65,7 @@ macro_rules! for_each_view {
             crate::web::admin::views::search::SearchPage,
             crate::web::admin::views::tests_page::TestPage,
             crate::web::admin::views::profile::Profile,
+            crate::web::admin::views::audit::AuditLog,
             crate::web::admin::views::settings::Settings,
             crate::web::admin::views::settings::SiteMailPage,
             crate::web::admin::views::errors::ErrorPage,

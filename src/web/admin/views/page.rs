@@ -155,6 +155,8 @@ pub enum Section {
     Quarantine,
     /// `/search`
     Search,
+    /// `/audit`
+    Audit,
     /// `/settings`
     Settings,
     /// `/profile`

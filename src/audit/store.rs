@@ -1,0 +1,305 @@
+//! All queries on the audit log.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect};
+
+use super::chain::Head;
+use crate::access::Projects;
+use crate::db::{sql, within};
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "audit_events")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        pub created_at: i64,
+        pub actor: String,
+        pub via: String,
+        pub address: String,
+        pub request_id: String,
+        pub action: String,
+        pub target_kind: String,
+        pub target_id: String,
+        pub project_id: String,
+        pub summary: String,
+        pub place: Option<i64>,
+        pub key_id: String,
+        pub seal: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// An event as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditEvent {
+    /// `aud_` + ULID.
+    pub id: String,
+    /// When, milliseconds since 1970.
+    pub created_at: i64,
+    /// Who did it.
+    pub actor: String,
+    /// By which way: `ui`, `api`, `rule`, `cli`, `system`.
+    pub via: String,
+    /// From which network address; empty if from none.
+    pub address: String,
+    /// The request in the service's log; empty if there was none.
+    pub request_id: String,
+    /// What was done.
+    pub action: String,
+    /// What kind of thing it was done to.
+    pub target_kind: String,
+    /// Which one.
+    pub target_id: String,
+    /// The project it belongs to; empty for the site.
+    pub project_id: String,
+    /// What is different now.
+    pub summary: serde_json::Value,
+    /// Its place in the chain, from 1; 0 while it has none yet.
+    pub place: i64,
+    /// The key its seal was made with.
+    pub key_id: String,
+    /// The seal over it and the event before it.
+    pub seal: String,
+    /// `summary` letter by letter, as it was sealed.
+    pub(super) text: String,
+}
+
+impl From<row::Model> for AuditEvent {
+    fn from(row: row::Model) -> Self {
+        Self {
+            id: row.id,
+            created_at: row.created_at,
+            actor: row.actor,
+            via: row.via,
+            address: row.address,
+            request_id: row.request_id,
+            action: row.action,
+            target_kind: row.target_kind,
+            target_id: row.target_id,
+            project_id: row.project_id,
+            // What cannot be read any more was changed, and its seal will say so.
+            summary: serde_json::from_str(&row.summary).unwrap_or_default(),
+            text: row.summary,
+            place: row.place.unwrap_or(0),
+            key_id: row.key_id,
+            seal: row.seal,
+        }
+    }
+}
+
+/// Which events somebody wants to see.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of which projects; what belongs to none is there for all of them only.
+    pub projects: Projects,
+    /// By whom.
+    pub actor: Option<String>,
+    /// An action, or a family of them that ends in `.*`.
+    pub action: Option<String>,
+    /// The kind of thing.
+    pub target_kind: Option<String>,
+    /// The thing.
+    pub target_id: Option<String>,
+    /// By which way.
+    pub via: Option<String>,
+    /// From this time on, milliseconds since 1970.
+    pub since: Option<i64>,
+    /// Before this time, milliseconds since 1970.
+    pub until: Option<i64>,
+}
+
+pub(super) async fn insert<C: ConnectionTrait>(on: &C, event: &AuditEvent) -> Result<(), DbErr> {
+    // Through the filter that takes NUL characters out, like every text a stranger may have had a hand in.
+    let text = "INSERT INTO audit_events (id, created_at, actor, via, address, request_id, action, target_kind, \
+                target_id, project_id, summary) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let values = [
+        event.id.clone().into(),
+        event.created_at.into(),
+        event.actor.clone().into(),
+        event.via.clone().into(),
+        event.address.clone().into(),
+        event.request_id.clone().into(),
+        event.action.clone().into(),
+        event.target_kind.clone().into(),
+        event.target_id.clone().into(),
+        event.project_id.clone().into(),
+        event.text.clone().into(),
+    ];
+    on.execute_raw(sql(on, text, values)).await.map(drop)
+}
+
+/// One event of these projects.
+pub async fn by_id<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    id: &str,
+) -> Result<Option<AuditEvent>, DbErr> {
+    let found = row::Entity::find_by_id(id)
+        .filter(within(projects, row::Column::ProjectId))
+        .one(on)
+        .await?;
+    Ok(found.map(AuditEvent::from))
+}
+
+/// The newest wanted events before `before` (an id), newest first, at most `limit`.
+pub async fn list<C: ConnectionTrait>(
+    on: &C,
+    filter: &Filter,
+    before: Option<&str>,
+    limit: u64,
+) -> Result<Vec<AuditEvent>, DbErr> {
+    let mut find = row::Entity::find().filter(within(&filter.projects, row::Column::ProjectId));
+    if let Some(actor) = &filter.actor {
+        find = find.filter(row::Column::Actor.eq(actor));
+    }
+    if let Some(action) = &filter.action {
+        find = match action.strip_suffix(".*") {
+            // From `family.` to just before `family/`: the bytes between are those of its members.
+            Some(family) => find
+                .filter(row::Column::Action.gte(format!("{family}.")))
+                .filter(row::Column::Action.lt(format!("{family}/"))),
+            None => find.filter(row::Column::Action.eq(action)),
+        };
+    }
+    if let Some(kind) = &filter.target_kind {
+        find = find.filter(row::Column::TargetKind.eq(kind));
+    }
+    if let Some(id) = &filter.target_id {
+        find = find.filter(row::Column::TargetId.eq(id));
+    }
+    if let Some(via) = &filter.via {
+        find = find.filter(row::Column::Via.eq(via));
+    }
+    if let Some(since) = filter.since {
+        find = find.filter(row::Column::CreatedAt.gte(since));
+    }
+    if let Some(until) = filter.until {
+        find = find.filter(row::Column::CreatedAt.lt(until));
+    }
+    if let Some(before) = before {
+        find = find.filter(row::Column::Id.lt(before));
+    }
+    let rows = find.order_by_desc(row::Column::Id).limit(limit).all(on).await?;
+    Ok(rows.into_iter().map(AuditEvent::from).collect())
+}
+
+/// Sealed events behind a place, in the order of the chain.
+pub async fn placed<C: ConnectionTrait>(on: &C, after: i64, limit: u64) -> Result<Vec<AuditEvent>, DbErr> {
+    let rows = row::Entity::find()
+        .filter(row::Column::Place.gt(after))
+        .order_by_asc(row::Column::Place)
+        .limit(limit)
+        .all(on)
+        .await?;
+    Ok(rows.into_iter().map(AuditEvent::from).collect())
+}
+
+/// The event at a place.
+pub(super) async fn at<C: ConnectionTrait>(on: &C, place: i64) -> Result<Option<AuditEvent>, DbErr> {
+    let found = row::Entity::find()
+        .filter(row::Column::Place.eq(place))
+        .one(on)
+        .await?;
+    Ok(found.map(AuditEvent::from))
+}
+
+/// Whether a committed event has no place yet.
+pub(super) async fn has_open<C: ConnectionTrait>(on: &C) -> Result<bool, DbErr> {
+    let text = "SELECT 1 AS one FROM audit_events WHERE place IS NULL LIMIT 1";
+    Ok(on.query_one_raw(sql(on, text, [])).await?.is_some())
+}
+
+/// How many have none.
+pub(super) async fn open_count<C: ConnectionTrait>(on: &C) -> Result<i64, DbErr> {
+    let text = "SELECT COUNT(*) AS n FROM audit_events WHERE place IS NULL";
+    let row = on.query_one_raw(sql(on, text, [])).await?;
+    row.map_or(Ok(0), |row| row.try_get("", "n"))
+}
+
+/// Events without a place, in the order they were appended.
+pub(super) async fn open<C: ConnectionTrait>(
+    on: &C,
+    is_postgres: bool,
+    limit: i64,
+) -> Result<Vec<AuditEvent>, DbErr> {
+    let order = if is_postgres { "arrival" } else { "rowid" };
+    let text = format!("SELECT * FROM audit_events WHERE place IS NULL ORDER BY {order} LIMIT $1");
+    let rows = row::Entity::find()
+        .from_raw_sql(sql(on, &text, [limit.into()]))
+        .all(on)
+        .await?;
+    Ok(rows.into_iter().map(AuditEvent::from).collect())
+}
+
+pub(super) async fn close<C: ConnectionTrait>(on: &C, event: &AuditEvent) -> Result<(), DbErr> {
+    let text = "UPDATE audit_events SET place = $1, key_id = $2, seal = $3 WHERE id = $4 AND place IS NULL";
+    let values = [
+        event.place.into(),
+        event.key_id.clone().into(),
+        event.seal.clone().into(),
+        event.id.clone().into(),
+    ];
+    on.execute_raw(sql(on, text, values)).await.map(drop)
+}
+
+/// The head of the chain; under a lock where several nodes may write (PostgreSQL).
+pub(super) async fn head<C: ConnectionTrait>(on: &C, lock: bool) -> Result<Option<Head>, DbErr> {
+    let lock = if lock { "FOR UPDATE" } else { "" };
+    let text =
+        format!("SELECT last, seal, floor, floor_seal, key_id, mac FROM audit_head WHERE id = 1 {lock}");
+    let Some(row) = on.query_one_raw(sql(on, &text, [])).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Head {
+        last: row.try_get("", "last")?,
+        seal: row.try_get("", "seal")?,
+        floor: row.try_get("", "floor")?,
+        floor_seal: row.try_get("", "floor_seal")?,
+        key_id: row.try_get("", "key_id")?,
+        mac: row.try_get("", "mac")?,
+    }))
+}
+
+pub(super) async fn set_head<C: ConnectionTrait>(on: &C, head: &Head) -> Result<(), DbErr> {
+    let text = "UPDATE audit_head SET last = $1, seal = $2, floor = $3, floor_seal = $4, key_id = $5, mac = $6 \
+                WHERE id = 1";
+    let values = [
+        head.last.into(),
+        head.seal.clone().into(),
+        head.floor.into(),
+        head.floor_seal.clone().into(),
+        head.key_id.clone().into(),
+        head.mac.clone().into(),
+    ];
+    on.execute_raw(sql(on, text, values)).await.map(drop)
+}
+
+/// The last of at most `limit` events behind `floor` that are all older than `before` (milliseconds since 1970).
+pub(super) async fn last_older<C: ConnectionTrait>(
+    on: &C,
+    floor: i64,
+    before: i64,
+    limit: u64,
+) -> Result<Option<AuditEvent>, DbErr> {
+    let rows = placed(on, floor, limit).await?;
+    Ok(rows
+        .into_iter()
+        .take_while(|event| event.created_at < before)
+        .last())
+}
+
+/// Deletes everything up to the floor of the chain.
+pub(super) async fn delete_to<C: ConnectionTrait>(on: &C, floor: i64) -> Result<u64, DbErr> {
+    let text = "DELETE FROM audit_events WHERE place <= $1";
+    Ok(on
+        .execute_raw(sql(on, text, [floor.into()]))
+        .await?
+        .rows_affected())
+}
