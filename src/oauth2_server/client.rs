@@ -7,6 +7,7 @@ use super::model::{Client, ClientAuth, ClientState, GrantType, SecretInfo, Token
 use super::redirect::ApplicationType;
 use super::registration::{self, ClientProtocol};
 use super::{scope, store};
+use crate::access::{self, Role};
 use crate::crypto::{self, new_prefixed, sha256_hex};
 use crate::ctx::Ctx;
 use crate::db::is_duplicate;
@@ -253,7 +254,7 @@ pub async fn create(ctx: &Ctx, actor: &str, new: NewClient) -> Result<Registered
     if let Some(secret) = &secret {
         store::insert_secret(&txn, &secret_row(ctx, secret, now), &client.id, &hash(secret)).await?;
     }
-    append(ctx, &txn, "client.created", actor, &client).await?;
+    note(ctx, &txn, "client.created", actor, &client).await?;
     txn.commit().await?;
     Ok(Registered { client, secret })
 }
@@ -284,9 +285,43 @@ pub async fn update(
     if narrowed || kept_out {
         store::revoke_families_of_client(&txn, id, client.updated_at, "client_changed").await?;
     }
-    append(ctx, &txn, "client.updated", actor, &client).await?;
+    note(ctx, &txn, "client.updated", actor, &client).await?;
     txn.commit().await?;
     get(ctx, id).await
+}
+
+/// Approves a client, or switches it off, whatever else somebody changed meanwhile.
+pub async fn set_state(ctx: &Ctx, actor: &str, id: &str, state: ClientState) -> Result<Client, ClientError> {
+    let client = get(ctx, id).await?;
+    let mut fields = ClientFields::of(&client);
+    fields.state = state;
+    update(ctx, actor, id, client.revision, fields).await
+}
+
+/// What of these fields reaches beyond a project, and so is a site admin's to give; `before` is what the client has.
+pub fn beyond_a_project(fields: &ClientFields, before: Option<&Client>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut only = |field: &'static str, what: &str| {
+        errors.push(FieldError::new(
+            field,
+            "site_admin_only",
+            format!("{what} is a site admin's to give."),
+        ));
+    };
+    if fields.auto_grant && !before.is_some_and(|client| client.auto_grant) {
+        only("autoGrant", "To leave the consent page out");
+    }
+    if fields.may_introspect && !before.is_some_and(|client| client.may_introspect) {
+        only("mayIntrospect", "To introspect tokens of other clients");
+    }
+    for value in &fields.scopes {
+        let reaches = access::Scope::parse(value).is_some_and(|scope| !Role::ProjectAdmin.allows(scope));
+        let had = before.is_some_and(|client| client.scopes.contains(value));
+        if reaches && !had {
+            only("scopes", &format!("The scope {value}"));
+        }
+    }
+    errors
 }
 
 /// Removes a client with everything that was given to it.
@@ -294,7 +329,7 @@ pub async fn delete(ctx: &Ctx, actor: &str, id: &str) -> Result<(), ClientError>
     let client = get(ctx, id).await?;
     let txn = ctx.db.begin().await?;
     store::delete_client(&txn, id).await?;
-    append(ctx, &txn, "client.deleted", actor, &client).await?;
+    note(ctx, &txn, "client.deleted", actor, &client).await?;
     txn.commit().await?;
     Ok(())
 }
@@ -316,7 +351,7 @@ pub async fn rotate_secret(
     let end = if at_once { now } else { now + SECRET_OVERLAP_MS };
     store::end_secrets(&txn, id, end).await?;
     store::insert_secret(&txn, &secret_row(ctx, &secret, now), id, &hash(&secret)).await?;
-    append(ctx, &txn, "client.secret_rotated", actor, &client).await?;
+    note(ctx, &txn, "client.secret_rotated", actor, &client).await?;
     txn.commit().await?;
     Ok(secret)
 }
@@ -326,7 +361,7 @@ pub async fn revoke_all(ctx: &Ctx, actor: &str, id: &str) -> Result<(), ClientEr
     let client = get(ctx, id).await?;
     let txn = ctx.db.begin().await?;
     store::revoke_families_of_client(&txn, id, ctx.clock.now_ms(), "revoked_by_admin").await?;
-    append(ctx, &txn, "client.tokens_revoked", actor, &client).await?;
+    note(ctx, &txn, "client.tokens_revoked", actor, &client).await?;
     txn.commit().await?;
     Ok(())
 }
@@ -425,7 +460,7 @@ fn is_client_id(text: &str) -> bool {
         && !text.starts_with(CLIENT_ID_PREFIX)
 }
 
-async fn append(
+pub(super) async fn note(
     ctx: &Ctx,
     txn: &sea_orm::DatabaseTransaction,
     kind: &str,

@@ -34,6 +34,11 @@ pub struct KeyInfo {
 }
 
 impl KeyInfo {
+    /// When its successor takes over by itself.
+    pub fn due_at(&self) -> i64 {
+        self.signs_until.unwrap_or(self.signs_from + SIGNS_MS)
+    }
+
     /// Whether it signs at this time.
     pub fn signs_at(&self, now: i64) -> bool {
         self.signs_from <= now && self.signs_until.is_none_or(|end| now < end)

@@ -6,7 +6,8 @@
 //!
 //! Reading order: `model` has the words; [`metadata`] names the endpoints; `authorize` checks a request, says what must
 //! happen first, and gives a code; `token` turns codes, refresh tokens and credentials into tokens; `inspect` says what
-//! a token is worth, and ends it; `keys` sign; `client` registers.
+//! a token is worth, and ends it; `keys` sign; `client` registers, `sessions`
+//! are what a client has now.
 
 mod authorize;
 mod claims;
@@ -19,6 +20,7 @@ mod model;
 mod redirect;
 mod registration;
 mod scope;
+mod sessions;
 mod store;
 mod token;
 
@@ -30,17 +32,18 @@ pub use authorize::{
     give_code, next_step, pending, put_aside, take,
 };
 pub use client::{
-    ClientError, ClientFields, NewClient, Registered, SECRET_OVERLAP_MS, create, delete, get, list,
-    revoke_all, rotate_secret, secrets, update,
+    ClientError, ClientFields, NewClient, Registered, SECRET_OVERLAP_MS, beyond_a_project, create, delete,
+    get, list, revoke_all, rotate_secret, secrets, set_state, update,
 };
 pub use error::OAuthError;
 pub use inspect::{authenticate, introspect, is_access_token, is_for_api, purge, revoke, userinfo};
 pub use keys::{KeyInfo, jwks, list as signing_keys, rotate_now, rotate_when_due};
 pub use model::{
-    AuthorizeRequest, Client, ClientAuth, ClientState, Consent, Family, GrantType, ResponseMode, SecretInfo,
-    TokenFormat, TokenUse,
+    AuthorizeRequest, Client, ClientAuth, ClientSession, ClientState, Consent, Family, GrantType,
+    ResponseMode, SecretInfo, TokenFormat, TokenUse,
 };
 pub use redirect::ApplicationType;
 pub use registration::ClientProtocol;
 pub use scope::{Scope, all as scopes, for_api, known as known_scope};
+pub use sessions::{end as end_client_session, list as client_sessions};
 pub use token::{Credentials, Fields, Issued, authenticate_client, token};

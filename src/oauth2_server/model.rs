@@ -326,3 +326,30 @@ pub struct TokenUse {
     /// Milliseconds since 1970.
     pub expires_at: i64,
 }
+
+/// A family as the admin of its client sees it: who, what for, since when, and what is alive of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientSession {
+    /// `fam_` + ULID.
+    pub id: String,
+    /// Whose it is; empty for client credentials.
+    pub user_id: String,
+    /// The person's name; empty without one.
+    pub user_name: String,
+    /// The person's address; empty without one.
+    pub user_email: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// In which projects; empty for all.
+    pub projects: Vec<String>,
+    /// Access tokens that are alive.
+    pub access_tokens: i64,
+    /// Whether it can be refreshed.
+    pub has_refresh_token: bool,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// When a token was given last, milliseconds since 1970.
+    pub last_token_at: Option<i64>,
+    /// When it ends by itself, milliseconds since 1970.
+    pub expires_at: i64,
+}

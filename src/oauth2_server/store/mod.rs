@@ -1,6 +1,8 @@
-//! All queries of the authorization server: clients here, what is given to them in [`tokens`], keys in [`keys`].
+//! All queries of the authorization server: clients here, what is given to them in [`tokens`], keys in [`keys`],
+//! what a client has now in [`sessions`].
 
 pub(super) mod keys;
+pub(super) mod sessions;
 pub(super) mod tokens;
 
 use sea_orm::entity::prelude::*;

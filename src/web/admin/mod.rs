@@ -7,6 +7,7 @@
 mod apps;
 mod attention;
 mod audit_log;
+mod clients;
 pub(super) mod connect;
 mod dashboard;
 pub(super) mod desk;
@@ -58,6 +59,9 @@ pub(super) fn routes() -> Vec<Route> {
         settings::ROUTES,
         site_mail::ROUTES,
         apps::ROUTES,
+        clients::ROUTES,
+        clients::FORM,
+        clients::KEYS,
         profile::ROUTES,
         audit_log::ROUTES,
     ]

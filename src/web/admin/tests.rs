@@ -1,5 +1,7 @@
 //! What the admin pages promise, asked as a browser without scripts would ask.
 
+mod clients;
+
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};

@@ -11,8 +11,8 @@ use crate::access::{Access, Projects, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::oauth2_server::{
-    self, ApplicationType, Client, ClientAuth, ClientError, ClientFields, ClientState, GrantType, NewClient,
-    TokenFormat,
+    self, ApplicationType, Client, ClientAuth, ClientError, ClientFields, ClientSession, ClientState,
+    GrantType, NewClient, TokenFormat,
 };
 use crate::project;
 use crate::web::error::Problem;
@@ -61,6 +61,16 @@ pub(super) const ROUTES: &[Route] = &[
     }),
     Route::post("/api/v1/clients/{id}/revoke", MANAGE, || web::to(revoke)).doc(|| {
         Doc::new("End all tokens of a client").answers_nothing(204, "Ended")
+    }),
+    Route::get("/api/v1/clients/{id}/sessions", MANAGE, || web::to(sessions)).doc(|| {
+        Doc::new("List what a client was given")
+            .about("A session is one consent at one time with all its tokens; the newest first.")
+            .lists(session())
+    }),
+    Route::delete("/api/v1/clients/{id}/sessions/{sessionId}", MANAGE, || web::to(end_session)).doc(|| {
+        Doc::new("End one session of a client")
+            .about("All its tokens end at once. What the person allowed stays.")
+            .answers_nothing(204, "Ended")
     }),
 ];
 
@@ -255,21 +265,12 @@ fn read(input: &mut Input, mut fields: ClientFields) -> ClientFields {
 }
 
 /// What reaches beyond a project is a site admin's to give.
-fn check_reach(access: &Access, input: &mut Input, fields: &ClientFields, had: (bool, bool)) {
+fn check_reach(access: &Access, input: &mut Input, fields: &ClientFields, before: Option<&Client>) {
     if access.has_site(Scope::ClientsManage) {
         return;
     }
-    for (name, now, before) in [
-        ("autoGrant", fields.auto_grant, had.0),
-        ("mayIntrospect", fields.may_introspect, had.1),
-    ] {
-        if now && !before {
-            input.problem(
-                name,
-                "site_admin_only",
-                format!("`{name}` is a site admin's to give"),
-            );
-        }
+    for error in oauth2_server::beyond_a_project(fields, before) {
+        input.problem(error.field, error.code, error.message);
     }
 }
 
@@ -296,7 +297,7 @@ async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result
         input.problem("projectId", "required", "name the project the client belongs to");
     }
     let fields = read(&mut input, ClientFields::default());
-    check_reach(&access, &mut input, &fields, (false, false));
+    check_reach(&access, &mut input, &fields, None);
     let new = NewClient {
         fields,
         project_id,
@@ -331,7 +332,7 @@ async fn update(
     let old = find(&ctx, &access, &id).await?;
     check_match(&request, old.revision)?;
     let fields = read(&mut input, ClientFields::of(&old));
-    check_reach(&access, &mut input, &fields, (old.auto_grant, old.may_introspect));
+    check_reach(&access, &mut input, &fields, Some(&old));
     input.finish()?;
     let new = oauth2_server::update(&ctx, access.actor(), &id, old.revision, fields)
         .await
@@ -373,5 +374,69 @@ async fn revoke(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> R
     oauth2_server::revoke_all(&ctx, access.actor(), &found.id)
         .await
         .map_err(refused)?;
+    Ok(output::done())
+}
+
+/// A session as [`show_session`] writes it.
+fn session() -> Schema {
+    object([
+        ("id", id("fam")),
+        ("userId", id("usr").or_null()),
+        ("userName", text().or_null()),
+        ("userEmail", text().or_null()),
+        ("scopes", list_of(text())),
+        ("projectIds", list_of(id("prj"))),
+        ("accessTokens", integer()),
+        ("hasRefreshToken", boolean()),
+        ("createdAt", time()),
+        ("lastTokenAt", time().or_null()),
+        ("expiresAt", time()),
+    ])
+    .named("ClientSession")
+}
+
+fn show_session(session: &ClientSession) -> Value {
+    json!({
+        "id": session.id,
+        "userId": output::text(&session.user_id),
+        "userName": output::text(&session.user_name),
+        "userEmail": output::text(&session.user_email),
+        "scopes": session.scopes,
+        "projectIds": session.projects,
+        "accessTokens": session.access_tokens,
+        "hasRefreshToken": session.has_refresh_token,
+        "createdAt": rfc3339(session.created_at),
+        "lastTokenAt": output::time(session.last_token_at),
+        "expiresAt": rfc3339(session.expires_at),
+    })
+}
+
+async fn sessions(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+    query: Query,
+) -> Result<HttpResponse, Problem> {
+    let found = find(&ctx, &access, &id).await?;
+    let before = query.after.as_deref();
+    let all = oauth2_server::client_sessions(&ctx, &found.id, before, query.limit + 1)
+        .await
+        .map_err(refused)?;
+    Ok(output::list_of(&query, all, |session| &session.id, show_session))
+}
+
+async fn end_session(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (id, session) = path.into_inner();
+    let found = find(&ctx, &access, &id).await?;
+    oauth2_server::end_client_session(&ctx, access.actor(), &found.id, &session)
+        .await
+        .map_err(|error| match error {
+            ClientError::NotFound => Problem::not_found("session"),
+            other => refused(other),
+        })?;
     Ok(output::done())
 }

@@ -34,6 +34,7 @@ mod search;
 mod sessions;
 mod settings;
 mod site_mail;
+mod signing_keys;
 mod tickets;
 mod tokens;
 mod users;
@@ -72,6 +73,7 @@ pub(super) fn routes() -> Vec<Route> {
         users::ROUTES,
         clients::ROUTES,
         audit_events::ROUTES,
+        signing_keys::ROUTES,
     ]
     .concat()
 }

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod clients;
 pub mod connect;
 pub mod dashboard;
 pub mod errors;
@@ -70,6 +71,11 @@ macro_rules! for_each_view {
             crate::web::admin::views::settings::SiteMailPage,
             crate::web::admin::views::errors::ErrorPage,
             crate::web::admin::views::errors::RedirectChanged,
+            crate::web::admin::views::clients::ClientList,
+            crate::web::admin::views::clients::ClientForm,
+            crate::web::admin::views::clients::ClientDetail,
+            crate::web::admin::views::clients::ClientSecret,
+            crate::web::admin::views::clients::SigningKeys,
             crate::web::admin::views::oauth2::ConsentPage,
             crate::web::admin::views::oauth2::Onward,
             crate::web::admin::views::oauth2::ConnectedApps,

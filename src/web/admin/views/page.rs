@@ -157,6 +157,8 @@ pub enum Section {
     Search,
     /// `/audit`
     Audit,
+    /// `/clients`
+    Clients,
     /// `/settings`
     Settings,
     /// `/profile`

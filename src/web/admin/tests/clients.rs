@@ -1,0 +1,215 @@
+//! Clients and keys at their pages: what is shown once, who may do what.
+
+use reqwest::StatusCode;
+use secrecy::ExposeSecret;
+
+use super::Admin;
+use crate::access::Role;
+use crate::account;
+use crate::oauth2_server::{self, ClientState, NewClient};
+use crate::project::{self, NewProject};
+use crate::web::tests::site;
+
+const FIELDS: [(&str, &str); 9] = [
+    ("name", "Helpdesk"),
+    ("application_type", "web"),
+    (
+        "redirect_uris",
+        "https://desk.example/cb\r\nhttps://desk.example/other",
+    ),
+    ("grant_type", "authorization_code"),
+    ("auth_method", "client_secret_basic"),
+    ("scope", "tickets:read"),
+    ("access", "15 m"),
+    ("refresh_idle", "30 d"),
+    ("refresh_absolute", "180 d"),
+];
+
+/// The fields with one replaced, or added where there is none.
+fn with<'a>(name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
+    let mut fields: Vec<(&str, &str)> = FIELDS.to_vec();
+    fields.retain(|(have, _)| *have != name);
+    fields.push((name, value));
+    fields
+}
+
+/// The admin of a site, with a project.
+async fn with_project() -> (Admin, String) {
+    let admin = Admin::at(site().await).await;
+    let new = NewProject {
+        key: "HELP".to_owned(),
+        name: "Helpdesk".to_owned(),
+        description: String::new(),
+    };
+    let help = project::create(admin.site.ctx(), new).await.unwrap();
+    (admin, help.id)
+}
+
+/// The same browser, in the hands of an admin of the project only.
+async fn as_project_admin(mut admin: Admin, project: &str) -> Admin {
+    let ctx = admin.site.ctx().clone();
+    let bo = account::invite(&ctx.db, &ctx.clock, "bo@example.org", "Bo", false, "cli")
+        .await
+        .unwrap();
+    project::set_member(&ctx.db, &ctx.clock, project, &bo.id, Role::ProjectAdmin, "cli")
+        .await
+        .unwrap();
+    let started = account::start(&ctx.db, &ctx.clock, &bo.id, None).await.unwrap();
+    admin.cookie = format!("mailgrant={}", started.cookie.expose_secret());
+    admin.csrf = started.session.csrf_token;
+    admin
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_registered_its_secret_shown_once_and_approved_or_switched_off() {
+    let (admin, _) = with_project().await;
+    for (name, value, told) in [
+        ("redirect_uris", "http://desk.example/cb", "redirect_uris-error"),
+        ("name", "", "name-error"),
+        ("access", "soon", "access-error"),
+        ("grant_type", "", "grant_types-error"),
+        ("client_secret", "short", "client_secret"),
+    ] {
+        let seen = admin.post("/clients", &with(name, value)).await;
+        assert_eq!(seen.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}");
+        assert!(seen.text.contains(told), "{name}: {}", seen.text);
+    }
+    let seen = admin.post("/clients", &with("name", "<b>Desk</b>")).await;
+    assert_eq!(seen.status, StatusCode::OK, "{}", seen.text);
+    assert!(seen.text.contains("mg_cs_") && seen.text.contains("mg_cid_"));
+    assert!(!seen.text.contains("<b>Desk"), "names are text");
+    let list = admin.get("/clients").await;
+    let id = list.text.split("/clients/cli_").nth(1).unwrap();
+    let id = format!("cli_{}", id.split('"').next().unwrap());
+    let here = format!("/clients/{id}");
+    let page = admin.get(&here).await;
+    assert!(
+        page.text.contains("desk.example/other") && page.text.contains("15 m"),
+        "{}",
+        page.text
+    );
+    assert!(!page.text.contains("mg_cs_"), "a secret is shown once");
+    // A change keeps what the form does not show, and an old form changes nothing.
+    let mut change = with("relax_pkce", "true");
+    change.push(("revision", "1"));
+    assert_eq!(admin.post(&here, &change).await.status, StatusCode::SEE_OTHER);
+    assert!(admin.get(&here).await.text.contains("PKCE may be left out."));
+    assert_eq!(
+        admin.post(&here, &change).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    let rotated = admin.post(&format!("{here}/secrets"), &[]).await;
+    assert!(rotated.text.contains("mg_cs_"), "{}", rotated.text);
+    assert_eq!(admin.get(&format!("{here}/disable")).await.status, StatusCode::OK);
+    admin
+        .post(&format!("{here}/state"), &[("state", "disabled")])
+        .await;
+    let ctx = admin.site.ctx();
+    assert_eq!(
+        oauth2_server::get(ctx, &id).await.unwrap().state,
+        ClientState::Disabled
+    );
+    admin
+        .post(&format!("{here}/state"), &[("state", "approved")])
+        .await;
+    assert_eq!(
+        oauth2_server::get(ctx, &id).await.unwrap().state,
+        ClientState::Approved
+    );
+    admin.post(&format!("{here}/delete"), &[]).await;
+    assert_eq!(admin.get(&here).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_can_bring_its_id_and_secret() {
+    let (admin, _) = with_project().await;
+    let mut fields = with("client_id", "nuxeo-drive");
+    fields.push(("client_secret", "a secret that is long enough"));
+    let seen = admin.post("/clients", &fields).await;
+    assert_eq!(seen.status, StatusCode::OK, "{}", seen.text);
+    assert!(seen.text.contains("nuxeo-drive"));
+    let again = admin.post("/clients", &fields).await;
+    assert!(again.text.contains("client_id-error"), "{}", again.text);
+    assert!(!again.text.contains("long enough"), "a secret does not come back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_of_a_project_manages_its_clients_and_nothing_beyond() {
+    let (admin, help) = with_project().await;
+    let admin = as_project_admin(admin, &help).await;
+    let ctx = admin.site.ctx().clone();
+    let mut mine = with("project_id", &help);
+    assert_eq!(admin.post("/clients", &mine).await.status, StatusCode::OK);
+    for (name, value) in [
+        ("project_id", ""),
+        ("project_id", "prj_unknown"),
+        ("scope", "admin"),
+        ("scope", "audit:read"),
+    ] {
+        let mut fields = with(name, value);
+        if name == "scope" {
+            fields.push(("project_id", &help));
+        }
+        let seen = admin.post("/clients", &fields).await;
+        assert_eq!(seen.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}={value}");
+    }
+    // What only a site admin may give is not even read from the form.
+    mine.push(("auto_grant", "true"));
+    mine.push(("may_introspect", "true"));
+    assert_eq!(admin.post("/clients", &mine).await.status, StatusCode::OK);
+    let all = oauth2_server::list(&ctx, None).await.unwrap();
+    assert_eq!(all.len(), 2);
+    assert!(
+        all.iter()
+            .all(|client| !client.auto_grant && !client.may_introspect)
+    );
+    assert!(all.iter().all(|client| client.project_id == help));
+    // Another's client is not there.
+    let mut foreign = NewClient::default();
+    foreign.fields.name = "Foreign".to_owned();
+    foreign.fields.redirect_uris = vec!["https://x.example/cb".to_owned()];
+    let foreign = oauth2_server::create(&ctx, "cli", foreign).await.unwrap().client;
+    assert!(!admin.get("/clients").await.text.contains("Foreign"));
+    for path in ["", "/edit", "/delete", "/disable", "/revoke"] {
+        let path = format!("/clients/{}{path}", foreign.id);
+        assert_eq!(admin.get(&path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    for path in [
+        "",
+        "/state",
+        "/secrets",
+        "/revoke",
+        "/delete",
+        "/sessions/fam_1/end",
+    ] {
+        let path = format!("/clients/{}{path}", foreign.id);
+        assert_eq!(
+            admin.post(&path, &with("state", "disabled")).await.status,
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+    }
+    assert_eq!(admin.get("/settings/keys").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_rotated_by_a_button_and_the_old_ones_stay_unless_discarded() {
+    let (admin, _) = with_project().await;
+    let ctx = admin.site.ctx().clone();
+    oauth2_server::jwks(&ctx).await.unwrap();
+    let page = admin.get("/settings/keys").await;
+    assert_eq!(page.text.matches("Signs</span>").count(), 3, "{}", page.text);
+    admin.post("/settings/keys/rotate", &[]).await;
+    assert_eq!(oauth2_server::signing_keys(&ctx).await.unwrap().len(), 6);
+    let page = admin.get("/settings/keys").await;
+    assert_eq!(
+        page.text.matches("Published only</span>").count(),
+        3,
+        "{}",
+        page.text
+    );
+    admin.post("/settings/keys/rotate", &[("discard", "true")]).await;
+    let now = ctx.clock.now_ms();
+    let left = oauth2_server::signing_keys(&ctx).await.unwrap();
+    assert_eq!(left.iter().filter(|key| key.signs_at(now)).count(), 3);
+}
