@@ -185,6 +185,11 @@ impl Access {
         self.site_admin && self.narrowed.is_none()
     }
 
+    /// What the route asked for that this was cut down to.
+    pub fn need(&self) -> Need {
+        self.need
+    }
+
     /// Who did it, for events: a user id, or the id of a token.
     pub fn actor(&self) -> &str {
         &self.actor

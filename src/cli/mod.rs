@@ -3,6 +3,7 @@
 mod audit;
 mod client;
 mod doctor;
+mod listen;
 mod manage;
 mod parse;
 mod serve;
@@ -74,9 +75,13 @@ enum Command {
     /// Print the OpenAPI document of the REST API.
     #[command(
         name = "openapi",
-        after_help = "Examples:\n  mailgrant openapi > docs/openapi.json\n  mailgrant openapi --problems > docs/problems.md"
+        after_help = "Examples:\n  mailgrant openapi > docs/openapi.json\n  mailgrant openapi --problems > docs/problems.md\n  \
+        mailgrant openapi --events > docs/events.json"
     )]
     OpenApi {
+        /// Print the JSON Schema of every event type instead.
+        #[arg(long, conflicts_with = "problems")]
+        events: bool,
         /// Print the kinds of problems it answers with instead, as Markdown.
         #[arg(long)]
         problems: bool,
@@ -110,6 +115,22 @@ enum Command {
         #[command(subcommand)]
         command: manage::UserCommand,
     },
+    /// Print events as they happen, and hand them to a receiver on this machine.
+    #[command(
+        after_help = "Examples:\n  mailgrant listen\n  mailgrant listen --events ticket.*,grant.expired --project HELP\n  \
+        mailgrant listen --forward-to http://127.0.0.1:3000/hook\n  \
+        MAILGRANT_TOKEN=mg_pat_… mailgrant listen --api https://mail.example --json\n\n\
+        It reads the log beside the service and takes nothing away from webhooks and queues."
+    )]
+    Listen(listen::ListenArgs),
+    /// Make a sample event, marked as one, for trying out a consumer.
+    #[command(
+        after_help = "Examples:\n  mailgrant trigger --list\n  mailgrant trigger ticket.created\n  \
+        mailgrant trigger ticket.created --project HELP --json\n  \
+        MAILGRANT_TOKEN=mg_pat_… mailgrant trigger grant.expired --api https://mail.example\n\n\
+        Everybody who listens gets it: webhooks, queues, streams."
+    )]
+    Trigger(listen::TriggerArgs),
     /// The index of words.
     Search {
         #[command(subcommand)]
@@ -156,11 +177,15 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let load = || config::load(&environment, cli.config.as_deref());
     match cli.command {
         Command::Parse(args) => parse::run(&args),
-        Command::OpenApi { problems: true } => {
+        Command::OpenApi { events: true, .. } => {
+            print(&crate::event::kinds::published());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::OpenApi { problems: true, .. } => {
             print(&crate::web::problems::markdown());
             Ok(ExitCode::SUCCESS)
         }
-        Command::OpenApi { problems: false } => {
+        Command::OpenApi { problems: false, .. } => {
             print(&openapi::pretty(&openapi::document(&crate::web::routes())));
             Ok(ExitCode::SUCCESS)
         }
@@ -200,6 +225,14 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token { command } => {
             start_quiet_logging();
             manage::token(load()?, command).await
+        }
+        Command::Listen(args) => {
+            start_quiet_logging();
+            listen::listen(|| Ok(load()?), args, &environment).await
+        }
+        Command::Trigger(args) => {
+            start_quiet_logging();
+            listen::trigger(|| Ok(load()?), args, &environment).await
         }
         Command::Search {
             command: SearchCommand::Rebuild,

@@ -25,9 +25,9 @@ pub use model::{
 };
 pub use payload::{Body, MAX_BODY_BYTES, body_of, message_id};
 pub use service::{
-    Made, attempts, create, delete, deliveries, delivery, enable, get, list, ping, rotate, send_again,
-    send_failed_again, trigger, update,
+    Counts, Made, address_problem, attempts, counts, create, delete, deliveries, delivery, enable, get, list,
+    ping, rotate, send_again, send_failed_again, trigger, update,
 };
 pub(crate) use service::{added_headers as headers_of, body_key, secrets as secrets_of};
-pub use sign::{Secrets, sign};
+pub use sign::{Secrets, secrets_for, sign};
 pub use store::{Attempt, Delivery, Webhook};

@@ -9,7 +9,9 @@ use url::Url;
 
 use super::error::DeliveryError;
 use super::headers;
-use super::model::{DeliveryFilter, Format, Payload, SendAgain, Shown, WebhookInput, WebhookState};
+use super::model::{
+    DeliveryFilter, DeliveryState, Format, Payload, SendAgain, Shown, WebhookInput, WebhookState,
+};
 use super::sign::{self, Secrets};
 use super::store::{self, Attempt, Delivery, Webhook};
 use crate::access::Projects;
@@ -84,6 +86,11 @@ pub(crate) fn secrets(ctx: &Ctx, webhook: &Webhook) -> Result<Secrets, DeliveryE
 /// The key of the secret, for formats that sign in their body.
 pub(crate) fn body_key(secrets: &Secrets) -> Vec<u8> {
     secrets.symmetric.first().map(sign::key_bytes).unwrap_or_default()
+}
+
+/// What is wrong with an address as it is written, before anybody asks where it points.
+pub fn address_problem(text: &str) -> Option<FieldError> {
+    check_url(text).err()
 }
 
 fn check_url(text: &str) -> Result<Url, FieldError> {
@@ -404,6 +411,24 @@ pub async fn deliveries(
     limit: u64,
 ) -> Result<Vec<Delivery>, DeliveryError> {
     Ok(store::deliveries(ctx.db.read(), &webhook.id, filter, limit + 1).await?)
+}
+
+/// How many of its deliveries did not arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// These wait for their first or next attempt.
+    pub waiting: i64,
+    /// These were given up.
+    pub failed: i64,
+}
+
+/// How many deliveries of a webhook wait, and how many were given up.
+pub async fn counts(ctx: &Ctx, webhook: &Webhook) -> Result<Counts, DeliveryError> {
+    let count = |state: DeliveryState| store::count(ctx.db.read(), &webhook.id, state.as_str());
+    Ok(Counts {
+        waiting: count(DeliveryState::Waiting).await?,
+        failed: count(DeliveryState::Failed).await?,
+    })
 }
 
 /// One of them.

@@ -40,6 +40,22 @@ pub(super) fn key_of(seed: &SecretString) -> Option<SigningKey> {
     SigningKey::from_seed(&STANDARD.decode(seed.expose_secret()).ok()?)
 }
 
+/// What requests are signed with that belong to no stored webhook: the given secret, or a new one, and a new key pair
+/// with its public half. `None` if what was given is no secret.
+pub fn secrets_for(given: Option<SecretString>) -> Option<(Secrets, String)> {
+    let secret = match given {
+        Some(secret) => Some(secret)
+            .filter(|secret| secret.expose_secret().starts_with("whsec_") && key_bytes(secret).len() >= 24)?,
+        None => new_secret(),
+    };
+    let (seed, public) = new_key()?;
+    let secrets = Secrets {
+        symmetric: vec![secret],
+        key: key_of(&seed),
+    };
+    Some((secrets, public))
+}
+
 /// The bytes of a secret `whsec_…`.
 pub(super) fn key_bytes(secret: &SecretString) -> Vec<u8> {
     let text = secret.expose_secret();

@@ -566,6 +566,14 @@ pub(super) async fn deliveries<C: ConnectionTrait>(
         .await
 }
 
+/// How many deliveries of an endpoint are in a state.
+pub(super) async fn count<C: ConnectionTrait>(on: &C, webhook_id: &str, state: &str) -> Result<i64, DbErr> {
+    let text = "SELECT COUNT(*) AS n FROM deliveries WHERE webhook_id = $1 AND state = $2";
+    let values: [Value; 2] = [webhook_id.into(), state.into()];
+    let row = on.query_one_raw(sql(on, text, values)).await?;
+    row.map_or(Ok(0), |row| row.try_get("", "n"))
+}
+
 /// The attempts of a delivery, in their order.
 pub(super) async fn attempts<C: ConnectionTrait>(on: &C, delivery_id: &str) -> Result<Vec<Attempt>, DbErr> {
     let rows = attempt_row::Entity::find()

@@ -107,7 +107,7 @@ kinds! {
     "grant.expiring" "The consent ends soon unless somebody connects again." [
         IDENTITY,
         member("expiresAt", Shape::Time, "When it ends."),
-        member("stage", Shape::Number, "The announced step: days before the end."),
+        member("stage", Shape::Number, "The announced step: 7, 3 or 1 days before the end."),
     ];
     "grant.expired" "The provider does not renew the grant any more; somebody must connect again." TROUBLE;
     "grant.refused" "A mail server refused a fresh token of the grant." TROUBLE;
@@ -119,14 +119,17 @@ kinds! {
     ];
     "mailbox.connected" "A mailbox was read for the first time." [NAME];
     "mailbox.failing" "A mailbox that could be read cannot be read now." [NAME, TROUBLE[0], TROUBLE[1], TROUBLE[2]];
-    "mailbox.recovered" "A mailbox that failed is read again." [NAME];
+    "mailbox.recovered" "A mailbox that failed is read again, or mail came to one that was silent." [
+        NAME,
+        maybe("silentSince", Shape::Time, "If it was silent: when the last mail before that came."),
+    ];
     "mailbox.paused" "Somebody paused a mailbox." [NAME];
     "mailbox.uidvalidity_changed" "The server numbered the mails of a folder anew; it is scanned again." [
         member("folder", Shape::Text, "The folder."),
         member("before", Shape::Number, "UIDVALIDITY before."),
         member("after", Shape::Number, "UIDVALIDITY now."),
     ];
-    "mailbox.silent" "No mail came for a week, where some came before. Told once for each silence." [
+    "mailbox.silent" "No mail came for much longer than usual. Told once for each silence." [
         NAME,
         member("lastMailAt", Shape::Time, "When the last mail came."),
     ];
@@ -292,6 +295,15 @@ impl Kind {
     }
 }
 
+/// The JSON Schemas of all types by their names, as text: `docs/events.json`.
+pub fn published() -> String {
+    let all: Map<String, Value> = KINDS
+        .iter()
+        .map(|kind| (kind.name.to_owned(), kind.schema()))
+        .collect();
+    serde_json::to_string_pretty(&Value::Object(all)).unwrap_or_default() + "\n"
+}
+
 /// Announced families: what consumers build on.
 const FAMILIES: [&str; 7] = [
     "integration",
@@ -437,6 +449,14 @@ mod tests {
                 assert!(kind.problem(&other).is_some(), "{} {}", kind.name, member.name);
             }
         }
+    }
+
+    #[test]
+    fn the_committed_schemas_are_those_of_the_registry() {
+        assert!(
+            published() == include_str!("../../docs/events.json"),
+            "docs/events.json is old; run: cargo run -- openapi --events > docs/events.json"
+        );
     }
 
     #[test]

@@ -19,7 +19,10 @@ pub use envelope::{API_VERSION, envelope};
 pub use head::{Head, appended};
 pub use kinds::Types;
 pub use sequence::{advance, extent};
-pub use store::{Event, Extent, Filter, Read, append, by_id, delete_before, gist_of, of_subject, read_after};
+pub use store::{
+    Event, Extent, Filter, Read, ReadBack, append, by_id, delete_before, find_in, gist_of, of_subject,
+    read_after, read_before,
+};
 
 use serde_json::Value;
 

@@ -158,6 +158,61 @@ pub async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Event>
     Ok(row::Entity::find_by_id(id).one(on).await?.map(Event::from))
 }
 
+/// One event, if it belongs to one of these projects.
+pub async fn find_in<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    id: &str,
+) -> Result<Option<Event>, DbErr> {
+    let found = row::Entity::find_by_id(id)
+        .filter(within(projects, row::Column::ProjectId))
+        .one(on)
+        .await?;
+    Ok(found.map(Event::from))
+}
+
+/// A part of the log for people, who begin at its end.
+#[derive(Clone, Debug)]
+pub struct ReadBack {
+    /// The events, the newest first.
+    pub events: Vec<Event>,
+    /// The place before which the next older part is; `None` at the beginning of the log.
+    pub next: Option<Cursor>,
+}
+
+/// The wanted events before a place, the newest first, at most `limit`; without a place from the end of the log.
+pub async fn read_before<C: ConnectionTrait>(
+    on: &C,
+    before: Option<Cursor>,
+    filter: &Filter,
+    limit: u64,
+) -> Result<ReadBack, DbErr> {
+    let Extent { floor, last } = extent(on).await?;
+    let end = before.map_or(last.0 + 1, |before| before.0.min(last.0 + 1));
+    let begin = floor.0.max(end.saturating_sub(SPAN));
+    let mut find = row::Entity::find()
+        .filter(row::Column::Sequence.lt(end))
+        .filter(row::Column::Sequence.gt(begin))
+        .filter(within(&filter.projects, row::Column::ProjectId));
+    if let Some(kinds) = filter.types.kinds() {
+        find = find.filter(row::Column::Type.is_in(kinds));
+    }
+    let rows = find
+        .order_by_desc(row::Column::Sequence)
+        .limit(limit)
+        .all(on)
+        .await?;
+    let events: Vec<Event> = rows.into_iter().map(Event::from).collect();
+    let next = match events.last() {
+        Some(event) if events.len() as u64 >= limit => event.sequence,
+        _ => begin + 1,
+    };
+    Ok(ReadBack {
+        events,
+        next: (next > floor.0 + 1).then_some(Cursor(next)),
+    })
+}
+
 /// Several events, in the order of the log; those that are gone are left out.
 pub async fn gist_of<C: ConnectionTrait>(on: &C, ids: &[String]) -> Result<Vec<Event>, DbErr> {
     let rows = row::Entity::find()

@@ -17,6 +17,7 @@ mod seal_audit;
 mod send_mail;
 mod store;
 mod timetable;
+mod warnings;
 
 #[cfg(test)]
 mod tests;

@@ -95,6 +95,147 @@ pub(super) async fn secrets_ending<C: ConnectionTrait>(
         .collect()
 }
 
+/// A grant whose refresh token ends.
+#[derive(Clone, Debug)]
+pub(super) struct EndingGrant {
+    pub(super) id: String,
+    pub(super) identity: String,
+    /// When it ends, milliseconds since 1970.
+    pub(super) end: i64,
+    pub(super) refreshed_at: i64,
+    /// The end that was noted, when, and the step that was told of it.
+    pub(super) seen: Option<i64>,
+    pub(super) seen_at: Option<i64>,
+    pub(super) told: Option<i64>,
+}
+
+/// Grants that work and end in this time.
+pub(super) async fn grants_ending<C: ConnectionTrait>(
+    on: &C,
+    now: i64,
+    before: i64,
+) -> Result<Vec<EndingGrant>, DbErr> {
+    let text = "SELECT id, identity, refresh_expires_at, refreshed_at, end_seen, end_seen_at, end_told FROM grants \
+                WHERE state = 'active' AND refresh_expires_at > $1 AND refresh_expires_at <= $2";
+    let rows = on
+        .query_all_raw(sql(on, text, [now.into(), before.into()]))
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(EndingGrant {
+                id: row.try_get("", "id")?,
+                identity: row.try_get("", "identity")?,
+                end: row.try_get("", "refresh_expires_at")?,
+                refreshed_at: row.try_get("", "refreshed_at")?,
+                seen: row.try_get("", "end_seen")?,
+                seen_at: row.try_get("", "end_seen_at")?,
+                told: row.try_get("", "end_told")?,
+            })
+        })
+        .collect()
+}
+
+/// Notes the end of a grant and what was told of it, if nobody noted anything else meanwhile.
+pub(super) async fn note_end<C: ConnectionTrait>(
+    on: &C,
+    grant: &EndingGrant,
+    seen_at: i64,
+    told: Option<i64>,
+) -> Result<bool, DbErr> {
+    let text = "UPDATE grants SET end_seen = $1, end_seen_at = $2, end_told = $3 WHERE id = $4 \
+                AND COALESCE(end_seen, 0) = $5 AND COALESCE(end_told, 0) = $6";
+    let values: [Value; 6] = [
+        grant.end.into(),
+        seen_at.into(),
+        told.into(),
+        grant.id.clone().into(),
+        grant.seen.unwrap_or(0).into(),
+        grant.told.unwrap_or(0).into(),
+    ];
+    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+}
+
+/// A mailbox that is silent, or was.
+#[derive(Clone, Debug)]
+pub(super) struct QuietMailbox {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) project_id: String,
+    /// When the last mail came before the silence, milliseconds since 1970.
+    pub(super) since: i64,
+    /// From when on silence counts.
+    pub(super) quiet_since: i64,
+}
+
+async fn quiet_mailboxes<C: ConnectionTrait>(
+    on: &C,
+    text: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<QuietMailbox>, DbErr> {
+    let rows = on.query_all_raw(sql(on, text, values)).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(QuietMailbox {
+                id: row.try_get("", "id")?,
+                name: row.try_get("", "name")?,
+                project_id: row.try_get("", "project_id")?,
+                since: row.try_get("", "since")?,
+                quiet_since: row.try_get("", "quiet_since")?,
+            })
+        })
+        .collect()
+}
+
+/// Mailboxes that are read, and to which nothing came since a time, milliseconds since 1970.
+pub(super) async fn mailboxes_quiet<C: ConnectionTrait>(
+    on: &C,
+    before: i64,
+) -> Result<Vec<QuietMailbox>, DbErr> {
+    let text = "SELECT id, name, project_id, last_mail_at AS since, CASE WHEN updated_at > last_mail_at \
+                THEN updated_at ELSE last_mail_at END AS quiet_since FROM mailboxes WHERE state = 'ok' \
+                AND paused = FALSE AND silent_since IS NULL AND last_mail_at < $1 AND updated_at < $1";
+    quiet_mailboxes(on, text, [before.into()]).await
+}
+
+/// Mailboxes that were silent and got mail since.
+pub(super) async fn mailboxes_heard<C: ConnectionTrait>(on: &C) -> Result<Vec<QuietMailbox>, DbErr> {
+    let text = "SELECT id, name, project_id, silent_since AS since, silent_since AS quiet_since FROM mailboxes \
+                WHERE silent_since IS NOT NULL AND last_mail_at > silent_since";
+    quiet_mailboxes(on, text, []).await
+}
+
+/// How many mails came in a time, and the longest pause between two of them, milliseconds.
+pub(super) async fn usual_pause<C: ConnectionTrait>(
+    on: &C,
+    mailbox_id: &str,
+    from: i64,
+    to: i64,
+) -> Result<(i64, i64), DbErr> {
+    let text = "SELECT COUNT(*) AS mails, COALESCE(MAX(pause), 0) AS longest FROM (SELECT received_at - \
+                LAG(received_at) OVER (ORDER BY received_at) AS pause FROM messages WHERE mailbox_id = $1 \
+                AND received_at >= $2 AND received_at <= $3) AS pauses";
+    let values: [Value; 3] = [mailbox_id.into(), from.into(), to.into()];
+    let row = on.query_one_raw(sql(on, text, values)).await?;
+    row.map_or(Ok((0, 0)), |row| {
+        Ok((row.try_get("", "mails")?, row.try_get("", "longest")?))
+    })
+}
+
+/// Notes that a mailbox is silent, if it still is and nobody noted it before.
+pub(super) async fn note_silence<C: ConnectionTrait>(on: &C, mailbox: &QuietMailbox) -> Result<bool, DbErr> {
+    let text =
+        "UPDATE mailboxes SET silent_since = $1 WHERE id = $2 AND silent_since IS NULL AND last_mail_at = $1";
+    let values: [Value; 2] = [mailbox.since.into(), mailbox.id.clone().into()];
+    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+}
+
+/// Notes that a mailbox is silent no more, if nobody noted it before.
+pub(super) async fn note_sound<C: ConnectionTrait>(on: &C, mailbox: &QuietMailbox) -> Result<bool, DbErr> {
+    let text = "UPDATE mailboxes SET silent_since = NULL WHERE id = $1 AND silent_since = $2";
+    let values: [Value; 2] = [mailbox.id.clone().into(), mailbox.since.into()];
+    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+}
+
 /// Throws away what ended before a time, milliseconds: authorizations and tests with their steps.
 pub(super) async fn purge<C: ConnectionTrait>(on: &C, before: i64) -> Result<(), DbErr> {
     for text in [

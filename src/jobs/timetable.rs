@@ -10,7 +10,7 @@ use sea_orm::DbErr;
 
 use super::{
     deliver, follow_log, housekeeping, ingest_mail, poll_mailboxes, refresh_grants, seal_audit, send_mail,
-    store,
+    store, warnings,
 };
 use crate::ctx::Ctx;
 use crate::db::{self, Claim, Lease};
@@ -27,7 +27,7 @@ struct Job {
     run: fn(Ctx) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
 }
 
-const TIMETABLE: [Job; 7] = [
+const TIMETABLE: [Job; 8] = [
     Job {
         name: "refresh_grants",
         when: "*/5 * * * * *",
@@ -41,7 +41,17 @@ const TIMETABLE: [Job; 7] = [
     Job {
         name: "watch_expiries",
         when: "0 7 * * * *",
-        run: |ctx| Box::pin(async move { Ok(housekeeping::watch_expiries(&ctx).await?) }),
+        run: |ctx| {
+            Box::pin(async move {
+                housekeeping::watch_expiries(&ctx).await?;
+                Ok(warnings::watch_grants(&ctx).await?)
+            })
+        },
+    },
+    Job {
+        name: "watch_silence",
+        when: "20 */5 * * * *",
+        run: |ctx| Box::pin(async move { Ok(warnings::watch_silence(&ctx).await?) }),
     },
     Job {
         name: "trim_event_log",

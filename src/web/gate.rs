@@ -10,7 +10,7 @@ use std::time::Instant;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::{Method, header, header::HeaderMap};
+use actix_web::http::{Method, StatusCode, header, header::HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
@@ -20,7 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::{Problem, dress};
 use super::limit::Limiter;
 use super::respond;
-use crate::access::{Access, Need, Refusal, Role};
+use crate::access::{Access, Need, Projects, Refusal, Role};
 use crate::account::{self, Session, TokenIdentity, User};
 use crate::audit::{self, NewAuditEvent, Origin, Via};
 use crate::config::Config;
@@ -594,6 +594,43 @@ async fn by_access_token(
         projects,
     );
     Ok(Some((identity, access)))
+}
+
+/// What whoever made a request may see of it by now, for answers that go on for long; `None` when they may not ask any
+/// more: the token was revoked or has ended, the session is over, the role is gone.
+pub(super) async fn projects_now(request: &HttpRequest) -> Result<Option<Projects>, Problem> {
+    let Some((need, is_page)) = asked_as(request) else {
+        return Ok(None);
+    };
+    let access = if is_page {
+        session_now(request).await?
+    } else {
+        match identify(request).await {
+            Ok((_, access)) => Some(access),
+            Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => None,
+            Err(problem) => return Err(problem),
+        }
+    };
+    Ok(access.and_then(|access| access.at(need).ok().map(|access| access.projects())))
+}
+
+/// What the route of a request asked for, and whether it is a page.
+fn asked_as(request: &HttpRequest) -> Option<(Need, bool)> {
+    let extensions = request.extensions();
+    let need = extensions.get::<Access>()?.need();
+    Some((need, extensions.get::<TokenIdentity>().is_none()))
+}
+
+async fn session_now(request: &HttpRequest) -> Result<Option<Access>, Problem> {
+    let ctx = ctx(request)?;
+    let Some(cookie) = request.cookie(session_cookie_name(&ctx.config)) else {
+        return Ok(None);
+    };
+    let value = SecretString::from(cookie.value().to_owned());
+    match account::peek(&ctx.db, &ctx.clock, &value).await? {
+        Some((_, user)) => Ok(Some(account::access(&ctx.db, &user).await?)),
+        None => Ok(None),
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<SecretString> {

@@ -4,6 +4,7 @@
 //! * [`gate`]: what stands before every handler;
 //! * [`extract`] and [`respond`]: what handlers ask for and give back;
 //! * [`error`]: refusals, as problem+json or as a page;
+//! * `follow`: the event log as a stream, for apps and for the page of events;
 //! * [`openapi`]: what the routes of the API take and answer, written down and enforced.
 //!
 //! Handlers translate: they read the request, call a service, and show what it said. Decisions are the services'.
@@ -13,6 +14,7 @@ pub mod api;
 pub mod error;
 pub(in crate::web) mod explanation;
 pub mod extract;
+mod follow;
 pub mod gate;
 mod health;
 pub mod integration_test;

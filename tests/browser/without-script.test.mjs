@@ -105,6 +105,24 @@ test('a mailbox’s mistakes are said beside their fields, and its folders are a
   await screenshot(page, 'mailbox-errors');
 });
 
+test('a webhook is made, its deliveries are read by loading again, and the log page by page', async () => {
+  await it.goto('/webhooks/new');
+  await page.getByLabel('Address').fill('http://127.0.0.1:9/hook');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Shown only now').waitFor();
+  await page.getByRole('link', { name: 'I have copied it' }).click();
+  await page.getByRole('button', { name: 'Ping', exact: true }).first().click();
+  await eventually('the failed attempt is shown', async () => {
+    await page.reload();
+    return await page.getByText('The receiver was not reached.').count() > 0;
+  });
+  await it.goto('/events?type=test.ping');
+  assert.equal(await page.locator('tbody tr').count(), 1);
+  assert.equal(await page.getByText('Live: new events').isVisible(), false);
+  await page.getByRole('link', { name: 'test.ping' }).click();
+  await page.getByText('As apps get it').waitFor();
+});
+
 test('signing out and opening a page leads to the sign-in, which says what is wrong', async () => {
   await it.goto('/');
   await page.getByRole('button', { name: 'Sign out' }).click();

@@ -7,7 +7,7 @@
 
 mod store;
 
-pub use store::Queue;
+pub use store::{Item, Queue};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,6 +148,11 @@ pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Queue, Deli
 /// How many items wait or are out, and how many are out.
 pub async fn load(ctx: &Ctx, queue: &Queue) -> Result<(i64, i64), DeliveryError> {
     Ok(store::load(ctx.db.read(), &queue.id, ctx.clock.now_ms()).await?)
+}
+
+/// The oldest items of a queue, whether they are out or wait.
+pub async fn items(ctx: &Ctx, queue: &Queue, limit: i64) -> Result<Vec<Item>, DeliveryError> {
+    Ok(store::items(ctx.db.read(), &queue.id, limit).await?)
 }
 
 /// Makes a queue. It gets what happens from now on, unless it is set to another place.

@@ -54,10 +54,19 @@ mod row {
 
 /// An event that waits or is out.
 #[derive(Clone, Debug)]
-pub(super) struct Item {
-    pub(super) sequence: i64,
-    pub(super) event_id: String,
-    pub(super) attempts: i64,
+pub struct Item {
+    /// The event's place in the log.
+    pub sequence: i64,
+    /// The event.
+    pub event_id: String,
+    /// What it keeps its order with.
+    pub order_key: String,
+    /// The lease it is out with; empty if it waits.
+    pub lease: String,
+    /// When that ends, milliseconds since 1970.
+    pub lease_until: i64,
+    /// How often it was lent.
+    pub attempts: i64,
 }
 
 impl Queue {
@@ -150,20 +159,38 @@ pub(super) async fn free<C: ConnectionTrait>(
     now: i64,
     limit: i64,
 ) -> Result<Vec<Item>, DbErr> {
-    let text = "SELECT sequence, event_id, attempts FROM queue_items AS i WHERE queue_id = $1 AND lease_until <= $2 \
+    let text = "SELECT * FROM queue_items AS i WHERE queue_id = $1 AND lease_until <= $2 \
                 AND NOT EXISTS (SELECT 1 FROM queue_items AS e WHERE e.queue_id = i.queue_id \
                 AND e.order_key = i.order_key AND e.sequence < i.sequence) ORDER BY sequence LIMIT $3";
     let values: [Value; 3] = [id.into(), now.into(), limit.into()];
+    read_items(on, text, values).await
+}
+
+async fn read_items<C: ConnectionTrait>(
+    on: &C,
+    text: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<Item>, DbErr> {
     let rows = on.query_all_raw(sql(on, text, values)).await?;
     rows.iter()
         .map(|row| {
             Ok(Item {
                 sequence: row.try_get("", "sequence")?,
                 event_id: row.try_get("", "event_id")?,
+                order_key: row.try_get("", "order_key")?,
+                lease: row.try_get("", "lease")?,
+                lease_until: row.try_get("", "lease_until")?,
                 attempts: row.try_get("", "attempts")?,
             })
         })
         .collect()
+}
+
+/// The oldest items, whether they are out or wait.
+pub(super) async fn items<C: ConnectionTrait>(on: &C, id: &str, limit: i64) -> Result<Vec<Item>, DbErr> {
+    let text = "SELECT * FROM queue_items WHERE queue_id = $1 ORDER BY sequence LIMIT $2";
+    let values: [Value; 2] = [id.into(), limit.into()];
+    read_items(on, text, values).await
 }
 
 pub(super) async fn lend<C: ConnectionTrait>(

@@ -4,6 +4,7 @@ use super::views::parts::{Action, Problem, Tone};
 use super::words;
 use crate::access::{Access, Projects, Scope};
 use crate::ctx::Ctx;
+use crate::delivery::{self, Webhook, retry};
 use crate::grant::{self, Grant, GrantState};
 use crate::integration::{self, Integration, IntegrationState};
 use crate::mailbox::{self, Mailbox};
@@ -27,6 +28,8 @@ pub(super) struct Overview {
     pub(super) integrations: Vec<Integration>,
     pub(super) grants: Vec<Grant>,
     pub(super) mailboxes: Vec<Mailbox>,
+    /// Webhooks that somebody may manage.
+    webhooks: Vec<Webhook>,
     /// How many messages are in quarantine, by reason.
     quarantined: Vec<(String, i64)>,
     /// Where whoever looks may do something about mailboxes.
@@ -44,6 +47,7 @@ impl Overview {
             integrations: integration::list(ctx, &connections, None, ALL).await?,
             grants: grant::list(ctx, &connections, None, ALL).await?,
             mailboxes: mailbox::list(ctx, &mailboxes).await?,
+            webhooks: delivery::list(ctx, &access.projects_with(Scope::WebhooksManage)).await?,
             quarantined: message::count_quarantined(
                 ctx.db.read(),
                 &access.projects_with(Scope::MessagesRead),
@@ -92,6 +96,11 @@ impl Overview {
                 .iter()
                 .filter_map(|mailbox| self.of_mailbox(mailbox, now)),
         );
+        found.extend(
+            self.webhooks
+                .iter()
+                .filter_map(|webhook| of_webhook(webhook, now)),
+        );
         found.extend(in_quarantine(&self.quarantined));
         found.sort_by_key(|problem| problem.tone != Tone::Bad);
         if !self.site {
@@ -110,7 +119,8 @@ impl Overview {
                 .iter()
                 .filter(|mailbox| self.managed.contains(&mailbox.project_id))
                 .any(|mailbox| action.href.split('/').any(|part| part == mailbox.id)),
-            Some("grants") => true,
+            // Only those that somebody may manage are here.
+            Some("grants" | "webhooks") => true,
             _ => false,
         }
     }
@@ -192,6 +202,41 @@ impl Overview {
         });
         (!told).then(|| of_failing(mailbox, trouble, now))
     }
+}
+
+/// A webhook that is down, or was disabled because it failed.
+fn of_webhook(webhook: &Webhook, now: i64) -> Option<Problem> {
+    let is_down = webhook.failures >= retry::DOWN_AFTER;
+    let (tone, what, cause) = match (webhook.is_active(), webhook.reason.as_str()) {
+        (true, _) if is_down => (Tone::Warn, "is down", "It failed again and again."),
+        (true, _) | (false, "by_hand") => return None,
+        (false, "gone") => (
+            Tone::Bad,
+            "was disabled",
+            "It answered 410, which asks for no more.",
+        ),
+        (false, _) => (
+            Tone::Bad,
+            "was disabled",
+            "It failed for five days without a single success.",
+        ),
+    };
+    let place = url::Url::parse(&webhook.url)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_default();
+    Some(problem(
+        tone,
+        format!("The webhook at {place} {what}"),
+        Trouble {
+            cause: cause.to_owned(),
+            remedy: "Look at its deliveries: they say what the receiver answered. Nothing is lost meanwhile."
+                .to_owned(),
+            ..Trouble::default()
+        },
+        webhook.failing_since.map(|at| words::when(now, at)),
+        Action::link("Open the webhook", format!("/webhooks/{}", webhook.id)),
+    ))
 }
 
 /// What waits in quarantine for a person.

@@ -2,6 +2,7 @@
 
 use actix_web::http::StatusCode;
 
+use crate::delivery::DeliveryError;
 use crate::grant::GrantError;
 use crate::integration::IntegrationError;
 use crate::mailbox::MailboxError;
@@ -90,6 +91,20 @@ impl From<TicketError> for Problem {
             TicketError::Conflict => conflict(error.to_string()),
             TicketError::Invalid(_) => invalid(error.to_string()),
             TicketError::Db(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<DeliveryError> for Problem {
+    fn from(error: DeliveryError) -> Self {
+        match error {
+            DeliveryError::NotFound(what) => Self::not_found(what),
+            DeliveryError::Conflict => conflict(error.to_string()),
+            DeliveryError::Invalid(_) => invalid(error.to_string()),
+            DeliveryError::Disabled => Self::conflict("webhook_disabled", error.to_string()),
+            DeliveryError::EventGone => Self::conflict("event_gone", error.to_string()),
+            DeliveryError::Expired { .. } => Self::conflict("cursor_expired", error.to_string()),
+            DeliveryError::Seal(_) | DeliveryError::Db(_) => Self::internal(&error),
         }
     }
 }

@@ -10,7 +10,9 @@ mod audit_log;
 mod clients;
 pub(super) mod connect;
 mod dashboard;
+mod deliveries;
 pub(super) mod desk;
+mod events;
 mod failure;
 mod grants;
 mod integrations;
@@ -21,15 +23,19 @@ mod outgoing;
 mod profile;
 mod projects;
 mod quarantine;
+mod queues;
 mod rules;
 mod search_page;
 mod settings;
 mod sign_in;
 mod site_mail;
+mod subscription;
 mod test_runs;
 mod ticket_page;
 mod tickets;
 pub mod views;
+mod webhook_form;
+mod webhooks;
 mod words;
 
 #[cfg(test)]
@@ -56,6 +62,11 @@ pub(super) fn routes() -> Vec<Route> {
         messages::ROUTES,
         outgoing::ROUTES,
         test_runs::ROUTES,
+        webhooks::ROUTES,
+        webhook_form::ROUTES,
+        deliveries::ROUTES,
+        events::ROUTES,
+        queues::ROUTES,
         settings::ROUTES,
         site_mail::ROUTES,
         apps::ROUTES,

@@ -1,18 +1,15 @@
 //! `/events`: the log of what happened, read by cursor or followed as a stream, and the types in it.
 
-use std::time::Duration;
-
-use actix_web::http::{StatusCode, header};
-use actix_web::web::Bytes;
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use futures_util::Stream;
 use serde_json::{Value, json};
 
 use super::input::Query;
 use crate::access::{Access, Scope};
 use crate::ctx::Ctx;
-use crate::event::{self, Cursor, Event, Filter, LogError, Types, envelope, kinds};
+use crate::event::{self, Cursor, Filter, Types, envelope, kinds};
 use crate::web::error::Problem;
+use crate::web::follow::{Follower, Place, bad_cursor, gone};
 use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{Schema, anything, id, integer, list_of, object, text, time};
 use crate::web::route::{Guard, Route};
@@ -45,7 +42,8 @@ pub(super) const ROUTES: &[Route] = &[
             Doc::new("Follow the event log").about(
                 "Server-sent events: `event` is the type, `data` the event, `id` a cursor. A client that reconnects \
                  sends the last `id` as `Last-Event-ID` and misses nothing. Begins at the end of the log unless \
-                 `after` or that header says otherwise.",
+                 `after` or that header says otherwise. The event `over` ends the stream when what may be seen is not \
+                 what it was; `gone` when events behind its place were older than the retention.",
             ),
         )
         .query("after", text(), "The `cursor` of an event or of a part of the log")
@@ -111,12 +109,6 @@ pub(super) fn event_schema() -> Schema {
     .named("Event")
 }
 
-/// A comment is sent at least this often, so that neither side takes a quiet stream for a dead one.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// Events of one look of a stream.
-const BATCH: u64 = 100;
-
 /// Types given as a list of patterns, with what is wrong with them.
 pub(super) fn parse_types<T: AsRef<str>>(patterns: impl IntoIterator<Item = T>) -> Result<Types, Problem> {
     Types::parse(patterns).map_err(|pattern| {
@@ -144,30 +136,6 @@ fn filter(access: &Access, query: &Query) -> Result<Filter, Problem> {
     })
 }
 
-/// 410 with where the log begins, so that a consumer can say what it lost and go on.
-pub(super) fn refused(error: LogError) -> Problem {
-    match error {
-        LogError::Gone { oldest } => Problem::new(
-            StatusCode::GONE,
-            "cursor_expired",
-            "events after this cursor were older than the retention and are gone",
-        )
-        .with_remedy(format!(
-            "Go on with after={oldest}, the oldest place that is left, and load what may have changed before it."
-        ))
-        .with_member("oldest", json!(oldest.to_string())),
-        LogError::Db(error) => error.into(),
-    }
-}
-
-fn bad_cursor() -> Problem {
-    Problem::bad_request(
-        "bad_cursor",
-        "`after` must be the `cursor` of an event or of a part of the log",
-    )
-    .at("/after")
-}
-
 /// Where to begin: behind a place that was given, else at the beginning of the log.
 async fn place(ctx: &Ctx, given: Option<String>) -> Result<Cursor, Problem> {
     match given {
@@ -182,7 +150,7 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
     let after = place(&ctx, query.get("after")).await?;
     let read = event::read_after(ctx.db.read(), after, &filter, query.limit)
         .await
-        .map_err(refused)?;
+        .map_err(gone)?;
     let items: Vec<Value> = read.events.iter().map(envelope).collect();
     let cursor = read.cursor.to_string();
     let next = read.has_more.then(|| query.next_at(&cursor));
@@ -202,16 +170,6 @@ async fn types(query: Query) -> Result<HttpResponse, Problem> {
     Ok(super::output::list(&query, items, None))
 }
 
-/// One client that follows.
-struct Follower {
-    ctx: Ctx,
-    filter: Filter,
-    cursor: Cursor,
-    head: tokio::sync::watch::Receiver<i64>,
-    over: bool,
-    greeted: bool,
-}
-
 async fn stream(
     ctx: web::Data<Ctx>,
     access: Access,
@@ -219,97 +177,14 @@ async fn stream(
     query: Query,
 ) -> Result<HttpResponse, Problem> {
     let filter = filter(&access, &query)?;
-    let head = ctx.log.follow();
-    ctx.log.reach(event::advance(&ctx.db).await?);
-    // A browser that reconnects says what it saw last; that is newer than the address it connects to.
-    let seen = request
-        .headers()
-        .get("last-event-id")
-        .and_then(|value| value.to_str().ok())
-        .filter(|value| !value.is_empty())
-        .map(str::to_owned);
-    let (floor, last) = event::extent(&ctx.db).await?;
-    let cursor = match seen.or_else(|| query.get("after")) {
-        Some(text) => Cursor::parse(&text).ok_or_else(bad_cursor)?,
-        None => last,
-    };
-    if cursor < floor {
-        return Err(refused(LogError::Gone { oldest: floor }));
-    }
-    let follower = Follower {
-        ctx: ctx.get_ref().clone(),
-        filter,
-        cursor,
-        head,
-        over: false,
-        greeted: false,
-    };
-    Ok(HttpResponse::Ok()
-        .content_type("text/event-stream")
-        // Proxies that collect an answer before they pass it on would make it less than live.
-        .insert_header(("x-accel-buffering", "no"))
-        .streaming(follow(follower)))
-}
-
-fn follow(follower: Follower) -> impl Stream<Item = Result<Bytes, Problem>> {
-    futures_util::stream::unfold(follower, |mut follower| async move {
-        if follower.over {
-            return None;
-        }
-        let next = follower.next().await;
-        follower.over |= next.is_err();
-        Some((next, follower))
-    })
-}
-
-impl Follower {
-    async fn next(&mut self) -> Result<Bytes, Problem> {
-        if !self.greeted {
-            self.greeted = true;
-            return Ok(Bytes::from(format!(
-                "retry: 2000\nid: {}\n: begins\n\n",
-                self.cursor
-            )));
-        }
-        loop {
-            self.head.mark_unchanged();
-            let read = match event::read_after(self.ctx.db.read(), self.cursor, &self.filter, BATCH).await {
-                Ok(read) => read,
-                Err(LogError::Gone { oldest }) => {
-                    self.over = true;
-                    let gone = json!({ "code": "cursor_expired", "oldest": oldest.to_string() });
-                    return Ok(Bytes::from(format!("event: gone\ndata: {gone}\n\n")));
-                }
-                Err(error) => return Err(refused(error)),
-            };
-            let moved = read.cursor != self.cursor;
-            self.cursor = read.cursor;
-            if !read.events.is_empty() {
-                return Ok(Bytes::from(read.events.iter().map(line).collect::<String>()));
-            }
-            if read.has_more && moved {
-                continue;
-            }
-            tokio::select! {
-                changed = self.head.changed() => self.over |= changed.is_err(),
-                // The id moves on also past events that were not wanted.
-                () = tokio::time::sleep(HEARTBEAT) => {
-                    return Ok(Bytes::from(format!("id: {}\n: still here\n\n", self.cursor)));
-                }
-                () = self.ctx.stop.cancelled() => {
-                    self.over = true;
-                    return Ok(Bytes::from_static(b": the service stops\n\n"));
-                }
-            }
-        }
-    }
-}
-
-fn line(event: &Event) -> String {
-    let cursor = Cursor(event.sequence);
-    format!(
-        "id: {cursor}\nevent: {}\ndata: {}\n\n",
-        event.kind,
-        envelope(event)
-    )
+    let place = Place::asked(&request, query.get("after"))?;
+    let follower = Follower::start(&ctx, request, filter, place).await?;
+    Ok(follower.answer(|event| {
+        format!(
+            "id: {}\nevent: {}\ndata: {}\n\n",
+            Cursor(event.sequence),
+            event.kind,
+            envelope(event)
+        )
+    }))
 }

@@ -16,6 +16,7 @@ use crate::delivery::{
     WebhookInput, attempt,
 };
 use crate::web::error::Problem;
+use crate::web::follow::gone;
 use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{
     Schema, anything, boolean, id, input, integer, list_of, map, object, text, time, url, word,
@@ -261,7 +262,7 @@ pub(super) fn refused(error: DeliveryError) -> Problem {
         DeliveryError::Conflict => changed_meanwhile(),
         DeliveryError::EventGone => Problem::conflict("event_gone", error.to_string()),
         DeliveryError::Disabled => Problem::conflict("webhook_disabled", error.to_string()),
-        DeliveryError::Expired { oldest } => super::events::refused(crate::event::LogError::Gone { oldest }),
+        DeliveryError::Expired { oldest } => gone(crate::event::LogError::Gone { oldest }),
         DeliveryError::Seal(error) => Problem::internal(&error),
         DeliveryError::Db(error) => error.into(),
     }

@@ -111,6 +111,11 @@ impl Guarded {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
+    /// Where its output goes.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
     /// Everything it has printed so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()

@@ -7,6 +7,7 @@
 //! * [`scripted_imap`], [`scripted_http`]: servers that misbehave on request;
 //! * [`smtp_sink`]: a mail server that takes mail for sending, or refuses it as it is told;
 //! * [`process`]: `mailgrant` as a process, to be killed and restarted, and a REST client;
+//! * [`programs`]: receivers and consumers in Node.js and Python;
 //! * [`visitor`]: somebody at the pages, with cookies and forms;
 //! * [`certs`], [`guard`], [`wait`]: a test authority, child processes that never outlive us, waiting.
 //!
@@ -22,6 +23,7 @@ pub mod mails;
 pub mod oidc_provider;
 pub mod postgres;
 pub mod process;
+pub mod programs;
 pub mod scripted_http;
 pub mod scripted_imap;
 pub mod smtp_sink;

@@ -9,7 +9,9 @@ pub mod audit;
 pub mod clients;
 pub mod connect;
 pub mod dashboard;
+pub mod deliveries;
 pub mod errors;
+pub mod events;
 pub mod grants;
 pub mod integrations;
 pub mod mailboxes;
@@ -20,11 +22,13 @@ pub mod parts;
 pub mod profile;
 pub mod projects;
 pub mod quarantine;
+pub mod queues;
 pub mod rules;
 pub mod search;
 pub mod settings;
 pub mod tests_page;
 pub mod tickets;
+pub mod webhooks;
 
 pub use page::{Flash, FlashKind, May, Page, Section, Theme, UserName};
 
@@ -79,6 +83,17 @@ macro_rules! for_each_view {
             crate::web::admin::views::oauth2::ConsentPage,
             crate::web::admin::views::oauth2::Onward,
             crate::web::admin::views::oauth2::ConnectedApps,
+            crate::web::admin::views::webhooks::WebhookList,
+            crate::web::admin::views::webhooks::WebhookForm,
+            crate::web::admin::views::webhooks::WebhookSecret,
+            crate::web::admin::views::webhooks::WebhookDetail,
+            crate::web::admin::views::deliveries::DeliveryList,
+            crate::web::admin::views::deliveries::DeliveryDetail,
+            crate::web::admin::views::events::EventList,
+            crate::web::admin::views::events::EventDetail,
+            crate::web::admin::views::queues::QueueList,
+            crate::web::admin::views::queues::QueueForm,
+            crate::web::admin::views::queues::QueueDetail,
             crate::web::admin::views::parts::Confirm,
         );
     };

@@ -159,6 +159,12 @@ pub enum Section {
     Audit,
     /// `/clients`
     Clients,
+    /// `/webhooks`
+    Webhooks,
+    /// `/queues`
+    Queues,
+    /// `/events`
+    Events,
     /// `/settings`
     Settings,
     /// `/profile`
