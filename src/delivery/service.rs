@@ -138,6 +138,16 @@ async fn apply(ctx: &Ctx, webhook: &mut Webhook, input: WebhookInput) -> Result<
         match check_url(url.trim()) {
             Ok(parsed) => {
                 errors.extend(check_target(ctx, &parsed).await);
+                let before = Url::parse(&webhook.url).ok().map(|before| before.origin());
+                let moves = before.is_some_and(|before| before != parsed.origin());
+                // Their values may be secrets of the receiver of before, told by somebody else than who moves it.
+                if moves && !webhook.headers_sealed.is_empty() && input.headers.is_none() {
+                    errors.push(FieldError::new(
+                        "headers",
+                        "required",
+                        "the added headers are not sent to another host as they are: enter them again, or remove them",
+                    ));
+                }
                 webhook.url = url.trim().to_owned();
             }
             Err(error) => errors.push(error),

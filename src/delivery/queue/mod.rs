@@ -80,7 +80,9 @@ fn apply(queue: &mut Queue, input: QueueInput) -> Result<(), DeliveryError> {
     if let Some(name) = input.name {
         name.trim().clone_into(&mut queue.name);
     }
+    // A name that looks like an id would be taken for the queue with that id.
     let is_name = (1..=80).contains(&queue.name.len())
+        && !queue.name.starts_with("que_")
         && queue
             .name
             .bytes()
@@ -89,7 +91,7 @@ fn apply(queue: &mut Queue, input: QueueInput) -> Result<(), DeliveryError> {
         errors.push(FieldError::new(
             "name",
             "invalid",
-            "`name` must be 1 to 80 letters, digits, `-`, `_` or `.`",
+            "`name` must be 1 to 80 letters, digits, `-`, `_` or `.`, and not begin like an id (que_)",
         ));
     }
     if let Some(description) = input.description {

@@ -115,7 +115,13 @@ async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
     let mut facts = vec![
         Fact::new("Events", subscription::wants(&webhook.type_patterns())),
         Fact::new("Projects", subscription::reach(&webhook.scope(), &keys)),
-        Fact::new("Format", words::capital(&webhook.format)),
+        Fact::new(
+            "Format",
+            match webhook.format.as_str() {
+                "jmap" => "Mailgrant".to_owned(),
+                other => words::capital(other),
+            },
+        ),
         Fact::new(
             "Payload",
             if webhook.payload == "full" {

@@ -80,3 +80,50 @@ async fn an_answer_that_never_ends_costs_no_memory_to_speak_of() {
         );
     }
 }
+
+#[tokio::test]
+async fn added_headers_are_not_taken_along_to_another_host() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let (before, after) = (Receiver::start().await, Receiver::start().await);
+    let headers = || BTreeMap::from([("Authorization".to_owned(), "Bearer hush".into())]);
+    let input = WebhookInput {
+        url: Some(before.url.clone()),
+        headers: Some(headers()),
+        ..WebhookInput::default()
+    };
+    let made = delivery::create(ctx, "cli", input).await.unwrap();
+    let to = |url: String, headers| WebhookInput {
+        url: Some(url),
+        headers,
+        ..WebhookInput::default()
+    };
+    let refused = delivery::update(ctx, &made.webhook, to(after.url.clone(), None)).await;
+    assert!(matches!(refused, Err(DeliveryError::Invalid(errors)) if errors[0].field == "headers"));
+    // Another path of the same host is the same receiver.
+    let same = delivery::update(ctx, &made.webhook, to(format!("{}/new", before.url), None))
+        .await
+        .unwrap();
+    assert!(!same.headers_sealed.is_empty());
+    let bare = delivery::update(ctx, &same, to(after.url.clone(), Some(BTreeMap::new())))
+        .await
+        .unwrap();
+    happen(ctx, "HELP-1", 1).await;
+    round(ctx).await;
+    assert!(!after.got()[0].headers.contains_key("authorization"));
+    delivery::update(ctx, &bare, to(before.url.clone(), Some(headers())))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn no_queue_has_a_name_that_is_taken_for_an_id() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let victim = queue_of(ctx).await;
+    let input = QueueInput {
+        name: Some(victim.id.clone()),
+        ..QueueInput::default()
+    };
+    assert!(queue::create(ctx, "cli", input).await.is_err());
+}
