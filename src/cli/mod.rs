@@ -228,11 +228,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Listen(args) => {
             start_quiet_logging();
-            listen::listen(|| Ok(load()?), args, &environment).await
+            Box::pin(listen::listen(|| Ok(load()?), args, &environment)).await
         }
         Command::Trigger(args) => {
             start_quiet_logging();
-            listen::trigger(|| Ok(load()?), args, &environment).await
+            Box::pin(listen::trigger(|| Ok(load()?), args, &environment)).await
         }
         Command::Search {
             command: SearchCommand::Rebuild,
