@@ -10,6 +10,7 @@ mod serve;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -161,7 +162,9 @@ pub async fn run() -> ExitCode {
     let origin = Origin::new(Via::Cli, "", "");
     let outcome = crate::audit::within(origin, async {
         crate::audit::act_as(crate::access::MACHINE);
-        dispatch(cli).await
+        // Boxed: all commands together are a deep nest of futures.
+        let done: Pin<Box<dyn Future<Output = anyhow::Result<ExitCode>>>> = Box::pin(dispatch(cli));
+        done.await
     });
     match outcome.await {
         Ok(code) => code,
