@@ -301,3 +301,65 @@ fn answers_around_quotes_are_kept() {
         assert_eq!(reply(body), want, "{body:?}");
     }
 }
+
+#[test]
+fn header_blocks_and_headings_of_rarer_languages_end_the_answer() {
+    let mut wrong = Vec::new();
+    for block in [
+        "از: Ada <ada@example.org>\nتاریخ: 2 مارس 2026\nبه: Bob\nموضوع: RE: x",
+        "Шаље: Ada <ada@example.org>\nПослато: 2. март 2026. 10:00\nПрима: Bob\nТема: RE: x",
+        "Frá: Ada <ada@example.org>\nSent: 2. mars 2026 10:00\nTil: Bob\nEfni: RE: x",
+        "Nork: Ada <ada@example.org>\nBidaltze-data: 2026ko martxoaren 2a\nNori: Bob\nGaia: RE: x",
+        "प्रेषक: Ada <ada@example.org>\nभेजा गया: 2 मार्च 2026\nप्रति: Bob\nविषय: RE: x",
+        "-----Özgün İleti-----",
+        "-----Ursprungsmeddelande-----",
+        "-----Lähtökirje-----",
+        "Original Message:\nFrom: Ada\nSent: Monday\nTo: Bob\nSubject: x",
+        ">>> Ada Lovelace <ada@example.org> 3/2/2026 10:00 AM >>>",
+        "## Please do not write below this line ##",
+        "##- Bitte geben Sie Ihre Antwort über dieser Zeile ein -##",
+        ">-----Original Message-----\nFrom: Ada\nSent: Monday\nTo: Bob\nSubject: x",
+    ] {
+        for rule in ["", "________________________________\n"] {
+            let body =
+                format!("It works again.\nThank you!\n\n{rule}{block}\n\nDid you try to restart?\n\nAda\n");
+            if reply(&body) != "It works again. Thank you!" {
+                wrong.push(format!("{block}: {:?}", reply(&body)));
+            }
+        }
+    }
+    for line in [
+        "發自我的 iPhone",
+        "Poslano iz mojega iPhona",
+        "Sent from the all new AOL app for iOS",
+        "Sent from eM Client",
+    ] {
+        let body = format!("It works again.\nThank you!\n\n{line}\n");
+        if reply(&body) != "It works again. Thank you!" {
+            wrong.push(format!("{line}: {:?}", reply(&body)));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // A heading above something else is the writer's own.
+    assert_eq!(
+        reply("See below.\n\nOriginal message:\nIt burns."),
+        "See below. Original message: It burns."
+    );
+}
+
+#[test]
+fn containers_of_quotes_without_any_header_end_the_answer() {
+    for container in [
+        "<div id=\"sub-body-container\" name=\"quote\">",
+        "<div class=\"missive_quote\">",
+        "<div class=\"freshdesk_quote\">",
+    ] {
+        let html = format!("<div>It works again.</div>{container}<div>Did you try to restart?</div></div>");
+        let raw = format!("From: bob@example.org\nSubject: Re: x\nContent-Type: text/html\n\n{html}");
+        assert_eq!(
+            squash(&parse(raw.as_bytes()).mailgrant.reply.text),
+            "It works again.",
+            "{container}"
+        );
+    }
+}

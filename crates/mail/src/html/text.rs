@@ -384,6 +384,9 @@ fn mark_kind(name: &str, attributes: &str) -> Option<MarkKind> {
         || has("mail-quote-collapse")
         || has("front-blockquote")
         || has("gmail_quote_container")
+        || has("missive_quote")
+        || has("freshdesk_quote")
+        || name == "div" && attribute(attributes, "name").is_some_and(|n| n.eq_ignore_ascii_case("quote"))
         || id_ends("isForwardContent")
         || id == "oriMsgHtmlSeperator"
         || id.starts_with("yiv") && name == "blockquote"

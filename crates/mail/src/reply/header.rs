@@ -17,6 +17,8 @@ pub(super) struct Intro {
     pub forward: bool,
     /// A block that says so unmistakably; a sentence with "wrote:" is less sure.
     pub block: bool,
+    /// Its own quote marks say nothing of the quote below.
+    pub unmarked: bool,
     /// Could be a sentence; only quote marks below make it an introduction.
     pub weak: bool,
 }
@@ -31,9 +33,29 @@ pub(super) fn find(lines: &[Line<'_>], fields: &[u8], at: usize) -> Option<Intro
     if lines[at].is_blank() || lines[at].text.len() > 2 * MAX_LEN {
         return None;
     }
-    delimiter(lines, fields, at)
+    groupwise(&lines[at], at)
+        .or_else(|| delimiter(lines, fields, at))
         .or_else(|| field_block(fields, at))
         .or_else(|| wrote(lines, at))
+}
+
+/// GroupWise: `>>> Ada Lovelace <ada@example.org> 3/2/2026 10:00 AM >>>`, with an unmarked quote below.
+fn groupwise(line: &Line<'_>, at: usize) -> Option<Intro> {
+    let core = line
+        .text
+        .trim()
+        .strip_prefix(">>>")?
+        .trim_end()
+        .strip_suffix(">>>")?;
+    let is_intro =
+        core.len() < MAX_LEN && has_date(&core.to_lowercase()) && core.contains(char::is_alphabetic);
+    is_intro.then_some(Intro {
+        start: at,
+        end: at + 1,
+        block: true,
+        unmarked: true,
+        ..Intro::default()
+    })
 }
 
 /// `-----Original Message-----`, `---------- Forwarded message ---------`, `Begin forwarded message:`.
@@ -62,7 +84,12 @@ fn delimiter(lines: &[Line<'_>], fields: &[u8], at: usize) -> Option<Intro> {
             .any(|w| lower == *w || (dashed && lower.starts_with(w)))
     };
     let forward = (dashed || apple) && is(words::FORWARDED);
-    let original = dashed && is(words::ORIGINAL);
+    // "Original message:" without dashes is a heading of its own only above the header of that message.
+    let heads = || {
+        let next = (at + 1..lines.len().min(at + 3)).find(|&i| !lines[i].is_blank());
+        apple && next.is_some_and(|i| field_run(fields, i, 2).is_some())
+    };
+    let original = is(words::ORIGINAL) && (dashed || heads());
     let original = original || above_this_line(body);
     if !forward && !original {
         return None;

@@ -186,6 +186,8 @@ impl Work<'_> {
                 i += 1;
                 continue;
             }
+            // Outlook has been seen to mark the first line of a quote and none of the rest.
+            let quoted_already = quoted_already && !intro.unmarked && self.lines[intro.end - 1].depth > 0;
             let start = self.absorb_rules(intro.start);
             let forward = intro.forward || (intro.block && forward_subject);
             let kind = if forward {

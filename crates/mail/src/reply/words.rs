@@ -481,6 +481,11 @@ pub(super) const FROM: &[&str] = &[
     "발신",
     "from name",
     "od kogo",
+    "از",
+    "шаље",
+    "frá",
+    "nork",
+    "प्रेषक",
 ];
 pub(super) const SENT: &[&str] = &[
     "sent",
@@ -590,6 +595,13 @@ pub(super) const SENT: &[&str] = &[
     "waktu",
     "saatmisaeg",
     "kuupäev",
+    "تاریخ",
+    "послато",
+    "bidaltze-data",
+    "bidalia",
+    "भेजा गया",
+    "दिनांक",
+    "ارسال شده",
 ];
 pub(super) const TO: &[&str] = &[
     "to",
@@ -677,6 +689,10 @@ pub(super) const TO: &[&str] = &[
     "copy",
     "ai",
     "kopija",
+    "به",
+    "прима",
+    "nori",
+    "प्रति",
 ];
 pub(super) const SUBJECT: &[&str] = &[
     "subject",
@@ -736,6 +752,9 @@ pub(super) const SUBJECT: &[&str] = &[
     "pavadinimas",
     "předmět:",
     "subject line",
+    "efni",
+    "gaia",
+    "विषय",
 ];
 pub(super) const REPLY_TO: &[&str] = &[
     "reply-to",
@@ -793,6 +812,7 @@ pub(super) const ORIGINAL: &[&str] = &[
     "orijinal mesaj",
     "orijinal ileti",
     "özgün ileti",
+    "özgün i\u{307}leti",
     "alkuperäinen viesti",
     "eredeti üzenet",
     "mesaj original",
@@ -865,6 +885,10 @@ pub(super) const ORIGINAL: &[&str] = &[
     "antwort",
     "réponse",
     "respuesta",
+    "ursprungsmeddelande",
+    "lähtökirje",
+    "изворна порука",
+    "मूल संदेश",
 ];
 
 /// Text above a forwarded mail.
@@ -1221,6 +1245,9 @@ pub(super) const SENT_FROM: &[&str] = &[
     "este mensaje ha sido enviado desde",
     "cet e-mail a été envoyé depuis",
     "questo messaggio è stato inviato da",
+    "發自",
+    "发自我的",
+    "dërguar nga ",
 ];
 
 /// What may follow such a line.
@@ -1275,6 +1302,13 @@ pub(super) const DEVICES: &[&str] = &[
     "watch",
     "laptop",
     "computer",
+    "iphon",
+    "aol app",
+    "em client",
+    "mailspring",
+    "k-9",
+    "spark",
+    "superhuman",
 ];
 
 /// Lines that helpdesks put above what they send, so that answers can be cut there.
@@ -1285,7 +1319,17 @@ pub(super) const ABOVE_THIS_LINE: &[&str] = &[
     "respond above this line",
     "write a reply above",
     "please reply above",
+    "not write below this line",
+    "not reply below this line",
+    "respond above the line",
     "antworten sie oberhalb",
+    "antwort über dieser zeile",
+    "ihre antwort oberhalb",
+    "au-dessus de cette ligne",
+    "por encima de esta línea",
+    "acima desta linha",
+    "sopra questa riga",
+    "yukarıya yazın",
     "antwort oberhalb dieser",
     "über dieser linie",
     "répondre au-dessus",
