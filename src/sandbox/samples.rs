@@ -291,19 +291,24 @@ fn japanese(mail: &Mail) -> Vec<u8> {
 
 fn attachment(mail: &Mail, number: usize) -> Vec<u8> {
     let report = format!("item;count\nchair;{}\ntable;{}\n", number + 4, number + 1);
-    // The smallest useful picture: one pixel.
-    let picture =
-        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    // 96 × 64 points, four colours: three shelves.
+    let picture = "iVBORw0KGgoAAAANSUhEUgAAAGAAAABAAgMAAACYWpqdAAAADFBMVEXx7OIvb5+KWivJTz2y\n\
+        tvqOAAAATUlEQVR42mNgGJTg/x8GBv7/B0MDGBhEQ/n/HwCJiIaOSmCTWIUD4JYYnCA0hIGB\n\
+        NdT5/wcGBvv/rKEOIBH7/6MS2CSGS5yPZuchns8BMi6MQHC3eDsAAAAASUVORK5CYII=";
     let more = format!(
         "Content-Type: multipart/mixed; boundary=\"parts\"\n\n\
-         --parts\nContent-Type: text/plain; charset=utf-8\n\n\
-         The list you asked for is attached, with a photo of the shelf.\n\
+         --parts\nContent-Type: multipart/related; boundary=\"page\"\n\n\
+         --page\nContent-Type: text/html; charset=utf-8\n\n\
+         <p>The list you asked for is attached. This is the shelf:</p>\n\
+         <p><img src=\"cid:shelf@orchard.example\" alt=\"Three shelves\"></p>\n\
+         --page\nContent-Type: image/png; name=\"shelf.png\"\n\
+         Content-Disposition: inline; filename=\"shelf.png\"\n\
+         Content-ID: <shelf@orchard.example>\n\
+         Content-Transfer-Encoding: base64\n\n{picture}\n\
+         --page--\n\
          --parts\nContent-Type: text/csv; charset=utf-8\n\
          Content-Disposition: attachment; filename*=utf-8''Invent%C3%A1rio.csv\n\
          Content-Transfer-Encoding: base64\n\n{report}\n\
-         --parts\nContent-Type: image/png; name=\"shelf.png\"\n\
-         Content-Disposition: attachment; filename=\"shelf.png\"\n\
-         Content-Transfer-Encoding: base64\n\n{picture}\n\
          --parts--\n",
         report = STANDARD.encode(report),
     );

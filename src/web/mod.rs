@@ -22,6 +22,7 @@ mod limit;
 pub mod oauth2;
 pub mod openapi;
 mod people;
+mod pictures;
 pub mod problems;
 pub mod respond;
 pub mod route;
@@ -34,6 +35,10 @@ mod tests;
 #[cfg(test)]
 #[path = "tests/access.rs"]
 mod access_tests;
+
+#[cfg(test)]
+#[path = "tests/refusals.rs"]
+mod refusal_tests;
 
 pub use error::{FieldProblem, Problem};
 pub use extract::{Bearer, CurrentUser, FormData, Visitor};
@@ -117,6 +122,7 @@ pub fn routes() -> Vec<Route> {
         openapi::served::ROUTES,
         problems::ROUTES,
         api::blobs::LINKED,
+        pictures::ROUTES,
     ]
     .concat();
     all.extend(self::oauth2::routes());

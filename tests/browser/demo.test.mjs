@@ -103,6 +103,26 @@ test('HTML mail is shown in a sandboxed frame that runs nothing and asks no othe
   await screenshot(page, 'ticket-html');
 });
 
+test('a picture that a mail encloses is shown in its frame, with no cookie, and none from elsewhere is', async () => {
+  it.browser.problems.length = 0;
+  await openTicket('The list and the photo');
+  const asked = [];
+  page.on('request', (request) => asked.push(request));
+  await page.getByText('Show HTML').first().click();
+  const picture = page.frameLocator('iframe').locator('img');
+  await eventually('the picture is there', () => picture.evaluate((img) => img.complete && img.naturalWidth === 96));
+  await screenshot(page, 'enclosed-picture');
+  assert.deepEqual(it.browser.problems, []);
+  const pictures = asked.filter((request) => request.url().includes('/pictures/'));
+  assert.equal(pictures.length, 1);
+  assert.equal((await pictures[0].allHeaders()).cookie, undefined);
+  // The signed address is all it needs, and it is nothing but a picture.
+  const alone = await fetch(pictures[0].url());
+  assert.equal(alone.status, 200);
+  assert.equal(alone.headers.get('content-type'), 'image/png');
+  assert.equal((await fetch(pictures[0].url().replace('image/png', 'image/gif'))).status, 403);
+});
+
 test('attachments and the raw mail are downloaded, never opened', async () => {
   await openTicket('The list and the photo');
   const answers = [];

@@ -36,6 +36,6 @@ mod transfer;
 pub use attachment::{Attachment, attachment};
 pub use envelope::delivered_to;
 pub use fields::{HeaderField, header_fields};
-pub use html::{html_to_text, sanitize_html};
+pub use html::{html_to_text, sanitize_html, with_pictures};
 pub use model::*;
 pub use parse::{Options, is_placeholder, parse, parse_with};

@@ -10,6 +10,7 @@ use crate::access::Role;
 use crate::message;
 use crate::web::api::output::download;
 use crate::web::error::Problem;
+use crate::web::pictures;
 use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
@@ -24,15 +25,16 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 /// No script, no form, nothing from elsewhere: remote images would tell the sender who reads when.
-const FRAME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; \
+/// Pictures are those that the mail encloses: the sanitised HTML has no other source left.
+const FRAME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'none'; \
                             base-uri 'none'; frame-ancestors 'self'; sandbox";
 
 async fn html(desk: Desk, id: web::Path<String>) -> Answer {
     let found = message::get(&desk.ctx, &desk.access().projects(), &id).await?;
-    let mail: Option<ParsedMail> = serde_json::from_str(&found.parsed).ok();
-    let clean = mail
-        .and_then(|mail| mail.mailgrant.html)
-        .ok_or_else(|| Problem::not_found("HTML in this message"))?;
+    let none = || Problem::not_found("HTML in this message");
+    let mail: ParsedMail = serde_json::from_str(&found.parsed).map_err(|_| none())?;
+    let clean = mail.mailgrant.html.as_deref().ok_or_else(none)?;
+    let clean = pictures::shown(&desk.ctx, &found.id, &mail, clean);
     let body = format!(
         "<!doctype html>\n<html><head><meta charset=\"utf-8\"><title>Message</title><style>body{{margin:1rem;font:14px/1.5 \
          system-ui,sans-serif;color:#1d273b;background:#fff;overflow-wrap:anywhere}}img,table{{max-width:100%}}</style>\

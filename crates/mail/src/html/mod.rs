@@ -2,10 +2,12 @@
 
 mod cost;
 mod entity;
+mod pictures;
 mod sanitize;
 mod text;
 mod tokenizer;
 
+pub use pictures::with_pictures;
 pub use sanitize::{MAX_DEPTH, MAX_SIZE, sanitize_html};
 pub(crate) use text::{HtmlText, Mark, MarkKind, to_text};
 
