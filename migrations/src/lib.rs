@@ -14,6 +14,7 @@ mod m0006_api;
 mod m0007_answers;
 mod m0008_desk;
 mod m0009_oauth2_server;
+mod m0010_split;
 mod m0011_warnings;
 mod m0012_people;
 mod m0013_site_mail;
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_answers::Migration),
             Box::new(m0008_desk::Migration),
             Box::new(m0009_oauth2_server::Migration),
+            Box::new(m0010_split::Migration),
             Box::new(m0011_warnings::Migration),
             Box::new(m0012_people::Migration),
             Box::new(m0013_site_mail::Migration),

@@ -141,15 +141,18 @@ kinds! {
     "message.quarantined" "A mail was set aside for somebody to look at." [MAILBOX];
     "message.bounced" "A mail of ours came back." [MAILBOX];
     "message.auto_reply" "An automatic answer came in." [MAILBOX];
-    "ticket.created" "A mail became a new ticket." [
+    "ticket.created" "A mail became a new ticket, or somebody opened or split one." [
         KEY,
         maybe("entryId", Shape::Text, "The entry it begins with."),
         maybe("messageId", Shape::Text, "The message it was made of."),
+        maybe("splitFromId", Shape::Text, "The ticket whose entries it has now."),
+        maybe("splitFromKey", Shape::Text, "The key of that ticket."),
+        maybe("entryIds", Shape::Texts, "The entries that moved from there."),
     ];
     "ticket.updated" "A ticket has a new entry, or somebody changed it." [
         KEY,
         maybe("changes", Shape::Changes, "What is different now: state, assigneeId, labels, priority; of the subject \
-            only that it is."),
+            only that it is; `merged` and `split` name the other ticket's key in `to`."),
         maybe("entryId", Shape::Text, "The new entry."),
         maybe("entryKind", Shape::Text, "`note` if the entry is one."),
         maybe("messageId", Shape::Text, "The message it was made of."),

@@ -13,7 +13,7 @@ use crate::outbox::{self, Kind, NewMail, OutboxError, Through};
 use crate::rule::loop_guard::{self, Pass, Purpose};
 use crate::rule::{Decision, LoopMarks};
 use crate::smtp::{Address, File, parse_address};
-use crate::ticket::{OutgoingMail, reply_identity};
+use crate::ticket::{self, OutgoingMail, reply_identity};
 
 /// What became of one automatic mail.
 pub(super) struct Sent {
@@ -79,11 +79,18 @@ impl Automatic<'_> {
             return Ok(());
         }
         let to = &self.outline.sender;
+        let mut address = None;
         let sent = self
             .send(txn, Purpose::Answer, "answer", to, |mailbox, pass| {
-                self.reply(decision, mailbox, ticket, pass)
+                let mail = self.reply(decision, mailbox, ticket, pass);
+                address = mail.reply_to.as_ref().map(|to| to.email().to_owned());
+                mail
             })
             .await?;
+        if let (Some((ticket_id, _)), Some(address), Ok(_)) = (ticket, &address, &sent.outcome) {
+            let message = self.message;
+            ticket::remember_address(txn, &message.project_id, ticket_id, &message.id, address).await?;
+        }
         log.push(sent);
         Ok(())
     }

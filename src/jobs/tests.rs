@@ -1,6 +1,8 @@
 //! Tests of jobs that need a database with something in it.
 
 mod rules;
+mod split;
+mod threads;
 
 use sea_orm::{ConnectionTrait, Value};
 

@@ -81,6 +81,7 @@ pub async fn reply(
         .filter(|_| mailbox.smtp_signed_replies)
         .and_then(|identity| identity.reply_address.as_deref())
         .and_then(|address| Address::new("replyTo", sender.name(), address).ok());
+    let reply_address = reply_to.as_ref().map(|address| address.email().to_owned());
     let mail = NewMail {
         project_id: ticket.project_id.clone(),
         ticket_id: ticket.id.clone(),
@@ -106,12 +107,15 @@ pub async fn reply(
     let composed = compose(&ctx.clock, Through::Mailbox(&mailbox), mail)?;
 
     let txn = ctx.db.begin().await?;
+    let ticket = ticket::hold(&txn, &ticket).await.map_err(from_ticket)?;
+    let composed = composed.for_entry(&ticket.id, &entry_id);
     let shown = NewReply {
         entry_id: &entry_id,
         actor,
         author,
         text: composed.text(),
         rfc_message_id: composed.rfc_message_id(),
+        reply_address: reply_address.as_deref(),
         outgoing_id: composed.id(),
         recipients: &recipients,
     };

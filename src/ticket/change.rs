@@ -4,6 +4,8 @@
 
 mod store;
 
+pub(super) use store::locked;
+
 use std::collections::BTreeSet;
 
 use mailgrant_mail::thread_token::normalise_address;
@@ -109,7 +111,7 @@ fn normal_labels(labels: &[String]) -> Vec<String> {
     set.into_iter().filter(|label| !label.is_empty()).collect()
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect::<String>()
@@ -119,7 +121,7 @@ fn one_line(text: &str) -> String {
 
 impl TicketChange {
     /// What is wrong with it, whatever the ticket.
-    fn mistakes(&self) -> Vec<FieldError> {
+    pub(super) fn mistakes(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         if let Some(subject) = &self.subject {
             match one_line(subject).chars().count() {
@@ -250,7 +252,7 @@ pub async fn change_all(
     Ok(changed)
 }
 
-fn refuse(errors: Vec<FieldError>) -> Result<(), TicketError> {
+pub(super) fn refuse(errors: Vec<FieldError>) -> Result<(), TicketError> {
     if errors.is_empty() {
         Ok(())
     } else {

@@ -3,19 +3,25 @@
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::resolve::{CLOSED_FOR_GOOD_DAYS, Candidate};
-use super::store::{Ticket, thread_key};
+use super::store::{self, Ticket, thread_key};
 use crate::db::sql;
 
 /// Tickets looked at for the identifiers of one mail: strangers can claim an identifier as often as they like.
 const MOST_CANDIDATES: i64 = 100;
-/// Addresses that one ticket remembers.
-const MOST_PARTICIPANTS: i64 = 1_000;
+/// Rows about who takes part in one ticket, of all its mails together.
+const MOST_PARTICIPATIONS: i64 = 5_000;
+/// Participants that are shown of one ticket.
+const MOST_SHOWN: i64 = 1_000;
+/// The link between a ticket and a part of it that became one of its own.
+pub(super) const SPLIT: &str = "split";
+/// Parts of one split ticket that are looked at.
+const MOST_KIN: i64 = 1_000;
 /// Links shown of one ticket.
 const MOST_LINKS: i64 = 100;
 
 /// What every query for candidates reads: of a merged ticket the one it was merged into.
 const CANDIDATE: &str = "SELECT t.id AS id, t.key AS key, t.state AS state, t.updated_at AS updated_at, \
-    CASE WHEN EXISTS (SELECT 1 FROM ticket_participants p WHERE p.ticket_id = t.id AND p.address = $1) \
+    CASE WHEN EXISTS (SELECT 1 FROM ticket_participations p WHERE p.ticket_id = t.id AND p.address = $1) \
     THEN 1 ELSE 0 END AS takes_part";
 
 fn candidate(row: &QueryResult, now: i64) -> Result<Candidate, DbErr> {
@@ -27,6 +33,7 @@ fn candidate(row: &QueryResult, now: i64) -> Result<Candidate, DbErr> {
         key: row.try_get("", "key")?,
         closed_long_ago: state == "closed" && updated < quiet_since,
         sender_takes_part: row.try_get::<i32>("", "takes_part")? == 1,
+        family: row.try_get("", "id")?,
     })
 }
 
@@ -48,14 +55,70 @@ pub(super) async fn of_number<C: ConnectionTrait>(
     row.map(|row| candidate(&row, now)).transpose()
 }
 
-/// The tickets with mails that have these Message-IDs, in the order of the identifiers given.
+/// The ticket where an entry, or a message that was answered automatically, is now: what a Message-ID of ours names. A
+/// ticket's number in it says where the mail was written, and people may have moved it since.
+pub(super) async fn of_named_mail<C: ConnectionTrait>(
+    on: &C,
+    project_id: &str,
+    name: &str,
+    sender: &str,
+    now: i64,
+) -> Result<Option<Candidate>, DbErr> {
+    // Ids have capitals, names in a Message-ID have none.
+    let (table, column, id) = match name.split_once('_') {
+        Some(("ent", rest)) => ("entries", "id", format!("ent_{}", rest.to_uppercase())),
+        Some(("msg", rest)) => ("entries", "message_id", format!("msg_{}", rest.to_uppercase())),
+        _ => return Ok(None),
+    };
+    let text = format!(
+        "{CANDIDATE} FROM {table} k JOIN tickets t ON t.id = k.ticket_id WHERE t.project_id = $2 AND k.{column} = $3"
+    );
+    let values: [Value; 3] = [sender.into(), project_id.into(), id.into()];
+    let row = on.query_one_raw(sql(on, &text, values)).await?;
+    row.map(|row| candidate(&row, now)).transpose()
+}
+
+/// The ticket where the newest mail with a reply address of ours is now. The address itself tells the ticket that the
+/// mail was written in; none if no mail with it is known.
+pub(super) async fn of_reply_address<C: ConnectionTrait>(
+    on: &C,
+    project_id: &str,
+    address: &str,
+    sender: &str,
+    now: i64,
+) -> Result<Option<Candidate>, DbErr> {
+    let Some(key) = store::address_key(address) else {
+        return Ok(None);
+    };
+    let text = format!(
+        "{CANDIDATE} FROM thread_ids k JOIN tickets t ON t.id = k.ticket_id \
+         WHERE k.project_id = $2 AND k.rfc_message_id = $3 ORDER BY k.message_id DESC LIMIT 1"
+    );
+    let values: [Value; 3] = [sender.into(), project_id.into(), key.into()];
+    let row = on.query_one_raw(sql(on, &text, values)).await?;
+    row.map(|row| candidate(&row, now)).transpose()
+}
+
+/// A ticket and all that people split out of it, or out of its parts, or that it was split out of.
+pub(super) async fn kin<C: ConnectionTrait>(on: &C, ticket_id: &str) -> Result<Vec<String>, DbErr> {
+    let text = format!(
+        "WITH RECURSIVE kin (id) AS (SELECT CAST($1 AS TEXT) UNION \
+         SELECT CASE WHEN l.ticket_id = kin.id THEN l.other_id ELSE l.ticket_id END FROM kin \
+         JOIN ticket_links l ON (l.ticket_id = kin.id OR l.other_id = kin.id) AND l.kind = '{SPLIT}') \
+         SELECT id FROM kin LIMIT {MOST_KIN}"
+    );
+    let rows = on.query_all_raw(sql(on, &text, [ticket_id.into()])).await?;
+    rows.iter().map(|row| row.try_get("", "id")).collect()
+}
+
+/// The tickets with mails that have these Message-IDs, in the order of the identifiers given, each with its place in it.
 pub(super) async fn of_references<C: ConnectionTrait>(
     on: &C,
     project_id: &str,
     rfc_ids: &[String],
     sender: &str,
     now: i64,
-) -> Result<Vec<Candidate>, DbErr> {
+) -> Result<Vec<(usize, Candidate)>, DbErr> {
     if rfc_ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -77,7 +140,7 @@ pub(super) async fn of_references<C: ConnectionTrait>(
     }
     // Stable: within one identifier the order of the query stays.
     found.sort_by_key(|(position, _)| *position);
-    Ok(found.into_iter().map(|(_, candidate)| candidate).collect())
+    Ok(found)
 }
 
 /// Somebody who takes part in a ticket.
@@ -89,7 +152,7 @@ pub struct Participant {
     pub role: String,
 }
 
-/// Remembers who takes part, as far as there is room.
+/// Remembers who takes part because of one mail, as far as there is room: the sender comes first.
 pub(super) async fn add_participants<C: ConnectionTrait>(
     on: &C,
     ticket_id: &str,
@@ -100,33 +163,37 @@ pub(super) async fn add_participants<C: ConnectionTrait>(
     if people.is_empty() {
         return Ok(());
     }
-    let text = "SELECT COUNT(*) AS known FROM ticket_participants WHERE ticket_id = $1";
+    let text = "SELECT COUNT(*) AS known FROM ticket_participations WHERE ticket_id = $1";
     let row = on.query_one_raw(sql(on, text, [ticket_id.into()])).await?;
     let known: i64 = row.map_or(Ok(0), |row| row.try_get("", "known"))?;
-    let room = usize::try_from(MOST_PARTICIPANTS - known).unwrap_or(0);
+    let room = usize::try_from(MOST_PARTICIPATIONS - known).unwrap_or(0);
     for person in people.iter().take(room) {
         let values: [Value; 5] = [
             ticket_id.into(),
             person.address.as_str().into(),
-            person.role.as_str().into(),
             message_id.into(),
+            person.role.as_str().into(),
             now.into(),
         ];
-        let text = "INSERT INTO ticket_participants (ticket_id, address, role, message_id, created_at) \
+        let text = "INSERT INTO ticket_participations (ticket_id, address, message_id, role, created_at) \
                     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
         on.execute_raw(sql(on, text, values)).await?;
     }
     Ok(())
 }
 
-/// Who takes part in a ticket, in the order they came.
+/// Who takes part in a ticket, in the order they came; each with the role they had first.
 pub(super) async fn participants<C: ConnectionTrait>(
     on: &C,
     ticket_id: &str,
 ) -> Result<Vec<Participant>, DbErr> {
-    let text =
-        "SELECT address, role FROM ticket_participants WHERE ticket_id = $1 ORDER BY created_at, address";
-    let rows = on.query_all_raw(sql(on, text, [ticket_id.into()])).await?;
+    let text = format!(
+        "SELECT address, role FROM ticket_participations p WHERE ticket_id = $1 AND NOT EXISTS (\
+         SELECT 1 FROM ticket_participations e WHERE e.ticket_id = p.ticket_id AND e.address = p.address \
+         AND (e.created_at < p.created_at OR (e.created_at = p.created_at AND e.message_id < p.message_id))) \
+         ORDER BY created_at, address LIMIT {MOST_SHOWN}"
+    );
+    let rows = on.query_all_raw(sql(on, &text, [ticket_id.into()])).await?;
     rows.iter()
         .map(|row| {
             Ok(Participant {

@@ -33,11 +33,16 @@ pub async fn merge(
         return Err(TicketError::NotFound);
     }
     project::lock(&txn, &project_id).await?;
-    let source = store::locked(&txn, id).await?.ok_or(TicketError::NotFound)?;
-    let target = store::present(&txn, into)
-        .await?
-        .filter(|target| projects.contains(&target.project_id))
-        .ok_or_else(|| refusal("not_found", "There is no such ticket to merge into."))?;
+    let named = |found: Option<Ticket>| {
+        found
+            .filter(|target| projects.contains(&target.project_id))
+            .ok_or_else(|| refusal("not_found", "There is no such ticket to merge into."))
+    };
+    // Which ticket is meant cannot change while the project is held; what is in it can, until it is held as well.
+    let target = named(store::present(&txn, into).await?)?;
+    store::hold(&txn, [id, &target.id]).await?;
+    let source = store::as_it_is(&txn, id).await?.ok_or(TicketError::NotFound)?;
+    let target = named(store::as_it_is(&txn, &target.id).await?)?;
     if source.merged_into == target.id {
         return Ok(target);
     }
@@ -54,7 +59,6 @@ pub async fn merge(
     if seen.is_some_and(|seen| seen != source.revision) {
         return Err(TicketError::Conflict);
     }
-    store::locked(&txn, &target.id).await?;
     store::move_all(&txn, &source, &target, ctx.clock.now_ms()).await?;
     search::move_to(&txn, &source.id, &target.id).await?;
     for ticket in [&source, &target] {

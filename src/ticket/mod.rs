@@ -1,7 +1,7 @@
 //! Tickets: what a message becomes. Which ticket a mail joins, and what people see of it.
 //!
 //! `resolve` decides which ticket a mail joins, and nothing else does. `service` gathers the clues for it and puts the
-//! mail where it says; `identity` makes what outgoing mail is recognised by; `merge` is for people only.
+//! mail where it says; `identity` makes what outgoing mail is recognised by; `merge` and `split` are for people only.
 
 mod change;
 mod find;
@@ -13,6 +13,7 @@ mod reply;
 mod resolve;
 mod ruled;
 mod service;
+mod split;
 mod store;
 
 pub use change::{
@@ -24,8 +25,11 @@ pub use identity::{OutgoingMail, ReplyIdentity, reply_identity};
 pub use match_store::{Participant, Related};
 pub use merge::merge;
 pub use model::{Incoming, Placed, TicketState};
-pub use reply::{NewReply, add_reply};
+pub use reply::{NewReply, add_reply, hold};
 pub use resolve::{CLOSED_FOR_GOOD_DAYS, Candidate, Resolution, Rule};
 pub use ruled::{Wishes, dress, fill, named};
-pub use service::{TicketDetail, TicketError, as_it_is, get, get_by_key, place, resolve};
-pub use store::{Entry, HourCount, StateCount, Ticket, count_by_state, key_of, per_hour};
+pub use service::{
+    TicketDetail, TicketError, as_it_is, entries, entry, get, get_by_key, place, present, resolve,
+};
+pub use split::{MAX_MOVED, Moving, Plan, Split, plan_split, split};
+pub use store::{Entry, HourCount, StateCount, Ticket, count_by_state, key_of, per_hour, remember_address};

@@ -3,11 +3,13 @@
 use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
-use super::find;
 use super::match_store::{self, Participant};
+use super::service::TicketError;
 use super::store::{self, Entry, Ticket};
+use super::{change, find};
 use crate::clock::Clock;
 use crate::event::{self, NewEvent};
+use crate::project;
 
 /// An answer of ours.
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +24,23 @@ pub struct NewReply<'a> {
     pub text: &'a str,
     /// Message-ID of its mail: an answer to it joins the ticket.
     pub rfc_message_id: &'a str,
+    /// The signed address that its mail asks answers to, if it does.
+    pub reply_address: Option<&'a str>,
     /// Id of its outgoing mail.
     pub outgoing_id: &'a str,
     /// To whom it goes, in lower case: they take part from now on, so that their answers join.
     pub recipients: &'a [String],
 }
 
-/// Adds the entry, remembers the Message-ID, appends the event.
+/// The ticket that an answer goes into, which nobody else changes until the transaction ends. If it was merged since it
+/// was looked at, the one that is left.
+pub async fn hold<C: ConnectionTrait>(on: &C, ticket: &Ticket) -> Result<Ticket, TicketError> {
+    // A merge or a split holds the project as well: it is over, or begins afterwards.
+    project::lock(on, &ticket.project_id).await?;
+    change::locked(on, &ticket.id).await?.ok_or(TicketError::NotFound)
+}
+
+/// Adds the entry, remembers the Message-ID, appends the event. The ticket must be held.
 pub async fn add_reply<C: ConnectionTrait>(
     on: &C,
     clock: &Clock,
@@ -49,6 +61,9 @@ pub async fn add_reply<C: ConnectionTrait>(
     find::index_entry(on, &entry, &ticket.project_id).await?;
     let ids = [reply.rfc_message_id.to_owned()];
     store::remember_ids(on, &ticket.project_id, &ids, &ticket.id, reply.outgoing_id).await?;
+    if let Some(address) = reply.reply_address {
+        store::remember_address(on, &ticket.project_id, &ticket.id, reply.outgoing_id, address).await?;
+    }
     let people: Vec<Participant> = reply
         .recipients
         .iter()
@@ -57,7 +72,7 @@ pub async fn add_reply<C: ConnectionTrait>(
             role: "cc".to_owned(),
         })
         .collect();
-    match_store::add_participants(on, &ticket.id, "", &people, now).await?;
+    match_store::add_participants(on, &ticket.id, reply.outgoing_id, &people, now).await?;
     let event = NewEvent {
         kind: "ticket.updated",
         project_id: &ticket.project_id,

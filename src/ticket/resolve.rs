@@ -7,6 +7,8 @@
 //! 2. a Message-ID known in this project, in a mail from somebody who takes part in that ticket;
 //! 3. the ticket's key in the subject, in a mail from somebody who takes part in it and is verified.
 //!
+//! After a split, the nearest mail that is answered decides between the parts: it went with the part that it belongs to.
+//!
 //! Anything else opens a new ticket, which is linked with the possible one: a person can merge them, a mail cannot. From
 //! is a claim. It counts as taking part only beside something that a stranger does not know (a signature, an identifier)
 //! or the word of a trusted server, and it never makes anybody an agent: all that a mail can do is to be appended.
@@ -62,6 +64,8 @@ pub struct Candidate {
     pub closed_long_ago: bool,
     /// Whether the one address in From stands in From, To or Cc of an earlier mail in it.
     pub sender_takes_part: bool,
+    /// The same for all tickets that people split out of one; its own id if it is alone.
+    pub family: String,
 }
 
 /// Where a clue stood.
@@ -77,11 +81,16 @@ pub enum ClueKind {
     SubjectKey,
 }
 
+/// The distance of what names no mail.
+pub const FAR: usize = usize::MAX;
+
 /// Something in a mail that leads to a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clue {
     /// Where it stood and what it is worth.
     pub kind: ClueKind,
+    /// Of a Message-ID, how near the mail is that it names: 0 is the one that is answered. Of anything else [`FAR`].
+    pub distance: usize,
     /// The ticket; none if there is no such ticket in this project.
     pub candidate: Option<Candidate>,
 }
@@ -133,7 +142,7 @@ impl Resolution {
     }
 }
 
-/// Decides. `clues` stand in the order of their strength: addresses, then Message-IDs from the nearest, then the subject.
+/// Decides. `clues` stand in the order of their strength: Message-IDs from the nearest, then addresses, then the subject.
 pub fn resolve(sender: Sender, clues: &[Clue]) -> Resolution {
     let mut possibly: Option<(Candidate, String)> = None;
     for kind in [is_signed, is_reference, is_subject] {
@@ -142,16 +151,10 @@ pub fn resolve(sender: Sender, clues: &[Clue]) -> Resolution {
                 continue;
             };
             match judge(sender, clue.kind, candidate) {
-                Judgement::Joins(rule, why) if candidate.closed_long_ago => {
-                    return closed_long_ago(sender, candidate, rule, &why);
-                }
                 Judgement::Joins(rule, why) => {
-                    return Resolution {
-                        rule,
-                        why,
-                        joins: Some(candidate.clone()),
-                        possibly: None,
-                        sender_verified: sender.is_verified,
+                    return match nearer_part(sender, clue, candidate, clues) {
+                        Some((part, rule, why)) => joins(sender, part, rule, why),
+                        None => joins(sender, candidate, rule, why),
                     };
                 }
                 Judgement::Suggests(why) if possibly.is_none() => possibly = Some((candidate.clone(), why)),
@@ -171,6 +174,44 @@ pub fn resolve(sender: Sender, clues: &[Clue]) -> Resolution {
         why,
         joins: None,
         possibly,
+        sender_verified: sender.is_verified,
+    }
+}
+
+/// The part of the same split ticket that holds a mail nearer than the one that decided, if the sender takes part in it.
+fn nearer_part<'c>(
+    sender: Sender,
+    decided: &Clue,
+    ticket: &Candidate,
+    clues: &'c [Clue],
+) -> Option<(&'c Candidate, Rule, String)> {
+    let nearer = clues
+        .iter()
+        .filter(|clue| is_reference(clue.kind) && clue.distance < decided.distance);
+    for part in nearer.filter_map(|clue| clue.candidate.as_ref()) {
+        if part.family != ticket.family {
+            continue;
+        }
+        if part.ticket_id == ticket.ticket_id {
+            return None;
+        }
+        if let Judgement::Joins(rule, why) = judge(sender, ClueKind::Reference, part) {
+            let why = format!("{why} That ticket and {} were one before.", ticket.key);
+            return Some((part, rule, why));
+        }
+    }
+    None
+}
+
+fn joins(sender: Sender, candidate: &Candidate, rule: Rule, why: String) -> Resolution {
+    if candidate.closed_long_ago {
+        return closed_long_ago(sender, candidate, rule, &why);
+    }
+    Resolution {
+        rule,
+        why,
+        joins: Some(candidate.clone()),
+        possibly: None,
         sender_verified: sender.is_verified,
     }
 }

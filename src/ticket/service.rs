@@ -7,14 +7,14 @@ use serde_json::json;
 use super::identity;
 use super::match_store::{self, Participant, Related};
 use super::model::{Incoming, Placed};
-use super::resolve::{self, Clue, ClueKind, Resolution, Sender};
+use super::resolve::{self, Candidate, Clue, ClueKind, Resolution, Sender};
 use super::store::{self, Entry, Ticket};
 use crate::access::Projects;
 use crate::clock::Clock;
 use crate::crypto::KeyRing;
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent, SYSTEM};
-use crate::message::SenderVerdict;
+use crate::message::{Page, SenderVerdict};
 use crate::trouble::FieldError;
 use crate::{id, project};
 
@@ -87,19 +87,29 @@ async fn clues<C: ConnectionTrait>(
 ) -> Result<Vec<Clue>, DbErr> {
     let (mail, project, now) = (incoming.mail, incoming.project_id, clock.now_ms());
     let people = &mail.people;
+    let ids = mail.answers.iter().enumerate().filter_map(|(distance, id)| {
+        Some(Found {
+            token: Token::from_message_id(id)?,
+            kind: ClueKind::SignedId,
+            address: None,
+            distance,
+        })
+    });
     let addresses = people
         .delivered_to
         .iter()
         .chain(&people.to)
         .chain(&people.cc)
-        .filter_map(|address| Token::from_address(address))
-        .map(|token| (token, ClueKind::Address as fn(Verdict) -> ClueKind));
-    let ids = mail
-        .answers
-        .iter()
-        .filter_map(|id| Token::from_message_id(id))
-        .map(|token| (token, ClueKind::SignedId as fn(Verdict) -> ClueKind));
-    let tokens: Vec<_> = addresses.chain(ids).take(MOST_TOKENS).collect();
+        .filter_map(|address| {
+            Some(Found {
+                token: Token::from_address(address)?,
+                kind: ClueKind::Address,
+                address: Some(address),
+                distance: resolve::FAR,
+            })
+        });
+    // A Message-ID names one mail of ours, an address all that went to one person on one day.
+    let tokens: Vec<_> = ids.take(MOST_TOKENS).chain(addresses.take(MOST_TOKENS)).collect();
     let mut clues = Vec::new();
     if !tokens.is_empty() {
         let signer = identity::signer(keys);
@@ -110,34 +120,96 @@ async fn clues<C: ConnectionTrait>(
             .chain(&people.bounced)
             .map(String::as_str)
             .collect();
-        for (token, kind) in tokens {
-            let verdict = signer.verify(&token, project, &senders, identity::today(clock));
-            let candidate = match i64::try_from(token.ticket()) {
-                // The number of a forged one says nothing, and may be another project's.
-                Ok(number) if verdict != Verdict::Forged => {
-                    match_store::of_number(on, project, number, from, now).await?
-                }
-                _ => None,
+        for found in tokens {
+            let verdict = signer.verify(&found.token, project, &senders, identity::today(clock));
+            // The number of a forged one says nothing, and may be another project's.
+            let candidate = if verdict == Verdict::Forged {
+                None
+            } else {
+                signed_candidate(on, project, &found, from, now).await?
             };
             clues.push(Clue {
-                kind: kind(verdict),
+                kind: (found.kind)(verdict),
+                distance: found.distance,
                 candidate,
             });
         }
     }
-    for candidate in match_store::of_references(on, project, &mail.answers, from, now).await? {
+    for (distance, candidate) in match_store::of_references(on, project, &mail.answers, from, now).await? {
         clues.push(Clue {
             kind: ClueKind::Reference,
+            distance,
             candidate: Some(candidate),
         });
     }
     for number in resolve::keys_in_subject(&mail.subject, incoming.project_key) {
         clues.push(Clue {
             kind: ClueKind::SubjectKey,
+            distance: resolve::FAR,
             candidate: match_store::of_number(on, project, number, from, now).await?,
         });
     }
+    note_family(on, &mut clues).await?;
     Ok(clues)
+}
+
+/// A token of a mail, not yet judged.
+struct Found<'a> {
+    token: Token,
+    kind: fn(Verdict) -> ClueKind,
+    /// The address it stood in; none if it stood in a Message-ID.
+    address: Option<&'a str>,
+    distance: usize,
+}
+
+/// The ticket that a token of ours leads to: where the mail is now that it was made for, or else the ticket that it was
+/// written in.
+async fn signed_candidate<C: ConnectionTrait>(
+    on: &C,
+    project: &str,
+    found: &Found<'_>,
+    from: &str,
+    now: i64,
+) -> Result<Option<Candidate>, DbErr> {
+    let moved = match found.address {
+        Some(address) => match_store::of_reply_address(on, project, address, from, now).await?,
+        None => match_store::of_named_mail(on, project, found.token.message(), from, now).await?,
+    };
+    match (moved, i64::try_from(found.token.ticket())) {
+        (None, Ok(number)) => match_store::of_number(on, project, number, from, now).await,
+        (moved, _) => Ok(moved),
+    }
+}
+
+/// Which candidates were one ticket with the one that a token leads to. Asked only if they are several.
+async fn note_family<C: ConnectionTrait>(on: &C, clues: &mut [Clue]) -> Result<(), DbErr> {
+    let is_valid = |clue: &&Clue| {
+        matches!(
+            clue.kind,
+            ClueKind::Address(Verdict::Valid) | ClueKind::SignedId(Verdict::Valid)
+        )
+    };
+    let signed = clues
+        .iter()
+        .filter(is_valid)
+        .find_map(|clue| clue.candidate.as_ref());
+    let Some(ticket_id) = signed.map(|candidate| candidate.ticket_id.clone()) else {
+        return Ok(());
+    };
+    let others = clues.iter().filter_map(|clue| clue.candidate.as_ref());
+    if others
+        .into_iter()
+        .all(|candidate| candidate.ticket_id == ticket_id)
+    {
+        return Ok(());
+    }
+    let kin = match_store::kin(on, &ticket_id).await?;
+    for candidate in clues.iter_mut().filter_map(|clue| clue.candidate.as_mut()) {
+        if kin.contains(&candidate.ticket_id) {
+            candidate.family.clone_from(&ticket_id);
+        }
+    }
+    Ok(())
 }
 
 fn is_own(incoming: &Incoming<'_>, address: &str) -> bool {
@@ -273,6 +345,45 @@ pub async fn as_it_is(ctx: &Ctx, projects: &Projects, named: &str) -> Result<Tic
         found => found,
     }
     .ok_or(TicketError::NotFound)
+}
+
+/// The ticket that is meant by an id or a key: of a merged one, the one that is left.
+pub async fn present(ctx: &Ctx, projects: &Projects, named: &str) -> Result<Ticket, TicketError> {
+    let found = as_it_is(ctx, projects, named).await?;
+    match found.merged_into.as_str() {
+        "" => Ok(found),
+        into => as_it_is(ctx, projects, into).await,
+    }
+}
+
+/// Entries of a ticket, oldest first, `limit` at most.
+pub async fn entries(
+    ctx: &Ctx,
+    ticket: &Ticket,
+    after: Option<&str>,
+    limit: u64,
+) -> Result<Page<Entry>, TicketError> {
+    let place = |text: &str| {
+        let (at, id) = text.split_once('.')?;
+        Some((at.parse().ok()?, id.to_owned()))
+    };
+    let after = match after {
+        Some(text) => Some(place(text).ok_or(TicketError::BadCursor)?),
+        None => None,
+    };
+    let mut items = store::entries_after(ctx.db.read(), &ticket.id, after, limit + 1).await?;
+    let more = items.len() as u64 > limit;
+    items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let last = items.last().filter(|_| more);
+    let next = last.map(|entry| format!("{}.{}", entry.created_at, entry.id));
+    Ok(Page { items, next })
+}
+
+/// One entry of a ticket.
+pub async fn entry(ctx: &Ctx, ticket: &Ticket, id: &str) -> Result<Entry, TicketError> {
+    store::entry_of(ctx.db.read(), &ticket.id, id)
+        .await?
+        .ok_or(TicketError::NotFound)
 }
 
 async fn detail(ctx: &Ctx, projects: &Projects, found: Ticket) -> Result<TicketDetail, TicketError> {

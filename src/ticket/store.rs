@@ -1,7 +1,7 @@
 //! All queries on tickets, entries and the Message-IDs that lead to them.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ConnectionTrait, QueryOrder, Value};
+use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect, Value};
 
 use crate::access::Projects;
 use crate::crypto::sha256_hex;
@@ -107,6 +107,13 @@ pub(super) fn thread_key(rfc_id: &str) -> String {
         return rfc_id.to_owned();
     }
     format!("sha256:{}", sha256_hex(rfc_id.as_bytes()))
+}
+
+/// What a reply address of ours is remembered by, beside the Message-IDs: none of them holds a space.
+pub(super) fn address_key(address: &str) -> Option<String> {
+    let local = address.trim().rsplit_once('@')?.0.to_lowercase();
+    let token = local.split('+').skip(1).find(|part| part.starts_with("mg1."))?;
+    Some(thread_key(&format!("reply to {token}")))
 }
 
 /// What a ticket begins with.
@@ -275,6 +282,21 @@ pub(super) async fn remember_ids<C: ConnectionTrait>(
     Ok(())
 }
 
+/// Remembers that a mail of a ticket asks for answers to a signed address. `mail_id` is what moves with it: the id of the
+/// outgoing mail, or of the message that it answers by itself.
+pub async fn remember_address<C: ConnectionTrait>(
+    on: &C,
+    project_id: &str,
+    ticket_id: &str,
+    mail_id: &str,
+    address: &str,
+) -> Result<(), DbErr> {
+    match address_key(address) {
+        Some(key) => remember_ids(on, project_id, &[key], ticket_id, mail_id).await,
+        None => Ok(()),
+    }
+}
+
 pub(super) async fn by_id<C: ConnectionTrait>(
     on: &C,
     projects: &Projects,
@@ -315,6 +337,39 @@ pub(super) async fn entries_of<C: ConnectionTrait>(on: &C, ticket_id: &str) -> R
         .order_by_asc(entry::Column::CreatedAt)
         .order_by_asc(entry::Column::Id)
         .all(on)
+        .await
+}
+
+/// The entries of a ticket that come after a place, oldest first.
+pub(super) async fn entries_after<C: ConnectionTrait>(
+    on: &C,
+    ticket_id: &str,
+    after: Option<(i64, String)>,
+    limit: u64,
+) -> Result<Vec<Entry>, DbErr> {
+    let mut query = entry::Entity::find().filter(entry::Column::TicketId.eq(ticket_id));
+    if let Some((at, id)) = after {
+        let later = entry::Column::CreatedAt.gt(at);
+        let same = entry::Column::CreatedAt.eq(at).and(entry::Column::Id.gt(id));
+        query = query.filter(later.or(same));
+    }
+    query
+        .order_by_asc(entry::Column::CreatedAt)
+        .order_by_asc(entry::Column::Id)
+        .limit(limit)
+        .all(on)
+        .await
+}
+
+/// One entry of a ticket.
+pub(super) async fn entry_of<C: ConnectionTrait>(
+    on: &C,
+    ticket_id: &str,
+    id: &str,
+) -> Result<Option<Entry>, DbErr> {
+    entry::Entity::find_by_id(id)
+        .filter(entry::Column::TicketId.eq(ticket_id))
+        .one(on)
         .await
 }
 

@@ -58,6 +58,7 @@ const PAGES = {
   'tickets-none-found': open.path('/tickets?q=no-such-words'),
   'tickets-filtered': open.path('/tickets?state=open&priority=normal&sort=priority'),
   ticket: open.first('/tickets'),
+  'ticket-split': open.first('/tickets', '/split'),
   quarantine: open.path('/quarantine'),
   rules: open.path('/rules'),
   'rule-new': open.path('/rules/new'),
@@ -96,6 +97,7 @@ const PAGES = {
   'site-mail': open.path('/settings/mail'),
   audit: open.path('/audit'),
   'audit-none-found': open.path('/audit?action=webhook.*&via=rule'),
+  reference: open.path('/reference'),
 };
 
 for (const [name, show] of Object.entries(PAGES)) {

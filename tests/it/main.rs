@@ -18,6 +18,7 @@ mod deliveries;
 mod demo;
 mod desk;
 mod event_schemas;
+mod docs;
 mod events;
 mod faults;
 mod hostile;

@@ -14,15 +14,15 @@ use crate::rule::{self, RuleInput, Trial, definition, loop_guard};
 use crate::{outbox, ticket};
 
 /// One installation with one mailbox that can send.
-struct Desk {
-    place: Place,
-    project: String,
+pub(super) struct Desk {
+    pub(super) place: Place,
+    pub(super) project: String,
 }
 
-const MAILBOX: &str = "mbx_1";
+pub(super) const MAILBOX: &str = "mbx_1";
 
 impl Desk {
-    async fn open(address: &str) -> Self {
+    pub(super) async fn open(address: &str) -> Self {
         let place = place().await;
         let ctx = &place.ctx;
         let new = NewProject {
@@ -44,11 +44,11 @@ impl Desk {
         Self { place, project }
     }
 
-    fn ctx(&self) -> &Ctx {
+    pub(super) fn ctx(&self) -> &Ctx {
         &self.place.ctx
     }
 
-    async fn rule(&self, name: &str, matches: Value, actions: Value) -> String {
+    pub(super) async fn rule(&self, name: &str, matches: Value, actions: Value) -> String {
         let mut errors = Vec::new();
         let input = RuleInput {
             project_id: self.project.clone(),
@@ -63,11 +63,11 @@ impl Desk {
     }
 
     /// A mail as it comes in, and what became of it.
-    async fn receive(&self, raw: &[u8]) -> Message {
+    pub(super) async fn receive(&self, raw: &[u8]) -> Message {
         self.receive_as(raw, false).await
     }
 
-    async fn receive_as(&self, raw: &[u8], is_partial: bool) -> Message {
+    pub(super) async fn receive_as(&self, raw: &[u8], is_partial: bool) -> Message {
         let new = NewRaw {
             mailbox_id: MAILBOX,
             project_id: &self.project,
@@ -87,23 +87,23 @@ impl Desk {
         self.message(&id).await
     }
 
-    async fn message(&self, id: &str) -> Message {
+    pub(super) async fn message(&self, id: &str) -> Message {
         message::get(self.ctx(), &Projects::All, id).await.unwrap()
     }
 
-    async fn key(&self, message: &Message) -> Option<String> {
+    pub(super) async fn key(&self, message: &Message) -> Option<String> {
         ticket::key_of(self.ctx().db.read(), &message.ticket_id)
             .await
             .unwrap()
     }
 
-    async fn last_run(&self, message: &Message) -> Value {
+    pub(super) async fn last_run(&self, message: &Message) -> Value {
         let runs = message::runs_of(self.ctx().db.read(), &message.id).await.unwrap();
         runs.last().unwrap().detail.clone()
     }
 
     /// The bytes of every mail in the outbox, the oldest first.
-    async fn outbox(&self) -> Vec<Vec<u8>> {
+    pub(super) async fn outbox(&self) -> Vec<Vec<u8>> {
         let text = "SELECT b.bytes AS bytes FROM outgoing_bodies b JOIN outgoing_mails m ON m.id = b.outgoing_id \
                     ORDER BY m.id";
         let on = self.ctx().db.read();
@@ -111,7 +111,7 @@ impl Desk {
         rows.iter().map(|row| row.try_get("", "bytes").unwrap()).collect()
     }
 
-    async fn count(&self, table: &str) -> i64 {
+    pub(super) async fn count(&self, table: &str) -> i64 {
         let on = self.ctx().db.read();
         let text = format!("SELECT COUNT(*) AS n FROM {table}");
         let row = on.query_one_raw(sql(on, &text, [])).await.unwrap().unwrap();
@@ -119,7 +119,7 @@ impl Desk {
     }
 
     /// Every row of every table, as text.
-    async fn dump(&self) -> Vec<String> {
+    pub(super) async fn dump(&self) -> Vec<String> {
         let on = self.ctx().db.read();
         let names = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
         let tables = on.query_all_raw(sql(on, names, [])).await.unwrap();

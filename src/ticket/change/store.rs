@@ -7,7 +7,7 @@ use crate::access::Projects;
 use crate::db::sql;
 
 /// A ticket that nobody else changes until the transaction ends; if it was merged meanwhile, the one that is left.
-pub(super) async fn locked<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Ticket>, DbErr> {
+pub(in crate::ticket) async fn locked<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Ticket>, DbErr> {
     match lock(on, id).await? {
         Some(ticket) if !ticket.merged_into.is_empty() => lock(on, &ticket.merged_into).await,
         found => Ok(found),

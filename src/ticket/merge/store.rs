@@ -12,13 +12,23 @@ pub(super) async fn project_of<C: ConnectionTrait>(on: &C, id: &str) -> Result<O
     Ok(ticket.map(|ticket| ticket.project_id))
 }
 
-/// A ticket as it is, merged or not, that nobody else changes until the transaction ends.
-pub(super) async fn locked<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Ticket>, DbErr> {
+/// Nobody else changes these tickets until the transaction ends. In one order, so that two who hold several never wait
+/// for each other.
+pub(super) async fn hold<C: ConnectionTrait>(on: &C, mut ids: [&str; 2]) -> Result<(), DbErr> {
     // SQLite's writer is alone anyway.
-    if on.get_database_backend() == DbBackend::Postgres {
+    if on.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    ids.sort_unstable();
+    for id in ids {
         let text = "SELECT id FROM tickets WHERE id = $1 FOR UPDATE";
         on.query_one_raw(sql(on, text, [id.into()])).await?;
     }
+    Ok(())
+}
+
+/// A ticket as it is, merged or not.
+pub(super) async fn as_it_is<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Ticket>, DbErr> {
     store::by_id(on, &Projects::All, id).await
 }
 
@@ -51,8 +61,8 @@ pub(super) async fn move_all<C: ConnectionTrait>(
         "UPDATE outgoing_mails SET ticket_id = $1 WHERE ticket_id = $2",
         // Never a chain: what was merged into the one is merged into the other.
         "UPDATE tickets SET merged_into = $1 WHERE merged_into = $2",
-        "INSERT INTO ticket_participants (ticket_id, address, role, message_id, created_at) \
-         SELECT $1, address, role, message_id, created_at FROM ticket_participants WHERE ticket_id = $2 \
+        "INSERT INTO ticket_participations (ticket_id, address, message_id, role, created_at) \
+         SELECT $1, address, message_id, role, created_at FROM ticket_participations WHERE ticket_id = $2 \
          ON CONFLICT DO NOTHING",
         "INSERT INTO ticket_links (ticket_id, other_id, kind, created_at) \
          SELECT $1, other_id, kind, created_at FROM ticket_links WHERE ticket_id = $2 AND other_id <> $1 \
@@ -64,7 +74,7 @@ pub(super) async fn move_all<C: ConnectionTrait>(
         on.execute_raw(sql(on, text, [to.into(), from.into()])).await?;
     }
     for text in [
-        "DELETE FROM ticket_participants WHERE ticket_id = $1",
+        "DELETE FROM ticket_participations WHERE ticket_id = $1",
         "DELETE FROM ticket_links WHERE ticket_id = $1 OR other_id = $1",
         "DELETE FROM ticket_labels WHERE ticket_id = $1",
     ] {

@@ -8,12 +8,14 @@ fn ticket(part: bool) -> Candidate {
         key: "HELP-1".into(),
         closed_long_ago: false,
         sender_takes_part: part,
+        family: "tkt_1".into(),
     }
 }
 
 fn clue(kind: ClueKind, candidate: Candidate) -> Clue {
     Clue {
         kind,
+        distance: 0,
         candidate: Some(candidate),
     }
 }
@@ -288,9 +290,56 @@ fn a_ticket_that_was_closed_long_ago_is_linked_and_stays_closed() {
 }
 
 #[test]
+fn the_nearest_mail_decides_between_the_parts_of_a_split_ticket() {
+    let part = |number: u8, takes_part, family: &str| Candidate {
+        ticket_id: format!("tkt_{number}"),
+        key: format!("HELP-{number}"),
+        sender_takes_part: takes_part,
+        family: family.into(),
+        ..ticket(false)
+    };
+    let at = |kind, distance, candidate| Clue {
+        kind,
+        distance,
+        candidate: Some(candidate),
+    };
+    let (valid, reference) = (Verdict::Valid, ClueKind::Reference);
+    let signed = at(ClueKind::SignedId(valid), 1, part(1, true, "tkt_1"));
+    let address = at(ClueKind::Address(valid), FAR, part(1, true, "tkt_1"));
+    let key_of = |clues: &[Clue]| resolve(PLAIN, clues).joins.unwrap().key;
+    for first in [&signed, &address] {
+        let with = |other: Clue| key_of(&[first.clone(), other]);
+        assert_eq!(with(at(reference, 0, part(2, true, "tkt_1"))), "HELP-2");
+        assert_eq!(
+            with(at(reference, 0, part(2, false, "tkt_1"))),
+            "HELP-1",
+            "a stranger to it"
+        );
+        assert_eq!(
+            with(at(reference, 0, part(2, true, "tkt_2"))),
+            "HELP-1",
+            "never one ticket"
+        );
+        let between = at(reference, 0, part(1, true, "tkt_1"));
+        let behind = at(reference, 0, part(2, true, "tkt_1"));
+        assert_eq!(
+            key_of(&[first.clone(), between, behind]),
+            "HELP-1",
+            "the nearest is not moved"
+        );
+    }
+    let farther = at(reference, 2, part(2, true, "tkt_1"));
+    assert_eq!(key_of(&[signed, farther]), "HELP-1", "the signed one is nearer");
+    let forged = at(ClueKind::SignedId(Verdict::Forged), 0, part(1, false, "tkt_1"));
+    let found = resolve(PLAIN, &[forged, at(reference, 1, part(2, false, "tkt_1"))]);
+    assert_eq!(found.joins, None, "a split opens nothing to strangers");
+}
+
+#[test]
 fn clues_that_lead_nowhere_open_a_ticket_of_its_own() {
     let nowhere = Clue {
         kind: ClueKind::Address(Verdict::Valid),
+        distance: FAR,
         candidate: None,
     };
     let found = resolve(VERIFIED, &[nowhere]);

@@ -111,6 +111,11 @@ impl Desk {
         })
     }
 
+    /// What pages have that anybody may see.
+    pub(super) fn front(&self) -> &Front {
+        &self.front
+    }
+
     /// What they may do, cut down to this page.
     pub(super) fn access(&self) -> &Access {
         &self.access

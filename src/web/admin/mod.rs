@@ -24,12 +24,14 @@ mod profile;
 mod projects;
 mod quarantine;
 mod queues;
+mod reference;
 mod rules;
 mod search_page;
 mod settings;
 mod sign_in;
 mod site_mail;
 mod subscription;
+mod split;
 mod test_runs;
 mod ticket_page;
 mod tickets;
@@ -58,7 +60,9 @@ pub(super) fn routes() -> Vec<Route> {
         tickets::ROUTES,
         ticket_page::ROUTES,
         merge::ROUTES,
+        split::ROUTES,
         search_page::ROUTES,
+        reference::ROUTES,
         messages::ROUTES,
         outgoing::ROUTES,
         test_runs::ROUTES,

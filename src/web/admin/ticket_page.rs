@@ -127,7 +127,11 @@ fn related(other: &Related) -> RelatedRow {
         key: other.key.clone(),
         subject: other.subject.clone(),
         state: words::ticket_badge(&other.state),
-        kind: "Possibly related".to_owned(),
+        kind: match other.kind.as_str() {
+            "split" => "One ticket with this before",
+            _ => "Possibly related",
+        }
+        .to_owned(),
     }
 }
 
@@ -296,7 +300,11 @@ fn happened(event: &Event, names: &Names, now: i64) -> Happened {
     let has = |member: &str| event.data.get(member).is_some_and(|value| !value.is_null());
     let changes = event.data.get("changes").and_then(Value::as_object);
     let (tone, text) = match (event.kind.as_str(), changes) {
-        ("ticket.created", _) => (Tone::Info, "Opened".to_owned()),
+        ("ticket.created", _) => {
+            let from = event.data.get("splitFromKey").and_then(Value::as_str);
+            let text = from.map_or_else(|| "Opened".to_owned(), |key| format!("Split off {key}"));
+            (Tone::Info, text)
+        }
         ("ticket.updated", Some(changes)) => {
             let all: Vec<String> = changes
                 .iter()
@@ -342,6 +350,8 @@ fn changed(field: &str, change: &Value, names: &Names) -> String {
     let label = match field {
         "assigneeId" => "Assignee".to_owned(),
         "subject" => return "Another subject".to_owned(),
+        "merged" => return format!("{} was merged into it", side("to")),
+        "split" => return format!("{} was split off", side("to")),
         field => words::capital(field),
     };
     format!("{label}: {} → {}", side("from"), side("to"))

@@ -10,6 +10,7 @@ mod client_protocol;
 mod clients;
 mod connection_tests;
 pub(super) mod door;
+mod entries;
 mod events;
 mod grants;
 pub(super) mod input;
@@ -35,6 +36,7 @@ mod sessions;
 mod settings;
 mod signing_keys;
 mod site_mail;
+mod split;
 mod tickets;
 mod tokens;
 mod users;
@@ -66,6 +68,8 @@ pub(super) fn routes() -> Vec<Route> {
         queues::ROUTES,
         messages::ROUTES,
         tickets::ROUTES,
+        split::ROUTES,
+        entries::ROUTES,
         search::ROUTES,
         replies::ROUTES,
         outgoing::ROUTES,

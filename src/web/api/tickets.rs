@@ -163,7 +163,7 @@ fn frame_schema() -> Schema {
 }
 
 /// A ticket as [`show`] writes it.
-fn whole_schema() -> Schema {
+pub(super) fn whole_schema() -> Schema {
     let person = object([
         ("email", text()),
         (
@@ -186,7 +186,7 @@ fn whole_schema() -> Schema {
 }
 
 /// An entry as [`entry`] writes it.
-fn entry_schema() -> Schema {
+pub(super) fn entry_schema() -> Schema {
     object([
         ("id", id("ent")),
         ("kind", text()),
@@ -235,7 +235,7 @@ fn with(mut ticket: Value, name: &str, value: Value) -> Value {
     ticket
 }
 
-fn entry(entry: &Entry) -> Value {
+pub(super) fn entry(entry: &Entry) -> Value {
     json!({
         "id": entry.id,
         "kind": entry.kind,
@@ -247,7 +247,7 @@ fn entry(entry: &Entry) -> Value {
 }
 
 /// A ticket with everything in it.
-fn show(found: &TicketDetail) -> Value {
+pub(super) fn show(found: &TicketDetail) -> Value {
     let related = found.related.iter().map(|other| {
         json!({
             "ticketId": other.ticket_id, "key": other.key, "subject": other.subject, "state": other.state,
@@ -345,7 +345,7 @@ async fn project_id(ctx: &Ctx, projects: &Projects, named: String) -> Result<Str
 }
 
 /// A ticket by its id or its key.
-async fn find(ctx: &Ctx, projects: &Projects, named: &str) -> Result<TicketDetail, Problem> {
+pub(super) async fn find(ctx: &Ctx, projects: &Projects, named: &str) -> Result<TicketDetail, Problem> {
     let found = match ticket::get(ctx, projects, named).await {
         Err(TicketError::NotFound) => ticket::get_by_key(ctx, projects, named).await,
         other => other,

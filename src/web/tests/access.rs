@@ -25,8 +25,8 @@ const ROLES: [&str; 5] = ["site admin", "project admin", "agent", "viewer", "str
 /// scope, narrowed to a project of no use here.
 const WAYS: usize = 3;
 
-struct World {
-    site: Site,
+pub(super) struct World {
+    pub(super) site: Site,
     help: String,
     ops: String,
     people: Vec<User>,
@@ -34,7 +34,7 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let site = site().await;
         let ctx = site.ctx().clone();
         let help = project(&ctx, "HELP").await;
@@ -80,7 +80,7 @@ impl World {
     }
 
     /// A number nobody had.
-    fn next(&self) -> u32 {
+    pub(super) fn next(&self) -> u32 {
         self.fresh.set(self.fresh.get() + 1);
         self.fresh.get()
     }
@@ -208,7 +208,7 @@ impl World {
     }
 
     /// The address with its parameters filled.
-    async fn filled(&self, route: &Route) -> String {
+    pub(super) async fn filled(&self, route: &Route) -> String {
         let mut path = String::new();
         let mut is_first = true;
         for part in route.path.split('/').skip(1) {
@@ -227,7 +227,7 @@ impl World {
         path
     }
 
-    async fn token(&self, person: usize, scopes: Scopes, narrowed: bool) -> String {
+    pub(super) async fn token(&self, person: usize, scopes: Scopes, narrowed: bool) -> String {
         let ctx = self.site.ctx();
         let owner = &self.people[person].id;
         let new = NewToken {

@@ -13,6 +13,8 @@ on_each_database!(
     a_change_made_from_an_old_revision_changes_nothing,
     each_mistake_of_a_change_has_its_own_text_and_changes_nothing,
     lists_are_filtered_sorted_and_read_in_parts,
+    a_request_with_a_key_happens_once_however_many_come_at_once,
+    the_entries_of_a_ticket_are_read_in_parts,
 );
 
 /// A service with a project and somebody to assign, and no mailbox: tickets come by hand.
@@ -293,4 +295,76 @@ async fn lists_are_filtered_sorted_and_read_in_parts(database: TestDatabase) {
     }
     let assigned = desk.keys(&format!("assigneeId={}", desk.user_id)).await;
     assert_eq!(assigned, ["HELP-1"]);
+}
+
+async fn a_request_with_a_key_happens_once_however_many_come_at_once(database: TestDatabase) {
+    let desk = Desk::start(database).await;
+    let body = json!({ "projectId": desk.project_id, "subject": "Printer on fire" });
+    let one = || desk.rest.send_keyed("/tickets", &body, "the same key");
+    let all = tokio::join!(one(), one(), one(), one(), one(), one());
+    let all = [all.0, all.1, all.2, all.3, all.4, all.5];
+    for reply in &all {
+        assert!(
+            matches!(reply.status, 201 | 409),
+            "{} {}",
+            reply.status,
+            reply.json
+        );
+        if reply.status == 409 {
+            assert!(text(&reply.json, "code").contains("in_flight"), "{}", reply.json);
+        }
+    }
+    let first = all
+        .iter()
+        .find(|reply| reply.status == 201)
+        .expect("one of them happened");
+    let again = one().await;
+    assert_eq!(
+        (again.status, &again.json),
+        (201, &first.json),
+        "its answer comes again"
+    );
+    assert_eq!(desk.rest.all("/api/v1/tickets").await.len(), 1);
+    let other = json!({ "projectId": desk.project_id, "subject": "Something else" });
+    let reused = desk.rest.send_keyed("/tickets", &other, "the same key").await;
+    assert_eq!(reused.status, 422, "{}", reused.json);
+    let two = tokio::join!(
+        desk.rest.send_keyed("/tickets", &other, "one key"),
+        desk.rest.send_keyed("/tickets", &other, "another key")
+    );
+    assert_eq!((two.0.status, two.1.status), (201, 201));
+    assert_eq!(desk.rest.all("/api/v1/tickets").await.len(), 3);
+}
+
+async fn the_entries_of_a_ticket_are_read_in_parts(database: TestDatabase) {
+    let desk = Desk::start(database).await;
+    let ticket = desk.open(json!({ "note": "0" })).await;
+    let path = format!("/api/v1/tickets/{}", text(&ticket, "id"));
+    for number in 1..7 {
+        let note = json!({ "text": number.to_string() });
+        desk.rest.post(&format!("{path}/notes"), &note).await;
+    }
+    let all = desk.rest.all(&format!("{path}/entries?limit=2")).await;
+    let texts: Vec<String> = all.iter().map(|entry| text(entry, "text")).collect();
+    assert_eq!(texts, ["0", "1", "2", "3", "4", "5", "6"]);
+    let shown = desk.rest.get(&path).await;
+    assert_eq!(shown["entries"], json!(all), "the ticket shows the same");
+    let one = format!("{path}/entries/{}", text(&all[3], "id"));
+    assert_eq!(desk.rest.get(&one).await, all[3]);
+    // Moved away, it is found in its new ticket only.
+    let split = json!({ "entryIds": [text(&all[3], "id")] });
+    let made = desk.rest.post(&format!("{path}/split"), &split).await;
+    let gone = desk.rest.send(Method::GET, &one, None).await;
+    assert_eq!(gone.status, 404, "{}", gone.json);
+    let there = format!(
+        "/api/v1/tickets/{}/entries/{}",
+        text(&made, "id"),
+        text(&all[3], "id")
+    );
+    assert_eq!(desk.rest.get(&there).await["text"], "3");
+    let wrong = desk
+        .rest
+        .send(Method::GET, &format!("{path}/entries?after=x"), None)
+        .await;
+    assert_eq!(wrong.status, 400);
 }

@@ -225,6 +225,11 @@ impl Rest {
         self.send_with(Method::POST, path, Some(body), Some(&key)).await
     }
 
+    /// POST with this `Idempotency-Key`.
+    pub async fn send_keyed(&self, path: &str, body: &Value, key: &str) -> Reply {
+        self.send_with(Method::POST, path, Some(body), Some(key)).await
+    }
+
     async fn send_with(&self, method: Method, path: &str, body: Option<&Value>, key: Option<&str>) -> Reply {
         let path = if path.starts_with("/api/") {
             path.to_owned()

@@ -23,9 +23,11 @@ pub mod profile;
 pub mod projects;
 pub mod quarantine;
 pub mod queues;
+pub mod reference;
 pub mod rules;
 pub mod search;
 pub mod settings;
+pub mod split;
 pub mod tests_page;
 pub mod tickets;
 pub mod webhooks;
@@ -64,10 +66,12 @@ macro_rules! for_each_view {
             crate::web::admin::views::quarantine::MessagePage,
             crate::web::admin::views::tickets::TicketList,
             crate::web::admin::views::tickets::TicketDetail,
+            crate::web::admin::views::split::SplitPage,
             crate::web::admin::views::outgoing::OutgoingList,
             crate::web::admin::views::outgoing::OutgoingDetail,
             crate::web::admin::views::tickets::TicketForm,
             crate::web::admin::views::search::SearchPage,
+            crate::web::admin::views::reference::Reference,
             crate::web::admin::views::tests_page::TestPage,
             crate::web::admin::views::profile::Profile,
             crate::web::admin::views::audit::AuditLog,
