@@ -1,5 +1,6 @@
 //! Tests of jobs that need a database with something in it.
 
+mod agents;
 mod rules;
 mod split;
 mod threads;

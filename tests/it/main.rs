@@ -23,6 +23,7 @@ mod events;
 mod faults;
 mod hostile;
 mod listen;
+mod latency;
 mod matching;
 mod oauth2_server;
 mod pipeline;

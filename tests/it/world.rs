@@ -55,7 +55,8 @@ impl World {
         let settings = Settings::new()
             .database(&database.url)
             .trust(dovecot.ca_file())
-            .set("MAILGRANT_ALLOW_NETWORKS", "127.0.0.0/8");
+            .set("MAILGRANT_ALLOW_NETWORKS", "127.0.0.0/8")
+            .set("MAILGRANT_ALLOW_WEBHOOK_NETWORKS", "127.0.0.0/8");
         let mailgrant = Mailgrant::start(settings).await;
         let rest = mailgrant.rest();
         let integration = rest

@@ -6,7 +6,7 @@ use super::guard::short_dir;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
@@ -69,6 +69,8 @@ pub struct Request {
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
+    /// When it was read to its end.
+    pub at: Instant,
 }
 
 impl Request {
@@ -251,6 +253,7 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> 
         target,
         headers,
         body,
+        at: Instant::now(),
     })
 }
 
