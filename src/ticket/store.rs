@@ -1,7 +1,7 @@
 //! All queries on tickets, entries and the Message-IDs that lead to them.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect, Value};
+use sea_orm::{Condition, ConnectionTrait, QueryOrder, QuerySelect, Value};
 
 use crate::access::Projects;
 use crate::crypto::sha256_hex;
@@ -349,9 +349,11 @@ pub(super) async fn entries_after<C: ConnectionTrait>(
 ) -> Result<Vec<Entry>, DbErr> {
     let mut query = entry::Entity::find().filter(entry::Column::TicketId.eq(ticket_id));
     if let Some((at, id)) = after {
-        let later = entry::Column::CreatedAt.gt(at);
-        let same = entry::Column::CreatedAt.eq(at).and(entry::Column::Id.gt(id));
-        query = query.filter(later.or(same));
+        let same = Condition::all()
+            .add(entry::Column::CreatedAt.eq(at))
+            .add(entry::Column::Id.gt(id));
+        let later = Condition::any().add(entry::Column::CreatedAt.gt(at)).add(same);
+        query = query.filter(later);
     }
     query
         .order_by_asc(entry::Column::CreatedAt)

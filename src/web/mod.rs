@@ -36,10 +36,6 @@ mod tests;
 #[path = "tests/access.rs"]
 mod access_tests;
 
-#[cfg(test)]
-#[path = "tests/refusals.rs"]
-mod refusal_tests;
-
 pub use error::{FieldProblem, Problem};
 pub use extract::{Bearer, CurrentUser, FormData, Visitor};
 pub use gate::{Current, RequestId, Viewer};

@@ -300,7 +300,7 @@ async fn lists_are_filtered_sorted_and_read_in_parts(database: TestDatabase) {
 async fn a_request_with_a_key_happens_once_however_many_come_at_once(database: TestDatabase) {
     let desk = Desk::start(database).await;
     let body = json!({ "projectId": desk.project_id, "subject": "Printer on fire" });
-    let one = || desk.rest.send_keyed("/tickets", &body, "the same key");
+    let one = || desk.rest.send_keyed("/tickets", &body, "the-same-key");
     let all = tokio::join!(one(), one(), one(), one(), one(), one());
     let all = [all.0, all.1, all.2, all.3, all.4, all.5];
     for reply in &all {
@@ -326,11 +326,11 @@ async fn a_request_with_a_key_happens_once_however_many_come_at_once(database: T
     );
     assert_eq!(desk.rest.all("/api/v1/tickets").await.len(), 1);
     let other = json!({ "projectId": desk.project_id, "subject": "Something else" });
-    let reused = desk.rest.send_keyed("/tickets", &other, "the same key").await;
+    let reused = desk.rest.send_keyed("/tickets", &other, "the-same-key").await;
     assert_eq!(reused.status, 422, "{}", reused.json);
     let two = tokio::join!(
-        desk.rest.send_keyed("/tickets", &other, "one key"),
-        desk.rest.send_keyed("/tickets", &other, "another key")
+        desk.rest.send_keyed("/tickets", &other, "one-key"),
+        desk.rest.send_keyed("/tickets", &other, "another-key")
     );
     assert_eq!((two.0.status, two.1.status), (201, 201));
     assert_eq!(desk.rest.all("/api/v1/tickets").await.len(), 3);
