@@ -58,9 +58,8 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("oauth2_clients", "initiate_login_uri", TEXT),
     ("oauth2_clients", "software_id", TEXT),
     ("oauth2_clients", "software_version", TEXT),
-    // The key that the refresh tokens of a family are bound to, how the person signed in, and single claims asked for.
+    // The key a family was begun with, how the person signed in, and single claims asked for.
     ("oauth2_families", "jkt", TEXT),
-    ("oauth2_families", "acr", TEXT),
     ("oauth2_families", "amr", LIST),
     ("oauth2_families", "claims", TEXT),
     // The key an access token is bound to.

@@ -1,12 +1,14 @@
 //! Secrets at rest and the numbers nobody may guess: the key ring, sealing, random tokens, hashes of tokens and
 //! passwords. Nothing here knows what the secrets are for, and nothing else in the crate touches a cipher.
 
+mod jws;
 mod jwt;
 mod keyring;
 mod password;
 mod prefixed;
 mod sign;
 
+pub use jws::{ForeignAlg, Unproven, fits, jwk_thumbprint};
 pub use jwt::{JwtError, SigningAlg, jwt_key_id, new_signing_key, public_jwk, sign_jwt, verify_jwt};
 pub use keyring::{KeyRing, KeyRingError, Place, SealError};
 pub use password::{MIN_PASSWORD_CHARS, hash_password, normal_password, verify_password};
@@ -22,6 +24,27 @@ pub fn random_token(bytes: usize) -> String {
     let mut buffer = vec![0_u8; bytes];
     rand::fill(&mut buffer[..]);
     URL_SAFE_NO_PAD.encode(buffer)
+}
+
+/// Random letters of an alphabet, each equally likely.
+pub fn random_letters(alphabet: &[u8], count: usize) -> String {
+    let size = alphabet.len().clamp(1, 256);
+    // What is left over of 256 would make the first letters likelier.
+    let fair = 256 - 256 % size;
+    let mut letters = String::with_capacity(count);
+    while letters.len() < count {
+        let mut buffer = [0_u8; 32];
+        rand::fill(&mut buffer[..]);
+        let fitting = buffer.iter().filter(|byte| usize::from(**byte) < fair);
+        for byte in fitting.take(count - letters.len()) {
+            letters.extend(
+                alphabet
+                    .get(usize::from(*byte) % size)
+                    .map(|letter| char::from(*letter)),
+            );
+        }
+    }
+    letters
 }
 
 /// SHA-256 in lower-case hex: the form in which bearer tokens, states and link tokens are stored and looked up.

@@ -3,12 +3,17 @@
 
 use sea_orm::ConnectionTrait;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
 
 use super::error::OAuthError;
-use super::model::{AuthorizeRequest, Client, ClientState, Consent, GrantType, ResponseMode};
-use super::store::{self, tokens};
-use super::{keys, metadata, redirect, scope};
+use super::model::{
+    AuthorizeRequest, ClaimsRequest, Client, ClientState, Consent, GrantType, ResponseMode, SignIn,
+};
+use super::request::{self, Unfolded};
+use super::store::{self, requests, tokens};
+use super::{claims, keys, metadata, redirect, scope};
 use crate::account::{Session, User};
+use crate::audit::{self, NewAuditEvent};
 use crate::crypto::{new_prefixed, random_token, sha256_hex};
 use crate::ctx::Ctx;
 use crate::id;
@@ -31,6 +36,8 @@ pub struct ReturnTo {
     pub state: Option<String>,
     /// How the answer travels.
     pub mode: ResponseMode,
+    /// Nowhere: a device asks, which fetches its answer itself.
+    pub is_device: bool,
 }
 
 impl ReturnTo {
@@ -40,6 +47,7 @@ impl ReturnTo {
             redirect_uri: request.redirect_uri.clone(),
             state: request.state.clone(),
             mode: request.response_mode,
+            is_device: request.device.is_some(),
         }
     }
 }
@@ -60,10 +68,10 @@ impl From<sea_orm::DbErr> for Refused {
 }
 
 /// The parameters of a request, each at most once.
-struct Params<'a>(&'a [(String, String)]);
+pub(super) struct Params<'a>(pub(super) &'a [(String, String)]);
 
 impl<'a> Params<'a> {
-    fn get(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
         self.0
             .iter()
             .find(|(have, _)| have == name)
@@ -101,6 +109,25 @@ pub async fn check(ctx: &Ctx, params: &[(String, String)]) -> Result<(Client, Au
             "this client is not approved, or switched off",
         ));
     }
+    let unfolded = request::unfold(ctx, &client, &params).await?;
+    let request = checked(ctx, &client, &unfolded).await?;
+    Ok((client, request))
+}
+
+/// Checks the parameters of a request of this client, wherever they came from.
+pub(super) async fn checked(
+    ctx: &Ctx,
+    client: &Client,
+    unfolded: &Unfolded,
+) -> Result<AuthorizeRequest, Refused> {
+    let params = Params(&unfolded.params);
+    let page = |error| Err(Refused::Page(error));
+    if params.twice().is_some() {
+        return page(OAuthError::invalid_request("a parameter is sent twice"));
+    }
+    if params.get("client_id") != Some(&client.client_id) {
+        return page(OAuthError::invalid_request("client_id names another client"));
+    }
     let redirect_uri = match params.get("redirect_uri") {
         Some(asked) if redirect::matches(client.application_type, &client.redirect_uris, asked) => asked,
         Some(_) => {
@@ -124,12 +151,22 @@ pub async fn check(ctx: &Ctx, params: &[(String, String)]) -> Result<(Client, Au
         redirect_uri: redirect_uri.to_owned(),
         state: params.get("state").map(str::to_owned),
         mode: *mode.as_ref().unwrap_or(&ResponseMode::Query),
+        is_device: false,
     };
     let told = |error| Refused::Redirect(back.clone(), error);
     mode.map_err(told)?;
     let told = |error| Refused::Redirect(back.clone(), error);
-    let request = rest(ctx, &client, &params, &back).await.map_err(told)?;
-    Ok((client, request))
+    if client.protocol.require_pushed_request && !unfolded.is_pushed {
+        return Err(told(OAuthError::invalid_request(
+            "this client must push its requests to the endpoint for pushed requests first",
+        )));
+    }
+    if client.protocol.require_signed_request && !unfolded.is_signed {
+        return Err(told(OAuthError::invalid_request(
+            "this client must sign its requests",
+        )));
+    }
+    rest(ctx, client, &params, &back).await.map_err(told)
 }
 
 async fn rest(
@@ -138,18 +175,6 @@ async fn rest(
     params: &Params<'_>,
     back: &ReturnTo,
 ) -> Result<AuthorizeRequest, OAuthError> {
-    if params.get("request").is_some() {
-        return Err(OAuthError::new(
-            "request_not_supported",
-            "request objects are not taken here",
-        ));
-    }
-    if params.get("request_uri").is_some() {
-        return Err(OAuthError::new(
-            "request_uri_not_supported",
-            "request_uri is not taken here",
-        ));
-    }
     match params.get("response_type") {
         Some("code") => {}
         None => return Err(OAuthError::invalid_request("response_type is missing")),
@@ -170,13 +195,7 @@ async fn rest(
     if scopes.is_empty() {
         return Err(OAuthError::invalid_scope("scope is missing: name what is wanted"));
     }
-    let resource = params.get("resource");
-    if resource.is_some_and(|resource| !metadata::is_resource(&ctx.config, resource)) {
-        return Err(OAuthError::new(
-            "invalid_target",
-            "resource is not one this server issues tokens for",
-        ));
-    }
+    metadata::resource(&ctx.config, params.get("resource"))?;
     let hinted_subject = match params.get("id_token_hint") {
         Some(hint) => Some(hinted(ctx, hint).await?),
         None => None,
@@ -189,12 +208,14 @@ async fn rest(
         code_challenge: challenge(client, params)?,
         nonce: params.get("nonce").map(str::to_owned),
         prompt: prompts(params.get("prompt"))?,
-        max_age: max_age(params.get("max_age"))?,
+        max_age: max_age(params.get("max_age"))?.or(client.protocol.default_max_age),
         login_hint: params
             .get("login_hint")
             .map(|hint| hint.chars().take(254).collect()),
         hinted_subject,
-        resource: resource.map(str::to_owned),
+        dpop_jkt: jkt(params.get("dpop_jkt"))?,
+        claims: claims_of(params.get("claims"), client)?,
+        device: None,
         scopes,
     })
 }
@@ -222,6 +243,70 @@ fn challenge(client: &Client, params: &Params<'_>) -> Result<Option<String>, OAu
         ));
     }
     Ok(Some(challenge.to_owned()))
+}
+
+/// The thumbprint of a key (RFC 9449, section 10).
+fn jkt(text: Option<&str>) -> Result<Option<String>, OAuthError> {
+    let is_thumbprint = |text: &str| {
+        text.len() == 43
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    match text {
+        Some(text) if !is_thumbprint(text) => Err(OAuthError::invalid_request(
+            "dpop_jkt must be the SHA-256 thumbprint of a key",
+        )),
+        other => Ok(other.map(str::to_owned)),
+    }
+}
+
+/// The parameter `claims`: what of it we have and the client may ask for. The rest is not refused, as OpenID Connect Core,
+/// section 5.5.1, wants it.
+fn claims_of(text: Option<&str>, client: &Client) -> Result<ClaimsRequest, OAuthError> {
+    let Some(text) = text else {
+        return Ok(ClaimsRequest::default());
+    };
+    let wrong = || OAuthError::invalid_request("claims is not the JSON that OpenID Connect describes");
+    let asked: Value = serde_json::from_str(text).map_err(|_| wrong())?;
+    let members = |place: &str| match asked.get(place) {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(members)) => Ok(members.clone()),
+        Some(_) => Err(wrong()),
+    };
+    if !asked.is_object() {
+        return Err(wrong());
+    }
+    let (userinfo, id_token) = (members("userinfo")?, members("id_token")?);
+    let named = |members: &Map<String, Value>| -> Vec<String> {
+        members
+            .keys()
+            .filter(|name| {
+                claims::scope_of(name).is_some_and(|scope| client.scopes.iter().any(|have| have == scope))
+            })
+            .cloned()
+            .collect()
+    };
+    let values = |claim: Option<&Value>| -> Vec<String> {
+        let one = claim.and_then(|claim| claim.get("value"));
+        let several = claim
+            .and_then(|claim| claim.get("values"))
+            .and_then(Value::as_array);
+        one.into_iter()
+            .chain(several.into_iter().flatten())
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
+    };
+    let is_essential = |claim: &Value| claim.get("essential") == Some(&Value::Bool(true));
+    let acr = id_token.get("acr").filter(|claim| is_essential(claim));
+    let subject = values(id_token.get("sub")).into_iter().next();
+    Ok(ClaimsRequest {
+        userinfo: named(&userinfo),
+        id_token: named(&id_token),
+        subject: subject.or_else(|| values(userinfo.get("sub")).into_iter().next()),
+        essential_acr: values(acr),
+    })
 }
 
 fn prompts(text: Option<&str>) -> Result<Vec<String>, OAuthError> {
@@ -300,26 +385,52 @@ pub async fn next_step(
             false => Ok(Step::SignIn),
         };
     };
-    let _ = session;
+    if let Some(refused) = unmet(request, session, since) {
+        return match silent || refused {
+            true => Err(told(
+                "unmet_authentication_requirements",
+                "nobody can sign in here in a way that the request demands",
+            )),
+            false => Ok(Step::SignIn),
+        };
+    }
+    let asked = request.asked_scopes();
+    // A device is never allowed silently: its code may have been sent by somebody else.
+    if request.device.is_some() {
+        return Ok(Step::Consent);
+    }
     if client.auto_grant && !request.prompts("consent") {
         return Ok(Step::Ready {
-            scopes: request.scopes.clone(),
+            scopes: asked,
             projects: Vec::new(),
         });
     }
     let consent = tokens::consent(ctx.db.read(), &user.id, &client.id, ctx.clock.now_ms()).await?;
     let remembered = consent.filter(|consent| {
         // A public client on a device cannot prove that it is the one that was allowed (RFC 8252, section 8.6).
-        scope::covers(&consent.scopes, &request.scopes) && (client.is_confidential() || is_web(client))
+        scope::covers(&consent.scopes, &asked) && (client.is_confidential() || is_web(client))
     });
     match remembered {
         Some(consent) if !request.prompts("consent") => Ok(Step::Ready {
-            scopes: request.scopes.clone(),
+            scopes: asked,
             projects: consent.projects,
         }),
         _ if silent => Err(told("consent_required", "the person must be asked")),
         _ => Ok(Step::Consent),
     }
+}
+
+/// Whether the sign-in is of no class that the request demands: `Some(true)` if signing in again was of no use.
+fn unmet(request: &AuthorizeRequest, session: &Session, since: Option<i64>) -> Option<bool> {
+    let demanded = &request.claims.essential_acr;
+    let acr = SignIn::of(session).acr();
+    // Two factors are good where one is enough.
+    let is_met = demanded.is_empty()
+        || demanded
+            .iter()
+            .any(|asked| asked == acr || (asked == SignIn::SINGLE && acr == SignIn::MULTI));
+    let is_new = since.is_some_and(|since| session.created_at >= since);
+    (!is_met).then_some(is_new)
 }
 
 fn is_web(client: &Client) -> bool {
@@ -335,13 +446,13 @@ fn is_signed_in(
 ) -> bool {
     let wants_new = request.prompts("login") || request.prompts("select_account");
     let is_new = since.is_some_and(|since| session.created_at >= since);
-    let is_too_old = request
-        .max_age
-        .is_some_and(|seconds| ctx.clock.now_ms() - session.auth_time > seconds * 1000);
-    let is_expected = request
-        .hinted_subject
-        .as_deref()
-        .is_none_or(|subject| subject == user.id);
+    let is_too_old = request.max_age.is_some_and(|seconds| {
+        ctx.clock.now_ms() - SignIn::of(session).auth_time > seconds.saturating_mul(1000)
+    });
+    let is_expected = [&request.hinted_subject, &request.claims.subject]
+        .into_iter()
+        .flatten()
+        .all(|subject| *subject == user.id);
     is_expected && (!wants_new || is_new) && (!is_too_old || is_new)
 }
 
@@ -424,38 +535,60 @@ pub struct Allowed {
     pub seconds: Option<i64>,
 }
 
-/// Keeps a person's consent and gives the code.
+/// What an allowed request ends in.
+#[derive(Debug)]
+pub enum Given {
+    /// A code, to be sent to the client.
+    Code(SecretString),
+    /// Nothing to send: the device fetches it.
+    Device,
+}
+
+/// Keeps a person's consent, and gives the code or lets the device have its tokens.
 pub async fn allow(
     ctx: &Ctx,
     pending: &Pending,
     session: &Session,
     user: &User,
     allowed: Allowed,
-) -> Result<SecretString, Refused> {
+) -> Result<Given, Refused> {
     let request = &pending.request;
     // In the order of the request, each once, whatever the form sent.
     let scopes: Vec<String> = request
-        .scopes
-        .iter()
+        .asked_scopes()
+        .into_iter()
         .filter(|scope| allowed.scopes.contains(scope))
-        .cloned()
         .collect();
-    if scopes.is_empty() {
+    if !request.scopes.iter().any(|scope| scopes.contains(scope)) {
+        deny_device(ctx, request, &user.id).await?;
         return Err(Refused::Redirect(
             ReturnTo::of(request),
             OAuthError::new("access_denied", "nothing was allowed"),
         ));
     }
     let now = ctx.clock.now_ms();
-    let before = tokens::consent(ctx.db.read(), &user.id, &pending.client.id, now).await?;
+    let txn = ctx.db.begin().await?;
+    let before = tokens::consent(&txn, &user.id, &pending.client.id, now).await?;
     let mut remembered = scopes.clone();
     // A narrower choice of projects replaces what was allowed before; more scopes in the same projects add to it.
-    if let Some(before) = before.filter(|before| before.projects == allowed.projects) {
-        for scope in before.scopes {
-            if !remembered.contains(&scope) && !request.scopes.contains(&scope) {
-                remembered.push(scope);
+    if let Some(before) = before
+        .as_ref()
+        .filter(|before| before.projects == allowed.projects)
+    {
+        for scope in &before.scopes {
+            if !remembered.contains(scope) && !request.asked_scopes().contains(scope) {
+                remembered.push(scope.clone());
             }
         }
+    }
+    // What was given before and goes beyond what is allowed from now on ends with this decision.
+    let is_narrower = before.as_ref().is_some_and(|before| {
+        !scope::covers(&remembered, &before.scopes)
+            || (!allowed.projects.is_empty()
+                && (before.projects.is_empty() || !scope::covers(&allowed.projects, &before.projects)))
+    });
+    if is_narrower {
+        end_given(&txn, &user.id, Some(&pending.client.id), now, "consent_narrowed").await?;
     }
     let consent = Consent {
         user_id: user.id.clone(),
@@ -466,17 +599,45 @@ pub async fn allow(
         last_used_at: now,
         expires_at: allowed.seconds.map(|seconds| now + seconds * 1000),
     };
-    tokens::put_consent(ctx.db.write(), &consent).await?;
-    give_code(
-        ctx,
-        &pending.client,
-        request,
-        session,
-        user,
-        scopes,
-        allowed.projects,
-    )
-    .await
+    tokens::put_consent(&txn, &consent).await?;
+    let grant = granted(request, session, scopes, allowed.projects);
+    let given = match &request.device {
+        Some(device) => {
+            if !requests::decide_device(&txn, &device.code_hash, &user.id, Some(&grant), now).await? {
+                return Err(Refused::Page(OAuthError {
+                    status: 403,
+                    ..OAuthError::new(
+                        "expired_token",
+                        "the code of the device is over, or was used already",
+                    )
+                }));
+            }
+            Given::Device
+        }
+        None => Given::Code(insert_code(ctx, &txn, &pending.client, user, grant).await?),
+    };
+    let noted = NewAuditEvent::new("consent.granted", "client", &pending.client.id)
+        .by(&user.id)
+        .in_project(&pending.client.project_id)
+        .saying(json!({
+            "scopes": consent.scopes, "projects": consent.projects, "device": request.device.is_some(),
+        }));
+    audit::append(&txn, &ctx.clock, noted).await?;
+    txn.commit().await?;
+    Ok(given)
+}
+
+/// Tells a device that the person refused; of other requests nothing is kept.
+pub async fn refuse(ctx: &Ctx, pending: &Pending, user: &User) -> Result<(), Refused> {
+    Ok(deny_device(ctx, &pending.request, &user.id).await?)
+}
+
+async fn deny_device(ctx: &Ctx, request: &AuthorizeRequest, user_id: &str) -> Result<(), sea_orm::DbErr> {
+    if let Some(device) = &request.device {
+        let now = ctx.clock.now_ms();
+        requests::decide_device(ctx.db.write(), &device.code_hash, user_id, None, now).await?;
+    }
+    Ok(())
 }
 
 /// Gives a code for a request that needs nothing more.
@@ -489,23 +650,55 @@ pub async fn give_code(
     scopes: Vec<String>,
     projects: Vec<String>,
 ) -> Result<SecretString, Refused> {
+    let grant = granted(request, session, scopes, projects);
+    Ok(insert_code(ctx, ctx.db.write(), client, user, grant).await?)
+}
+
+/// What was allowed of a request: its own scopes, and the single claims whose scopes are among `allowed`.
+fn granted(
+    request: &AuthorizeRequest,
+    session: &Session,
+    allowed: Vec<String>,
+    projects: Vec<String>,
+) -> tokens::CodeGrant {
+    let is_allowed =
+        |name: &String| claims::scope_of(name).is_some_and(|scope| allowed.iter().any(|have| have == scope));
+    let mut claims = request.claims.clone();
+    claims.userinfo.retain(is_allowed);
+    claims.id_token.retain(is_allowed);
+    tokens::CodeGrant {
+        scopes: request
+            .scopes
+            .iter()
+            .filter(|scope| allowed.contains(scope))
+            .cloned()
+            .collect(),
+        projects,
+        sign_in: SignIn::of(session),
+        claims,
+        request: request.clone(),
+    }
+}
+
+async fn insert_code<C: ConnectionTrait>(
+    ctx: &Ctx,
+    on: &C,
+    client: &Client,
+    user: &User,
+    grant: tokens::CodeGrant,
+) -> Result<SecretString, sea_orm::DbErr> {
     let now = ctx.clock.now_ms();
     let code = new_prefixed(CODE_PREFIX);
     let row = tokens::Code {
         client: client.id.clone(),
         user_id: user.id.clone(),
         family_id: id::new("fam", &ctx.clock),
-        grant: tokens::CodeGrant {
-            request: request.clone(),
-            scopes,
-            projects,
-            auth_time: session.auth_time,
-        },
+        grant,
         expires_at: now + CODE_MS,
         used_at: None,
     };
     let hash = sha256_hex(code.expose_secret().as_bytes());
-    tokens::insert_code(ctx.db.write(), &hash, &row, now).await?;
+    tokens::insert_code(on, &hash, &row, now).await?;
     Ok(code)
 }
 
@@ -524,21 +717,36 @@ pub async fn connected_apps(ctx: &Ctx, user_id: &str) -> Result<Vec<(Client, Con
 pub async fn disconnect(ctx: &Ctx, user_id: &str, client: &str) -> Result<bool, sea_orm::DbErr> {
     let txn = ctx.db.begin().await?;
     let found = tokens::delete_consent(&txn, user_id, client).await?;
-    tokens::revoke_families_of_user(&txn, user_id, Some(client), ctx.clock.now_ms(), "consent_revoked")
-        .await?;
-    tokens::delete_codes_of(&txn, user_id, Some(client)).await?;
+    let now = ctx.clock.now_ms();
+    end_given(&txn, user_id, Some(client), now, "consent_revoked").await?;
+    if found {
+        let noted = NewAuditEvent::new("consent.revoked", "client", client).by(user_id);
+        audit::append(&txn, &ctx.clock, noted).await?;
+    }
     txn.commit().await?;
     Ok(found)
 }
 
-/// Ends every token and code of a person: their password changed, or their account was switched off. In the transaction
-/// that does that.
+/// Ends what a person gave, all of it: their password changed, or their account was switched off. In the transaction that
+/// does that.
 pub async fn end_all_of_user<C: ConnectionTrait>(
     on: &C,
     now: i64,
     user_id: &str,
     why: &str,
 ) -> Result<(), sea_orm::DbErr> {
-    tokens::revoke_families_of_user(on, user_id, None, now, why).await?;
-    tokens::delete_codes_of(on, user_id, None).await
+    end_given(on, user_id, None, now, why).await
+}
+
+/// Ends what a person gave: tokens, codes, and devices that wait for theirs. Of one client, or of all.
+async fn end_given<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    client: Option<&str>,
+    now: i64,
+    why: &str,
+) -> Result<(), sea_orm::DbErr> {
+    tokens::revoke_families_of_user(on, user_id, client, now, why).await?;
+    tokens::delete_codes_of(on, user_id, client).await?;
+    requests::deny_devices_of(on, user_id, client).await
 }

@@ -2,28 +2,85 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sea_orm::DbErr;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256, Sha512};
 
+use super::model::Family;
+use crate::access::Projects;
 use crate::account::User;
 use crate::crypto::SigningAlg;
+use crate::ctx::Ctx;
+use crate::project;
 
-/// The claims of a person that these scopes open. `sub` is not among them: it is always said, and never used again
-/// for somebody else, since ids are not.
-pub(super) fn of(user: &User, scopes: &[String]) -> Map<String, Value> {
-    let has = |value: &str| scopes.iter().any(|scope| scope == value);
+/// The claims we have, each with the scope that opens it.
+const CLAIMS: [(&str, &str); 5] = [
+    ("name", "profile"),
+    ("preferred_username", "profile"),
+    ("email", "email"),
+    ("email_verified", "email"),
+    ("groups", "groups"),
+];
+
+/// Names of the claims about a person, `sub` apart.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    CLAIMS.iter().map(|(name, _)| *name)
+}
+
+/// The scope a claim belongs to; none for claims we do not have.
+pub(super) fn scope_of(claim: &str) -> Option<&'static str> {
+    CLAIMS
+        .iter()
+        .find(|(name, _)| *name == claim)
+        .map(|(_, scope)| *scope)
+}
+
+/// The claims of a person that these scopes open, and those of `single`, which the person allowed one by one. `sub` is
+/// not among them: it is always said, and never used again for somebody else, since ids are not.
+pub(super) async fn of(
+    ctx: &Ctx,
+    user: &User,
+    family: &Family,
+    scopes: &[String],
+    single: &[String],
+) -> Result<Map<String, Value>, DbErr> {
     let mut claims = Map::new();
-    if has("profile") {
-        claims.insert("name".into(), user.name.clone().into());
-        claims.insert("preferred_username".into(), user.email.clone().into());
+    for (name, scope) in CLAIMS {
+        let is_open = scopes.iter().any(|have| have == scope) || single.iter().any(|have| have == name);
+        if !is_open {
+            continue;
+        }
+        let value: Value = match name {
+            "name" => user.name.clone().into(),
+            "preferred_username" | "email" => user.email.clone().into(),
+            // An admin typed the address, or its owner followed a link: nobody proved it by mail.
+            "email_verified" => false.into(),
+            _ => groups(ctx, user, &family.projects).await?.into(),
+        };
+        claims.insert(name.into(), value);
     }
-    if has("email") {
-        claims.insert("email".into(), user.email.clone().into());
-        // An admin typed the address, or its owner followed a link: nobody proved it by mail.
-        claims.insert("email_verified".into(), false.into());
+    Ok(claims)
+}
+
+/// The projects a person works in, with the role they have there: `HELP:agent`. Of those the consent is limited to.
+async fn groups(ctx: &Ctx, user: &User, limit: &[String]) -> Result<Vec<String>, DbErr> {
+    let roles = project::roles_of(&ctx.db, &user.id).await?;
+    let ids = roles
+        .keys()
+        .filter(|id| limit.is_empty() || limit.contains(id))
+        .cloned()
+        .collect();
+    let mut groups: Vec<String> = project::list(ctx, &Projects::Only(ids))
+        .await
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|project| Some(format!("{}:{}", project.key, roles.get(&project.id)?.as_str())))
+        .collect();
+    if user.is_site_admin && limit.is_empty() {
+        groups.push("site_admin".to_owned());
     }
-    claims
+    Ok(groups)
 }
 
 /// The claim that ties an access token to an ID token: the left half of its hash, by the hash of the signature

@@ -35,8 +35,8 @@ pub enum ClientError {
     /// Somebody else changed it meanwhile.
     #[error("the client was changed meanwhile; load it again and repeat the change")]
     Conflict,
-    /// It is a public client, which has no secret.
-    #[error("a public client has no secret")]
+    /// It is a public client, or one that signs: it has no secret.
+    #[error("only a client that authenticates with a secret has one")]
     NoSecret,
     /// The database failed.
     #[error("database: {0}")]
@@ -220,11 +220,11 @@ pub async fn create(ctx: &Ctx, actor: &str, new: NewClient) -> Result<Registered
             "A secret of your own has 24 to 200 characters; leave it empty to have one drawn.",
         ));
     }
-    if !supplied.is_empty() && new.fields.auth_method == ClientAuth::None {
+    if !supplied.is_empty() && !matches!(new.fields.auth_method, ClientAuth::Basic | ClientAuth::Post) {
         errors.push(FieldError::new(
             "clientSecret",
             "invalid",
-            "A public client has no secret.",
+            "Only a client that authenticates with a secret has one.",
         ));
     }
     if !errors.is_empty() {
@@ -235,11 +235,11 @@ pub async fn create(ctx: &Ctx, actor: &str, new: NewClient) -> Result<Registered
     if !chosen.is_empty() {
         chosen.clone_into(&mut client.client_id);
     }
-    let secret = (new.fields.auth_method != ClientAuth::None).then(|| match supplied {
+    new.fields.onto(&mut client);
+    let secret = client.has_secret().then(|| match supplied {
         "" => new_prefixed(SECRET_PREFIX),
         _ => new.client_secret.clone(),
     });
-    new.fields.onto(&mut client);
     let txn = ctx.db.begin().await?;
     if let Err(error) = store::insert_client(&txn, &client).await {
         if is_duplicate(&error) {
@@ -342,7 +342,7 @@ pub async fn rotate_secret(
     at_once: bool,
 ) -> Result<SecretString, ClientError> {
     let client = get(ctx, id).await?;
-    if !client.is_confidential() {
+    if !client.has_secret() {
         return Err(ClientError::NoSecret);
     }
     let now = ctx.clock.now_ms();

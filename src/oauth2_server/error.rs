@@ -11,6 +11,8 @@ pub struct OAuthError {
     pub description: String,
     /// HTTP status.
     pub status: u16,
+    /// When to try again, seconds.
+    pub retry_after: Option<i64>,
 }
 
 impl OAuthError {
@@ -20,6 +22,7 @@ impl OAuthError {
             code,
             description: allowed(description.as_ref()),
             status: 400,
+            retry_after: None,
         }
     }
 
@@ -28,6 +31,18 @@ impl OAuthError {
         Self {
             status: 401,
             ..Self::new("invalid_client", description)
+        }
+    }
+
+    /// Too many requests: 429.
+    pub fn too_often(seconds: i64) -> Self {
+        Self {
+            status: 429,
+            retry_after: Some(seconds),
+            ..Self::new(
+                "temporarily_unavailable",
+                format!("too many requests; wait {seconds} s"),
+            )
         }
     }
 
@@ -64,6 +79,7 @@ impl From<DbErr> for OAuthError {
         tracing::error!(%error, "the authorization server could not use the database");
         Self {
             status: 503,
+            retry_after: Some(5),
             ..Self::new(
                 "temporarily_unavailable",
                 "the server cannot answer now; try again",

@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::claims;
 use super::error::OAuthError;
+use super::issue::{ACCESS_PREFIX, REFRESH_PREFIX, subject};
 use super::model::{Client, TokenUse};
 use super::store::tokens;
-use super::token::{ACCESS_PREFIX, Fields, REFRESH_PREFIX, subject};
-use super::{metadata, scope};
+use super::token::Fields;
+use super::{keys, metadata, scope};
 use crate::account;
 use crate::crypto::{is_prefixed, sha256_hex};
 use crate::ctx::Ctx;
@@ -66,7 +67,11 @@ pub async fn introspect(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<V
     answer.insert("active".into(), true.into());
     answer.insert("scope".into(), scope::join(&found.scopes).into());
     answer.insert("client_id".into(), found.client_id.clone().into());
-    answer.insert("token_type".into(), "Bearer".into());
+    let kind = if found.jkt.is_empty() { "Bearer" } else { "DPoP" };
+    answer.insert("token_type".into(), kind.into());
+    if !found.jkt.is_empty() {
+        answer.insert("cnf".into(), json!({ "jkt": found.jkt }));
+    }
     answer.insert("iat".into(), (found.issued_at / 1000).into());
     answer.insert("exp".into(), (found.expires_at / 1000).into());
     answer.insert("iss".into(), metadata::issuer(&ctx.config).into());
@@ -80,8 +85,27 @@ pub async fn introspect(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<V
         && let Some(user) = account::get(&ctx.db, &found.family.user_id).await?
     {
         answer.insert("username".into(), user.email.into());
+        answer.insert("auth_time".into(), (found.family.sign_in.auth_time / 1000).into());
+        answer.insert("acr".into(), found.family.sign_in.acr().into());
     }
     Ok(Value::Object(answer))
+}
+
+/// The answer of an introspection as a signed token for the client that asked (RFC 9701).
+pub async fn sign_introspection(ctx: &Ctx, client: &Client, answer: &Value) -> Result<String, OAuthError> {
+    let alg = match client.protocol.introspection_alg.as_str() {
+        "" => "RS256",
+        alg => alg,
+    };
+    let claims = json!({
+        "iss": metadata::issuer(&ctx.config),
+        "aud": client.client_id,
+        "iat": ctx.clock.now_ms() / 1000,
+        "token_introspection": answer,
+    });
+    keys::signer(ctx, alg)
+        .await?
+        .sign("token-introspection+jwt", &claims)
 }
 
 async fn introspect_refresh(ctx: &Ctx, client: &Client, token: &str) -> Result<Value, OAuthError> {
@@ -155,7 +179,8 @@ pub async fn userinfo(ctx: &Ctx, token: &TokenUse) -> Result<Value, OAuthError> 
         })?;
     let mut answer = Map::new();
     answer.insert("sub".into(), user.id.clone().into());
-    answer.extend(claims::of(&user, &token.scopes));
+    let single = &token.family.claims.userinfo;
+    answer.extend(claims::of(ctx, &user, &token.family, &token.scopes, single).await?);
     Ok(Value::Object(answer))
 }
 

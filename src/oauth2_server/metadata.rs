@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::model::{ClientAuth, GrantType};
-use super::scope;
+use super::error::OAuthError;
+use super::model::{ClientAuth, GrantType, SignIn};
+use super::{claims, scope};
 use crate::config::Config;
-use crate::crypto::SigningAlg;
+use crate::crypto::{ForeignAlg, SigningAlg};
 
 /// The issuer: the base URL without a slash at its end. It may have a path.
 pub fn issuer(config: &Config) -> String {
@@ -17,22 +18,34 @@ pub fn api(config: &Config) -> String {
     config.url("/api/v1")
 }
 
-/// Whether tokens are issued for this resource.
-pub fn is_resource(config: &Config, resource: &str) -> bool {
-    resource.trim_end_matches('/') == api(config)
+/// The resource that is asked for (RFC 8707): there is one, the REST API, and it is meant where none is named.
+///
+/// # Errors
+/// `invalid_target` for every other.
+pub fn resource(config: &Config, asked: Option<&str>) -> Result<String, OAuthError> {
+    let api = api(config);
+    match asked {
+        Some(asked) if asked.trim_end_matches('/') != api => Err(OAuthError::new(
+            "invalid_target",
+            "resource is not one this server issues tokens for",
+        )),
+        _ => Ok(api),
+    }
 }
 
 /// The document of both discovery addresses.
 pub fn document(config: &Config) -> Value {
     let grants: Vec<&str> = GrantType::ALL.iter().map(|grant| grant.as_str()).collect();
     let methods: Vec<&str> = ClientAuth::ALL.iter().map(|method| method.as_str()).collect();
-    let secret_methods: Vec<&str> = methods
+    let proven: Vec<&str> = methods
         .iter()
         .copied()
         .filter(|method| *method != "none")
         .collect();
     let scopes: Vec<&str> = scope::all().map(|scope| scope.value).collect();
     let algs: Vec<&str> = SigningAlg::ALL.iter().map(|alg| alg.as_str()).collect();
+    let client_algs: Vec<&str> = ForeignAlg::ALL.iter().map(|alg| alg.as_str()).collect();
+    let claims: Vec<&str> = OWN_CLAIMS.into_iter().chain(claims::names()).collect();
     json!({
         "issuer": issuer(config),
         "authorization_endpoint": config.url("/oauth2/authorize"),
@@ -41,6 +54,9 @@ pub fn document(config: &Config) -> Value {
         "jwks_uri": config.url("/oauth2/jwks"),
         "revocation_endpoint": config.url("/oauth2/token/revoke"),
         "introspection_endpoint": config.url("/oauth2/introspect"),
+        "pushed_authorization_request_endpoint": config.url("/oauth2/par"),
+        "require_pushed_authorization_requests": false,
+        "device_authorization_endpoint": config.url("/oauth2/device_authorization"),
         "scopes_supported": scopes,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
@@ -48,20 +64,43 @@ pub fn document(config: &Config) -> Value {
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algs,
         "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": client_algs,
         "revocation_endpoint_auth_methods_supported": methods,
-        "introspection_endpoint_auth_methods_supported": secret_methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": client_algs,
+        "introspection_endpoint_auth_methods_supported": proven,
+        "introspection_endpoint_auth_signing_alg_values_supported": client_algs,
+        "introspection_signing_alg_values_supported": algs,
         "code_challenge_methods_supported": ["S256"],
-        "claims_supported": [
-            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "name", "preferred_username", "email",
-            "email_verified"
-        ],
+        "dpop_signing_alg_values_supported": client_algs,
+        "request_object_signing_alg_values_supported": client_algs,
+        "require_signed_request_object": false,
+        "claim_types_supported": ["normal"],
+        "claims_supported": claims,
+        "acr_values_supported": [SignIn::SINGLE, SignIn::MULTI],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
-        "claims_parameter_supported": false,
-        "request_parameter_supported": false,
+        "ui_locales_supported": ["en"],
+        "claims_parameter_supported": true,
+        "request_parameter_supported": true,
+        // Only what the endpoint for pushed requests made: nothing is fetched from elsewhere.
         "request_uri_parameter_supported": false,
         "authorization_response_iss_parameter_supported": true,
+        "protected_resources": [api(config)],
     })
 }
+
+/// Claims about tokens and sign-ins.
+const OWN_CLAIMS: [&str; 10] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "auth_time",
+    "acr",
+    "amr",
+    "nonce",
+    "at_hash",
+];
 
 /// What the REST API says of itself (RFC 9728).
 pub fn protected_resource(config: &Config) -> Value {
@@ -73,6 +112,8 @@ pub fn protected_resource(config: &Config) -> Value {
         "resource": api(config),
         "authorization_servers": [issuer(config)],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": ForeignAlg::ALL.map(ForeignAlg::as_str),
+        "dpop_bound_access_tokens_required": false,
         "scopes_supported": scopes,
         "resource_name": "Mailgrant",
     })

@@ -5,20 +5,27 @@
 //! query.
 //!
 //! Reading order: `model` has the words; [`metadata`] names the endpoints; `authorize` checks a request, says what must
-//! happen first, and gives a code; `token` turns codes, refresh tokens and credentials into tokens; `inspect` says what
-//! a token is worth, and ends it; `keys` sign; `client` registers, `sessions`
+//! happen first, and gives a code, `request` unfolds signed and pushed ones, `device` begins those of devices;
+//! `client_auth` says which client asks, `token` turns codes, refresh tokens and credentials into tokens, `issue` makes
+//! them, `dpop` binds them to keys; `inspect` says what a token is worth, and ends it; `keys` sign; `client` registers, `sessions`
 //! are what a client has now.
 
 mod authorize;
 mod claims;
 mod client;
+mod client_auth;
+mod client_keys;
+mod device;
+pub mod dpop;
 mod error;
 mod inspect;
+mod issue;
 mod keys;
 pub mod metadata;
 mod model;
 mod redirect;
 mod registration;
+mod request;
 mod scope;
 mod sessions;
 mod store;
@@ -28,22 +35,30 @@ mod token;
 mod tests;
 
 pub use authorize::{
-    Allowed, Pending, Refused, ReturnTo, Step, allow, check, connected_apps, disconnect, end_all_of_user,
-    give_code, next_step, pending, put_aside, take,
+    Allowed, Given, Pending, Refused, ReturnTo, Step, allow, check, connected_apps, disconnect,
+    end_all_of_user, give_code, next_step, pending, put_aside, refuse, take,
 };
 pub use client::{
     ClientError, ClientFields, NewClient, Registered, SECRET_OVERLAP_MS, beyond_a_project, create, delete,
     get, list, revoke_all, rotate_secret, secrets, set_state, update,
 };
+pub use client_auth::{Credentials, authenticate_client};
+pub use device::{
+    Begun, From as DeviceFrom, begin as begin_device, open as open_device, typed as typed_code,
+};
 pub use error::OAuthError;
-pub use inspect::{authenticate, introspect, is_access_token, is_for_api, purge, revoke, userinfo};
+pub use inspect::{
+    authenticate, introspect, is_access_token, is_for_api, purge, revoke, sign_introspection, userinfo,
+};
+pub use issue::Issued;
 pub use keys::{KeyInfo, jwks, list as signing_keys, rotate_now, rotate_when_due};
 pub use model::{
-    AuthorizeRequest, Client, ClientAuth, ClientSession, ClientState, Consent, Family, GrantType,
-    ResponseMode, SecretInfo, TokenFormat, TokenUse,
+    AuthorizeRequest, ClaimsRequest, Client, ClientAuth, ClientSession, ClientState, Consent, DeviceHint,
+    Family, GrantType, ResponseMode, SecretInfo, SignIn, TokenFormat, TokenUse,
 };
 pub use redirect::ApplicationType;
 pub use registration::ClientProtocol;
+pub use request::{Pushed, push};
 pub use scope::{Scope, all as scopes, for_api, known as known_scope};
 pub use sessions::{end as end_client_session, list as client_sessions};
-pub use token::{Credentials, Fields, Issued, authenticate_client, token};
+pub use token::{Fields, token};

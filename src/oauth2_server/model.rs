@@ -12,19 +12,22 @@ pub enum ClientAuth {
     Basic,
     /// `client_secret` in the body.
     Post,
+    /// With an assertion that it signs.
+    PrivateKeyJwt,
     /// Not at all: a public client.
     None,
 }
 
 impl ClientAuth {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Basic, Self::Post, Self::None];
+    pub const ALL: [Self; 4] = [Self::Basic, Self::Post, Self::PrivateKeyJwt, Self::None];
 
     /// The registered name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Basic => "client_secret_basic",
             Self::Post => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
             Self::None => "none",
         }
     }
@@ -44,14 +47,17 @@ pub enum GrantType {
     RefreshToken,
     /// Client credentials.
     ClientCredentials,
+    /// The code of a device.
+    DeviceCode,
 }
 
 impl GrantType {
     /// All of them.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::AuthorizationCode,
         Self::RefreshToken,
         Self::ClientCredentials,
+        Self::DeviceCode,
     ];
 
     /// The registered name.
@@ -60,6 +66,7 @@ impl GrantType {
             Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
+            Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
         }
     }
 
@@ -199,6 +206,11 @@ impl Client {
         self.auth_method != ClientAuth::None
     }
 
+    /// Whether it has a secret.
+    pub fn has_secret(&self) -> bool {
+        matches!(self.auth_method, ClientAuth::Basic | ClientAuth::Post)
+    }
+
     /// Whether this way to a token is registered for it.
     pub fn has_grant(&self, grant: GrantType) -> bool {
         self.grant_types.contains(&grant)
@@ -253,11 +265,88 @@ pub struct AuthorizeRequest {
     pub login_hint: Option<String>,
     /// The subject of the ID token that was sent as a hint.
     pub hinted_subject: Option<String>,
-    /// The resource the token is for (RFC 8707); the API if empty.
-    pub resource: Option<String>,
+    /// The key that the tokens are bound to (RFC 9449, section 10).
+    #[serde(default)]
+    pub dpop_jkt: Option<String>,
+    /// Single claims that are asked for, and ways to sign in that are good enough.
+    #[serde(default)]
+    pub claims: ClaimsRequest,
+    /// The device that asks, where it is one: then there is no redirect URI.
+    #[serde(default)]
+    pub device: Option<DeviceHint>,
+}
+
+/// What the parameter `claims` asks for (OpenID Connect Core, section 5.5), and `acr_values`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimsRequest {
+    /// Names of claims to be answered by userinfo.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub userinfo: Vec<String>,
+    /// Names of claims to be in the ID token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub id_token: Vec<String>,
+    /// Nobody but this person will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Ways to sign in that will do, and no other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub essential_acr: Vec<String>,
+}
+
+impl ClaimsRequest {
+    /// The names of all claims that are asked for, wherever.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.userinfo.iter().chain(&self.id_token).map(String::as_str)
+    }
+}
+
+/// The device behind a request, for the person who decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceHint {
+    /// Names its row.
+    pub code_hash: String,
+    /// The code it shows.
+    pub user_code: String,
+    /// The address it was begun from.
+    pub address: String,
+    /// What the device called itself.
+    pub agent: String,
+    /// Milliseconds since 1970.
+    pub begun_at: i64,
 }
 
 impl AuthorizeRequest {
+    /// A request that asks for nothing yet.
+    pub fn new(redirect_uri: String, response_mode: ResponseMode) -> Self {
+        Self {
+            redirect_uri,
+            redirect_uri_given: false,
+            state: None,
+            response_mode,
+            scopes: Vec::new(),
+            code_challenge: None,
+            nonce: None,
+            prompt: Vec::new(),
+            max_age: None,
+            login_hint: None,
+            hinted_subject: None,
+            dpop_jkt: None,
+            claims: ClaimsRequest::default(),
+            device: None,
+        }
+    }
+
+    /// Every scope a person is asked for: those of the request, and those that single claims belong to.
+    pub fn asked_scopes(&self) -> Vec<String> {
+        let mut asked = self.scopes.clone();
+        for scope in self.claims.names().filter_map(super::claims::scope_of) {
+            if !asked.iter().any(|have| have == scope) {
+                asked.push(scope.to_owned());
+            }
+        }
+        asked
+    }
+
     /// Whether `prompt` holds a value.
     pub fn prompts(&self, value: &str) -> bool {
         self.prompt.iter().any(|have| have == value)
@@ -283,6 +372,39 @@ pub struct Consent {
     pub expires_at: Option<i64>,
 }
 
+/// How and when somebody signed in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignIn {
+    /// Milliseconds since 1970.
+    pub auth_time: i64,
+    /// Methods (RFC 8176): `pwd`, `otp`, `mfa` …
+    #[serde(default)]
+    pub amr: Vec<String>,
+}
+
+impl SignIn {
+    /// The sign-in had one factor.
+    pub const SINGLE: &'static str = "urn:mailgrant:acr:single-factor";
+    /// The sign-in had two.
+    pub const MULTI: &'static str = "urn:mailgrant:acr:multi-factor";
+
+    /// Of a session.
+    pub fn of(session: &crate::account::Session) -> Self {
+        Self {
+            auth_time: session.auth_time,
+            amr: session.proof.amr.clone(),
+        }
+    }
+
+    /// The class it belongs to.
+    pub fn acr(&self) -> &'static str {
+        match self.amr.iter().any(|method| method == "mfa") {
+            true => Self::MULTI,
+            false => Self::SINGLE,
+        }
+    }
+}
+
 /// All tokens that hang on one consent at one time: revoked together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Family {
@@ -298,8 +420,13 @@ pub struct Family {
     pub projects: Vec<String>,
     /// What the tokens are for.
     pub audience: String,
-    /// When the person signed in, milliseconds since 1970.
-    pub auth_time: i64,
+    /// How the person signed in.
+    pub sign_in: SignIn,
+    /// Single claims that were asked for and allowed.
+    pub claims: ClaimsRequest,
+    /// The key it was begun with; empty for none. Nothing of it is given to whoever does not hold a key, and of a public
+    /// client nothing to whoever does not hold this one.
+    pub jkt: String,
     /// Milliseconds since 1970.
     pub created_at: i64,
     /// Milliseconds since 1970.
@@ -321,6 +448,8 @@ pub struct TokenUse {
     pub project_id: String,
     /// What this token may do.
     pub scopes: Vec<String>,
+    /// The key it is bound to; empty for none.
+    pub jkt: String,
     /// Milliseconds since 1970.
     pub issued_at: i64,
     /// Milliseconds since 1970.

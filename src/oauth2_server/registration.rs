@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::client::ClientFields;
 use super::model::{ClientAuth, GrantType};
 use super::{redirect, scope};
+use crate::crypto::ForeignAlg;
 use crate::trouble::FieldError;
 
 /// The fields of RFC 7591 and its companions (OpenID Connect Registration and Logout, RFC 9101, 9126, 9449, 9701) that
@@ -143,11 +144,11 @@ fn check_grants(fields: &ClientFields, errors: &mut Vec<FieldError>) {
             "A public client has no credentials: client_credentials needs a secret.",
         ));
     }
-    if has(GrantType::RefreshToken) && !has(GrantType::AuthorizationCode) {
+    if has(GrantType::RefreshToken) && !has(GrantType::AuthorizationCode) && !has(GrantType::DeviceCode) {
         errors.push(FieldError::new(
             "grantTypes",
             "invalid",
-            "refresh_token needs a way to the first one: authorization_code.",
+            "refresh_token needs a way to the first one: authorization_code or the device code.",
         ));
     }
     if is_public && !fields.require_pkce {
@@ -227,11 +228,24 @@ fn is_link(uri: &str) -> bool {
         && url::Url::parse(uri).is_ok_and(|url| url.scheme() == "https" && url.username().is_empty())
 }
 
-/// Algorithms that clients may sign with.
-const CLIENT_ALGS: [&str; 5] = ["RS256", "PS256", "ES256", "ES384", "EdDSA"];
-
 fn check_protocol(fields: &ClientFields, errors: &mut Vec<FieldError>) {
     let protocol = &fields.protocol;
+    let client_algs = ForeignAlg::ALL.map(ForeignAlg::as_str);
+    let has_keys = !protocol.jwks.is_empty() || !protocol.jwks_uri.is_empty();
+    if fields.auth_method == ClientAuth::PrivateKeyJwt && !has_keys {
+        errors.push(FieldError::new(
+            "jwks",
+            "required",
+            "Give the public keys it signs with, or their address in jwksUri.",
+        ));
+    }
+    if protocol.require_signed_request && !has_keys {
+        errors.push(FieldError::new(
+            "requireSignedRequestObject",
+            "invalid",
+            "Signed requests need the public keys of the client: jwks or jwksUri.",
+        ));
+    }
     if let Some(why) = jwks_refusal(&protocol.jwks) {
         errors.push(FieldError::new("jwks", "invalid", why));
     }
@@ -277,12 +291,12 @@ fn check_protocol(fields: &ClientFields, errors: &mut Vec<FieldError>) {
         (
             "tokenEndpointAuthSigningAlg",
             &protocol.auth_signing_alg,
-            CLIENT_ALGS.as_slice(),
+            client_algs.as_slice(),
         ),
         (
             "requestObjectSigningAlg",
             &protocol.request_object_alg,
-            CLIENT_ALGS.as_slice(),
+            client_algs.as_slice(),
         ),
         (
             "introspectionSignedResponseAlg",

@@ -15,13 +15,14 @@ pub struct Scope {
 }
 
 /// The scopes of OpenID Connect, in the order the consent page shows them.
-const PERSONAL: [(&str, &str); 4] = [
+const PERSONAL: [(&str, &str); 5] = [
     (
         "openid",
         "Know who you are: sign you in with your Mailgrant account",
     ),
     ("profile", "See your name"),
     ("email", "See your e-mail address"),
+    ("groups", "See which projects you work in, and your role there"),
     (
         "offline_access",
         "Stay connected while you are away, until you revoke it",

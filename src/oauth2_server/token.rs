@@ -2,41 +2,29 @@
 //! decided and written in one transaction.
 
 use sea_orm::DatabaseTransaction;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value, json};
+use secrecy::ExposeSecret;
+use serde_json::json;
 
-use super::claims;
-use super::client::is_secret;
+use super::device::DEVICE_PREFIX;
 use super::error::OAuthError;
-use super::keys::{self, Signer};
-use super::model::{Client, ClientAuth, ClientState, Family, GrantType, TokenFormat};
-use super::store::{self, tokens};
+use super::issue::{Issued, Issuer, REFRESH_PREFIX, id_token};
+use super::model::{Client, Family, GrantType, SignIn};
+use super::store::tokens::CodeGrant;
+use super::store::{self, requests, tokens};
 use super::{metadata, scope};
 use crate::account;
-use crate::crypto::{self, is_prefixed, new_prefixed, sha256_hex};
+use crate::crypto::{self, is_prefixed, sha256_hex};
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent, SYSTEM};
 use crate::id;
 
-/// Prefix of opaque access tokens.
-pub const ACCESS_PREFIX: &str = "mg_at_";
-/// Prefix of refresh tokens.
-pub const REFRESH_PREFIX: &str = "mg_rt_";
-
 /// A refresh token that was replaced unused may come back so long without ending its family: two answers were under
 /// way at once.
 const DEAD_SIBLING_GRACE_MS: i64 = 60_000;
-
-/// What a request says about the client that sends it.
-#[derive(Debug, Default)]
-pub struct Credentials {
-    /// From `Authorization: Basic`, decoded.
-    pub basic: Option<(String, SecretString)>,
-    /// `client_id` of the body.
-    pub body_id: Option<String>,
-    /// `client_secret` of the body.
-    pub body_secret: Option<SecretString>,
-}
+/// A device that asks too often has to wait so much longer from then on (RFC 8628, section 3.5).
+const SLOWER_MS: i64 = 5_000;
+/// An answer on its way may make two questions look closer than they were.
+const JITTER_MS: i64 = 500;
 
 /// A request of the token endpoint and its neighbours: the fields of the body, each at most once.
 #[derive(Debug, Default)]
@@ -67,106 +55,27 @@ impl Fields {
             .filter(|value| !value.is_empty())
     }
 
+    /// All of them, the empty ones apart.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     fn required(&self, name: &str) -> Result<&str, OAuthError> {
         self.get(name)
             .ok_or_else(|| OAuthError::invalid_request(format!("{name} is missing")))
     }
 }
 
-/// What a client is given.
-#[derive(Debug)]
-pub struct Issued {
-    /// The access token.
-    pub access_token: SecretString,
-    /// Its life, seconds.
-    pub expires_in: i64,
-    /// The refresh token.
-    pub refresh_token: Option<SecretString>,
-    /// What it may do.
-    pub scopes: Vec<String>,
-    /// The ID token.
-    pub id_token: Option<String>,
-}
-
-impl Issued {
-    /// The answer of RFC 6749, section 5.1.
-    pub fn json(&self) -> Value {
-        let mut answer = Map::new();
-        answer.insert("access_token".into(), self.access_token.expose_secret().into());
-        answer.insert("token_type".into(), "Bearer".into());
-        answer.insert("expires_in".into(), self.expires_in.into());
-        answer.insert("scope".into(), scope::join(&self.scopes).into());
-        if let Some(token) = &self.refresh_token {
-            answer.insert("refresh_token".into(), token.expose_secret().into());
-        }
-        if let Some(token) = &self.id_token {
-            answer.insert("id_token".into(), token.clone().into());
-        }
-        Value::Object(answer)
-    }
-}
-
-/// The client a request comes from.
-///
-/// # Errors
-/// `invalid_client` (401) if it does not prove that it is itself, `invalid_request` if it tries in two ways.
-pub async fn authenticate_client(ctx: &Ctx, credentials: &Credentials) -> Result<Client, OAuthError> {
-    let wrong = || OAuthError::invalid_client("the client is unknown, or its credentials are wrong");
-    let (client_id, secret, method) = match credentials {
-        Credentials {
-            basic: Some(_),
-            body_secret: Some(_),
-            ..
-        } => {
-            return Err(OAuthError::invalid_request(
-                "the client authenticates in two ways; use one",
-            ));
-        }
-        Credentials {
-            basic: Some((id, secret)),
-            body_id,
-            ..
-        } => {
-            if body_id.as_ref().is_some_and(|body| body != id) {
-                return Err(OAuthError::invalid_request(
-                    "client_id names another client than the header",
-                ));
-            }
-            (id, Some(secret), ClientAuth::Basic)
-        }
-        Credentials {
-            body_id: Some(id),
-            body_secret: Some(secret),
-            ..
-        } => (id, Some(secret), ClientAuth::Post),
-        Credentials {
-            body_id: Some(id), ..
-        } => (id, None, ClientAuth::None),
-        _ => return Err(OAuthError::invalid_client("the client does not say who it is")),
-    };
-    let client = store::client_by_client_id(ctx.db.read(), client_id).await?;
-    let hashes: Vec<String> = match &client {
-        Some(client) => store::live_secrets(ctx.db.read(), &client.id, ctx.clock.now_ms())
-            .await?
-            .into_iter()
-            .map(|(_, hash)| hash)
-            .collect(),
-        None => Vec::new(),
-    };
-    let proven = secret.is_some_and(|secret| is_secret(&hashes, secret));
-    let client = client.ok_or_else(wrong)?;
-    let good = match client.auth_method {
-        ClientAuth::None => method == ClientAuth::None,
-        expected => method == expected && proven,
-    };
-    if !good || client.state != ClientState::Approved {
-        return Err(wrong());
-    }
-    Ok(client)
-}
-
-/// Answers a request of the token endpoint.
-pub async fn token(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<Issued, OAuthError> {
+/// Answers a request of the token endpoint. `jkt` is the key of the proof (RFC 9449) that came with it.
+pub async fn token(
+    ctx: &Ctx,
+    client: &Client,
+    fields: &Fields,
+    jkt: Option<String>,
+) -> Result<Issued, OAuthError> {
     let asked = fields.required("grant_type")?;
     let grant = GrantType::parse(asked).ok_or_else(|| {
         OAuthError::new(
@@ -180,11 +89,19 @@ pub async fn token(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<Issued
             format!("{} is not registered for this client", grant.as_str()),
         ));
     }
-    let issuer = Issuer::prepare(ctx, client).await?;
+    if client.protocol.dpop_bound && jkt.is_none() {
+        return Err(OAuthError::new(
+            "invalid_dpop_proof",
+            "the tokens of this client are bound to a key: send a proof in the header DPoP",
+        ));
+    }
+    metadata::resource(&ctx.config, fields.get("resource"))?;
+    let issuer = Issuer::prepare(ctx, client, jkt).await?;
     let issued = match grant {
         GrantType::AuthorizationCode => issuer.redeem_code(fields).await?,
         GrantType::RefreshToken => issuer.refresh(fields).await?,
         GrantType::ClientCredentials => issuer.client_credentials(fields).await?,
+        GrantType::DeviceCode => issuer.redeem_device(fields).await?,
     };
     if let Err(error) = store::touch_client(ctx.db.write(), &client.id, ctx.clock.now_ms()).await {
         tracing::debug!(%error, "the use of a client was not noted");
@@ -192,23 +109,7 @@ pub async fn token(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<Issued
     Ok(issued)
 }
 
-/// What the grants work with: everything that must be there before the transaction begins.
-struct Issuer<'a> {
-    ctx: &'a Ctx,
-    client: &'a Client,
-    /// Signs access tokens, where the client's are signed ones.
-    access: Option<Signer>,
-}
-
-impl<'a> Issuer<'a> {
-    async fn prepare(ctx: &'a Ctx, client: &'a Client) -> Result<Self, OAuthError> {
-        let access = match client.token_format {
-            TokenFormat::Opaque => None,
-            TokenFormat::Jwt => Some(keys::signer(ctx, &client.id_token_alg).await?),
-        };
-        Ok(Self { ctx, client, access })
-    }
-
+impl Issuer<'_> {
     async fn redeem_code(&self, fields: &Fields) -> Result<Issued, OAuthError> {
         let (ctx, client) = (self.ctx, self.client);
         let dead = || OAuthError::invalid_grant("the code is wrong, over, used, or not this client's");
@@ -244,49 +145,115 @@ impl<'a> Issuer<'a> {
                 "code_verifier or redirect_uri does not fit the code",
             ));
         }
-        let until = match allowed_until(&txn, client, &found.user_id, now).await? {
-            Some(until) => until,
-            None => {
+        if request.dpop_jkt.as_ref().is_some_and(|jkt| *jkt != self.jkt) {
+            txn.commit().await?;
+            return Err(OAuthError::invalid_grant(
+                "the code is bound to a key, and the proof was not made with it",
+            ));
+        }
+        let Some(family) = self
+            .begin(&txn, &found.family_id, &found.user_id, &found.grant)
+            .await?
+        else {
+            txn.commit().await?;
+            return Err(OAuthError::invalid_grant("what was allowed was taken back"));
+        };
+        self.give(txn, &family, request.nonce.as_deref()).await
+    }
+
+    /// A device asks whether somebody allowed it (RFC 8628, section 3.4).
+    async fn redeem_device(&self, fields: &Fields) -> Result<Issued, OAuthError> {
+        let (ctx, client) = (self.ctx, self.client);
+        let dead = || OAuthError::invalid_grant("the device code is wrong, used, or not this client's");
+        let code = fields.required("device_code")?;
+        if !is_prefixed(DEVICE_PREFIX, code) {
+            return Err(dead());
+        }
+        let hash = sha256_hex(code.as_bytes());
+        let now = ctx.clock.now_ms();
+        let txn = ctx.db.begin().await?;
+        let found = requests::device(&txn, &hash).await?;
+        let Some(found) = found.filter(|found| found.client == client.id && found.state != "used") else {
+            return Err(dead());
+        };
+        if found.expires_at <= now {
+            return Err(OAuthError::new(
+                "expired_token",
+                "nobody allowed it in time; begin again",
+            ));
+        }
+        let consented = match (found.state.as_str(), found.consented) {
+            ("approved", Some(consented)) => consented,
+            ("pending", _) => {
+                let is_early = found
+                    .polled_at
+                    .is_some_and(|before| now < before + found.interval_ms - JITTER_MS);
+                let interval = found.interval_ms + if is_early { SLOWER_MS } else { 0 };
+                requests::polled(&txn, &hash, now, interval).await?;
                 txn.commit().await?;
-                return Err(OAuthError::invalid_grant("what was allowed was taken back"));
+                return Err(match is_early {
+                    true => OAuthError::new("slow_down", "wait five seconds longer from now on"),
+                    false => OAuthError::new("authorization_pending", "nobody has decided yet"),
+                });
             }
+            _ => return Err(OAuthError::new("access_denied", "the person refused")),
+        };
+        requests::use_device(&txn, &hash).await?;
+        let family_id = id::new("fam", &ctx.clock);
+        let Some(family) = self.begin(&txn, &family_id, &found.user_id, &consented).await? else {
+            txn.commit().await?;
+            return Err(OAuthError::new(
+                "access_denied",
+                "what was allowed was taken back",
+            ));
+        };
+        self.give(txn, &family, None).await
+    }
+
+    /// Begins the family of what somebody allowed; `None` if they took it back since, or may not sign in any more.
+    async fn begin(
+        &self,
+        txn: &DatabaseTransaction,
+        family_id: &str,
+        user_id: &str,
+        grant: &CodeGrant,
+    ) -> Result<Option<Family>, OAuthError> {
+        let (ctx, client) = (self.ctx, self.client);
+        let now = ctx.clock.now_ms();
+        let Some(until) = allowed_until(txn, client, user_id, now).await? else {
+            return Ok(None);
         };
         let family = Family {
-            id: found.family_id.clone(),
+            id: family_id.to_owned(),
             client: client.id.clone(),
-            user_id: found.user_id.clone(),
-            scopes: found.grant.scopes.clone(),
-            projects: found.grant.projects.clone(),
-            audience: request
-                .resource
-                .clone()
-                .unwrap_or_else(|| metadata::api(&ctx.config)),
-            auth_time: found.grant.auth_time,
+            user_id: user_id.to_owned(),
+            scopes: grant.scopes.clone(),
+            projects: grant.projects.clone(),
+            audience: metadata::api(&ctx.config),
+            sign_in: grant.sign_in.clone(),
+            claims: grant.claims.clone(),
+            jkt: self.jkt.clone(),
             created_at: now,
             expires_at: until.min(now + client.refresh_absolute_seconds * 1000),
             revoked_at: None,
         };
-        tokens::insert_family(&txn, &family).await?;
-        let mut issued = self
-            .issue(
-                &txn,
-                &family,
-                &family.scopes,
-                gets_refresh(client, &family.scopes),
-            )
-            .await?;
+        tokens::insert_family(txn, &family).await?;
+        Ok(Some(family))
+    }
+
+    /// Gives the first tokens of a family and ends the transaction.
+    async fn give(
+        &self,
+        txn: DatabaseTransaction,
+        family: &Family,
+        nonce: Option<&str>,
+    ) -> Result<Issued, OAuthError> {
+        let (ctx, client) = (self.ctx, self.client);
+        let with_refresh = gets_refresh(client, &family.scopes);
+        let mut issued = self.issue(&txn, family, &family.scopes, with_refresh).await?;
         txn.commit().await?;
         if scope::covers(&family.scopes, &["openid".to_owned()]) {
-            issued.id_token = Some(
-                id_token(
-                    ctx,
-                    client,
-                    &family,
-                    request.nonce.as_deref(),
-                    &issued.access_token,
-                )
-                .await?,
-            );
+            issued.id_token = Some(id_token(ctx, client, family, nonce, &issued.access_token).await?);
         }
         Ok(issued)
     }
@@ -319,7 +286,19 @@ impl<'a> Issuer<'a> {
         if family.revoked_at.is_some() || family.expires_at <= now || row.expires_at <= now {
             return Err(dead());
         }
-        if !person_may(&txn, client, &family, now).await? {
+        // What was begun with a key goes on with one; of a client that cannot prove itself otherwise, with the same one
+        // (RFC 9449, section 5).
+        let is_held = match family.jkt.as_str() {
+            "" => true,
+            _ if client.is_confidential() => !self.jkt.is_empty(),
+            jkt => jkt == self.jkt,
+        };
+        if !is_held {
+            return Err(OAuthError::invalid_grant(
+                "the refresh token is bound to a key: send a proof made with it",
+            ));
+        }
+        if allowed_until(&txn, client, &family.user_id, now).await?.is_none() {
             txn.commit().await?;
             return Err(dead());
         }
@@ -380,13 +359,6 @@ impl<'a> Issuer<'a> {
                 "openid and its companions speak of a person, and there is none",
             ));
         }
-        let resource = fields.get("resource");
-        if resource.is_some_and(|resource| !metadata::is_resource(&ctx.config, resource)) {
-            return Err(OAuthError::new(
-                "invalid_target",
-                "resource is not one this server issues tokens for",
-            ));
-        }
         let now = ctx.clock.now_ms();
         let family = Family {
             id: id::new("fam", &ctx.clock),
@@ -397,8 +369,10 @@ impl<'a> Issuer<'a> {
                 "" => Vec::new(),
                 project => vec![project.to_owned()],
             },
-            audience: resource.map_or_else(|| metadata::api(&ctx.config), str::to_owned),
-            auth_time: 0,
+            audience: metadata::api(&ctx.config),
+            sign_in: SignIn::default(),
+            claims: super::model::ClaimsRequest::default(),
+            jkt: self.jkt.clone(),
             created_at: now,
             expires_at: now + client.access_seconds * 1000,
             revoked_at: None,
@@ -408,70 +382,6 @@ impl<'a> Issuer<'a> {
         let issued = self.issue(&txn, &family, &family.scopes, false).await?;
         txn.commit().await?;
         Ok(issued)
-    }
-
-    /// Stores a pair of tokens of a family and returns it.
-    async fn issue(
-        &self,
-        txn: &DatabaseTransaction,
-        family: &Family,
-        scopes: &[String],
-        with_refresh: bool,
-    ) -> Result<Issued, OAuthError> {
-        let (ctx, client) = (self.ctx, self.client);
-        let now = ctx.clock.now_ms();
-        let expires_at = (now + client.access_seconds * 1000).min(family.expires_at);
-        let refresh = with_refresh.then(|| new_prefixed(REFRESH_PREFIX));
-        let refresh_hash = refresh
-            .as_ref()
-            .map(|token| sha256_hex(token.expose_secret().as_bytes()))
-            .unwrap_or_default();
-        if with_refresh {
-            let idle_end = (now + client.refresh_idle_seconds * 1000).min(family.expires_at);
-            tokens::insert_refresh(txn, &refresh_hash, &family.id, now, idle_end).await?;
-        }
-        let access_token = match &self.access {
-            None => new_prefixed(ACCESS_PREFIX),
-            Some(signer) => self.jwt(signer, family, scopes, (now, expires_at))?,
-        };
-        let hash = sha256_hex(access_token.expose_secret().as_bytes());
-        let new = tokens::NewAccess {
-            hash: &hash,
-            family_id: &family.id,
-            refresh_hash: &refresh_hash,
-            scopes,
-            now,
-            expires_at,
-        };
-        tokens::insert_access(txn, &new).await?;
-        Ok(Issued {
-            access_token,
-            expires_in: (expires_at - now) / 1000,
-            refresh_token: refresh,
-            scopes: scopes.to_vec(),
-            id_token: None,
-        })
-    }
-
-    /// An access token as JWT (RFC 9068). It is stored by its hash like an opaque one, so that it can be revoked.
-    fn jwt(
-        &self,
-        signer: &Signer,
-        family: &Family,
-        scopes: &[String],
-        (now, expires_at): (i64, i64),
-    ) -> Result<SecretString, OAuthError> {
-        let claims = json!({
-            "iss": metadata::issuer(&self.ctx.config),
-            "sub": subject(self.client, family),
-            "aud": family.audience,
-            "client_id": self.client.client_id,
-            "scope": scope::join(scopes),
-            "iat": now / 1000,
-            "exp": expires_at / 1000,
-            "jti": crypto::random_token(16),
-        });
-        signer.sign("at+jwt", &claims).map(SecretString::from)
     }
 }
 
@@ -495,13 +405,18 @@ fn fits(request: &super::model::AuthorizeRequest, fields: &Fields) -> bool {
     redirect_fits && verifier_fits
 }
 
-/// Until when the person's consent holds; `None` if there is none (any more) and one is needed.
+/// Until when a person's consent holds; `None` if there is none (any more) and one is needed, or if the person may not
+/// sign in any more.
 async fn allowed_until(
     txn: &DatabaseTransaction,
     client: &Client,
     user_id: &str,
     now: i64,
 ) -> Result<Option<i64>, OAuthError> {
+    let user = account::read_in(txn, user_id).await?;
+    if !user.is_some_and(|user| user.is_active()) {
+        return Ok(None);
+    }
     if client.auto_grant {
         return Ok(Some(i64::MAX));
     }
@@ -551,20 +466,6 @@ async fn judge(
     })
 }
 
-/// Whether the person still exists, may sign in, and has not taken the consent back.
-async fn person_may(
-    txn: &DatabaseTransaction,
-    client: &Client,
-    family: &Family,
-    now: i64,
-) -> Result<bool, OAuthError> {
-    let user = account::read_in(txn, &family.user_id).await?;
-    if user.is_none_or(|user| user.disabled_at.is_some()) {
-        return Ok(false);
-    }
-    Ok(allowed_until(txn, client, &family.user_id, now).await?.is_some())
-}
-
 fn narrowed(fields: &Fields, family: &Family) -> Result<Vec<String>, OAuthError> {
     match fields.get("scope") {
         None => Ok(family.scopes.clone()),
@@ -576,43 +477,6 @@ fn narrowed(fields: &Fields, family: &Family) -> Result<Vec<String>, OAuthError>
             Ok(scopes)
         }
     }
-}
-
-/// Who a token speaks for: the person, or the client itself.
-pub(super) fn subject<'a>(client: &'a Client, family: &'a Family) -> &'a str {
-    match family.user_id.as_str() {
-        "" => &client.client_id,
-        user => user,
-    }
-}
-
-async fn id_token(
-    ctx: &Ctx,
-    client: &Client,
-    family: &Family,
-    nonce: Option<&str>,
-    access_token: &SecretString,
-) -> Result<String, OAuthError> {
-    let now = ctx.clock.now_ms();
-    let mut claims = Map::new();
-    claims.insert("iss".into(), metadata::issuer(&ctx.config).into());
-    claims.insert("sub".into(), family.user_id.clone().into());
-    claims.insert("aud".into(), client.client_id.clone().into());
-    claims.insert("iat".into(), (now / 1000).into());
-    claims.insert("exp".into(), (now / 1000 + 600).into());
-    claims.insert("auth_time".into(), (family.auth_time / 1000).into());
-    let signer = keys::signer(ctx, &client.id_token_alg).await?;
-    claims.insert(
-        "at_hash".into(),
-        claims::at_hash(signer.alg(), access_token).into(),
-    );
-    if let Some(nonce) = nonce {
-        claims.insert("nonce".into(), nonce.into());
-    }
-    if let Some(user) = account::get(&ctx.db, &family.user_id).await? {
-        claims.extend(claims::of(&user, &family.scopes));
-    }
-    signer.sign("JWT", &Value::Object(claims))
 }
 
 async fn reuse_event(

@@ -46,6 +46,7 @@ struct Inner {
     /// For codes that are only a finer word for a kind.
     kind: Option<&'static str>,
     scope: Option<Scope>,
+    challenge: Option<String>,
     members: Vec<(&'static str, Value)>,
 }
 
@@ -62,6 +63,7 @@ impl Problem {
             retry_after: None,
             kind: None,
             scope: None,
+            challenge: None,
             members: Vec::new(),
         }))
     }
@@ -163,6 +165,13 @@ impl Problem {
     #[must_use]
     pub fn needs_scope(mut self, scope: Scope) -> Self {
         self.0.scope = Some(scope);
+        self
+    }
+
+    /// The same with a `WWW-Authenticate` of its own.
+    #[must_use]
+    pub fn with_challenge(mut self, challenge: impl Into<String>) -> Self {
+        self.0.challenge = Some(challenge.into());
         self
     }
 
@@ -349,6 +358,9 @@ fn body(request: &HttpRequest, problem: &Problem) -> HttpResponse<BoxBody> {
         let mut response = HttpResponse::build(problem.0.status);
         if problem.0.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"mailgrant\""));
+        }
+        if let Some(challenge) = &problem.0.challenge {
+            response.insert_header((header::WWW_AUTHENTICATE, challenge.as_str()));
         }
         if let Some(scope) = problem.0.scope {
             let challenge =

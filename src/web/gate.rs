@@ -19,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{Problem, dress};
 use super::limit::Limiter;
+use super::presented::{self, Presented, Scheme};
 use super::respond;
 use crate::access::{Access, Need, Projects, Refusal, Role};
 use crate::account::{self, Session, TokenIdentity, User};
@@ -26,7 +27,7 @@ use crate::audit::{self, NewAuditEvent, Origin, Via};
 use crate::config::Config;
 use crate::crypto;
 use crate::ctx::Ctx;
-use crate::oauth2_server;
+use crate::oauth2_server::{self, OAuthError, dpop};
 
 /// Largest body of a form, bytes.
 pub const MAX_FORM_BYTES: usize = 1024 * 1024;
@@ -429,6 +430,22 @@ pub(super) async fn require_bearer(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let nonce = request.headers().contains_key("dpop").then(|| {
+        let ctx = ctx(request.request()).ok();
+        ctx.and_then(|ctx| header::HeaderValue::from_str(&dpop::nonce(&ctx)).ok())
+    });
+    let nonce = nonce.flatten();
+    let mut response = admitted(request, next).await?;
+    if let Some(nonce) = nonce {
+        response.headers_mut().insert(presented::DPOP_NONCE, nonce);
+    }
+    Ok(response)
+}
+
+async fn admitted(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
     match admit_token(request.request()).await {
         Ok((identity, access)) => {
             audit::act_as(access.actor());
@@ -513,7 +530,7 @@ async fn admit_token(request: &HttpRequest) -> Result<(TokenIdentity, Access), P
     limiter
         .take(&address, ctx.config.requests_per_address, now)
         .map_err(too_often)?;
-    let (identity, access) = identify(request).await?;
+    let (identity, access) = identify(request, true).await?;
     limiter
         .take(&identity.id, ctx.config.requests_per_token, now)
         .map_err(too_often)?;
@@ -530,35 +547,64 @@ fn too_often(seconds: i64) -> Problem {
     .retry_after(seconds)
 }
 
-async fn identify(request: &HttpRequest) -> Result<(TokenIdentity, Access), Problem> {
+/// Who asks. `is_new` where the request just came in: then a token that is bound to a key needs its proof.
+async fn identify(request: &HttpRequest, is_new: bool) -> Result<(TokenIdentity, Access), Problem> {
     let ctx = ctx(request)?;
-    let found = match bearer(request.headers()) {
-        Some(token) if oauth2_server::is_access_token(token.expose_secret()) => {
-            by_access_token(&ctx, &token).await?
+    presented::refuse_query(request).map_err(|error| {
+        Problem::bad_request("token_in_address", error.description.clone())
+            .with_challenge(presented::challenge(Scheme::Bearer, Some(&error)))
+    })?;
+    let sent = presented::presented(request.headers());
+    let found = match &sent {
+        Some(sent) if oauth2_server::is_access_token(sent.token.expose_secret()) => {
+            by_access_token(&ctx, request, sent, is_new).await?
         }
-        Some(token) => account::authenticate(&ctx.db, &ctx.clock, &token).await?,
-        None => None,
+        // Tokens of other kinds are bound to nothing.
+        Some(sent) if sent.scheme == Scheme::Bearer => {
+            account::authenticate(&ctx.db, &ctx.clock, &sent.token).await?
+        }
+        _ => None,
     };
-    found.ok_or_else(|| {
-        Problem::new(
-            actix_web::http::StatusCode::UNAUTHORIZED,
-            "token_missing_or_wrong",
-            "send a valid token as `Authorization: Bearer mg_pat_…`; `mailgrant token create` makes one",
-        )
+    found.ok_or_else(|| match sent {
+        None => unauthorized("send a valid token as `Authorization: Bearer mg_pat_…`; `mailgrant token create` makes one"),
+        Some(sent) => {
+            let error = OAuthError::new("invalid_token", "the token is unknown, over, revoked, or not for this API");
+            unauthorized("the token is unknown, over, revoked, or not for this API; `mailgrant token create` makes one")
+                .with_challenge(presented::challenge(sent.scheme, Some(&error)))
+        }
     })
+}
+
+/// 401.
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(
+        actix_web::http::StatusCode::UNAUTHORIZED,
+        "token_missing_or_wrong",
+        detail,
+    )
 }
 
 /// Whom an access token of our authorization server speaks for: the person who consented, cut down to what they allowed,
 /// or the client itself.
 async fn by_access_token(
     ctx: &Ctx,
-    token: &SecretString,
+    request: &HttpRequest,
+    sent: &Presented,
+    is_new: bool,
 ) -> Result<Option<(TokenIdentity, Access)>, Problem> {
-    let Some(found) = oauth2_server::authenticate(ctx, token).await? else {
+    let Some(found) = oauth2_server::authenticate(ctx, &sent.token).await? else {
         return Ok(None);
     };
     if !oauth2_server::is_for_api(ctx, &found) {
         return Ok(None);
+    }
+    if is_new {
+        presented::check_binding(ctx, request, sent, &found)
+            .await
+            .map_err(|error| {
+                unauthorized(&error.description)
+                    .with_challenge(presented::challenge(Scheme::Dpop, Some(&error)))
+            })?;
     }
     let owner = match found.family.user_id.as_str() {
         "" => match found.project_id.as_str() {
@@ -605,7 +651,8 @@ pub(super) async fn projects_now(request: &HttpRequest) -> Result<Option<Project
     let access = if is_page {
         session_now(request).await?
     } else {
-        match identify(request).await {
+        // The proof of a bound token counts once, and it was checked when this request came.
+        match identify(request, false).await {
             Ok((_, access)) => Some(access),
             Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => None,
             Err(problem) => return Err(problem),
@@ -631,14 +678,6 @@ async fn session_now(request: &HttpRequest) -> Result<Option<Access>, Problem> {
         Some((_, user)) => Ok(Some(account::access(&ctx.db, &user).await?)),
         None => Ok(None),
     }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<SecretString> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| SecretString::from(token.trim().to_owned()))
 }
 
 /// The parts every service is handed, from the application.

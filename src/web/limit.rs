@@ -29,6 +29,15 @@ impl Bucket {
 }
 
 impl Limiter {
+    /// Whether the next request of `subject` would be refused, in seconds to wait.
+    pub(super) fn exhausted(&self, subject: &str, per_minute: u32, now: i64) -> Option<i64> {
+        let rate = f64::from(per_minute);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.get_mut(subject)?;
+        bucket.fill(rate, now);
+        (bucket.drops < 1.0).then(|| seconds(bucket, rate))
+    }
+
     /// Takes one request of `subject`, which may make `per_minute`; 0 is no limit.
     ///
     /// # Errors
@@ -54,9 +63,14 @@ impl Limiter {
             bucket.drops -= 1.0;
             return Ok(());
         }
-        #[expect(clippy::cast_possible_truncation, reason = "at most a minute")]
-        Err((((1.0 - bucket.drops) * 60.0 / rate).ceil() as i64).max(1))
+        Err(seconds(bucket, rate))
     }
+}
+
+fn seconds(bucket: &Bucket, rate: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "at most a minute")]
+    let wait = ((1.0 - bucket.drops) * 60.0 / rate).ceil() as i64;
+    wait.max(1)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod oauth2;
 pub mod openapi;
 mod people;
 mod pictures;
+mod presented;
 pub mod problems;
 pub mod respond;
 pub mod route;

@@ -40,6 +40,11 @@ pub const KINDS: &[Kind] = &[
         400,
         "`after` was not taken from the `next` of this very list. Begin the list again.",
     ),
+    kind(
+        "token_in_address",
+        400,
+        "A token came as `access_token` in the query, where logs and histories keep it. Send it in `Authorization: Bearer …`, and make a new one: this one was seen.",
+    ),
     kind("bad_limit", 400, "`limit` is not a number from 1 to 200."),
     kind(
         "bad_parameter",

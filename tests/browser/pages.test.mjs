@@ -98,6 +98,7 @@ const PAGES = {
   audit: open.path('/audit'),
   'audit-none-found': open.path('/audit?action=webhook.*&via=rule'),
   reference: open.path('/reference'),
+  device: open.path('/device?user_code=BCDF-GHJK'),
 };
 
 for (const [name, show] of Object.entries(PAGES)) {

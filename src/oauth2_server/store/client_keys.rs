@@ -18,7 +18,10 @@ pub(in crate::oauth2_server) async fn read<C: ConnectionTrait>(
     uri: &str,
 ) -> Result<Option<Kept>, DbErr> {
     let text = "SELECT jwks, fetched_at, tried_at FROM oauth2_client_keys WHERE client = $1 AND uri = $2";
-    let Some(row) = on.query_one_raw(sql(on, text, [client.into(), uri.into()])).await? else {
+    let Some(row) = on
+        .query_one_raw(sql(on, text, [client.into(), uri.into()]))
+        .await?
+    else {
         return Ok(None);
     };
     Ok(Some(Kept {

@@ -1,7 +1,9 @@
 //! All queries of the authorization server: clients here, what is given to them in [`tokens`], keys in [`keys`],
 //! what a client has now in [`sessions`].
 
+pub(super) mod client_keys;
 pub(super) mod keys;
+pub(super) mod requests;
 pub(super) mod sessions;
 pub(super) mod tokens;
 

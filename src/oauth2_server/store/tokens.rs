@@ -4,10 +4,10 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::{from_list, to_list};
 use crate::db::sql;
-use crate::oauth2_server::model::{AuthorizeRequest, Consent, Family, TokenUse};
+use crate::oauth2_server::model::{AuthorizeRequest, ClaimsRequest, Consent, Family, SignIn, TokenUse};
 
 /// Appended to a `SELECT` whose row must not change before the transaction ends. SQLite has one writer anyway.
-fn for_update<C: ConnectionTrait>(on: &C) -> &'static str {
+pub(super) fn for_update<C: ConnectionTrait>(on: &C) -> &'static str {
     match on.get_database_backend() {
         sea_orm::DbBackend::Postgres => " FOR UPDATE",
         _ => "",
@@ -194,7 +194,8 @@ pub(crate) struct CodeGrant {
     pub(crate) request: AuthorizeRequest,
     pub(crate) scopes: Vec<String>,
     pub(crate) projects: Vec<String>,
-    pub(crate) auth_time: i64,
+    pub(crate) sign_in: SignIn,
+    pub(crate) claims: ClaimsRequest,
 }
 
 pub(crate) async fn insert_code<C: ConnectionTrait>(
@@ -263,12 +264,14 @@ pub(crate) async fn delete_codes_of<C: ConnectionTrait>(
 
 // Families.
 
-const FAMILY: &str = "f.id, f.client, f.user_id, f.scopes, f.projects, f.audience, f.auth_time, f.created_at, \
-                      f.expires_at, f.revoked_at";
+const FAMILY: &str = "f.id, f.client, f.user_id, f.scopes, f.projects, f.audience, f.auth_time, f.amr, f.claims, \
+                      f.jkt, f.created_at, f.expires_at, f.revoked_at";
 
 fn read_family(row: &QueryResult) -> Result<Family, DbErr> {
     let scopes: String = row.try_get("", "scopes")?;
     let projects: String = row.try_get("", "projects")?;
+    let amr: String = row.try_get("", "amr")?;
+    let claims: String = row.try_get("", "claims")?;
     Ok(Family {
         id: row.try_get("", "id")?,
         client: row.try_get("", "client")?,
@@ -276,7 +279,12 @@ fn read_family(row: &QueryResult) -> Result<Family, DbErr> {
         scopes: from_list(&scopes),
         projects: from_list(&projects),
         audience: row.try_get("", "audience")?,
-        auth_time: row.try_get("", "auth_time")?,
+        sign_in: SignIn {
+            auth_time: row.try_get("", "auth_time")?,
+            amr: from_list(&amr),
+        },
+        claims: serde_json::from_str(&claims).unwrap_or_default(),
+        jkt: row.try_get("", "jkt")?,
         created_at: row.try_get("", "created_at")?,
         expires_at: row.try_get("", "expires_at")?,
         revoked_at: row.try_get("", "revoked_at")?,
@@ -285,7 +293,8 @@ fn read_family(row: &QueryResult) -> Result<Family, DbErr> {
 
 pub(crate) async fn insert_family<C: ConnectionTrait>(on: &C, family: &Family) -> Result<(), DbErr> {
     let text = "INSERT INTO oauth2_families (id, client, user_id, scopes, projects, audience, auth_time, created_at, \
-                last_used_at, expires_at, revoked_why) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, '')";
+                last_used_at, expires_at, revoked_why, amr, claims, jkt) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, '', $10, $11, $12)";
     let values = [
         family.id.clone().into(),
         family.client.clone().into(),
@@ -293,9 +302,12 @@ pub(crate) async fn insert_family<C: ConnectionTrait>(on: &C, family: &Family) -
         to_list(&family.scopes).into(),
         to_list(&family.projects).into(),
         family.audience.clone().into(),
-        family.auth_time.into(),
+        family.sign_in.auth_time.into(),
         family.created_at.into(),
         family.expires_at.into(),
+        to_list(&family.sign_in.amr).into(),
+        serde_json::to_string(&family.claims).unwrap_or_default().into(),
+        family.jkt.clone().into(),
     ];
     run(on, text, values).await.map(|_| ())
 }
@@ -453,13 +465,15 @@ pub(crate) struct NewAccess<'a> {
     /// The refresh token that came with it; empty if none did.
     pub(crate) refresh_hash: &'a str,
     pub(crate) scopes: &'a [String],
+    /// The key it is bound to; empty for none.
+    pub(crate) jkt: &'a str,
     pub(crate) now: i64,
     pub(crate) expires_at: i64,
 }
 
 pub(crate) async fn insert_access<C: ConnectionTrait>(on: &C, new: &NewAccess<'_>) -> Result<(), DbErr> {
-    let text = "INSERT INTO oauth2_access_tokens (token_hash, family_id, refresh_hash, scopes, created_at, expires_at) \
-                VALUES ($1, $2, $3, $4, $5, $6)";
+    let text = "INSERT INTO oauth2_access_tokens (token_hash, family_id, refresh_hash, scopes, created_at, expires_at, \
+                jkt) VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let values = [
         new.hash.into(),
         new.family_id.into(),
@@ -467,6 +481,7 @@ pub(crate) async fn insert_access<C: ConnectionTrait>(on: &C, new: &NewAccess<'_
         to_list(new.scopes).into(),
         new.now.into(),
         new.expires_at.into(),
+        new.jkt.into(),
     ];
     run(on, text, values).await.map(|_| ())
 }
@@ -479,12 +494,12 @@ pub(crate) async fn access<C: ConnectionTrait>(
     now: i64,
 ) -> Result<Option<(TokenUse, bool)>, DbErr> {
     let text = format!(
-        "SELECT {FAMILY}, a.scopes AS token_scopes, a.created_at AS issued_at, a.expires_at AS ends_at, \
+        "SELECT {FAMILY}, a.scopes AS token_scopes, a.jkt AS token_jkt, a.created_at AS issued_at, a.expires_at AS ends_at, \
          a.first_used_at, c.client_id, c.name AS client_name, c.project_id FROM oauth2_access_tokens a \
          JOIN oauth2_families f ON f.id = a.family_id JOIN oauth2_clients c ON c.id = f.client \
          LEFT JOIN users u ON u.id = f.user_id \
          WHERE a.token_hash = $1 AND a.expires_at > $2 AND a.revoked_at IS NULL AND f.revoked_at IS NULL \
-         AND c.state = 'approved' AND (f.user_id = '' OR (u.id IS NOT NULL AND u.disabled_at IS NULL))"
+         AND c.state = 'approved' AND (f.user_id = '' OR (u.id IS NOT NULL AND u.disabled_at IS NULL AND u.removed_at IS NULL))"
     );
     let Some(row) = on
         .query_one_raw(sql(on, &text, [hash.into(), now.into()]))
@@ -500,6 +515,7 @@ pub(crate) async fn access<C: ConnectionTrait>(
         client_name: row.try_get("", "client_name")?,
         project_id: row.try_get("", "project_id")?,
         scopes: from_list(&scopes),
+        jkt: row.try_get("", "token_jkt")?,
         issued_at: row.try_get("", "issued_at")?,
         expires_at: row.try_get("", "ends_at")?,
     };
@@ -531,6 +547,7 @@ pub(crate) async fn revoke_access<C: ConnectionTrait>(on: &C, hash: &str, now: i
 
 /// Removes what is over. Codes and families stay a day longer, so that a late replay is still recognised.
 pub(crate) async fn purge<C: ConnectionTrait>(on: &C, now: i64) -> Result<(), DbErr> {
+    super::requests::purge(on, now).await?;
     const DAY_MS: i64 = 86_400_000;
     run(
         on,

@@ -74,8 +74,18 @@ pub(super) const ROUTES: &[Route] = &[
     }),
 ];
 
-const GRANTS: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
-const METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
+const GRANTS: [&str; 4] = [
+    "authorization_code",
+    "refresh_token",
+    "client_credentials",
+    "urn:ietf:params:oauth:grant-type:device_code",
+];
+const METHODS: [&str; 4] = [
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+    "none",
+];
 const STATES: [&str; 4] = ["draft", "pending", "approved", "disabled"];
 const ALGS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
 

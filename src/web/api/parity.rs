@@ -68,6 +68,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ),
     ("/clients/{id}/state", "PATCH /api/v1/clients/{id}"),
     ("/settings/keys/rotate", "POST /api/v1/signing-keys/rotate"),
+    ("/device", "-a person's own consent"),
     ("/settings/apps/{id}/revoke", "-a person's own consent"),
     ("/settings/mail", "PATCH /api/v1/site-mail"),
     ("/settings/mail/test", "POST /api/v1/site-mail/tests"),

@@ -9,17 +9,19 @@ use secrecy::ExposeSecret;
 
 use crate::access::Projects;
 use crate::account::User;
+use crate::clock::from_ms;
 use crate::ctx::Ctx;
 use crate::oauth2_server::{
-    self, Allowed, ApplicationType, Client, Pending, Refused, ResponseMode, ReturnTo, Step, metadata,
+    self, Allowed, ApplicationType, Client, Given, Pending, Refused, ResponseMode, ReturnTo, Step, metadata,
 };
 use crate::project;
 use crate::render::Renderer;
-use crate::web::admin::views::oauth2::{Asked, Asking, ConsentPage, Field, Onward};
+use crate::web::admin::views::oauth2::{Asked, Asking, AskingDevice, ConsentPage, DeviceDone, Field, Onward};
 use crate::web::admin::views::parts::{Choice, FormErrors};
 use crate::web::error::{Problem, frame};
 use crate::web::extract::{FormData, Visitor};
 use crate::web::gate::Current;
+use crate::web::limit::Limiter;
 use crate::web::respond;
 use crate::web::route::{Guard, Route};
 
@@ -41,11 +43,11 @@ const LASTS: [(&str, &str); 4] = [
     ("2592000", "30 days"),
 ];
 
-struct Drawing<'a> {
-    ctx: &'a Ctx,
-    request: &'a HttpRequest,
-    renderer: &'a Renderer,
-    visitor: &'a Visitor,
+pub(super) struct Drawing<'a> {
+    pub(super) ctx: &'a Ctx,
+    pub(super) request: &'a HttpRequest,
+    pub(super) renderer: &'a Renderer,
+    pub(super) visitor: &'a Visitor,
 }
 
 async fn authorize(
@@ -60,6 +62,7 @@ async fn authorize(
         renderer: &renderer,
         visitor: &visitor,
     };
+    drawing.count("authorize", ctx.config.requests_per_address)?;
     let params: Vec<(String, String)> = url::form_urlencoded::parse(request.query_string().as_bytes())
         .into_owned()
         .collect();
@@ -201,24 +204,64 @@ async fn decide(
     };
     let back = ReturnTo::of(&pending.request);
     if form.text("decision") != "allow" {
+        if let Err(refused) = oauth2_server::refuse(&ctx, &pending, &current.user).await {
+            return drawing.refused(refused);
+        }
         let error = oauth2_server::OAuthError::new("access_denied", "the person refused");
         return drawing.refused(Refused::Redirect(back, error));
     }
     let allowed = match drawing.allowed(&form, &current.user).await? {
         Some(allowed) => allowed,
         None => {
+            if let Err(refused) = oauth2_server::refuse(&ctx, &pending, &current.user).await {
+                return drawing.refused(refused);
+            }
             let error = oauth2_server::OAuthError::new("access_denied", "no project was allowed");
             return drawing.refused(Refused::Redirect(back, error));
         }
     };
     match oauth2_server::allow(&ctx, &pending, &current.session, &current.user, allowed).await {
-        Ok(code) => drawing.answer(&back, &[("code", code.expose_secret())], false),
+        Ok(Given::Code(code)) => drawing.answer(&back, &[("code", code.expose_secret())], false),
+        Ok(Given::Device) => drawing.device_done(&pending.client.name),
         Err(refused) => drawing.refused(refused),
     }
 }
 
 impl Drawing<'_> {
-    fn to_interaction(&self, id: &str) -> Result<HttpResponse, Problem> {
+    /// Counts a request of this address.
+    pub(super) fn count(&self, what: &str, per_minute: u32) -> Result<(), Problem> {
+        self.count_of(what, &respond::client_address(self.request), per_minute)
+    }
+
+    /// Counts a request of somebody.
+    pub(super) fn count_of(&self, what: &str, who: &str, per_minute: u32) -> Result<(), Problem> {
+        let Some(limiter) = self.request.app_data::<web::Data<Limiter>>() else {
+            return Ok(());
+        };
+        let now = self.ctx.clock.now_ms();
+        limiter
+            .take(&format!("{what} {who}"), per_minute, now)
+            .map_err(|seconds| {
+                Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "rate_limited",
+                    format!("too many tries; the next one may come in {seconds} s"),
+                )
+                .retry_after(seconds)
+            })
+    }
+
+    fn device_done(&self, name: &str) -> Result<HttpResponse, Problem> {
+        let mut page = frame(self.request, "The device is connected");
+        page.csrf.clone_from(&self.visitor.csrf);
+        self.page(&DeviceDone {
+            page,
+            client: name.to_owned(),
+            allowed: true,
+        })
+    }
+
+    pub(super) fn to_interaction(&self, id: &str) -> Result<HttpResponse, Problem> {
         Ok(respond::see_other(
             self.ctx,
             &format!("/oauth2/interactions/{id}"),
@@ -289,9 +332,15 @@ impl Drawing<'_> {
             action: format!("/oauth2/interactions/{id}"),
             user: current.user.email.clone(),
             client: self.asking(client, &pending.request.redirect_uri).await?,
+            device: pending.request.device.as_ref().map(|device| AskingDevice {
+                code: device.user_code.clone(),
+                address: device.address.clone(),
+                agent: device.agent.clone(),
+                begun: from_ms(device.begun_at).format("%H:%M:%S UTC").to_string(),
+            }),
             scopes: pending
                 .request
-                .scopes
+                .asked_scopes()
                 .iter()
                 .filter_map(|value| oauth2_server::known_scope(value))
                 .map(|scope| Asked {
@@ -308,7 +357,9 @@ impl Drawing<'_> {
             errors: FormErrors::default(),
         };
         let mut response = self.page(&view)?;
-        set_policy(&mut response, &pending.request.redirect_uri, &client.logo_uri);
+        if pending.request.device.is_none() {
+            set_policy(&mut response, &pending.request.redirect_uri, &client.logo_uri);
+        }
         Ok(response)
     }
 
@@ -323,7 +374,11 @@ impl Drawing<'_> {
         Ok(Asking {
             name: client.name.clone(),
             description: client.description.clone(),
-            logo: client.logo_uri.clone(),
+            // The policy of a device's page names no host of the client.
+            logo: match redirect_uri {
+                "" => String::new(),
+                _ => client.logo_uri.clone(),
+            },
             home: client.client_uri.clone(),
             policy: client.policy_uri.clone(),
             terms: client.tos_uri.clone(),
@@ -334,8 +389,18 @@ impl Drawing<'_> {
     }
 
     /// An error: shown here, or told to the application.
-    fn refused(&self, refused: Refused) -> Result<HttpResponse, Problem> {
+    pub(super) fn refused(&self, refused: Refused) -> Result<HttpResponse, Problem> {
         match refused {
+            Refused::Redirect(back, error) if back.is_device => {
+                let mut page = frame(self.request, "The device was refused");
+                page.csrf.clone_from(&self.visitor.csrf);
+                tracing::info!(code = error.code, "a device was refused");
+                self.page(&DeviceDone {
+                    page,
+                    client: String::new(),
+                    allowed: false,
+                })
+            }
             Refused::Redirect(back, error) => self.answer(
                 &back,
                 &[("error", error.code), ("error_description", &error.description)],
@@ -405,7 +470,7 @@ impl Drawing<'_> {
             .finish())
     }
 
-    fn page(&self, view: &impl crate::render::View) -> Result<HttpResponse, Problem> {
+    pub(super) fn page(&self, view: &impl crate::render::View) -> Result<HttpResponse, Problem> {
         let body = self
             .renderer
             .render(view)

@@ -1,9 +1,11 @@
 //! OAuth on both sides: where mail providers send the admin back (here), our own authorization server's endpoints
-//! (`protocol`) and its pages (`authorize`).
+//! (`protocol`, called by a `caller`) and its pages (`authorize`, `device`).
 //!
 //! The query of a callback holds a code: it is handed on and never logged, shown or kept.
 
 mod authorize;
+mod caller;
+mod device;
 mod protocol;
 
 pub(super) use protocol::is_protocol;
@@ -32,7 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
     let callback = Route::get("/oauth2/callback/{callbackId}", Guard::Public, || {
         web::to(callback)
     });
-    [&[callback], protocol::ROUTES, authorize::ROUTES].concat()
+    [&[callback], protocol::ROUTES, authorize::ROUTES, device::ROUTES].concat()
 }
 
 /// What a page of this file is drawn with.

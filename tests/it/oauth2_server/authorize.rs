@@ -89,7 +89,7 @@ async fn n7_to_n16_what_is_wrong_otherwise_is_told_to_the_client() {
         (&[("max_age", "-1")], "invalid_request"),
         (
             &[("request", "eyJhbGciOiJub25lIn0.e30.")],
-            "request_not_supported",
+            "invalid_request_object",
         ),
         (
             &[("request_uri", "https://evil.example/r")],
@@ -122,7 +122,7 @@ async fn n7_to_n16_what_is_wrong_otherwise_is_told_to_the_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_is_asked_once_sees_what_for_and_may_refuse_or_narrow() {
+async fn n19_a_person_is_asked_once_unframed_sees_what_for_and_may_refuse_or_narrow() {
     let server = Server::start().await;
     let visitor = Visitor::new(&server.mailgrant);
     // Refused: the client is told, and nothing is remembered.

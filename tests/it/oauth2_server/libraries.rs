@@ -1,11 +1,13 @@
 //! Clients nobody here wrote, each with its real flow.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{CALLBACK, EMAIL, PASSWORD, Server};
+use super::signing::Key;
+use super::{CALLBACK, EMAIL, PASSWORD, Server, all_scopes};
 use crate::support::oidc_provider::node;
+use crate::support::visitor::Visitor;
 use crate::world::text;
 use serde_json::{Value, json};
 
@@ -62,4 +64,123 @@ async fn openid_client_and_oauth4webapi_sign_in_refresh_introspect_and_revoke() 
         );
         assert_eq!(seen["second"], "bearer", "{alg}: {seen}");
     }
+}
+
+/// A script that says lines and waits for answers to them.
+struct Conversation {
+    child: std::process::Child,
+    input: std::process::ChildStdin,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Conversation {
+    fn begin(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services");
+        let mut child = Command::new(node())
+            .arg(folder.join(name))
+            .current_dir(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("node");
+        Self {
+            input: child.stdin.take().expect("its standard input"),
+            output: BufReader::new(child.stdout.take().expect("its standard output")),
+            child,
+        }
+    }
+
+    /// Says a line, and hears one.
+    fn say(&mut self, line: &str) -> Value {
+        writeln!(self.input, "{line}").expect("the script listens");
+        let mut heard = String::new();
+        self.output.read_line(&mut heard).expect("a line");
+        if heard.is_empty() {
+            let mut said = String::new();
+            let errors = self.child.stderr.take().expect("its errors");
+            std::io::Read::read_to_string(&mut BufReader::new(errors), &mut said).expect("text");
+            panic!("the script ended: {said}");
+        }
+        serde_json::from_str(&heard).expect("JSON")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oauth4webapi_signs_pushes_binds_and_waits_for_a_device() {
+    let server = Server::start().await;
+    let key = Key::new("node");
+    let client = server
+        .add_client(&json!({
+            "tokenEndpointAuthMethod": "private_key_jwt", "jwks": key.set(), "dpopBoundAccessTokens": true,
+            "requirePushedAuthorizationRequests": true, "requireSignedRequestObject": true,
+            "introspectionSignedResponseAlg": "ES256", "tokenEndpointAuthSigningAlg": "ES256",
+            "requestObjectSigningAlg": "ES256",
+        }))
+        .await;
+    let device = server
+        .add_client(&json!({
+            "applicationType": "native", "tokenEndpointAuthMethod": "none", "redirectUris": [],
+            "grantTypes": ["urn:ietf:params:oauth:grant-type:device_code"],
+        }))
+        .await;
+    let input = json!({
+        "issuer": server.mailgrant.base_url, "clientId": client["clientId"], "privateKey": key.pem(), "kid": key.kid,
+        "redirectUri": CALLBACK, "deviceClientId": device["clientId"],
+    });
+    let mut script = Conversation::begin("oauth4webapi-bound.mjs");
+    let asked = tokio::task::block_in_place(|| script.say(&input.to_string()));
+    let visitor = Visitor::new(&server.mailgrant);
+    let seen = server.consent(&visitor, &text(&asked, "address")).await;
+    assert!(
+        seen.location.starts_with(CALLBACK),
+        "{} {}",
+        seen.location,
+        seen.body
+    );
+    let asked = tokio::task::block_in_place(|| script.say(&seen.location));
+    let page = visitor.get(&text(&asked, "address")).await;
+    let code = page.body.split("name=\"user_code\"").nth(1).unwrap();
+    let code = code
+        .split("value=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
+    let next = visitor.submit(&page, "/device", &[("user_code", &code)]).await;
+    let consent = visitor.get(&next.location).await;
+    let scopes = all_scopes(&consent);
+    let mut fields: Vec<(&str, &str)> = scopes.iter().map(|scope| ("scope", scope.as_str())).collect();
+    fields.extend([("decision", "allow"), ("reach", "all"), ("lasts", "")]);
+    let done = visitor.submit(&consent, &next.location, &fields).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    let seen = tokio::task::block_in_place(|| script.say("allowed"));
+    assert_eq!(seen["type"], "dpop", "{seen}");
+    assert_eq!(
+        (&seen["name"], &seen["api"]),
+        (&json!("Ada"), &json!(200)),
+        "{seen}"
+    );
+    assert_eq!(seen["claims"]["acr"], "urn:mailgrant:acr:single-factor", "{seen}");
+    assert_eq!(
+        (&seen["introspected"], &seen["bound"]),
+        (&json!(true), &json!("string")),
+        "{seen}"
+    );
+    assert_eq!(
+        (&seen["refreshed"], &seen["revoked"]),
+        (&json!("dpop"), &json!(false)),
+        "{seen}"
+    );
+    assert_eq!(
+        seen["nonce"], true,
+        "a client that always binds needs a nonce: {seen}"
+    );
+    assert_eq!(
+        (&seen["waiting"], &seen["device"]),
+        (&json!("authorization_pending"), &json!("bearer")),
+        "{seen}"
+    );
 }

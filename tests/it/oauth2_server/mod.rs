@@ -1,7 +1,11 @@
 //! Mailgrant's authorization server over HTTP: the negative cases by their numbers, and clients nobody here wrote.
 
 mod authorize;
+mod device;
+mod dpop;
+mod keys;
 mod libraries;
+mod signing;
 mod tokens;
 
 use reqwest::Method;

@@ -406,13 +406,43 @@ async fn n48_n49_n51_the_api_and_userinfo_take_the_right_tokens_in_the_right_pla
         401,
         "an ID token opens nothing"
     );
+    let wrong = http()
+        .get(format!("{base}/api/v1/tickets"))
+        .bearer_auth("mg_at_unknown")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        wrong.headers()["www-authenticate"]
+            .to_str()
+            .unwrap()
+            .split(", error_description")
+            .next()
+            .unwrap(),
+        "Bearer realm=\"mailgrant\", error=\"invalid_token\"",
+        "N48"
+    );
+    let none = http().get(format!("{base}/api/v1/tickets")).send().await.unwrap();
+    assert_eq!(
+        none.headers()["www-authenticate"],
+        "Bearer realm=\"mailgrant\"",
+        "N48"
+    );
     assert_eq!(server.api("mg_at_unknown", "/api/v1/tickets").await, 401);
     let in_query = http()
         .get(format!("{base}/api/v1/tickets?access_token={access}"))
         .send()
         .await
         .unwrap();
-    assert_eq!(in_query.status(), 401);
+    assert_eq!(in_query.status(), 400, "N49");
+    let demand = in_query.headers()["www-authenticate"].to_str().unwrap();
+    assert!(demand.contains("error=\"invalid_request\""), "{demand}");
+    let in_query = http()
+        .get(format!("{base}/oauth2/userinfo?access_token={access}"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(in_query.status(), 400, "N49");
     assert!(
         !server.mailgrant.log().contains(&access),
         "a token in an address does not reach the log"

@@ -282,7 +282,11 @@ fn grants(chosen: &[GrantType]) -> Vec<Choice> {
                 GrantType::RefreshToken => ("Refresh token", "It stays connected while the person is away."),
                 GrantType::ClientCredentials => (
                     "Client credentials",
-                    "It signs in for itself, without a person: needs a secret.",
+                    "It signs in for itself, without a person: needs a secret or a key.",
+                ),
+                GrantType::DeviceCode => (
+                    "Device code",
+                    "It runs where nobody can type, and shows a code that a person types elsewhere.",
                 ),
             };
             Choice::new(grant.as_str(), label, chosen.contains(&grant)).with_hint(hint)
@@ -312,6 +316,7 @@ fn auth_methods(chosen: ClientAuth) -> Vec<Choice> {
             let label = match method {
                 ClientAuth::Basic => "Secret in the header (basic)",
                 ClientAuth::Post => "Secret in the body (post)",
+                ClientAuth::PrivateKeyJwt => "Assertion signed with its key (private_key_jwt)",
                 ClientAuth::None => "Not at all: it cannot keep a secret",
             };
             Choice::new(method.as_str(), label, method == chosen)

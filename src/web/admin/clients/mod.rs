@@ -207,7 +207,7 @@ async fn detail(desk: Desk, id: web::Path<String>, part: web::Query<Part>) -> An
                 until: secret.expires_at.map(|at| words::when(now, at)),
             })
             .collect(),
-        confidential: client.is_confidential(),
+        confidential: client.has_secret(),
         sessions: rows,
         pager,
         id: client.id,

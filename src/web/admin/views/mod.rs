@@ -86,6 +86,8 @@ macro_rules! for_each_view {
             crate::web::admin::views::clients::SigningKeys,
             crate::web::admin::views::oauth2::ConsentPage,
             crate::web::admin::views::oauth2::Onward,
+            crate::web::admin::views::oauth2::DevicePage,
+            crate::web::admin::views::oauth2::DeviceDone,
             crate::web::admin::views::oauth2::ConnectedApps,
             crate::web::admin::views::webhooks::WebhookList,
             crate::web::admin::views::webhooks::WebhookForm,

@@ -20,6 +20,8 @@ pub struct ConsentPage {
     pub user: String,
     /// Who asks.
     pub client: Asking,
+    /// The device behind it, where it is one.
+    pub device: Option<AskingDevice>,
     /// What is asked.
     pub scopes: Vec<Asked>,
     /// The projects one can choose from; empty where none come into it.
@@ -53,6 +55,19 @@ pub struct Asking {
     pub on_device: bool,
 }
 
+/// A device that asks: what its person can compare.
+#[derive(Debug, Clone, Serialize)]
+pub struct AskingDevice {
+    /// The code it shows.
+    pub code: String,
+    /// Where it was begun from.
+    pub address: String,
+    /// What it calls itself; may be empty.
+    pub agent: String,
+    /// When it was begun.
+    pub begun: String,
+}
+
 /// One permission.
 #[derive(Debug, Clone, Serialize)]
 pub struct Asked {
@@ -68,7 +83,7 @@ impl View for ConsentPage {
     const TEMPLATE: &'static str = "oauth2/consent.html";
 
     fn samples() -> Vec<Self> {
-        let consent = |on_device, projects| Self {
+        let consent = |on_device, device, projects| Self {
             page: Page {
                 csrf: "c5rf".to_owned(),
                 ..Page::new("Allow access", Section::None)
@@ -86,6 +101,7 @@ impl View for ConsentPage {
                 target: "app.example".to_owned(),
                 on_device,
             },
+            device,
             scopes: vec![
                 Asked {
                     value: "openid".to_owned(),
@@ -103,8 +119,18 @@ impl View for ConsentPage {
             errors: FormErrors::default(),
         };
         vec![
-            consent(false, vec![Choice::new("prj_1", "HELP · Helpdesk", false)]),
-            consent(true, vec![]),
+            consent(false, None, vec![Choice::new("prj_1", "HELP · Helpdesk", false)]),
+            consent(true, None, vec![]),
+            consent(
+                true,
+                Some(AskingDevice {
+                    code: "BCDF-GHJK".to_owned(),
+                    address: "203.0.113.9".to_owned(),
+                    agent: "helpdesk-tv/2.1".to_owned(),
+                    begun: "08:14:02 UTC".to_owned(),
+                }),
+                vec![],
+            ),
         ]
     }
 }
@@ -146,6 +172,66 @@ impl View for Onward {
             value: "x".to_owned(),
         };
         vec![onward(vec![]), onward(vec![field])]
+    }
+}
+
+/// `GET /device`: asks for the code that a device shows. Form: `POST /device` with `user_code`.
+#[derive(Debug, Serialize)]
+pub struct DevicePage {
+    /// The frame.
+    pub page: Page,
+    /// Who is signed in: their address.
+    pub user: String,
+    /// What was typed, or came in the link.
+    pub code: String,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+impl View for DevicePage {
+    const TEMPLATE: &'static str = "oauth2/device.html";
+
+    fn samples() -> Vec<Self> {
+        let device = |code: &str, errors| Self {
+            page: Page {
+                csrf: "c5rf".to_owned(),
+                ..Page::new("Connect a device", Section::None)
+            },
+            user: "ada@example.org".to_owned(),
+            code: code.to_owned(),
+            errors,
+        };
+        vec![
+            device("", FormErrors::default()),
+            device(
+                "BCDF-GHJK",
+                FormErrors::default().with("user_code", "No device waits with this code."),
+            ),
+        ]
+    }
+}
+
+/// After the decision about a device.
+#[derive(Debug, Serialize)]
+pub struct DeviceDone {
+    /// The frame.
+    pub page: Page,
+    /// Name of the application on the device.
+    pub client: String,
+    /// Whether it was allowed.
+    pub allowed: bool,
+}
+
+impl View for DeviceDone {
+    const TEMPLATE: &'static str = "oauth2/device_done.html";
+
+    fn samples() -> Vec<Self> {
+        let done = |allowed| Self {
+            page: Page::new("The device is connected", Section::None),
+            client: "Helpdesk mobile".to_owned(),
+            allowed,
+        };
+        vec![done(true), done(false)]
     }
 }
 

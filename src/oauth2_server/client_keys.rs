@@ -1,0 +1,128 @@
+//! The public keys of clients: registered with them, or fetched from where they publish them.
+//!
+//! A fetched key set is kept in the database, so that one node asks for all. A token that names a key we do not know may
+//! be signed by a new one: then the set is asked for again, but at most once a minute, whoever sends what.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::error::OAuthError;
+use super::model::Client;
+use super::store::client_keys as store;
+use crate::crypto::{ForeignAlg, Unproven};
+use crate::ctx::Ctx;
+
+/// A fetched key set is good for so long.
+const FRESH_MS: i64 = 3_600_000;
+/// While its address does not answer, an old one is good for so long.
+const STALE_MS: i64 = 24 * 3_600_000;
+/// Between two requests for the key set of one client lies at least this.
+const PAUSE_MS: i64 = 60_000;
+/// How long to wait for the answer that another request asked for.
+const PATIENCE: Duration = Duration::from_secs(3);
+const STEP: Duration = Duration::from_millis(100);
+/// An answer comes within this.
+const FETCH: Duration = Duration::from_secs(5);
+/// Largest key set, bytes.
+const MAX_BODY: usize = 64 * 1024;
+/// Most keys that are tried for one token.
+const MAX_TRIED: usize = 10;
+
+/// Whether a key of the client signed this token, with the algorithm that is registered for such tokens (`pinned`, empty
+/// for any).
+pub(super) async fn signed(
+    ctx: &Ctx,
+    client: &Client,
+    token: &Unproven,
+    pinned: &str,
+) -> Result<bool, OAuthError> {
+    let Some(alg) = token.alg() else {
+        return Ok(false);
+    };
+    if !pinned.is_empty() && pinned != alg.as_str() {
+        return Ok(false);
+    }
+    if client.protocol.jwks_uri.is_empty() {
+        return Ok(holds(&client.protocol.jwks, token, alg));
+    }
+    signed_by_fetched(ctx, client, token, alg).await
+}
+
+fn holds(jwks: &str, token: &Unproven, alg: ForeignAlg) -> bool {
+    let set: Value = serde_json::from_str(jwks).unwrap_or_default();
+    let keys = set.get("keys").and_then(Value::as_array);
+    keys.into_iter()
+        .flatten()
+        .filter(|key| match token.kid() {
+            Some(kid) => key.get("kid").and_then(Value::as_str) == Some(kid),
+            None => true,
+        })
+        .filter(|key| crate::crypto::fits(key, alg))
+        .take(MAX_TRIED)
+        .any(|key| token.is_signed_by(alg, key))
+}
+
+async fn signed_by_fetched(
+    ctx: &Ctx,
+    client: &Client,
+    token: &Unproven,
+    alg: ForeignAlg,
+) -> Result<bool, OAuthError> {
+    let uri = &client.protocol.jwks_uri;
+    let known = store::read(ctx.db.read(), &client.id, uri).await?;
+    let now = ctx.clock.now_ms();
+    let fresh = known.as_ref().filter(|known| now - known.fetched_at < FRESH_MS);
+    if fresh.is_some_and(|known| holds(&known.jwks, token, alg)) {
+        return Ok(true);
+    }
+    if store::begin(ctx.db.write(), &client.id, uri, now, now - PAUSE_MS).await? {
+        if let Some(jwks) = fetch(ctx, uri).await {
+            store::keep(ctx.db.write(), &client.id, uri, &jwks, ctx.clock.now_ms()).await?;
+            return Ok(holds(&jwks, token, alg));
+        }
+    } else if let Some(arrived) = arrival(ctx, client).await? {
+        return Ok(holds(&arrived, token, alg));
+    }
+    Ok(known
+        .filter(|known| now - known.fetched_at < STALE_MS)
+        .is_some_and(|known| holds(&known.jwks, token, alg)))
+}
+
+/// The key set that another request is asking for at this moment.
+async fn arrival(ctx: &Ctx, client: &Client) -> Result<Option<String>, OAuthError> {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let now = ctx.clock.now_ms();
+        let found = store::read(ctx.db.read(), &client.id, &client.protocol.jwks_uri).await?;
+        match found {
+            Some(row) if row.fetched_at >= row.tried_at => return Ok(Some(row.jwks)),
+            Some(row) if now - row.tried_at <= 5_000 && tokio::time::Instant::now() < until => {
+                tokio::time::sleep(STEP).await;
+            }
+            _ => return Ok(None),
+        }
+    }
+}
+
+async fn fetch(ctx: &Ctx, uri: &str) -> Option<String> {
+    let http = ctx.dialer.http().with_body_limit(MAX_BODY).with_timeout(FETCH);
+    let answer = match http
+        .get(uri, &[("accept", "application/jwk-set+json, application/json")])
+        .await
+    {
+        Ok(answer) if answer.status == 200 => answer,
+        Ok(answer) => {
+            tracing::info!(status = answer.status, "the key set of a client was not answered");
+            return None;
+        }
+        Err(error) => {
+            tracing::info!(%error, "the key set of a client could not be fetched");
+            return None;
+        }
+    };
+    let text = String::from_utf8(answer.body).ok()?;
+    let set: Value = serde_json::from_str(&text).ok()?;
+    set.get("keys")?.as_array()?;
+    Some(text)
+}

@@ -1,0 +1,199 @@
+//! What a client is given once a grant was accepted: access tokens, refresh tokens, ID tokens.
+
+use sea_orm::DatabaseTransaction;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+
+use super::claims;
+use super::error::OAuthError;
+use super::keys::{self, Signer};
+use super::model::{Client, Family, TokenFormat};
+use super::store::tokens;
+use super::{metadata, scope};
+use crate::account;
+use crate::crypto::{self, new_prefixed, sha256_hex};
+use crate::ctx::Ctx;
+
+/// Prefix of opaque access tokens.
+pub const ACCESS_PREFIX: &str = "mg_at_";
+/// Prefix of refresh tokens.
+pub const REFRESH_PREFIX: &str = "mg_rt_";
+
+/// What a client is given.
+#[derive(Debug)]
+pub struct Issued {
+    /// The access token.
+    pub access_token: SecretString,
+    /// Its life, seconds.
+    pub expires_in: i64,
+    /// The refresh token.
+    pub refresh_token: Option<SecretString>,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// The ID token.
+    pub id_token: Option<String>,
+    /// Whether the access token is bound to a key.
+    pub is_bound: bool,
+}
+
+impl Issued {
+    /// The answer of RFC 6749, section 5.1.
+    pub fn json(&self) -> Value {
+        let mut answer = Map::new();
+        answer.insert("access_token".into(), self.access_token.expose_secret().into());
+        let kind = if self.is_bound { "DPoP" } else { "Bearer" };
+        answer.insert("token_type".into(), kind.into());
+        answer.insert("expires_in".into(), self.expires_in.into());
+        answer.insert("scope".into(), scope::join(&self.scopes).into());
+        if let Some(token) = &self.refresh_token {
+            answer.insert("refresh_token".into(), token.expose_secret().into());
+        }
+        if let Some(token) = &self.id_token {
+            answer.insert("id_token".into(), token.clone().into());
+        }
+        Value::Object(answer)
+    }
+}
+
+/// What the grants work with: everything that must be there before the transaction begins.
+pub(super) struct Issuer<'a> {
+    pub(super) ctx: &'a Ctx,
+    pub(super) client: &'a Client,
+    /// The key whose holder asks; empty if no proof came with the request.
+    pub(super) jkt: String,
+    /// Signs access tokens, where the client's are signed ones.
+    access: Option<Signer>,
+}
+
+impl<'a> Issuer<'a> {
+    /// `jkt` is the thumbprint of the key that a proof was made with.
+    pub(super) async fn prepare(
+        ctx: &'a Ctx,
+        client: &'a Client,
+        jkt: Option<String>,
+    ) -> Result<Self, OAuthError> {
+        let access = match client.token_format {
+            TokenFormat::Opaque => None,
+            TokenFormat::Jwt => Some(keys::signer(ctx, &client.id_token_alg).await?),
+        };
+        Ok(Self {
+            ctx,
+            client,
+            jkt: jkt.unwrap_or_default(),
+            access,
+        })
+    }
+
+    /// Stores a pair of tokens of a family and returns it.
+    pub(super) async fn issue(
+        &self,
+        txn: &DatabaseTransaction,
+        family: &Family,
+        scopes: &[String],
+        with_refresh: bool,
+    ) -> Result<Issued, OAuthError> {
+        let (ctx, client) = (self.ctx, self.client);
+        let now = ctx.clock.now_ms();
+        let expires_at = (now + client.access_seconds * 1000).min(family.expires_at);
+        let refresh = with_refresh.then(|| new_prefixed(REFRESH_PREFIX));
+        let refresh_hash = refresh
+            .as_ref()
+            .map(|token| sha256_hex(token.expose_secret().as_bytes()))
+            .unwrap_or_default();
+        if with_refresh {
+            let idle_end = (now + client.refresh_idle_seconds * 1000).min(family.expires_at);
+            tokens::insert_refresh(txn, &refresh_hash, &family.id, now, idle_end).await?;
+        }
+        let access_token = match &self.access {
+            None => new_prefixed(ACCESS_PREFIX),
+            Some(signer) => self.jwt(signer, family, scopes, (now, expires_at))?,
+        };
+        let hash = sha256_hex(access_token.expose_secret().as_bytes());
+        let new = tokens::NewAccess {
+            hash: &hash,
+            family_id: &family.id,
+            refresh_hash: &refresh_hash,
+            scopes,
+            jkt: &self.jkt,
+            now,
+            expires_at,
+        };
+        tokens::insert_access(txn, &new).await?;
+        Ok(Issued {
+            access_token,
+            expires_in: (expires_at - now) / 1000,
+            refresh_token: refresh,
+            scopes: scopes.to_vec(),
+            id_token: None,
+            is_bound: !self.jkt.is_empty(),
+        })
+    }
+
+    /// An access token as JWT (RFC 9068). It is stored by its hash like an opaque one, so that it can be revoked.
+    fn jwt(
+        &self,
+        signer: &Signer,
+        family: &Family,
+        scopes: &[String],
+        (now, expires_at): (i64, i64),
+    ) -> Result<SecretString, OAuthError> {
+        let mut claims = json!({
+            "iss": metadata::issuer(&self.ctx.config),
+            "sub": subject(self.client, family),
+            "aud": family.audience,
+            "client_id": self.client.client_id,
+            "scope": scope::join(scopes),
+            "iat": now / 1000,
+            "exp": expires_at / 1000,
+            "jti": crypto::random_token(16),
+        });
+        if !family.user_id.is_empty() {
+            claims["auth_time"] = (family.sign_in.auth_time / 1000).into();
+            claims["acr"] = family.sign_in.acr().into();
+            claims["amr"] = json!(family.sign_in.amr);
+        }
+        if !self.jkt.is_empty() {
+            claims["cnf"] = json!({ "jkt": self.jkt });
+        }
+        signer.sign("at+jwt", &claims).map(SecretString::from)
+    }
+}
+
+/// Who a token speaks for: the person, or the client itself.
+pub(super) fn subject<'a>(client: &'a Client, family: &'a Family) -> &'a str {
+    match family.user_id.as_str() {
+        "" => &client.client_id,
+        user => user,
+    }
+}
+
+pub(super) async fn id_token(
+    ctx: &Ctx,
+    client: &Client,
+    family: &Family,
+    nonce: Option<&str>,
+    access_token: &SecretString,
+) -> Result<String, OAuthError> {
+    let now = ctx.clock.now_ms();
+    let mut claims = Map::new();
+    claims.insert("iss".into(), metadata::issuer(&ctx.config).into());
+    claims.insert("sub".into(), family.user_id.clone().into());
+    claims.insert("aud".into(), client.client_id.clone().into());
+    claims.insert("iat".into(), (now / 1000).into());
+    claims.insert("exp".into(), (now / 1000 + 600).into());
+    claims.insert("auth_time".into(), (family.sign_in.auth_time / 1000).into());
+    claims.insert("acr".into(), family.sign_in.acr().into());
+    claims.insert("amr".into(), json!(family.sign_in.amr));
+    let signer = keys::signer(ctx, &client.id_token_alg).await?;
+    claims.insert(
+        "at_hash".into(),
+        claims::at_hash(signer.alg(), access_token).into(),
+    );
+    if let Some(nonce) = nonce {
+        claims.insert("nonce".into(), nonce.into());
+    }
+    if let Some(user) = account::get(&ctx.db, &family.user_id).await? {
+        claims.extend(claims::of(ctx, &user, family, &family.scopes, &family.claims.id_token).await?);
+    }
+    signer.sign("JWT", &Value::Object(claims))
+}
