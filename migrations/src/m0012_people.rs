@@ -1,4 +1,4 @@
-//! How people sign in: what a session knows of it, second factors, steps of a sign-in, what a link was made for.
+//! Integrations that every project may use. How people sign in: what a session knows of it, second factors, steps of a sign-in, what a link was made for.
 
 use sea_orm_migration::prelude::*;
 
@@ -38,9 +38,13 @@ CREATE INDEX sessions_provider ON sessions (identity_provider_id, provider_sid);
 ALTER TABLE users ADD COLUMN last_sign_in_at BIGINT;
 ALTER TABLE users ADD COLUMN password_set_at BIGINT;
 ALTER TABLE users ADD COLUMN removed_at BIGINT;
+ALTER TABLE users ADD COLUMN revision BIGINT NOT NULL DEFAULT 1;
 UPDATE users SET password_set_at = created_at WHERE password_hash <> '';
 ALTER TABLE one_time_links ADD COLUMN created_by TEXT NOT NULL DEFAULT '';
 CREATE INDEX one_time_links_user ON one_time_links (user_id);
+CREATE TABLE open_integrations (
+  integration_id TEXT PRIMARY KEY REFERENCES integrations(id) ON DELETE CASCADE
+);
 CREATE TABLE totp_secrets (
   user_id TEXT PRIMARY KEY REFERENCES users(id) ON DELETE CASCADE,
   secret_sealed TEXT NOT NULL,
@@ -71,8 +75,10 @@ const UNDO: &str = r"
 DROP TABLE sign_in_steps;
 DROP TABLE recovery_codes;
 DROP TABLE totp_secrets;
+DROP TABLE open_integrations;
 DROP INDEX one_time_links_user;
 ALTER TABLE one_time_links DROP COLUMN created_by;
+ALTER TABLE users DROP COLUMN revision;
 ALTER TABLE users DROP COLUMN removed_at;
 ALTER TABLE users DROP COLUMN password_set_at;
 ALTER TABLE users DROP COLUMN last_sign_in_at;

@@ -47,26 +47,68 @@ const ACCOUNT: Limit = Limit {
     longest: 30,
 };
 
+/// Codes of one account from one address, and from anywhere: who guesses these knows the password already.
+const CODE_PAIR: Limit = Limit {
+    prefix: "code pair",
+    free: 4,
+    longest: 900,
+};
+const CODE: Limit = Limit {
+    prefix: "code",
+    free: 8,
+    longest: 900,
+};
+/// Mails with a link for a new password, by who asks and to whom they go.
+const RESET_ADDRESS: Limit = Limit {
+    prefix: "reset address",
+    free: 10,
+    longest: 900,
+};
+const RESET: Limit = Limit {
+    prefix: "reset",
+    free: 3,
+    longest: 3_600,
+};
+
 /// Failures older than this are forgotten.
 const MEMORY_MS: i64 = 24 * 3_600_000;
 
 /// An attempt that was counted.
 pub(super) struct Attempt {
-    subjects: [(&'static Limit, String); 3],
+    subjects: Vec<(&'static Limit, String)>,
 }
 
 impl Attempt {
     pub(super) fn new(email: &str, address: &str) -> Self {
-        let hash = |text: &str| sha256_hex(text.as_bytes());
+        Self::of(&[
+            (&PAIR, &format!("{email}\n{address}")),
+            (&ADDRESS, address),
+            (&ACCOUNT, email),
+        ])
+    }
+
+    /// An attempt with a code of a second factor.
+    pub(super) fn for_code(user_id: &str, address: &str) -> Self {
+        Self::of(&[(&CODE_PAIR, &format!("{user_id}\n{address}")), (&CODE, user_id)])
+    }
+
+    /// Somebody asks for a link for a new password.
+    pub(super) fn for_reset(address: &str) -> Self {
+        Self::of(&[(&RESET_ADDRESS, address)])
+    }
+
+    /// A mail with such a link goes to somebody.
+    pub(super) fn for_reset_of(user_id: &str) -> Self {
+        Self::of(&[(&RESET, user_id)])
+    }
+
+    fn of(subjects: &[(&'static Limit, &str)]) -> Self {
+        let named = |(limit, text): &(&'static Limit, &str)| {
+            let hash = sha256_hex(text.as_bytes());
+            (*limit, format!("{}:{hash}", limit.prefix))
+        };
         Self {
-            subjects: [
-                (
-                    &PAIR,
-                    format!("{}:{}", PAIR.prefix, hash(&format!("{email}\n{address}"))),
-                ),
-                (&ADDRESS, format!("{}:{}", ADDRESS.prefix, hash(address))),
-                (&ACCOUNT, format!("{}:{}", ACCOUNT.prefix, hash(email))),
-            ],
+            subjects: subjects.iter().map(named).collect(),
         }
     }
 

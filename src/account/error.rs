@@ -48,6 +48,21 @@ pub enum AccountError {
     /// The set-up was done.
     #[error("Mailgrant is set up already; sign in instead")]
     AlreadySetUp,
+    /// A code that fits not, or not any more.
+    #[error("the code is wrong, or was used already")]
+    WrongCode,
+    /// A secret that was not offered to this person.
+    #[error("this page is too old; load it again")]
+    DeadOffer,
+    /// A sealed secret does not open.
+    #[error("a stored secret does not open: {0}")]
+    Sealed(String),
+    /// Nobody does this to themselves.
+    #[error("this is your own account; another site admin has to do that")]
+    OwnAccount,
+    /// Somebody else changed it.
+    #[error("somebody else changed this person meanwhile; load it again")]
+    Conflict,
     /// The person was removed for good.
     #[error("this person was removed; make a new account instead")]
     Removed,
@@ -95,6 +110,11 @@ impl AccountError {
             Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::DeadLink => "dead_link",
             Self::AlreadySetUp => "already_set_up",
+            Self::WrongCode => "wrong_code",
+            Self::DeadOffer => "dead_offer",
+            Self::Sealed(_) => "sealed",
+            Self::OwnAccount => "own_account",
+            Self::Conflict => "revision_conflict",
             Self::Removed => "person_removed",
             Self::LastAdmin => "last_admin",
             Self::NoScope => "no_scope",
@@ -115,6 +135,7 @@ impl AccountError {
             }
             Self::WrongPassword => Some("old_password"),
             Self::BadName => Some("name"),
+            Self::WrongCode => Some("code"),
             Self::NoScope => Some("scopes"),
             Self::NoProject => Some("projects"),
             Self::PastEnd => Some("expiresAt"),

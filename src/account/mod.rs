@@ -5,19 +5,26 @@
 mod brake;
 mod error;
 mod guessable;
+mod invitation;
 mod link;
 mod model;
 mod password;
+mod second_factor;
 mod session;
 mod sign_in;
+mod step;
 mod store;
 mod token;
+mod totp;
 mod user;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use error::AccountError;
+pub use invitation::{
+    LinkKind, PasswordLink, look_at_link, open_invitations, password_link, revoke_invitation, take_link,
+};
 pub use link::{
     LINK_MINUTES, SetupLink, needs_setup, print_setup_link, set_up, setup_link, sign_in_link,
     use_sign_in_link,
@@ -26,13 +33,18 @@ pub use model::{
     Flash, FlashKind, NewSession, NewToken, NewUser, Proof, Session, SessionInfo, TokenIdentity, TokenInfo,
     User,
 };
-pub use session::{
-    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, end_one, end_others, find, last_seen, peek, purge,
-    sessions_of, set_flash, start, start_in, start_with, take_flash,
+pub use second_factor::{
+    Offer, RECOVERY_CODES, SecondFactor, check_code, enrol, offer, remove_second_factor, renew_codes,
+    second_factor, with_second_factor,
 };
-pub use sign_in::{SignIn, confirm_password, sign_in};
+pub use session::{
+    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, end_one, end_others, find, peek, purge, sessions_of,
+    set_flash, start, start_in, start_with, strengthen, take_flash,
+};
+pub use sign_in::{SignIn, brake_reset, confirm_password, may_be_mailed, sign_in};
+pub use step::{Asked, STEP_MINUTES, Step, begin_step, finish_step, needs_step, step, wants_second_factor};
 pub use token::{DEFAULT_TOKEN_DAYS, authenticate, create_token, issue_token, list_tokens, revoke_token};
 pub use user::{
-    HashedPassword, Tokens, access, create, disable, enable, get, get_by_email, get_in, invite, list,
-    new_password, read_in, rename, set_password, set_site_admin, set_theme,
+    HashedPassword, PersonChange, Tokens, access, change, create, disable, enable, get, get_by_email, get_in,
+    invite, invite_in, list, new_password, read_in, remove, rename, set_password, set_theme,
 };

@@ -30,6 +30,8 @@ pub struct User {
     pub password_set_at: Option<i64>,
     /// Set when name and address were removed for good; the row stays, because tickets and events name its id.
     pub removed_at: Option<i64>,
+    /// Grows with every change by an admin or the person.
+    pub revision: i64,
 }
 
 impl User {

@@ -108,11 +108,6 @@ pub async fn peek(db: &Db, clock: &Clock, cookie: &SecretString) -> Result<Optio
     Ok(found.map(|(session, user, _)| (session, user)))
 }
 
-/// When each person with a session that is not ended used it last: (user id, milliseconds since 1970).
-pub async fn last_seen(db: &Db) -> Result<Vec<(String, i64)>, DbErr> {
-    store::last_seen(db.read()).await
-}
-
 async fn live(db: &Db, now: i64, cookie: &SecretString) -> Result<Option<(Session, User, i64)>, DbErr> {
     let id = crypto::sha256_hex(cookie.expose_secret().as_bytes());
     let Some((session, last_seen_at)) = store::session(db.read(), &id).await? else {
@@ -166,6 +161,12 @@ pub async fn end_others<C: ConnectionTrait>(on: &C, user_id: &str, kept: &str) -
     store::delete_sessions_but(on, user_id, kept).await
 }
 
+/// Notes that the person of a session showed a second factor in it.
+pub async fn strengthen<C: ConnectionTrait>(on: &C, session: &Session) -> Result<(), DbErr> {
+    let amr = session.proof.clone().with_code().amr.join(" ");
+    store::set_session_amr(on, &session.id, &amr).await
+}
+
 /// Ends a session.
 pub async fn end(db: &Db, session_id: &str) -> Result<(), DbErr> {
     store::delete_session(db.write(), session_id).await
@@ -196,5 +197,6 @@ pub async fn purge(db: &Db, clock: &Clock) -> Result<(), DbErr> {
     let now = clock.now_ms();
     store::purge_sessions(db.write(), now, now - IDLE_MS).await?;
     store::purge_links(db.write(), now).await?;
+    store::purge_steps(db.write(), now).await?;
     brake::purge(db, now).await
 }

@@ -72,3 +72,28 @@ pub async fn confirm_password(
         Err(error) => Err(error),
     }
 }
+
+/// Counts somebody who asks for a link for a new password.
+///
+/// # Errors
+/// [`AccountError::TooManyAttempts`].
+pub async fn brake_reset(ctx: &Ctx, address: &str) -> Result<(), AccountError> {
+    Attempt::for_reset(address)
+        .begin(&ctx.db, ctx.clock.now_ms())
+        .await
+}
+
+/// Whether a mail with such a link may go to somebody: nobody's mailbox is filled with them.
+///
+/// # Errors
+/// The database failed.
+pub async fn may_be_mailed(ctx: &Ctx, user: &User) -> Result<bool, AccountError> {
+    match Attempt::for_reset_of(&user.id)
+        .begin(&ctx.db, ctx.clock.now_ms())
+        .await
+    {
+        Ok(()) => Ok(true),
+        Err(AccountError::TooManyAttempts { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

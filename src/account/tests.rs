@@ -474,3 +474,8 @@ async fn a_token_that_could_do_nothing_or_has_ended_is_not_made() {
     clock.advance(Duration::milliseconds(1));
     assert!(authenticate(db, clock, &token).await.unwrap().is_none());
 }
+
+/// What an authenticator app with this secret shows in a step.
+pub(crate) fn code(secret: &SecretString, step: i64) -> String {
+    super::totp::code_at(secret, step).unwrap()
+}

@@ -10,9 +10,10 @@ use super::error::{AccountError, MAX_NAME_CHARS};
 use super::model::{NewUser, User};
 use super::password::{self, Around};
 use super::{session, store};
-use crate::access::{Access, Projects};
+use crate::access::{Access, MACHINE, Projects};
 use crate::clock::Clock;
 use crate::crypto;
+use crate::ctx::Ctx;
 use crate::db::{self, Db};
 use crate::event::{self, NewEvent};
 use crate::{id, project};
@@ -72,8 +73,8 @@ pub async fn get_in(db: &Db, projects: &Projects, id: &str) -> Result<Option<Use
 ///
 /// # Errors
 /// What is wrong with the address or name, or that the address has an account.
-pub async fn invite(
-    db: &Db,
+pub async fn invite_in(
+    tx: &DatabaseTransaction,
     clock: &Clock,
     email: &str,
     name: &str,
@@ -88,42 +89,26 @@ pub async fn invite(
         is_site_admin,
     };
     let checked = check(&new)?;
-    let tx = db.begin().await?;
-    store::lock_people(&tx).await?;
-    let user = insert(&tx, clock, checked, "", actor).await?;
-    tx.commit().await?;
-    Ok(user)
+    store::lock_people(tx).await?;
+    insert(tx, clock, checked, "", actor).await
 }
 
-/// Makes somebody a site admin, or takes that away.
+/// The same in a transaction of its own.
 ///
 /// # Errors
-/// [`AccountError::LastAdmin`] for the last one who can sign in, [`AccountError::NotFound`].
-pub async fn set_site_admin(
+/// As [`invite_in`].
+pub async fn invite(
     db: &Db,
     clock: &Clock,
-    id: &str,
+    email: &str,
+    name: &str,
     is_site_admin: bool,
     actor: &str,
-) -> Result<(), AccountError> {
+) -> Result<User, AccountError> {
     let tx = db.begin().await?;
-    store::lock_people(&tx).await?;
-    let user = living(&tx, id).await?;
-    if user.is_site_admin == is_site_admin {
-        return Ok(());
-    }
-    if !is_site_admin {
-        keep_an_admin(&tx, &user).await?;
-    }
-    store::set_site_admin(&tx, id, is_site_admin).await?;
-    let kind = if is_site_admin {
-        "user.promoted"
-    } else {
-        "user.demoted"
-    };
-    append(&tx, clock, kind, id, actor).await?;
+    let user = invite_in(&tx, clock, email, name, is_site_admin, actor).await?;
     tx.commit().await?;
-    Ok(())
+    Ok(user)
 }
 
 /// Keeps somebody out from now on; their sessions end and their personal tokens are revoked, for good. The caller ends
@@ -153,6 +138,7 @@ pub async fn disable(
 async fn shut_out(tx: &DatabaseTransaction, clock: &Clock, id: &str) -> Result<(), DbErr> {
     session::end_all(tx, id).await?;
     store::revoke_tokens_of(tx, id, clock.now_ms()).await?;
+    store::delete_steps_of(tx, id).await?;
     store::delete_links_of(tx, id).await
 }
 
@@ -224,11 +210,109 @@ pub async fn set_password(
     living(tx, id).await?;
     store::set_password(tx, id, &new.0, clock.now_ms()).await?;
     session::end_all(tx, id).await?;
+    store::delete_steps_of(tx, id).await?;
     store::delete_links_of(tx, id).await?;
     if tokens == Tokens::Revoke {
         store::revoke_tokens_of(tx, id, clock.now_ms()).await?;
     }
     append(tx, clock, "user.password_changed", id, actor).await?;
+    Ok(())
+}
+
+/// What is to be different about a person; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct PersonChange {
+    /// Name shown.
+    pub name: Option<String>,
+    /// Address to sign in with.
+    pub email: Option<String>,
+    /// Whether they may do everything on the site.
+    pub is_site_admin: Option<bool>,
+}
+
+/// Changes a person, if they are as they were `seen`. Another address ends the links that wait for the old one.
+///
+/// # Errors
+/// What is wrong with a field, [`AccountError::LastAdmin`], [`AccountError::NotFound`].
+pub async fn change(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    id: &str,
+    seen: Option<i64>,
+    change: &PersonChange,
+    actor: &str,
+) -> Result<(), AccountError> {
+    store::lock_people(tx).await?;
+    let user = living(tx, id).await?;
+    if seen.is_some_and(|seen| seen != user.revision) {
+        return Err(AccountError::Conflict);
+    }
+    if let Some(name) = &change.name {
+        rename(tx, clock, id, name, actor).await?;
+    }
+    if let Some(email) = change.email.as_deref().map(normal_email)
+        && email != user.email
+    {
+        if !is_email(&email) {
+            return Err(AccountError::BadEmail);
+        }
+        store::set_email(tx, id, &email)
+            .await
+            .map_err(|error| duplicate(error, &email))?;
+        store::delete_links_of(tx, id).await?;
+        append(tx, clock, "user.changed", id, actor).await?;
+    }
+    if let Some(wanted) = change.is_site_admin
+        && wanted != user.is_site_admin
+    {
+        if !wanted {
+            keep_an_admin(tx, &user).await?;
+        }
+        store::set_site_admin(tx, id, wanted).await?;
+        let kind = if wanted { "user.promoted" } else { "user.demoted" };
+        append(tx, clock, kind, id, actor).await?;
+    }
+    Ok(())
+}
+
+fn duplicate(error: DbErr, email: &str) -> AccountError {
+    if db::is_duplicate(&error) {
+        AccountError::DuplicateEmail(email.to_owned())
+    } else {
+        AccountError::Db(error)
+    }
+}
+
+/// Removes a person for good: what names them is overwritten, and everything by which they got in is deleted. The row
+/// stays, because tickets and events name its id.
+///
+/// # Errors
+/// [`AccountError::LastAdmin`] for the last site admin who can sign in, [`AccountError::NotFound`].
+pub async fn remove(tx: &DatabaseTransaction, ctx: &Ctx, id: &str, actor: &str) -> Result<(), AccountError> {
+    store::lock_people(tx).await?;
+    let user = living(tx, id).await?;
+    keep_an_admin(tx, &user).await?;
+    shut_out(tx, &ctx.clock, id).await?;
+    store::delete_totp(tx, id).await?;
+    store::overwrite_person(tx, id, REMOVED, ctx.clock.now_ms()).await?;
+    append(tx, &ctx.clock, "user.removed", id, actor).await?;
+    Ok(())
+}
+
+/// How a person is called who was removed.
+const REMOVED: &str = "Removed person";
+
+/// Makes somebody a site admin who may sign in, whatever they were: the way in that is made on the machine.
+pub(super) async fn recover(tx: &DatabaseTransaction, ctx: &Ctx, user: &User) -> Result<(), AccountError> {
+    store::lock_people(tx).await?;
+    if user.disabled_at.is_some() {
+        store::set_disabled(tx, &user.id, None).await?;
+        append(tx, &ctx.clock, "user.enabled", &user.id, MACHINE).await?;
+    }
+    if !user.is_site_admin {
+        store::set_site_admin(tx, &user.id, true).await?;
+        append(tx, &ctx.clock, "user.promoted", &user.id, MACHINE).await?;
+    }
     Ok(())
 }
 
@@ -253,17 +337,20 @@ async fn keep_an_admin(tx: &DatabaseTransaction, user: &User) -> Result<(), Acco
 ///
 /// # Errors
 /// [`AccountError::BadName`], [`AccountError::NotFound`].
-pub async fn rename(db: &Db, clock: &Clock, id: &str, name: &str, actor: &str) -> Result<(), AccountError> {
+pub async fn rename(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    id: &str,
+    name: &str,
+    actor: &str,
+) -> Result<(), AccountError> {
     let name = good_name(name)?;
-    let tx = db.begin().await?;
-    let user = living(&tx, id).await?;
+    let user = living(tx, id).await?;
     if user.name == name {
         return Ok(());
     }
-    store::set_name(&tx, id, &name).await?;
-    append(&tx, clock, "user.changed", id, actor).await?;
-    tx.commit().await?;
-    Ok(())
+    store::set_name(tx, id, &name).await?;
+    append(tx, clock, "user.changed", id, actor).await
 }
 
 /// A name as it is stored.
@@ -333,16 +420,13 @@ pub(super) async fn insert(
         last_sign_in_at: None,
         password_set_at: (!hash.is_empty()).then(|| clock.now_ms()),
         removed_at: None,
+        revision: 1,
     };
-    store::insert_user(tx, &user, hash).await.map_err(|error| {
-        if db::is_duplicate(&error) {
-            AccountError::DuplicateEmail(user.email.clone())
-        } else {
-            AccountError::Db(error)
-        }
-    })?;
+    store::insert_user(tx, &user, hash)
+        .await
+        .map_err(|error| duplicate(error, &user.email))?;
     append(tx, clock, "user.created", &user.id, actor).await?;
-    Ok(user)
+    Ok(User { revision: 2, ..user })
 }
 
 pub(super) fn normal_email(text: &str) -> String {
@@ -362,13 +446,15 @@ fn is_email(text: &str) -> bool {
     text.len() <= 254 && plain(local) && plain(domain) && !domain.starts_with('.') && !domain.ends_with('.')
 }
 
-async fn append(
+/// Notes what happened to a person, and counts it as a change.
+pub(super) async fn append(
     tx: &DatabaseTransaction,
     clock: &Clock,
     kind: &str,
     user_id: &str,
     actor: &str,
-) -> Result<(), DbErr> {
+) -> Result<(), AccountError> {
+    store::count_change(tx, user_id).await?;
     let event = NewEvent {
         kind,
         project_id: "",
@@ -376,5 +462,6 @@ async fn append(
         actor,
         data: json!({}),
     };
-    event::append(tx, clock, event).await.map(|_| ())
+    event::append(tx, clock, event).await?;
+    Ok(())
 }

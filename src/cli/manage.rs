@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{complain, print};
 use crate::access::{Projects, Scope, Scopes};
-use crate::account::{self, NewToken, NewUser};
+use crate::account::{self, LinkKind, NewToken, NewUser};
 use crate::clock::{Clock, rfc3339};
 use crate::config::Config;
 use crate::connection_test::{self, StepState, TestState};
@@ -81,6 +81,24 @@ pub(super) enum UserCommand {
         /// Print JSON: id, email, name.
         #[arg(long)]
         json: bool,
+    },
+    /// Print a one-time link by which an administrator gets in, whatever was lost.
+    ///
+    /// For the day when nobody can sign in: password or second factor lost, account disabled, identity provider down.
+    /// Whoever opens the link within 30 minutes sets a new password; the account becomes a site admin that may sign in,
+    /// without a second factor. An address without an account gets one.
+    #[command(
+        after_help = "Examples:\n  mailgrant user recover --email ada@example.com\n  \
+        mailgrant user recover --email new-admin@example.com --name \"Grace\"\n  \
+        LINK=$(mailgrant user recover --email ada@example.com)"
+    )]
+    Recover {
+        /// Address of the account.
+        #[arg(long)]
+        email: String,
+        /// Name, for an account that is made now.
+        #[arg(long, default_value = "")]
+        name: String,
     },
     /// List users.
     #[command(after_help = "Example:\n  mailgrant user list")]
@@ -295,6 +313,7 @@ pub(super) async fn user(config: Config, command: UserCommand) -> anyhow::Result
                 ));
             }
         }
+        UserCommand::Recover { email, name } => recover(&ctx, &email, &name).await?,
         UserCommand::List { json } => {
             let users = account::list(&ctx.db, &Projects::All).await?;
             if json {
@@ -311,6 +330,23 @@ pub(super) async fn user(config: Config, command: UserCommand) -> anyhow::Result
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn recover(ctx: &Ctx, email: &str, name: &str) -> anyhow::Result<()> {
+    let user = match account::get_by_email(&ctx.db, email).await? {
+        Some(user) => user,
+        None => account::invite(&ctx.db, &ctx.clock, email, name, true, ACTOR).await?,
+    };
+    let tx = ctx.db.begin().await?;
+    let link = account::password_link(&tx, ctx, &user.id, LinkKind::Recovery, ACTOR).await?;
+    tx.commit().await?;
+    complain(&format!(
+        "Whoever opens this link within {} minutes becomes {}, a site admin. It works once:",
+        LinkKind::Recovery.minutes(),
+        user.email
+    ));
+    print(&format!("{}\n", link.expose_secret()));
+    Ok(())
 }
 
 /// One line of standard input. At a terminal it is asked for; the terminal shows what is typed.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use super::{Config, KNOWN, Known, LogFormat, SECTIONS, Setting, SiteSmtp};
+use super::{Config, KNOWN, Known, LogFormat, SECTIONS, SecondFactorFor, Setting, SiteSmtp};
 
 /// The variables of the process, as a value, so that tests bring their own.
 #[derive(Clone, Debug, Default)]
@@ -282,8 +282,20 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
             .parse()
             .map_err(|_| bad(name, "expected a number from 0 (no limit)".into()))
     };
+    let require_second_factor = match get("require_second_factor").as_str() {
+        "nobody" => SecondFactorFor::Nobody,
+        "admins" => SecondFactorFor::Admins,
+        "everybody" => SecondFactorFor::Everybody,
+        _ => {
+            return Err(bad(
+                "require_second_factor",
+                "expected nobody, admins or everybody".into(),
+            ));
+        }
+    };
     let mut config = Config {
         smtp: site_smtp(&get).map_err(|(name, reason)| bad(name, reason))?,
+        require_second_factor,
         requests_per_token: per_minute("requests_per_token")?,
         requests_per_address: per_minute("requests_per_address")?,
         listen,
@@ -408,6 +420,7 @@ fn shown(config: &Config, name: &str) -> String {
             LogFormat::Json => "json".into(),
         },
         "log_level" => config.log_level.clone(),
+        "require_second_factor" => config.require_second_factor.as_str().into(),
         "requests_per_token" => config.requests_per_token.to_string(),
         "requests_per_address" => config.requests_per_address.to_string(),
         "max_connections" => config.max_connections.to_string(),

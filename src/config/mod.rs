@@ -53,6 +53,8 @@ pub struct Config {
     pub requests_per_address: u32,
     /// The account that sends mails of this installation itself, if one is named.
     pub smtp: Option<SiteSmtp>,
+    /// Of whom a second factor is wanted at sign-in.
+    pub require_second_factor: SecondFactorFor,
     /// Where each value came from, for `config check`.
     pub sources: Vec<Setting>,
 }
@@ -72,6 +74,28 @@ pub struct SiteSmtp {
     pub password: SecretString,
     /// The sender: `a@example.com` or `Name <a@example.com>`.
     pub from: String,
+}
+
+/// Of whom a second factor is wanted at sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondFactorFor {
+    /// Of nobody; everybody may turn one on.
+    Nobody,
+    /// Of site admins.
+    Admins,
+    /// Of everybody.
+    Everybody,
+}
+
+impl SecondFactorFor {
+    /// Its word in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Admins => "admins",
+            Self::Everybody => "everybody",
+        }
+    }
 }
 
 /// How log lines look.
@@ -242,6 +266,14 @@ pub(crate) const KNOWN: &[Known] = &[
         name: "max_connections",
         default: "200",
         about: "How many mailboxes this process reads at once.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "require_second_factor",
+        default: "nobody",
+        about: "Who needs a second factor to sign in with a password: nobody, admins (site admins) or everybody.\n\
+                Who has none yet sets one up at the next sign-in. Identity providers see to it themselves.",
         secret: false,
         list: false,
     },

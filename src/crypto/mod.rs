@@ -13,11 +13,12 @@ pub use jwt::{JwtError, SigningAlg, jwt_key_id, new_signing_key, public_jwk, sig
 pub use keyring::{KeyRing, KeyRingError, Place, SealError};
 pub use password::{MIN_PASSWORD_CHARS, hash_password, normal_password, verify_password};
 pub use prefixed::{is_prefixed, new_prefixed};
-pub use sign::{SigningKey, hmac_sha256};
+pub use sign::{SigningKey, hmac_sha1, hmac_sha256};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 /// A random value of `bytes` bytes from the operating system's generator, as base64url without padding.
 pub fn random_token(bytes: usize) -> String {
@@ -45,6 +46,13 @@ pub fn random_letters(alphabet: &[u8], count: usize) -> String {
         }
     }
     letters
+}
+
+/// Random bytes from the operating system's generator.
+pub fn random_bytes<const N: usize>() -> Zeroizing<[u8; N]> {
+    let mut buffer = Zeroizing::new([0_u8; N]);
+    rand::fill(&mut buffer[..]);
+    buffer
 }
 
 /// SHA-256 in lower-case hex: the form in which bearer tokens, states and link tokens are stored and looked up.

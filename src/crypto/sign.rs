@@ -1,5 +1,6 @@
-//! Signatures over what leaves the house: HMAC-SHA256 and Ed25519.
+//! Signatures over what leaves the house: HMAC-SHA256 and Ed25519. And HMAC-SHA1, which authenticator apps speak.
 
+use aws_lc_rs::hmac as lc_hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -15,6 +16,12 @@ pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
         mac.update(part);
     }
     mac.finalize().into_bytes().to_vec()
+}
+
+/// HMAC-SHA1, for one-time codes (RFC 4226) only: as a keyed code of its own, SHA-1 holds.
+pub fn hmac_sha1(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let key = lc_hmac::Key::new(lc_hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+    lc_hmac::sign(&key, text).as_ref().to_vec()
 }
 
 /// A key pair that signs with Ed25519.

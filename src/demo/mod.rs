@@ -23,7 +23,7 @@ use url::Url;
 use crate::account::{self, AccountError, NewUser};
 use crate::app::{App, StartError};
 use crate::clock::Clock;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, SecondFactorFor};
 use crate::crypto::random_token;
 use crate::ctx::Ctx;
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions, TlsFault};
@@ -226,6 +226,7 @@ fn config(listen: SocketAddr, folder: &Path, ca_file: &Path) -> Result<Config, D
         log_format: LogFormat::Text,
         log_level: "warn".to_owned(),
         max_connections: 10,
+        require_second_factor: SecondFactorFor::Nobody,
         requests_per_token: 3_000,
         requests_per_address: 6_000,
         smtp: None,

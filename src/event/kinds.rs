@@ -172,6 +172,14 @@ kinds! {
     "test.ping" "Somebody tried an endpoint out. Only that endpoint gets it." [];
     "user.created" "A person was added." [];
     "user.changed" "A person has another name or address." [];
+    "user.link_made" "A one-time link by which a person sets a password was made." [
+        member("purpose", Shape::Text, "`invitation`, `password_reset` or `recovery`."),
+    ];
+    "user.removed" "A person was removed for good." [];
+    "user.second_factor_added" "A person turned a second factor on." [];
+    "user.second_factor_removed" "A person has no second factor any more." [];
+    "user.recovery_codes_made" "A person got new recovery codes." [];
+    "user.recovery_code_used" "A recovery code took the place of a second factor." [];
     "user.disabled" "A person may not sign in any more." [];
     "user.enabled" "A person may sign in again." [];
     "user.password_changed" "A password was changed." [];

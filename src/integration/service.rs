@@ -88,23 +88,43 @@ pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Integration
 /// The projects that may use an integration, those of them that are in `projects`.
 pub async fn projects_of(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Vec<String>, IntegrationError> {
     get(ctx, projects, id).await?;
-    let mut all = store::projects_of(ctx.db.read(), id).await?;
+    let mut all = if store::is_open(ctx.db.read(), id).await? {
+        store::all_projects(ctx.db.read()).await?
+    } else {
+        store::projects_of(ctx.db.read(), id).await?
+    };
     all.retain(|project| projects.contains(project));
     Ok(all)
 }
 
+/// Whether every project may use an integration, later ones too.
+pub async fn is_open(ctx: &Ctx, projects: &Projects, id: &str) -> Result<bool, IntegrationError> {
+    get(ctx, projects, id).await?;
+    Ok(store::is_open(ctx.db.read(), id).await?)
+}
+
+/// Which projects may use an integration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Every one, later ones too.
+    All,
+    /// These.
+    Listed(BTreeSet<String>),
+}
+
 /// Says which projects may use an integration: their admins then connect accounts with it, without seeing its secret.
 /// Mailboxes that read through it already stay.
-pub async fn set_projects(
-    ctx: &Ctx,
-    actor: &str,
-    id: &str,
-    wanted: &BTreeSet<String>,
-) -> Result<(), IntegrationError> {
+pub async fn set_projects(ctx: &Ctx, actor: &str, id: &str, wanted: &Reach) -> Result<(), IntegrationError> {
     let tx = ctx.db.begin().await?;
     let found = store::get(&tx, id).await?.ok_or(IntegrationError::NotFound)?;
-    store::set_projects(&tx, id, wanted).await?;
-    let data = json!({ "name": found.name, "projects": wanted });
+    let none = BTreeSet::new();
+    let listed = match wanted {
+        Reach::All => &none,
+        Reach::Listed(listed) => listed,
+    };
+    store::set_open(&tx, id, *wanted == Reach::All).await?;
+    store::set_projects(&tx, id, listed).await?;
+    let data = json!({ "name": found.name, "projects": listed, "allProjects": *wanted == Reach::All });
     store::append(ctx, &tx, "integration.updated", &found, actor, data).await?;
     tx.commit().await?;
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Query};
 use sea_orm::{Condition, ConnectionTrait, IntoActiveModel, QueryOrder, QuerySelect, Value};
 use secrecy::SecretString;
 
@@ -108,14 +108,48 @@ pub(super) async fn get<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<I
     Ok(Entity::find_by_id(id).one(on).await?.map(to_model))
 }
 
-/// Those that list one of these projects.
+/// Those that list one of these projects, or are open to every project.
 fn open_to(projects: &Projects) -> Condition {
-    within_table(
+    let listed = within_table(
         projects,
         (Entity, Column::Id),
         "integration_projects",
         "integration_id",
-    )
+    );
+    if projects.is_all() || projects.is_none() {
+        return listed;
+    }
+    let open = Query::select()
+        .column(Alias::new("integration_id"))
+        .from(Alias::new("open_integrations"))
+        .to_owned();
+    Condition::any()
+        .add(listed)
+        .add(Expr::col((Entity, Column::Id)).in_subquery(open))
+}
+
+/// Whether every project may use an integration, later ones too.
+pub(super) async fn is_open<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
+    let text = "SELECT 1 AS n FROM open_integrations WHERE integration_id = $1";
+    Ok(on.query_one_raw(sql(on, text, [id.into()])).await?.is_some())
+}
+
+/// Opens an integration to every project, or takes that back.
+pub(super) async fn set_open<C: ConnectionTrait>(on: &C, id: &str, is_open: bool) -> Result<(), DbErr> {
+    let text = if is_open {
+        "INSERT INTO open_integrations (integration_id) VALUES ($1) ON CONFLICT DO NOTHING"
+    } else {
+        "DELETE FROM open_integrations WHERE integration_id = $1"
+    };
+    on.execute_raw(sql(on, text, [id.into()])).await.map(|_| ())
+}
+
+/// The ids of all projects.
+pub(super) async fn all_projects<C: ConnectionTrait>(on: &C) -> Result<Vec<String>, DbErr> {
+    let rows = on
+        .query_all_raw(sql(on, "SELECT id FROM projects ORDER BY id", []))
+        .await?;
+    rows.iter().map(|row| row.try_get("", "id")).collect()
 }
 
 pub(super) async fn visible<C: ConnectionTrait>(

@@ -11,6 +11,7 @@ use crate::ctx::Ctx;
 use crate::delivery;
 use crate::event::{self, NewEvent, SYSTEM};
 use crate::idempotency;
+use crate::outbox;
 use crate::rule::loop_guard;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -96,6 +97,7 @@ pub(super) async fn trim_audit(ctx: &Ctx) -> Result<(), AuditError> {
 pub(super) async fn tidy_up(ctx: &Ctx) -> Result<(), DbErr> {
     let now = ctx.clock.now_ms();
     account::purge(&ctx.db, &ctx.clock).await?;
+    outbox::forget_notices(ctx.db.write()).await?;
     idempotency::purge(ctx).await?;
     loop_guard::tidy_up(ctx.db.write(), now).await?;
     // Tokens of another account wait an hour for a confirmation; later nothing opens them any more.

@@ -158,6 +158,7 @@ async fn attempt(ctx: &Ctx, lease: &Lease, begun: &Begun) -> Result<Option<Endin
     let bytes = match outbox::raw(ctx, &mail.id).await {
         Ok(bytes) => bytes,
         Err(outbox::OutboxError::Db(error)) => return Err(error),
+        Err(error @ outbox::OutboxError::Sealed(_)) => return Err(DbErr::Custom(error.to_string())),
         Err(_) => Vec::new(),
     };
     let account = match Account::open(ctx, &mail.mailbox_id).await {

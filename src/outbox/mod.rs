@@ -23,8 +23,8 @@ pub use model::{Kind, MailState, NewMail, Through};
 pub use reply::{Answer, reply};
 pub use service::{Composed, OutboxError, OutgoingFilter, cancel, compose, enqueue, get, list, raw, retry};
 pub use site::{
-    SiteAccount, SiteMail, SiteSettings, choose_site_mailbox, enqueue_site_mail, explain_site, open_site,
-    send_test_mail, site_account, site_settings, site_trouble,
+    SiteAccount, SiteMail, SiteSettings, choose_site_mailbox, enqueue_site_mail, explain_site,
+    forget_notices, open_site, send_test_mail, site_account, site_settings, site_trouble,
 };
 pub use store::{
     Attempt, Begun, Due, Ending, Outgoing, attempts_of, begin_attempt, by_entry, claim, due, finish,

@@ -1,13 +1,16 @@
 //! What people, apps and other rooms can do with outgoing mails.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use sea_orm::{ConnectionTrait, DbErr};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::model::{Kind, MailState, NewMail, Through};
 use super::store::{self, Outgoing};
 use crate::access::Projects;
 use crate::audit::{self, NewAuditEvent};
 use crate::clock::Clock;
-use crate::crypto::random_token;
+use crate::crypto::{Place, SealError, random_token};
 use crate::ctx::Ctx;
 use crate::message::Page;
 use crate::rule::loop_guard::Pass;
@@ -45,6 +48,9 @@ pub enum OutboxError {
     /// The cursor of the list is not one of ours.
     #[error("the cursor `after` is not one that a list gave out")]
     BadCursor,
+    /// A sealed mail does not open.
+    #[error("a sealed mail does not open: {0}")]
+    Sealed(#[from] SealError),
     /// The database failed.
     #[error("database: {0}")]
     Db(#[from] DbErr),
@@ -177,6 +183,26 @@ pub async fn enqueue<C: ConnectionTrait>(on: &C, mail: &Composed) -> Result<Stri
     Ok(mail.row.id.clone())
 }
 
+/// The same for a mail that holds a one-time link: its bytes are sealed, so that the database does not open an account.
+pub(super) async fn enqueue_sealed<C: ConnectionTrait>(
+    on: &C,
+    ctx: &Ctx,
+    mail: &Composed,
+) -> Result<String, DbErr> {
+    let text = SecretString::from(STANDARD.encode(&mail.bytes));
+    let sealed = ctx.keys.seal(&sealed_place(&mail.row.id), &text);
+    store::insert(on, &mail.row, sealed.as_bytes()).await?;
+    Ok(mail.row.id.clone())
+}
+
+fn sealed_place(id: &str) -> Place<'_> {
+    Place {
+        table: "outgoing_bodies",
+        column: "bytes",
+        row: id,
+    }
+}
+
 /// The text form and the HTML form.
 fn forms(mail: &NewMail) -> Result<(String, Option<String>), ComposeError> {
     let Some(html) = mail.html.as_deref().filter(|html| !html.trim().is_empty()) else {
@@ -247,9 +273,20 @@ pub async fn get(ctx: &Ctx, id: &str) -> Result<Outgoing, OutboxError> {
 
 /// Its bytes as they are sent.
 pub async fn raw(ctx: &Ctx, id: &str) -> Result<Vec<u8>, OutboxError> {
-    store::bytes(ctx.db.read(), id)
+    let bytes = store::bytes(ctx.db.read(), id)
         .await?
-        .ok_or(OutboxError::NotFound)
+        .ok_or(OutboxError::NotFound)?;
+    // No mail begins like that: its first line is a header.
+    let Some(sealed) = std::str::from_utf8(&bytes)
+        .ok()
+        .filter(|text| text.starts_with("mg1."))
+    else {
+        return Ok(bytes);
+    };
+    let text = ctx.keys.open(&sealed_place(id), sealed)?;
+    STANDARD
+        .decode(text.expose_secret())
+        .map_err(|_| OutboxError::Sealed(SealError::Malformed))
 }
 
 /// Takes a mail back that waits to be sent.

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
 use super::model::{Kind, NewMail, Through};
-use super::service::{Composed, OutboxError, compose, enqueue, get};
+use super::service::{Composed, OutboxError, compose, enqueue_sealed, get};
 use super::site_store;
 use super::store::Outgoing;
 use crate::config::SiteSmtp;
@@ -18,7 +18,7 @@ use crate::smtp::{
 };
 use crate::trouble::{FieldError, Trouble};
 
-pub use site_store::SiteSettings;
+pub use site_store::{SiteSettings, forget_notices};
 
 /// A mail of the installation itself.
 #[derive(Clone, Debug)]
@@ -109,7 +109,7 @@ pub async fn enqueue_site_mail<C: ConnectionTrait>(
     mail: SiteMail,
 ) -> Result<String, OutboxError> {
     let composed = composed(on, ctx, mail).await?;
-    Ok(enqueue(on, &composed).await?)
+    Ok(enqueue_sealed(on, ctx, &composed).await?)
 }
 
 async fn composed<C: ConnectionTrait>(on: &C, ctx: &Ctx, mail: SiteMail) -> Result<Composed, OutboxError> {

@@ -35,3 +35,10 @@ pub(super) async fn choose_mailbox<C: ConnectionTrait>(
     let values = [mailbox_id.into(), now.into(), revision.into()];
     Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
 }
+
+/// Deletes the bytes of notices that were sent or taken back: they hold one-time links.
+pub async fn forget_notices<C: ConnectionTrait>(on: &C) -> Result<(), DbErr> {
+    let text = "DELETE FROM outgoing_bodies WHERE outgoing_id IN (SELECT id FROM outgoing_mails \
+                WHERE kind = 'notice' AND state IN ('sent', 'cancelled'))";
+    on.execute_raw(sql(on, text, [])).await.map(|_| ())
+}

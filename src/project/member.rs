@@ -30,6 +30,11 @@ pub enum MemberError {
     /// There is no such member.
     #[error("this person is no member of the project")]
     NotFound,
+    /// Nobody would be left to manage the project but site admins.
+    #[error(
+        "this is the only project admin who can sign in; make another one first, or say that you want it so"
+    )]
+    LastProjectAdmin,
     /// The database failed.
     #[error("database: {0}")]
     Db(#[from] DbErr),
@@ -76,19 +81,28 @@ pub async fn set_member(
     actor: &str,
 ) -> Result<(), MemberError> {
     let tx = db.begin().await?;
-    let before = store::set_member(&tx, project_id, user_id, role.as_str(), clock.now_ms()).await?;
+    set_member_in(&tx, clock, project_id, user_id, role, actor).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The same in the caller's transaction.
+pub async fn set_member_in(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    project_id: &str,
+    user_id: &str,
+    role: Role,
+    actor: &str,
+) -> Result<(), DbErr> {
+    let before = store::set_member(tx, project_id, user_id, role.as_str(), clock.now_ms()).await?;
     let kind = match before.as_deref() {
-        Some(word) if word == role.as_str() => {
-            tx.rollback().await?;
-            return Ok(());
-        }
+        Some(word) if word == role.as_str() => return Ok(()),
         Some(_) => "member.changed",
         None => "member.added",
     };
     let data = json!({ "userId": user_id, "role": role.as_str(), "before": before });
-    append(&tx, clock, kind, project_id, actor, data).await?;
-    tx.commit().await?;
-    Ok(())
+    append(tx, clock, kind, project_id, actor, data).await
 }
 
 /// Takes a person out of a project.
@@ -103,19 +117,40 @@ pub async fn remove_member(
     actor: &str,
 ) -> Result<(), MemberError> {
     let tx = db.begin().await?;
-    if !store::delete_member(&tx, project_id, user_id).await? {
+    remove_member_in(&tx, clock, project_id, user_id, actor).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The same in the caller's transaction.
+///
+/// # Errors
+/// [`MemberError::NotFound`].
+pub async fn remove_member_in(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    project_id: &str,
+    user_id: &str,
+    actor: &str,
+) -> Result<(), MemberError> {
+    if !store::delete_member(tx, project_id, user_id).await? {
         return Err(MemberError::NotFound);
     }
-    append(
-        &tx,
-        clock,
-        "member.removed",
-        project_id,
-        actor,
-        json!({ "userId": user_id }),
-    )
-    .await?;
-    tx.commit().await?;
+    let data = json!({ "userId": user_id });
+    append(tx, clock, "member.removed", project_id, actor, data).await?;
+    Ok(())
+}
+
+/// Takes a person out of every project.
+pub async fn leave_all_in(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    user_id: &str,
+    actor: &str,
+) -> Result<(), MemberError> {
+    for row in store::members_of_person(tx, user_id).await? {
+        remove_member_in(tx, clock, &row.project_id, user_id, actor).await?;
+    }
     Ok(())
 }
 

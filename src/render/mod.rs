@@ -10,7 +10,7 @@ pub use assets::{Asset, asset_version, static_asset};
 
 use rust_embed::RustEmbed;
 use serde::Serialize;
-use tera::{Context, Tera};
+use tera::{Context, Kwargs, State, Tera, TeraResult};
 
 /// The templates, compiled into the binary.
 #[derive(RustEmbed)]
@@ -69,6 +69,17 @@ impl Renderer {
     /// # Errors
     /// [`RenderError::Load`], [`RenderError::Unescaped`] or [`RenderError::NotUtf8`]: a broken build.
     pub fn new() -> Result<Self, RenderError> {
+        Self::offering(|_, _, _| true)
+    }
+
+    /// The same where `is_offered` says, of a method, an address and a role, whether a link or button is drawn. Templates
+    /// call it `offered`.
+    ///
+    /// # Errors
+    /// As [`Renderer::new`].
+    pub fn offering(
+        is_offered: impl Fn(&str, &str, &str) -> bool + Send + Sync + 'static,
+    ) -> Result<Self, RenderError> {
         let mut sources = Vec::new();
         for name in Templates::iter() {
             let Some(file) = Templates::get(&name) else {
@@ -86,6 +97,13 @@ impl Renderer {
         let mut tera = Tera::default();
         // Every name ends in the empty suffix, so every template is escaped, also one called `.txt`.
         tera.autoescape_on([""]);
+        let offered = move |arguments: Kwargs, _: &State| -> TeraResult<bool> {
+            let method = arguments.get::<&str>("method")?.unwrap_or("GET");
+            let to = arguments.must_get::<&str>("to")?;
+            let role = arguments.must_get::<&str>("role")?;
+            Ok(is_offered(method, to, role))
+        };
+        tera.register_function("offered", offered);
         tera.add_raw_templates(sources.iter().map(|(name, text)| (name.as_str(), text.as_str())))
             .map_err(|error| RenderError::Load(Box::new(error)))?;
         Ok(Self { tera })

@@ -290,11 +290,15 @@ impl From<AccountError> for Problem {
             AccountError::WrongCredentials => StatusCode::UNPROCESSABLE_ENTITY,
             AccountError::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             AccountError::DeadLink | AccountError::AlreadySetUp => StatusCode::GONE,
-            AccountError::DuplicateEmail(_) | AccountError::LastAdmin | AccountError::Removed => {
-                StatusCode::CONFLICT
-            }
+            AccountError::DuplicateEmail(_)
+            | AccountError::LastAdmin
+            | AccountError::OwnAccount
+            | AccountError::Conflict
+            | AccountError::Removed => StatusCode::CONFLICT,
             AccountError::NotFound(_) => StatusCode::NOT_FOUND,
-            AccountError::Hashing | AccountError::Db(_) => return Self::internal(&error),
+            AccountError::Hashing | AccountError::Sealed(_) | AccountError::Db(_) => {
+                return Self::internal(&error);
+            }
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut problem = Self::new(status, error.code(), error.to_string());
@@ -411,6 +415,8 @@ pub(super) fn frame(request: &HttpRequest, title: &str) -> views::Page {
             email: current.user.email.clone(),
         });
         page.may = super::admin::desk::may(&current.access);
+        page.role = super::admin::desk::role(&current.access, None);
+        page.here = page.role;
         page.csrf = current.session.csrf_token.clone();
     }
     page

@@ -275,6 +275,10 @@ async fn viewer(ctx: &Ctx, request: &HttpRequest) -> Result<Viewer, Problem> {
             } else {
                 account::find(&ctx.db, &ctx.clock, &value).await?
             };
+            // What began before this site wanted more is not enough any more.
+            let found = found.filter(|(session, user)| {
+                session.proof.is_strong() || !account::wants_second_factor(&ctx.config, user)
+            });
             match found {
                 Some((session, user)) => Some(Current {
                     access: account::access(&ctx.db, &user).await?,

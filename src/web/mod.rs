@@ -20,6 +20,7 @@ mod health;
 pub mod integration_test;
 mod limit;
 pub mod oauth2;
+mod offer;
 pub mod openapi;
 mod people;
 mod pictures;
@@ -36,6 +37,14 @@ mod tests;
 #[cfg(test)]
 #[path = "tests/access.rs"]
 mod access_tests;
+
+#[cfg(test)]
+#[path = "tests/offers.rs"]
+mod offers_tests;
+
+#[cfg(test)]
+#[path = "tests/people.rs"]
+mod people_tests;
 
 pub use error::{FieldProblem, Problem};
 pub use extract::{Bearer, CurrentUser, FormData, Visitor};
@@ -134,10 +143,12 @@ pub fn routes() -> Vec<Route> {
 /// # Errors
 /// A broken template, or a listener that cannot be used.
 pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server, ServeError> {
-    let renderer = web::Data::new(Renderer::new()?);
     let ctx = web::Data::new(ctx);
     let limiter = web::Data::new(limit::Limiter::default());
     let table: Arc<[Route]> = routes().into_iter().chain(extras.routes).collect();
+    let offers = offer::Offers::of(&table);
+    let renderer = Renderer::offering(move |method, to, role| offers.is_offered(method, to, role))?;
+    let renderer = web::Data::new(renderer);
     let workers = match extras.workers {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
         n => n,

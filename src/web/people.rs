@@ -1,11 +1,21 @@
 //! Where accounts meet the rest: who may be given a ticket, how people and tokens are named in it, and what ends
 //! everywhere when a password changes or an account is closed.
 
-use sea_orm::DbErr;
+use std::collections::BTreeMap;
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::access::{Projects, Role};
-use crate::account::{self, AccountError, HashedPassword, NewSession, Started, TokenIdentity, Tokens, User};
+use crate::account::{
+    self, AccountError, HashedPassword, LinkKind, NewSession, PasswordLink, PersonChange, Started,
+    TokenIdentity, Tokens, User,
+};
 use crate::ctx::Ctx;
+use crate::event;
+use crate::outbox::{self, OutboxError, SiteMail};
+use crate::project::MemberError;
+use crate::smtp::parse_address;
 use crate::{oauth2_server, project};
 
 /// Everybody who may work in a project, by name: its members from agents on, and site admins.
@@ -63,4 +73,244 @@ pub(super) async fn change_password(
     let started = account::start_in(&tx, &ctx.clock, session).await?;
     tx.commit().await?;
     Ok(started)
+}
+
+/// Whether this installation can send mail of its own.
+pub(super) async fn can_mail(ctx: &Ctx) -> Result<bool, DbErr> {
+    match outbox::site_account(ctx.db.read(), ctx).await {
+        Ok(_) => Ok(true),
+        Err(OutboxError::Db(error)) => Err(error),
+        Err(_) => Ok(false),
+    }
+}
+
+/// What a new person is to be.
+#[derive(Debug)]
+pub(super) struct Invitation {
+    /// Address to sign in with.
+    pub(super) email: String,
+    /// Name shown; empty until its person says one.
+    pub(super) name: String,
+    /// Whether they may do everything on the site.
+    pub(super) is_site_admin: bool,
+    /// Their roles: (project id, role).
+    pub(super) roles: Vec<(String, Role)>,
+}
+
+/// A link that was made for a person.
+#[derive(Debug)]
+pub(super) struct LinkMade {
+    /// The link, where it could not be sent: to be shown once to who made it.
+    pub(super) url: Option<SecretString>,
+}
+
+/// Makes an account and invites its person.
+pub(super) async fn invite(
+    ctx: &Ctx,
+    invitation: &Invitation,
+    actor: &str,
+) -> Result<(User, LinkMade), AccountError> {
+    let tx = ctx.db.begin().await?;
+    let user = account::invite_in(
+        &tx,
+        &ctx.clock,
+        &invitation.email,
+        &invitation.name,
+        invitation.is_site_admin,
+        actor,
+    )
+    .await?;
+    for (project_id, role) in &invitation.roles {
+        project::set_member_in(&tx, &ctx.clock, project_id, &user.id, *role, actor).await?;
+    }
+    let made = link_in(&tx, ctx, &user, LinkKind::Invitation, actor).await?;
+    tx.commit().await?;
+    Ok((user, made))
+}
+
+/// A new link for a person: sent to them, or returned where no mail can be sent.
+pub(super) async fn make_link(
+    ctx: &Ctx,
+    user: &User,
+    kind: LinkKind,
+    actor: &str,
+) -> Result<LinkMade, AccountError> {
+    let tx = ctx.db.begin().await?;
+    let made = link_in(&tx, ctx, user, kind, actor).await?;
+    tx.commit().await?;
+    Ok(made)
+}
+
+async fn link_in(
+    tx: &DatabaseTransaction,
+    ctx: &Ctx,
+    user: &User,
+    kind: LinkKind,
+    actor: &str,
+) -> Result<LinkMade, AccountError> {
+    let url = account::password_link(tx, ctx, &user.id, kind, actor).await?;
+    let Ok(to) = parse_address("to", &user.email) else {
+        return Ok(LinkMade { url: Some(url) });
+    };
+    let mail = SiteMail::notice(actor, to, subject(kind), &mail_text(ctx, user, kind, &url));
+    match outbox::enqueue_site_mail(tx, ctx, mail).await {
+        Ok(_) => Ok(LinkMade { url: None }),
+        Err(OutboxError::Db(error)) => Err(error.into()),
+        Err(_) => Ok(LinkMade { url: Some(url) }),
+    }
+}
+
+const fn subject(kind: LinkKind) -> &'static str {
+    match kind {
+        LinkKind::Invitation => "You are invited to Mailgrant",
+        LinkKind::Reset | LinkKind::Recovery => "A new password for Mailgrant",
+    }
+}
+
+fn mail_text(ctx: &Ctx, user: &User, kind: LinkKind, url: &SecretString) -> String {
+    let site = ctx.config.base_url.as_str().trim_end_matches('/');
+    let (what, otherwise) = match kind {
+        LinkKind::Invitation => (
+            format!("you were invited to Mailgrant at {site}.\n\nOpen this link and choose a password:"),
+            "If you do not know what this is about, do nothing; the invitation ends by itself.",
+        ),
+        LinkKind::Reset | LinkKind::Recovery => (
+            format!(
+                "somebody asked for a new password for your account at {site}.\n\nOpen this link to choose one:"
+            ),
+            "If it was not you, do nothing: your password stays as it is.",
+        ),
+    };
+    let time = match kind.minutes() {
+        minutes if minutes >= 120 => format!("{} hours", minutes / 60),
+        60 => "an hour".to_owned(),
+        minutes => format!("{minutes} minutes"),
+    };
+    format!(
+        "Hello {},\n\n{what}\n\n{}\n\nIt works once, within {time}.\n\n{otherwise}\n",
+        user.name,
+        url.expose_secret(),
+    )
+}
+
+/// Sets a password by a link, which is used up: sessions, personal tokens and what applications hold end.
+pub(super) async fn password_by_link(
+    ctx: &Ctx,
+    token: &SecretString,
+    link: &PasswordLink,
+    name: &str,
+    password: &SecretString,
+) -> Result<User, AccountError> {
+    let named = User {
+        name: match name {
+            "" => link.user.name.clone(),
+            name => name.to_owned(),
+        },
+        ..link.user.clone()
+    };
+    let host = ctx.config.base_url.host_str().unwrap_or_default();
+    let new = account::new_password(&named, host, password).await?;
+    let tx = ctx.db.begin().await?;
+    let user = account::take_link(&tx, ctx, token, link.kind).await?;
+    if named.name != user.name {
+        account::rename(&tx, &ctx.clock, &user.id, &named.name, &user.id).await?;
+    }
+    account::set_password(&tx, &ctx.clock, &user.id, &new, Tokens::Revoke, &user.id).await?;
+    oauth2_server::end_all_of_user(&tx, ctx.clock.now_ms(), &user.id, "password_changed").await?;
+    let user = account::read_in(&tx, &user.id).await?;
+    tx.commit().await?;
+    user.ok_or(AccountError::DeadLink)
+}
+
+/// Sends a link for a new password to an address, if it is that of somebody who may sign in. Says nothing of it.
+pub(super) async fn send_reset(ctx: &Ctx, email: &str) -> Result<(), AccountError> {
+    let Some(user) = account::get_by_email(&ctx.db, email).await? else {
+        return Ok(());
+    };
+    if !user.is_active() || !account::may_be_mailed(ctx, &user).await? {
+        return Ok(());
+    }
+    make_link(ctx, &user, LinkKind::Reset, event::SYSTEM)
+        .await
+        .map(|_| ())
+}
+
+/// Removes a person for good: name and address, and everything by which they got in. What they did stays, under
+/// "Removed person".
+pub(super) async fn remove(ctx: &Ctx, user_id: &str, actor: &str) -> Result<(), AccountError> {
+    let tx = ctx.db.begin().await?;
+    account::remove(&tx, ctx, user_id, actor).await?;
+    project::leave_all_in(&tx, &ctx.clock, user_id, actor)
+        .await
+        .map_err(of_member)?;
+    oauth2_server::end_all_of_user(&tx, ctx.clock.now_ms(), user_id, "user_removed").await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Takes the second factor of somebody else away, who lost it; their sessions end.
+pub(super) async fn reset_second_factor(ctx: &Ctx, user_id: &str, actor: &str) -> Result<bool, AccountError> {
+    let tx = ctx.db.begin().await?;
+    let was = account::remove_second_factor(&tx, ctx, user_id, actor).await?;
+    account::end_all(&tx, user_id).await?;
+    tx.commit().await?;
+    Ok(was)
+}
+
+fn of_member(error: MemberError) -> AccountError {
+    match error {
+        MemberError::Db(error) => error.into(),
+        MemberError::NotFound | MemberError::LastProjectAdmin => AccountError::NotFound("member"),
+    }
+}
+
+/// Changes a person, if they are as they were `seen`.
+pub(super) async fn change(
+    ctx: &Ctx,
+    user_id: &str,
+    seen: Option<i64>,
+    change: &PersonChange,
+    actor: &str,
+) -> Result<(), AccountError> {
+    let tx = ctx.db.begin().await?;
+    account::change(&tx, &ctx.clock, user_id, seen, change, actor).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Makes a person what is said in each of these projects; `None` is no member.
+pub(super) async fn set_roles(
+    ctx: &Ctx,
+    user_id: &str,
+    roles: &BTreeMap<String, Option<Role>>,
+    actor: &str,
+) -> Result<(), AccountError> {
+    let tx = ctx.db.begin().await?;
+    for (project_id, role) in roles {
+        match role {
+            Some(role) => {
+                project::set_member_in(&tx, &ctx.clock, project_id, user_id, *role, actor).await?;
+            }
+            None => match project::remove_member_in(&tx, &ctx.clock, project_id, user_id, actor).await {
+                Ok(()) | Err(MemberError::NotFound) => {}
+                Err(error) => return Err(of_member(error)),
+            },
+        }
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Whether a member is the only project admin of a project who can sign in.
+pub(super) async fn is_last_project_admin(ctx: &Ctx, project_id: &str, user_id: &str) -> Result<bool, DbErr> {
+    let people = account::list(&ctx.db, &Projects::one(project_id)).await?;
+    let can_sign_in = |id: &str| people.iter().any(|user| user.id == id && user.is_active());
+    let admins: Vec<String> = project::members_of(&ctx.db, project_id)
+        .await?
+        .into_iter()
+        .filter(|member| member.role == Role::ProjectAdmin)
+        .map(|member| member.user_id)
+        .collect();
+    let others = admins.iter().any(|id| id != user_id && can_sign_in(id));
+    Ok(admins.iter().any(|id| id == user_id) && !others)
 }

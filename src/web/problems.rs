@@ -110,6 +110,11 @@ pub const KINDS: &[Kind] = &[
         "The link to a file was changed, or its time is over. Ask for a new one.",
     ),
     kind(
+        "recipients_only",
+        403,
+        "A mail with a one-time link (an invitation, a new password) is shown to nobody but its recipient.",
+    ),
+    kind(
         "not_found",
         404,
         "There is none with this id, or it belongs to a project this token does not reach.",
@@ -128,6 +133,27 @@ pub const KINDS: &[Kind] = &[
         "revision_conflict",
         409,
         "Somebody else changed it in the very same moment. Load it again and repeat.",
+    ),
+    kind(
+        "last_project_admin",
+        409,
+        "The project would have no project admin who can sign in. Make another one first, or send `allowNoAdmin`.",
+    ),
+    kind(
+        "not_invited",
+        409,
+        "Only somebody who never signed in is invited. Make a link for a new password instead.",
+    ),
+    kind("user_disabled", 409, "The account is disabled. Enable it first."),
+    kind(
+        "own_account",
+        409,
+        "Nobody takes their own account or second factor away like this. Another site admin has to.",
+    ),
+    kind(
+        "person_removed",
+        409,
+        "This person was removed for good. Make a new account instead.",
     ),
     kind(
         "decided_already",

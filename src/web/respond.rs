@@ -1,12 +1,13 @@
 //! Answers that several handlers give: pages, redirects, messages for the next page, signing in and out.
 
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use sea_orm::DbErr;
+use secrecy::ExposeSecret;
 
 use super::error::Problem;
 use super::gate::{self, Current};
-use crate::account::{self, Flash, FlashKind, NewSession, Proof, Session, Started, User};
+use crate::account::{self, AccountError, Flash, FlashKind, NewSession, Proof, Session, Started, User};
 use crate::audit::{self, NewAuditEvent};
 use crate::config::Config;
 use crate::ctx::Ctx;
@@ -68,8 +69,46 @@ pub async fn to_sign_in(ctx: &Ctx, request: &HttpRequest) -> Result<HttpResponse
     Ok(see_other(ctx, &path))
 }
 
-/// Signs a person in who showed who they are: a new session in the cookie, the old one ended, and on to `next`.
+/// Signs a person in who showed who they are, or asks for their second factor first.
 pub async fn sign_in(
+    ctx: &Ctx,
+    request: &HttpRequest,
+    user: &User,
+    proof: Proof,
+    next: Option<&str>,
+) -> Result<HttpResponse, Problem> {
+    if !account::needs_step(ctx, user, &proof).await? {
+        return begin_session(ctx, request, user, proof, next).await;
+    }
+    let next = next.and_then(safe_next).unwrap_or("/");
+    let value = account::begin_step(ctx, user, &proof, next).await?;
+    let mut response = see_other(ctx, "/sign-in/code");
+    let name = step_cookie_name(&ctx.config);
+    add_cookie(
+        &mut response,
+        &gate::cookie(&ctx.config, name, value.expose_secret().to_owned()),
+    )?;
+    Ok(response)
+}
+
+/// The cookie of a sign-in that waits for its second factor.
+pub fn step_cookie_name(config: &Config) -> &'static str {
+    if config.is_https() {
+        "__Host-mailgrant-step"
+    } else {
+        "mailgrant-step"
+    }
+}
+
+/// Takes that cookie back.
+pub fn forget_step(ctx: &Ctx, response: &mut HttpResponse) -> Result<(), Problem> {
+    let mut cookie = gate::cookie(&ctx.config, step_cookie_name(&ctx.config), String::new());
+    cookie.make_removal();
+    add_cookie(response, &cookie)
+}
+
+/// Begins a session: a new one in the cookie, the old one ended, and on to `next`.
+pub async fn begin_session(
     ctx: &Ctx,
     request: &HttpRequest,
     user: &User,
@@ -93,6 +132,24 @@ pub async fn sign_in(
 /// Gives the browser its session.
 pub fn keep_session(ctx: &Ctx, response: &mut HttpResponse, started: &Started) -> Result<(), Problem> {
     add_cookie(response, &gate::session_cookie(&ctx.config, &started.cookie))
+}
+
+/// The same answer as 429 with `Retry-After`, if it was one attempt too many.
+pub fn retry_later(mut response: HttpResponse, error: &AccountError) -> HttpResponse {
+    if let AccountError::TooManyAttempts { retry_after } = error
+        && let Ok(seconds) = header::HeaderValue::from_str(&retry_after.to_string())
+    {
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
+
+/// Takes the cookies that one answer sets over to another.
+pub fn take_cookies(from: &HttpResponse, to: &mut HttpResponse) {
+    for value in from.headers().get_all(header::SET_COOKIE) {
+        to.headers_mut().append(header::SET_COOKIE, value.clone());
+    }
 }
 
 /// The session a request came with, if it lives.

@@ -47,7 +47,7 @@ const open = {
   path: (path) => () => it.goto(path),
   first: (list, then = '') => async () => {
     await it.goto(list);
-    const href = await page.locator(`main a[href^="${list}/"]:not([href$="/new"])`).first().getAttribute('href');
+    const href = await page.locator(`main a[href^="${list}/"]:not([href$="/new"], [href$="/invite"])`).first().getAttribute('href');
     await it.goto(href + then);
   },
 };
@@ -82,6 +82,7 @@ const PAGES = {
   'grant-revoke': open.first('/grants', '/revoke'),
   integrations: open.path('/integrations'),
   integration: open.first('/integrations'),
+  'integration-projects': open.first('/integrations', '/projects'),
   'integration-edit': open.first('/integrations', '/edit'),
   'integration-delete': open.first('/integrations', '/delete'),
   'integration-new-google': open.path('/integrations/new?provider=google'),
@@ -99,6 +100,16 @@ const PAGES = {
   'audit-none-found': open.path('/audit?action=webhook.*&via=rule'),
   reference: open.path('/reference'),
   device: open.path('/device?user_code=BCDF-GHJK'),
+  profile: open.path('/profile'),
+  'second-factor': open.path('/profile/second-factor'),
+  'token-new': open.path('/profile/tokens/new'),
+  users: open.path('/users'),
+  'users-none-found': open.path('/users?q=nobody-is-called-so'),
+  'user-invite': open.path('/users/invite'),
+  user: open.first('/users'),
+  tokens: open.path('/tokens'),
+  'project-members': open.first('/projects', '/members'),
+  'forgot-password': open.path('/forgot-password'),
 };
 
 for (const [name, show] of Object.entries(PAGES)) {
@@ -233,7 +244,7 @@ test('the keyboard opens the narrow menu and follows it', async () => {
 });
 
 test('the theme that was chosen stays, whatever the device says', async () => {
-  await it.goto('/settings');
+  await it.goto('/profile');
   await page.getByLabel(/^Dark/).check();
   await page.getByRole('button', { name: 'Use it' }).click();
   await page.waitForLoadState();

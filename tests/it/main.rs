@@ -26,6 +26,7 @@ mod latency;
 mod listen;
 mod matching;
 mod oauth2_server;
+mod people;
 mod pipeline;
 mod providers;
 mod receivers;

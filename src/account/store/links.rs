@@ -1,5 +1,7 @@
 //! One-time links.
 
+use std::collections::BTreeMap;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, Value};
 
@@ -108,4 +110,50 @@ pub(in crate::account) async fn purge_links<C: ConnectionTrait>(on: &C, now: i64
         .exec(on)
         .await
         .map(|_| ())
+}
+
+/// Whose a link is and until when it works, if it does.
+pub(in crate::account) async fn link<C: ConnectionTrait>(
+    on: &C,
+    token_hash: &str,
+    purpose: &str,
+    now: i64,
+) -> Result<Option<(Option<String>, i64)>, DbErr> {
+    let row = links::Entity::find_by_id(token_hash)
+        .filter(links::Column::Purpose.eq(purpose))
+        .filter(links::Column::ExpiresAt.gt(now))
+        .one(on)
+        .await?;
+    Ok(row.map(|row| (row.user_id, row.expires_at)))
+}
+
+/// Until when links of a kind work: by the id of the person.
+pub(in crate::account) async fn links_of_kind<C: ConnectionTrait>(
+    on: &C,
+    purpose: &str,
+    now: i64,
+) -> Result<BTreeMap<String, i64>, DbErr> {
+    let rows = links::Entity::find()
+        .filter(links::Column::Purpose.eq(purpose))
+        .filter(links::Column::ExpiresAt.gt(now))
+        .all(on)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((row.user_id?, row.expires_at)))
+        .collect())
+}
+
+/// Deletes the links of a kind that a person has; false if there were none.
+pub(in crate::account) async fn delete_links_of_kind<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    purpose: &str,
+) -> Result<bool, DbErr> {
+    let done = links::Entity::delete_many()
+        .filter(links::Column::UserId.eq(user_id))
+        .filter(links::Column::Purpose.eq(purpose))
+        .exec(on)
+        .await?;
+    Ok(done.rows_affected > 0)
 }

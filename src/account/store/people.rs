@@ -8,7 +8,7 @@ use sea_orm::{
 
 use crate::access::Projects;
 use crate::account::model::User;
-use crate::db::within_table;
+use crate::db::{sql, within_table};
 
 mod users {
     use sea_orm::entity::prelude::*;
@@ -28,6 +28,7 @@ mod users {
         pub last_sign_in_at: Option<i64>,
         pub password_set_at: Option<i64>,
         pub removed_at: Option<i64>,
+        pub revision: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -49,6 +50,7 @@ impl From<users::Model> for User {
             last_sign_in_at: row.last_sign_in_at,
             password_set_at: row.password_set_at,
             removed_at: row.removed_at,
+            revision: row.revision,
         }
     }
 }
@@ -70,6 +72,7 @@ pub(in crate::account) async fn insert_user<C: ConnectionTrait>(
         last_sign_in_at: Set(user.last_sign_in_at),
         password_set_at: Set(user.password_set_at),
         removed_at: Set(user.removed_at),
+        revision: Set(user.revision),
     };
     users::Entity::insert(row)
         .exec_without_returning(on)
@@ -199,6 +202,12 @@ pub(in crate::account) async fn set_theme<C: ConnectionTrait>(
         .map(|_| ())
 }
 
+/// Counts a change, so that another one that began before it is noticed.
+pub(in crate::account) async fn count_change<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
+    let text = "UPDATE users SET revision = revision + 1 WHERE id = $1";
+    on.execute_raw(sql(on, text, [id.into()])).await.map(|_| ())
+}
+
 async fn update_user<C: ConnectionTrait>(
     on: &C,
     id: &str,
@@ -220,4 +229,28 @@ pub(in crate::account) async fn lock_people(tx: &DatabaseTransaction) -> Result<
             .await?;
     }
     Ok(())
+}
+
+pub(in crate::account) async fn set_email<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    email: &str,
+) -> Result<(), DbErr> {
+    update_user(on, id, users::Column::Email, email.into())
+        .await
+        .map(|_| ())
+}
+
+/// Overwrites what names a person, and how they signed in.
+pub(in crate::account) async fn overwrite_person<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    name: &str,
+    now: i64,
+) -> Result<(), DbErr> {
+    let text = "UPDATE users SET email = $2, name = $3, password_hash = '', site_admin = FALSE, password_set_at = NULL, \
+                disabled_at = COALESCE(disabled_at, $4), removed_at = $4 WHERE id = $1";
+    let email = format!("{id}@removed.invalid");
+    let values: [Value; 4] = [id.into(), email.into(), name.into(), now.into()];
+    on.execute_raw(sql(on, text, values)).await.map(|_| ())
 }

@@ -158,14 +158,6 @@ pub(in crate::account) async fn delete_sessions_but<C: ConnectionTrait>(
     Ok(done.rows_affected)
 }
 
-pub(in crate::account) async fn last_seen<C: ConnectionTrait>(on: &C) -> Result<Vec<(String, i64)>, DbErr> {
-    let text = "SELECT user_id, MAX(last_seen_at) AS seen FROM sessions GROUP BY user_id";
-    let rows = on.query_all_raw(sql(on, text, [])).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("", "user_id")?, row.try_get("", "seen")?)))
-        .collect()
-}
-
 pub(in crate::account) async fn touch_session<C: ConnectionTrait>(
     on: &C,
     id: &str,
@@ -241,4 +233,16 @@ pub(in crate::account) async fn take_flash(db: &Db, id: &str) -> Result<String, 
     } else {
         String::new()
     })
+}
+
+/// Notes that a session's person showed a second factor.
+pub(in crate::account) async fn set_session_amr<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    amr: &str,
+) -> Result<(), DbErr> {
+    let text = "UPDATE sessions SET amr = $2 WHERE id = $1";
+    on.execute_raw(sql(on, text, [id.into(), amr.into()]))
+        .await
+        .map(|_| ())
 }

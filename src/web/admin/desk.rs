@@ -19,6 +19,9 @@ use crate::web::{DemoStatus, gate, respond};
 /// A page's answer, or why there is none.
 pub(super) type Answer = Result<HttpResponse, Problem>;
 
+/// How long ago somebody may have signed in to do something dangerous, milliseconds.
+const RECENT_MS: i64 = 15 * 60_000;
+
 /// The handlers' desk, for pages of people who are signed in.
 pub(super) struct Desk {
     pub(super) ctx: web::Data<Ctx>,
@@ -152,6 +155,8 @@ impl Desk {
             email: user.email.clone(),
         });
         page.may = may(&self.current.0.access);
+        page.role = role(&self.current.0.access, None);
+        page.here = page.role;
         page.theme = Theme::from_value(&user.theme);
         page.path = self.path();
         page.attention = overview.problems(self.now()).len() as u64;
@@ -166,9 +171,29 @@ impl Desk {
         Ok(page)
     }
 
+    /// What somebody may do on a page that is about one project: its links and buttons are theirs in that project.
+    pub(super) fn here(&self, mut page: Page, project_id: &str) -> Page {
+        page.here = role(&self.current.0.access, Some(project_id));
+        page
+    }
+
     fn path(&self) -> String {
         let uri = self.front.request.uri();
         uri.path_and_query().map_or("/", |both| both.as_str()).to_owned()
+    }
+
+    /// Where to sign in again before something dangerous, if the last time is too long ago; then back to `next`.
+    pub(super) fn sign_in_again(&self, next: &str) -> Option<Answer> {
+        let session = self.current.session();
+        if self.now() - session.auth_time <= RECENT_MS {
+            return None;
+        }
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("again", "1")
+            .append_pair("hint", &self.current.user().email)
+            .append_pair("next", next)
+            .finish();
+        Some(self.go(&format!("/sign-in?{query}")))
     }
 
     /// The request itself.
@@ -230,6 +255,19 @@ impl FromRequest for Desk {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Self::of(request))
     }
+}
+
+/// The highest role somebody has in a project, or anywhere.
+pub(in crate::web) fn role(access: &Access, project_id: Option<&str>) -> &'static str {
+    if access.is_site_admin() {
+        return Role::SiteAdmin.as_str();
+    }
+    let has = |role: &Role| {
+        let projects = access.projects_as(*role);
+        project_id.map_or(!projects.is_none(), |id| projects.contains(id))
+    };
+    let highest = Role::OF_MEMBERS.iter().rev().find(|role| has(role));
+    highest.map_or("", |role| role.as_str())
 }
 
 /// What somebody may do anywhere.

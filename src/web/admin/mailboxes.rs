@@ -537,9 +537,11 @@ async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
             Some(attention::of_failing(&found, trouble, now))
         });
     desk.show(&MailboxDetail {
-        page: desk
-            .page_with(found.name.clone(), Section::Mailboxes, &overview)
-            .await?,
+        page: desk.here(
+            desk.page_with(found.name.clone(), Section::Mailboxes, &overview)
+                .await?,
+            &found.project_id,
+        ),
         id: found.id.clone(),
         address: found.login_name.clone(),
         state: words::mailbox_badge(&found),

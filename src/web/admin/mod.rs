@@ -17,16 +17,22 @@ mod failure;
 mod grants;
 mod integrations;
 mod mailboxes;
+mod members;
 mod merge;
 mod messages;
+mod new_password;
 mod outgoing;
 mod profile;
+mod profile_tokens;
 mod projects;
+mod qr;
 mod quarantine;
 mod queues;
 mod reference;
+mod reach;
 mod rules;
 mod search_page;
+mod second_step;
 mod settings;
 mod sign_in;
 mod site_mail;
@@ -35,6 +41,9 @@ mod subscription;
 mod test_runs;
 mod ticket_page;
 mod tickets;
+mod token_list;
+mod user_page;
+mod users;
 pub mod views;
 mod webhook_form;
 mod webhooks;
@@ -52,6 +61,7 @@ pub(super) fn routes() -> Vec<Route> {
         dashboard::ROUTES,
         connect::ROUTES,
         integrations::ROUTES,
+        reach::ROUTES,
         grants::ROUTES,
         mailboxes::ROUTES,
         projects::ROUTES,
@@ -79,6 +89,13 @@ pub(super) fn routes() -> Vec<Route> {
         clients::KEYS,
         profile::ROUTES,
         audit_log::ROUTES,
+        profile_tokens::ROUTES,
+        second_step::ROUTES,
+        new_password::ROUTES,
+        users::ROUTES,
+        user_page::ROUTES,
+        token_list::ROUTES,
+        members::ROUTES,
     ]
     .concat()
 }

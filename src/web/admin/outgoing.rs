@@ -180,7 +180,7 @@ async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
         mail.subject.as_str()
     };
     desk.show(&OutgoingDetail {
-        page: desk.page(title, Section::Outgoing).await?,
+        page: desk.here(desk.page(title, Section::Outgoing).await?, &mail.project_id),
         state: badge(&mail),
         problem: mail.trouble().map(|trouble| parts::Problem {
             tone: if is_waiting { Tone::Warn } else { Tone::Bad },

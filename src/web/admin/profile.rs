@@ -1,14 +1,19 @@
-//! My profile: name, look, password, sessions.
+//! My profile: name, look, password, second factor, sessions.
 
 use actix_web::web;
 
 use super::desk::{Answer, Desk};
-use super::views::parts::FormErrors;
-use super::views::profile::{Profile, SessionRow};
+use super::views::account::{EnrolStep, RecoveryCodes};
+use super::views::parts::{Badge, Confirm, FormErrors, Tone};
+use super::views::profile::{FactorFacts, Profile, SessionRow};
 use super::views::settings::Settings;
 use super::views::{Section, Theme};
-use super::words;
-use crate::account::{self, AccountError, FlashKind, NewSession, Proof, SessionInfo, Tokens};
+use super::{qr, second_step, token_list, words};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::account::{
+    self, AccountError, FlashKind, NewSession, Offer, PersonChange, Proof, SessionInfo, Tokens,
+};
 use crate::crypto::MIN_PASSWORD_CHARS;
 use crate::web::error::Problem;
 use crate::web::extract::FormData;
@@ -20,6 +25,17 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get("/profile", Guard::Person, || web::to(page)),
     Route::post("/profile", Guard::Person, || web::to(rename)),
     Route::post("/profile/password", Guard::Person, || web::to(change_password)),
+    Route::get("/profile/second-factor", Guard::Person, || web::to(enrol_page)),
+    Route::post("/profile/second-factor", Guard::Person, || web::to(enrol)),
+    Route::post("/profile/second-factor/codes", Guard::Person, || {
+        web::to(new_codes)
+    }),
+    Route::get("/profile/second-factor/remove", Guard::Person, || {
+        web::to(ask_second_factor_off)
+    }),
+    Route::post("/profile/second-factor/remove", Guard::Person, || {
+        web::to(second_factor_off)
+    }),
     Route::post("/profile/sessions/end-others", Guard::Person, || {
         web::to(end_other_sessions)
     }),
@@ -37,6 +53,7 @@ async fn view(desk: &Desk, name: String, errors: FormErrors) -> Result<Profile, 
     let user = desk.current.user();
     let sessions = account::sessions_of(&desk.ctx.db, &desk.ctx.clock, Some(&user.id)).await?;
     let own = &desk.current.session().id;
+    let factor = account::second_factor(&desk.ctx, &user.id).await?;
     Ok(Profile {
         page: desk.page("My profile", Section::Profile).await?,
         name,
@@ -44,6 +61,21 @@ async fn view(desk: &Desk, name: String, errors: FormErrors) -> Result<Profile, 
         themes: Settings::themes(Theme::from_value(&user.theme)),
         password_set: user.password_set_at.map(|at| words::when(desk.now(), at)),
         password_min: u32::try_from(MIN_PASSWORD_CHARS).unwrap_or(u32::MAX),
+        second_factor: factor.map(|factor| FactorFacts {
+            since: words::when(desk.now(), factor.since),
+            codes_left: u64::try_from(factor.codes_left).unwrap_or(0),
+        }),
+        factor_badge: if factor.is_some() {
+            Badge::new(Tone::Ok, "On")
+        } else {
+            Badge::new(Tone::Muted, "Off")
+        },
+        is_factor_required: account::wants_second_factor(&desk.ctx.config, user),
+        tokens: token_list::rows(desk, Some(&user.id))
+            .await?
+            .into_iter()
+            .filter(|token| token.is_live)
+            .collect(),
         sessions: sessions
             .iter()
             .map(|session| session_row(desk.now(), session, own))
@@ -80,7 +112,11 @@ fn how(proof: &Proof) -> &'static str {
 
 async fn rename(desk: Desk, form: FormData) -> Answer {
     let name = form.text("name");
-    match account::rename(&desk.ctx.db, &desk.ctx.clock, desk.actor(), name, desk.actor()).await {
+    let change = PersonChange {
+        name: Some(name.to_owned()),
+        ..PersonChange::default()
+    };
+    match people::change(&desk.ctx, desk.actor(), None, &change, desk.actor()).await {
         Ok(()) => desk.done("Your name is saved.", "/profile").await,
         Err(error) => refused(&desk, name, "name", error).await,
     }
@@ -163,4 +199,103 @@ async fn end_other_sessions(desk: Desk) -> Answer {
         n => format!("{n} other sessions have ended."),
     };
     desk.done(text, "/profile").await
+}
+
+async fn enrol_page(desk: Desk) -> Answer {
+    if let Some(away) = desk.sign_in_again("/profile/second-factor") {
+        return away;
+    }
+    let offer = account::offer(&desk.ctx, desk.current.user(), None)?;
+    desk.show(&enrol_view(&desk, &offer, FormErrors::default()).await?)
+}
+
+async fn enrol_view(desk: &Desk, offer: &Offer, errors: FormErrors) -> Result<EnrolStep, Problem> {
+    Ok(EnrolStep {
+        page: desk.page("Set up a second factor", Section::Profile).await?,
+        qr: qr::of(&offer.uri)?,
+        secret: second_step::spaced(offer),
+        offer: offer.sealed.clone(),
+        action: "/profile/second-factor".to_owned(),
+        cancel: "/profile".to_owned(),
+        is_required: false,
+        errors,
+    })
+}
+
+async fn enrol(desk: Desk, form: FormData) -> Answer {
+    if let Some(away) = desk.sign_in_again("/profile/second-factor") {
+        return away;
+    }
+    let user = desk.current.user();
+    let (sealed, code) = (form.text("offer"), form.text("code"));
+    let address = respond::client_address(desk.request());
+    match account::enrol(&desk.ctx, user, sealed, code, &address).await {
+        Ok(codes) => {
+            // Whoever got in without the second factor is out.
+            account::end_others(desk.ctx.db.write(), &user.id, &desk.current.session().id).await?;
+            account::strengthen(desk.ctx.db.write(), desk.current.session()).await?;
+            show_codes(&desk, &codes).await
+        }
+        Err(error @ (AccountError::WrongCode | AccountError::TooManyAttempts { .. })) => {
+            let offer = account::offer(&desk.ctx, user, Some(sealed))?;
+            let errors = FormErrors::default().with("code", &words::sentence(&error.to_string()));
+            desk.show_again(&enrol_view(&desk, &offer, errors).await?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn show_codes(desk: &Desk, codes: &[SecretString]) -> Answer {
+    desk.show(&RecoveryCodes {
+        page: desk.page("Your recovery codes", Section::Profile).await?,
+        codes: codes.iter().map(|code| code.expose_secret().to_owned()).collect(),
+        next: "/profile".to_owned(),
+    })
+}
+
+async fn new_codes(desk: Desk) -> Answer {
+    if let Some(away) = desk.sign_in_again("/profile") {
+        return away;
+    }
+    match account::renew_codes(&desk.ctx, desk.actor()).await {
+        Ok(codes) => show_codes(&desk, &codes).await,
+        Err(AccountError::NotFound(_)) => desk.failed("Turn the second factor on first.", "/profile").await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn ask_second_factor_off(desk: Desk) -> Answer {
+    if let Some(away) = desk.sign_in_again("/profile/second-factor/remove") {
+        return away;
+    }
+    let is_wanted = account::wants_second_factor(&desk.ctx.config, desk.current.user());
+    desk.show(&Confirm {
+        page: desk
+            .page("Turn the second factor off?", Section::Profile)
+            .await?,
+        consequences: vec!["Your authenticator app and your recovery codes do not work here any more.".to_owned()],
+        kept: vec!["Your password stays, and signs you in alone.".to_owned()],
+        blocked: is_wanted.then(|| {
+            "This installation wants a second factor of you. To change the app, turn it on again with the new one.".to_owned()
+        }),
+        action: "/profile/second-factor/remove".to_owned(),
+        fields: vec![],
+        button: "Turn it off".to_owned(),
+        cancel: "/profile".to_owned(),
+    })
+}
+
+async fn second_factor_off(desk: Desk) -> Answer {
+    if let Some(away) = desk.sign_in_again("/profile/second-factor/remove") {
+        return away;
+    }
+    if account::wants_second_factor(&desk.ctx.config, desk.current.user()) {
+        return desk
+            .failed("This installation wants a second factor of you.", "/profile")
+            .await;
+    }
+    let tx = desk.ctx.db.begin().await?;
+    account::remove_second_factor(&tx, &desk.ctx, desk.actor(), desk.actor()).await?;
+    tx.commit().await?;
+    desk.done("The second factor is off.", "/profile").await
 }

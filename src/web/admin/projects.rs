@@ -201,9 +201,11 @@ async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
         .map(|mailbox| Action::link(&mailbox.name, format!("/mailboxes/{}", mailbox.id)));
     let mailboxes = mailboxes.collect();
     desk.show(&ProjectDetail {
-        page: desk
-            .page_with(found.name.clone(), Section::Projects, &overview)
-            .await?,
+        page: desk.here(
+            desk.page_with(found.name.clone(), Section::Projects, &overview)
+                .await?,
+            &found.id,
+        ),
         id: found.id.clone(),
         key: found.key.clone(),
         description: found.description.clone(),

@@ -177,7 +177,7 @@ async fn explain(desk: Desk, id: web::Path<String>) -> Answer {
     };
     let may = desk.access().may(Scope::TicketsWrite, &message.project_id);
     desk.show(&MessagePage {
-        page: desk.page(subject.clone(), section).await?,
+        page: desk.here(desk.page(subject.clone(), section).await?, &message.project_id),
         id: message.id.clone(),
         subject,
         from,

@@ -1,18 +1,12 @@
-//! Settings: what this installation is and who may use it.
-
-use std::collections::HashMap;
+//! Settings: what this installation is.
 
 use actix_web::web;
 
 use super::desk::{Answer, Desk};
+use super::views::Section;
 use super::views::integrations::Fact;
-use super::views::parts::{Badge, Tone};
-use super::views::settings::{Settings, TokenRow, UserRow};
-use super::views::{Section, Theme};
-use super::words;
-use crate::access::{Projects, Role};
-use crate::account;
-use crate::web::error::Problem;
+use super::views::settings::Settings;
+use crate::access::Role;
 use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
@@ -33,10 +27,7 @@ async fn settings(desk: Desk) -> Answer {
             )
         }),
         keys: keys(&desk),
-        users: users(&desk).await?,
-        tokens: tokens(&desk).await?,
         allow_networks: config.allow_networks.iter().map(ToString::to_string).collect(),
-        themes: Settings::themes(Theme::from_value(&desk.current.user().theme)),
     })
 }
 
@@ -72,45 +63,4 @@ fn keys(desk: &Desk) -> Vec<Fact> {
         "Without this file nobody can open the stored secrets.",
     ));
     facts
-}
-
-async fn users(desk: &Desk) -> Result<Vec<UserRow>, Problem> {
-    let now = desk.now();
-    let seen: HashMap<String, i64> = account::last_seen(&desk.ctx.db).await?.into_iter().collect();
-    let row = |user: account::User| UserRow {
-        last_seen: seen.get(&user.id).map(|at| words::when(now, *at)),
-        role: match (user.disabled_at.is_some(), user.is_site_admin) {
-            (true, _) => "Disabled",
-            (false, true) => "Site admin",
-            (false, false) => "User",
-        }
-        .to_owned(),
-        name: user.name,
-        email: user.email,
-    };
-    Ok(account::list(&desk.ctx.db, &Projects::All)
-        .await?
-        .into_iter()
-        .map(row)
-        .collect())
-}
-
-async fn tokens(desk: &Desk) -> Result<Vec<TokenRow>, Problem> {
-    let now = desk.now();
-    let row = |token: account::TokenInfo| TokenRow {
-        name: token.name,
-        scope: "Site admin".to_owned(),
-        state: match (token.revoked_at, token.expires_at) {
-            (Some(_), _) => Badge::new(Tone::Muted, "Revoked"),
-            (None, Some(end)) if end <= now => Badge::new(Tone::Muted, "Expired"),
-            _ => Badge::new(Tone::Ok, "Active"),
-        },
-        created: words::when(now, token.created_at),
-        used: token.last_used_at.map(|at| words::when(now, at)),
-    };
-    Ok(account::list_tokens(&desk.ctx.db, None)
-        .await?
-        .into_iter()
-        .map(row)
-        .collect())
 }

@@ -136,13 +136,15 @@ async fn sign_in(front: Front, form: FormData) -> Answer {
     let next = respond::safe_next(form.text("next"));
     match account::sign_in(&front.ctx.db, &front.ctx.clock, &attempt).await {
         Ok(user) => respond::sign_in(&front.ctx, &front.request, &user, Proof::password(), next).await,
-        Err(error @ (AccountError::WrongCredentials | AccountError::TooManyAttempts { .. })) => front
-            .show_again(&SignIn {
+        Err(error @ (AccountError::WrongCredentials | AccountError::TooManyAttempts { .. })) => {
+            let shown = front.show_again(&SignIn {
                 page: front.page("Sign in"),
                 email: form.text("email").to_owned(),
                 next: next.unwrap_or("/").to_owned(),
                 errors: FormErrors::default().with("", &words::sentence(&error.to_string())),
-            }),
+            })?;
+            Ok(respond::retry_later(shown, &error))
+        }
         Err(error) => Err(error.into()),
     }
 }

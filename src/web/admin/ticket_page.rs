@@ -93,9 +93,11 @@ async fn view(
         None
     };
     Ok(TicketDetail {
-        page: desk
-            .page(format!("{} {}", ticket.key, ticket.subject), Section::Tickets)
-            .await?,
+        page: desk.here(
+            desk.page(format!("{} {}", ticket.key, ticket.subject), Section::Tickets)
+                .await?,
+            &ticket.project_id,
+        ),
         state: words::ticket_badge(&ticket.state),
         priority: words::priority_badge(&ticket.priority),
         labels: ticket::labels_of(&ticket)

@@ -27,6 +27,11 @@ pub(super) fn when(now: i64, at: i64) -> When {
     )
 }
 
+/// "2026-11-23 01:29 UTC".
+pub(super) fn exact(at: i64) -> String {
+    from_ms(at).format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
 /// "3 minutes ago", "in 12 days".
 pub(super) fn relative(now: i64, at: i64) -> String {
     let seconds = (at - now) / 1000;

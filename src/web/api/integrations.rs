@@ -13,7 +13,8 @@ use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::grant::{self, Authorization, CallbackError, GrantError, StartAuthorization};
 use crate::integration::{
-    self, AuthMethod, Cloud, Flow, Integration, IntegrationChange, IntegrationError, NewIntegration, Provider,
+    self, AuthMethod, Cloud, Flow, Integration, IntegrationChange, IntegrationError, NewIntegration,
+    Provider, Reach,
 };
 use crate::project;
 use crate::web::error::Problem;
@@ -66,7 +67,13 @@ pub(super) const ROUTES: &[Route] = &[
     .doc(|| {
         Doc::new("Say which projects may use an integration")
             .about("Their admins connect accounts with it and never see its secret.")
-            .takes(input(&["projectIds"], [("projectIds", list_of(id("prj")))]))
+            .takes(input(
+                &[],
+                [
+                    ("projectIds", list_of(id("prj"))),
+                    ("allProjects", boolean().default(false)),
+                ],
+            ))
             .answers(200, "The projects", projects_schema())
     }),
     Route::post("/api/v1/integrations/{id}/authorizations", Guard::Scope(Scope::MailboxesWrite), || {
@@ -113,7 +120,11 @@ pub(super) const ROUTES: &[Route] = &[
 
 /// The projects that may use one.
 fn projects_schema() -> Schema {
-    object([("projectIds", list_of(id("prj")))]).named("IntegrationProjects")
+    object([
+        ("projectIds", list_of(id("prj"))),
+        ("allProjects", boolean().about("Every project, later ones too")),
+    ])
+    .named("IntegrationProjects")
 }
 
 /// An integration as [`show`] writes it.
@@ -403,7 +414,10 @@ async fn projects(
     let listed = integration::projects_of(&ctx, &access.projects(), &id)
         .await
         .map_err(refused)?;
-    Ok(HttpResponse::Ok().json(json!({ "projectIds": listed })))
+    let is_open = integration::is_open(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
+    Ok(HttpResponse::Ok().json(json!({ "projectIds": listed, "allProjects": is_open })))
 }
 
 async fn set_projects(
@@ -413,11 +427,12 @@ async fn set_projects(
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let wanted: Option<BTreeSet<String>> = input.texts("projectIds").map(|ids| ids.into_iter().collect());
-    if wanted.is_none() {
+    let is_open = input.boolean("allProjects").unwrap_or(false);
+    if wanted.is_none() && !is_open {
         input.problem(
             "projectIds",
             "required",
-            "`projectIds` is required: a list, which may be empty",
+            "`projectIds` is required: a list, which may be empty; or send `allProjects`",
         );
     }
     let wanted = wanted.unwrap_or_default();
@@ -427,7 +442,12 @@ async fn set_projects(
         }
     }
     input.finish()?;
-    integration::set_projects(&ctx, access.actor(), &id, &wanted)
+    let reach = if is_open {
+        Reach::All
+    } else {
+        Reach::Listed(wanted)
+    };
+    integration::set_projects(&ctx, access.actor(), &id, &reach)
         .await
         .map_err(refused)?;
     projects(ctx, access, id).await

@@ -12,7 +12,8 @@ use crate::ctx::Ctx;
 use crate::project::{self, MemberError, Membership, ProjectError};
 use crate::web::error::Problem;
 use crate::web::openapi::Doc;
-use crate::web::openapi::schema::{Schema, id, input, object, text, time, word};
+use crate::web::openapi::schema::{Schema, boolean, id, input, object, text, time, word};
+use crate::web::people;
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -43,7 +44,11 @@ pub(super) const ROUTES: &[Route] = &[
     )
     .doc(|| {
         Doc::new("Change the role of a member")
-            .takes(input(&["role"], [("role", role())]))
+            .about("The last project admin keeps the role unless `allowNoAdmin` is sent.")
+            .takes(input(
+                &["role"],
+                [("role", role()), ("allowNoAdmin", boolean().default(false))],
+            ))
             .answers(200, "The member", member())
     }),
     Route::delete(
@@ -51,7 +56,12 @@ pub(super) const ROUTES: &[Route] = &[
         Guard::Scope(Scope::ProjectsWrite),
         || web::to(remove),
     )
-    .doc(|| Doc::new("Take a person out of a project").answers_nothing(204, "Taken out")),
+    .doc(|| {
+        Doc::new("Take a person out of a project")
+            .about("The last project admin stays unless `allowNoAdmin` is sent.")
+            .query("allowNoAdmin", boolean(), "Also the last project admin")
+            .answers_nothing(204, "Taken out")
+    }),
 ];
 
 fn role() -> Schema {
@@ -83,8 +93,18 @@ fn show((membership, user): &(Membership, User)) -> Value {
 fn refused(error: MemberError) -> Problem {
     match error {
         MemberError::NotFound => Problem::not_found("member of this project"),
+        MemberError::LastProjectAdmin => Problem::conflict("last_project_admin", error.to_string())
+            .with_remedy("Send `allowNoAdmin`, if only site admins are to manage the project afterwards."),
         MemberError::Db(error) => error.into(),
     }
+}
+
+/// Refuses to take the last project admin away by accident.
+async fn keep_an_admin(ctx: &Ctx, project_id: &str, user_id: &str) -> Result<(), Problem> {
+    if people::is_last_project_admin(ctx, project_id, user_id).await? {
+        return Err(refused(MemberError::LastProjectAdmin));
+    }
+    Ok(())
 }
 
 /// The project, if the request may touch it.
@@ -149,6 +169,7 @@ async fn add(
         (None, Some(email)) => account::get_by_email(&ctx.db, &email).await?,
         (None, None) => None,
     };
+    let user = user.filter(|user| user.removed_at.is_none());
     if user.is_none() {
         let name = if input.has("userId") { "userId" } else { "email" };
         input.problem(
@@ -178,7 +199,11 @@ async fn update(
     let project_id = find(&ctx, &access, &id).await?;
     member_of(&ctx, &project_id, &user_id).await?;
     let role = read_role(&mut input);
+    let is_sure = input.boolean("allowNoAdmin").unwrap_or(false);
     input.finish()?;
+    if role != Role::ProjectAdmin && !is_sure {
+        keep_an_admin(&ctx, &project_id, &user_id).await?;
+    }
     project::set_member(&ctx.db, &ctx.clock, &project_id, &user_id, role, access.actor())
         .await
         .map_err(refused)?;
@@ -190,9 +215,13 @@ async fn remove(
     ctx: web::Data<Ctx>,
     access: Access,
     path: web::Path<(String, String)>,
+    query: Query,
 ) -> Result<HttpResponse, Problem> {
     let (id, user_id) = path.into_inner();
     let project_id = find(&ctx, &access, &id).await?;
+    if query.get("allowNoAdmin").as_deref() != Some("true") {
+        keep_an_admin(&ctx, &project_id, &user_id).await?;
+    }
     project::remove_member(&ctx.db, &ctx.clock, &project_id, &user_id, access.actor())
         .await
         .map_err(refused)?;

@@ -175,6 +175,7 @@ pub(super) fn refused(error: OutboxError) -> Problem {
         OutboxError::NoTicket => Problem::not_found("ticket"),
         OutboxError::TooLate(text) => Problem::conflict("too_late", text),
         OutboxError::BadCursor => bad_cursor(),
+        error @ OutboxError::Sealed(_) => Problem::internal(&error),
         OutboxError::Db(error) => error.into(),
     }
 }
@@ -225,6 +226,13 @@ async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
 
 async fn raw(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let mail = visible(&ctx, &access.projects(), &id).await?;
+    if Kind::parse(&mail.kind) == Some(Kind::Notice) {
+        // A token that may read mail must not become the person whose password such a link changes.
+        return Err(Problem::forbidden(
+            "recipients_only",
+            "this mail holds a one-time link, which only its recipient may see",
+        ));
+    }
     let bytes = outbox::raw(&ctx, &mail.id).await.map_err(refused)?;
     Ok(output::download(
         &format!("{}.eml", mail.id),

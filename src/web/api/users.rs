@@ -1,18 +1,23 @@
 //! `/users`: people. Who shares a project with a project admin is seen by them; changes are a site admin's.
 
-use actix_web::{HttpResponse, web};
+use std::collections::BTreeMap;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::input::{Input, Query};
+use super::input::{Input, Query, check_match};
 use super::output;
-use crate::access::{Access, Projects, Scope};
-use crate::account::{self, User};
+use crate::access::{Access, Projects, Role, Scope};
+use crate::account::{self, LinkKind, PersonChange, User};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
+use crate::project;
 use crate::web::error::Problem;
 use crate::web::openapi::Doc;
-use crate::web::openapi::schema::{Schema, boolean, id, input, object, text, time, url};
-use crate::web::people;
+use crate::web::openapi::schema::{Schema, boolean, id, input, list_of, object, text, time, url, word};
+use crate::web::people::{self, Invitation, LinkMade};
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -22,37 +27,101 @@ pub(super) const ROUTES: &[Route] = &[
             .lists(user())
     }),
     Route::post("/api/v1/users", Guard::Site(Scope::Admin), || web::to(create)).doc(|| {
-        Doc::new("Make an account")
-            .about("`signInUrl` signs its person in, once, within 30 minutes; it is shown in this answer only.")
+        Doc::new("Invite somebody")
+            .about(
+                "Makes an account whose person sets a password by a link, once, within 24 hours. The link goes by mail; \
+                 where this installation sends no mail, `invitationUrl` is the link, shown in this answer only.",
+            )
             .takes(input(
                 &["email"],
                 [
                     ("email", text()),
                     ("name", text()),
                     ("isSiteAdmin", boolean().default(false)),
+                    ("memberships", list_of(membership())),
                 ],
             ))
-            .answers(201, "The new account", user().and("signInUrl", url()).named("NewUser"))
+            .answers(201, "The new account", user().and("invitationUrl", url().or_null()).named("NewUser"))
     }),
     Route::get("/api/v1/users/{id}", Guard::Scope(Scope::UsersRead), || web::to(get))
-        .doc(|| Doc::new("Show a person").answers(200, "The person", user())),
+        .doc(|| Doc::new("Show a person").answers(200, "The person", user()).tagged()),
     Route::patch("/api/v1/users/{id}", Guard::Site(Scope::Admin), || web::to(update)).doc(|| {
         Doc::new("Change an account")
             .about(
-                "Disabling ends the person's sessions and revokes their tokens at once. The last site admin stays one.",
+                "Disabling ends the person's sessions and what apps hold, and revokes their tokens, at once. Another \
+                 address ends links that wait for the old one. The last site admin stays one.",
             )
-            .takes(input(&[], [("isSiteAdmin", boolean()), ("isDisabled", boolean())]))
+            .takes(input(
+                &[],
+                [
+                    ("name", text()),
+                    ("email", text()),
+                    ("isSiteAdmin", boolean()),
+                    ("isDisabled", boolean()),
+                ],
+            ))
             .answers(200, "The changed account", user())
+            .tagged()
     }),
-    Route::post("/api/v1/users/{id}/sign-in-links", Guard::Site(Scope::Admin), || {
-        web::to(link)
+    Route::delete("/api/v1/users/{id}", Guard::Site(Scope::Admin), || web::to(remove)).doc(|| {
+        Doc::new("Remove a person for good")
+            .about(
+                "Name, address, password, second factor and roles are deleted, and everything they are signed in with \
+                 ends. What they did stays, under “Removed person”.",
+            )
+            .answers_nothing(204, "Removed")
+    }),
+    Route::post("/api/v1/users/{id}/invitations", Guard::Site(Scope::Admin), || {
+        web::to(invite_again)
     })
     .doc(|| {
-        Doc::new("Make a sign-in link")
-            .about("It signs the person in, once, within 30 minutes.")
-            .answers(201, "The link", object([("signInUrl", url())]).named("SignInLink"))
+        Doc::new("Invite somebody again")
+            .about("For people who never signed in. Earlier links stop working.")
+            .answers(
+                201,
+                "The invitation",
+                object([("invitationUrl", url().or_null()), ("expiresAt", time())]).named("NewInvitation"),
+            )
+    }),
+    Route::delete("/api/v1/users/{id}/invitations", Guard::Site(Scope::Admin), || {
+        web::to(revoke_invitation)
+    })
+    .doc(|| {
+        Doc::new("Take an invitation back")
+            .about("Its link does not work any more; the account stays.")
+            .answers_nothing(204, "Taken back")
+    }),
+    Route::post("/api/v1/users/{id}/password-links", Guard::Site(Scope::Admin), || {
+        web::to(password_link)
+    })
+    .doc(|| {
+        Doc::new("Make a link for a new password")
+            .about(
+                "It works once, within an hour, and goes by mail; where this installation sends no mail, `url` is the \
+                 link. Using it ends the person's sessions and tokens.",
+            )
+            .answers(
+                201,
+                "The link",
+                object([("url", url().or_null()), ("expiresAt", time())]).named("PasswordLink"),
+            )
+    }),
+    Route::delete("/api/v1/users/{id}/second-factor", Guard::Site(Scope::Admin), || {
+        web::to(remove_second_factor)
+    })
+    .doc(|| {
+        Doc::new("Take the second factor of a person away")
+            .about("For somebody who lost it. Their sessions end.")
+            .answers_nothing(204, "Taken away")
     }),
 ];
+
+fn membership() -> Schema {
+    object([
+        ("projectId", id("prj")),
+        ("role", word(&["viewer", "agent", "project_admin"])),
+    ])
+}
 
 /// A person as [`show`] writes them.
 fn user() -> Schema {
@@ -62,81 +131,213 @@ fn user() -> Schema {
         ("name", text()),
         ("isSiteAdmin", boolean()),
         ("isDisabled", boolean()),
+        ("hasPassword", boolean()),
+        ("hasSecondFactor", boolean()),
         ("createdAt", time()),
         ("disabledAt", time().or_null()),
+        ("lastSignInAt", time().or_null()),
+        (
+            "invitationExpiresAt",
+            time().about("Of an invitation that was not used yet").or_null(),
+        ),
     ])
     .named("User")
 }
 
-fn show(user: &User) -> Value {
+/// What is known of people beside their rows.
+struct Beside {
+    strong: Vec<String>,
+    invited: BTreeMap<String, i64>,
+}
+
+impl Beside {
+    async fn load(ctx: &Ctx) -> Result<Self, Problem> {
+        Ok(Self {
+            strong: account::with_second_factor(ctx).await?,
+            invited: account::open_invitations(ctx).await?,
+        })
+    }
+}
+
+fn show(user: &User, beside: &Beside) -> Value {
     json!({
         "id": user.id,
         "email": user.email,
         "name": user.name,
         "isSiteAdmin": user.is_site_admin,
         "isDisabled": user.disabled_at.is_some(),
+        "hasPassword": user.password_set_at.is_some(),
+        "hasSecondFactor": beside.strong.contains(&user.id),
         "createdAt": rfc3339(user.created_at),
         "disabledAt": output::time(user.disabled_at),
+        "lastSignInAt": output::time(user.last_sign_in_at),
+        "invitationExpiresAt": output::time(beside.invited.get(&user.id).copied()),
     })
 }
 
 async fn find(ctx: &Ctx, projects: &Projects, id: &str) -> Result<User, Problem> {
     account::get_in(&ctx.db, projects, id)
         .await?
+        .filter(|user| user.removed_at.is_none())
         .ok_or_else(|| Problem::not_found("user"))
 }
 
 async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
-    let all = account::list(&ctx.db, &access.projects()).await?;
-    Ok(output::list_from_all(&query, all, |user| &user.id, show))
+    let mut all = account::list(&ctx.db, &access.projects()).await?;
+    all.retain(|user| user.removed_at.is_none());
+    let beside = Beside::load(&ctx).await?;
+    Ok(output::list_from_all(
+        &query,
+        all,
+        |user| &user.id,
+        |user| show(user, &beside),
+    ))
 }
 
 async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let found = find(&ctx, &access.projects(), &id).await?;
-    Ok(HttpResponse::Ok().json(show(&found)))
+    Ok(output::tagged(
+        found.revision,
+        show(&found, &Beside::load(&ctx).await?),
+    ))
 }
 
 async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
     let email = input.required_text("email");
     let name = input.text("name").unwrap_or_default();
     let is_site_admin = input.boolean("isSiteAdmin").unwrap_or(false);
+    let roles = read_memberships(&ctx, &mut input).await?;
     input.finish()?;
-    let made = account::invite(&ctx.db, &ctx.clock, &email, &name, is_site_admin, access.actor()).await?;
-    let mut body = show(&made);
+    let invitation = Invitation {
+        email,
+        name,
+        is_site_admin,
+        roles,
+    };
+    let (made, link) = people::invite(&ctx, &invitation, access.actor()).await?;
+    let mut body = show(&made, &Beside::load(&ctx).await?);
     if let Some(members) = body.as_object_mut() {
-        let link = account::sign_in_link(&ctx, &made.id).await?;
-        members.insert("signInUrl".into(), link.into());
+        members.insert("invitationUrl".into(), url_of(&link));
     }
     let path = format!("/api/v1/users/{}", made.id);
-    Ok(HttpResponse::Created()
-        .insert_header((actix_web::http::header::LOCATION, path))
-        .json(body))
+    Ok(output::created(&path, made.revision, body))
+}
+
+/// What a new person is to be in which projects, each of which must exist.
+async fn read_memberships(ctx: &Ctx, input: &mut Input) -> Result<Vec<(String, Role)>, Problem> {
+    let sent = input.value("memberships").cloned();
+    let Some(items) = sent.as_ref().and_then(Value::as_array) else {
+        return Ok(Vec::new());
+    };
+    let known = project::list(ctx, &Projects::All).await?;
+    let mut roles = Vec::new();
+    for (place, item) in items.iter().enumerate() {
+        let of = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default();
+        let project_id = of("projectId");
+        match Role::of_member(of("role")) {
+            Some(role) if known.iter().any(|project| project.id == project_id) => {
+                roles.push((project_id.to_owned(), role));
+            }
+            _ => input.problem(
+                &format!("memberships/{place}"),
+                "unknown",
+                "name a project that exists, and one of the roles viewer, agent, project_admin",
+            ),
+        }
+    }
+    Ok(roles)
+}
+
+fn url_of(link: &LinkMade) -> Value {
+    link.url
+        .as_ref()
+        .map_or(Value::Null, |url| url.expose_secret().into())
 }
 
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
+    request: HttpRequest,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access.projects(), &id).await?;
-    let is_site_admin = input.boolean("isSiteAdmin");
+    check_match(&request, old.revision)?;
+    let change = PersonChange {
+        name: input.text("name"),
+        email: input.text("email"),
+        is_site_admin: input.boolean("isSiteAdmin"),
+    };
     let is_disabled = input.boolean("isDisabled");
     input.finish()?;
-    let (db, clock) = (&ctx.db, &ctx.clock);
-    if let Some(wanted) = is_site_admin {
-        account::set_site_admin(db, clock, &id, wanted, access.actor()).await?;
-    }
+    people::change(&ctx, &id, Some(old.revision), &change, access.actor()).await?;
     match is_disabled {
-        Some(true) if old.disabled_at.is_none() => people::disable(&ctx, &id, access.actor()).await?,
-        Some(false) if old.disabled_at.is_some() => account::enable(db, clock, &id, access.actor()).await?,
-        _ => {}
+        Some(true) => people::disable(&ctx, &id, access.actor()).await?,
+        Some(false) => account::enable(&ctx.db, &ctx.clock, &id, access.actor()).await?,
+        None => {}
     }
     get(ctx, access, id).await
 }
 
-async fn link(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn remove(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let found = find(&ctx, &access.projects(), &id).await?;
-    let link = account::sign_in_link(&ctx, &found.id).await?;
-    Ok(HttpResponse::Created().json(json!({ "signInUrl": link })))
+    people::remove(&ctx, &found.id, access.actor()).await?;
+    Ok(output::done())
+}
+
+async fn invite_again(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let found = find(&ctx, &access.projects(), &id).await?;
+    if found.password_set_at.is_some() || found.last_sign_in_at.is_some() || !found.is_active() {
+        return Err(Problem::conflict(
+            "not_invited",
+            "only somebody who never signed in is invited; make a link for a new password instead",
+        ));
+    }
+    let link = people::make_link(&ctx, &found, LinkKind::Invitation, access.actor()).await?;
+    let expires_at = ctx.clock.now_ms() + LinkKind::Invitation.minutes() * 60_000;
+    let body = json!({ "invitationUrl": url_of(&link), "expiresAt": rfc3339(expires_at) });
+    Ok(HttpResponse::Created()
+        .insert_header((header::LOCATION, format!("/api/v1/users/{}", found.id)))
+        .json(body))
+}
+
+async fn revoke_invitation(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let found = find(&ctx, &access.projects(), &id).await?;
+    account::revoke_invitation(&ctx, &found.id).await?;
+    Ok(output::done())
+}
+
+async fn password_link(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let found = find(&ctx, &access.projects(), &id).await?;
+    if !found.is_active() {
+        return Err(Problem::conflict(
+            "user_disabled",
+            "this account is disabled; enable it first",
+        ));
+    }
+    let link = people::make_link(&ctx, &found, LinkKind::Reset, access.actor()).await?;
+    let expires_at = ctx.clock.now_ms() + LinkKind::Reset.minutes() * 60_000;
+    Ok(HttpResponse::Created().json(json!({ "url": url_of(&link), "expiresAt": rfc3339(expires_at) })))
+}
+
+async fn remove_second_factor(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let found = find(&ctx, &access.projects(), &id).await?;
+    people::reset_second_factor(&ctx, &found.id, access.actor()).await?;
+    Ok(output::done())
 }

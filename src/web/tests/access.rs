@@ -19,7 +19,7 @@ use crate::web::tests::{Site, site};
 use crate::web::{Route, routes};
 
 /// Who asks; each but the last has the role in the project HELP.
-const ROLES: [&str; 5] = ["site admin", "project admin", "agent", "viewer", "stranger"];
+pub(super) const ROLES: [&str; 5] = ["site admin", "project admin", "agent", "viewer", "stranger"];
 
 /// The three ways a token can stand to a route: with its scope; with every scope but those that hold it; with its
 /// scope, narrowed to a project of no use here.
@@ -28,8 +28,8 @@ const WAYS: usize = 3;
 pub(super) struct World {
     pub(super) site: Site,
     help: String,
-    ops: String,
-    people: Vec<User>,
+    pub(super) ops: String,
+    pub(super) people: Vec<User>,
     fresh: std::cell::Cell<u32>,
 }
 
@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    async fn run(&self, text: &str) {
+    pub(super) async fn run(&self, text: &str) {
         for statement in text.split("; ") {
             self.site
                 .ctx()
@@ -171,7 +171,7 @@ impl World {
         .await;
     }
 
-    async fn mailbox(&self, n: u32) {
+    pub(super) async fn mailbox(&self, n: u32) {
         self.grant(n).await;
         self.run(&format!(
             "INSERT INTO mailboxes (id, name, project_id, grant_id, protocol, host, port, tls, login_name, folder, \
@@ -183,7 +183,7 @@ impl World {
         .await;
     }
 
-    async fn ticket(&self, n: u32) {
+    pub(super) async fn ticket(&self, n: u32) {
         self.run(&format!(
             "INSERT INTO tickets (id, project_id, number, key, subject, requester_name, requester_email, state, \
              search_text, entry_count, revision, created_at, updated_at) VALUES ('tkt_{n}', '{}', {n}, 'HELP-{n}', \
@@ -193,7 +193,7 @@ impl World {
         .await;
     }
 
-    async fn message(&self, n: u32) {
+    pub(super) async fn message(&self, n: u32) {
         self.mailbox(n).await;
         self.run(&format!(
             "INSERT INTO messages (id, mailbox_id, project_id, content_hash, size, folder, uid_validity, uid, \

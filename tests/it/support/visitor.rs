@@ -40,6 +40,11 @@ impl Visitor {
         self.send(self.client.get(self.url(path))).await
     }
 
+    /// The value of a cookie.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        self.cookies.lock().unwrap().get(name).cloned()
+    }
+
     /// A form with exactly these fields.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Seen {
         let body = url::form_urlencoded::Serializer::new(String::new())

@@ -400,3 +400,40 @@ impl View for IntegrationDetail {
         ]
     }
 }
+
+/// `GET /integrations/{id}/projects`.
+///
+/// Form: `POST /integrations/{id}/projects` with `reach` (`all` or `some`) and `project` (several, for `some`).
+#[derive(Debug, Serialize)]
+pub struct IntegrationReach {
+    /// The frame.
+    pub page: Page,
+    /// `int_…`
+    pub id: String,
+    /// Name of the integration.
+    pub name: String,
+    /// All projects, or those that are ticked.
+    pub reach: Vec<Choice>,
+    /// The projects.
+    pub projects: Vec<Choice>,
+}
+
+impl View for IntegrationReach {
+    const TEMPLATE: &'static str = "admin/integration_projects.html";
+
+    fn samples() -> Vec<Self> {
+        [
+            vec![],
+            vec![Choice::new("prj_01", "HELP", true).with_hint("Helpdesk")],
+        ]
+        .into_iter()
+        .map(|projects| Self {
+            page: Page::sample("Projects that may use Google", Section::Integrations),
+            id: "int_01".to_owned(),
+            name: "Google".to_owned(),
+            reach: vec![Choice::new("some", "Only those that are ticked", true)],
+            projects,
+        })
+        .collect()
+    }
+}

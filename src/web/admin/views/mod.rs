@@ -19,6 +19,7 @@ pub mod oauth2;
 pub mod outgoing;
 pub mod page;
 pub mod parts;
+pub mod people;
 pub mod profile;
 pub mod projects;
 pub mod quarantine;
@@ -42,6 +43,18 @@ macro_rules! for_each_view {
         $then!(
             crate::web::admin::views::account::Setup,
             crate::web::admin::views::account::SignIn,
+            crate::web::admin::views::account::CodeStep,
+            crate::web::admin::views::account::EnrolStep,
+            crate::web::admin::views::account::RecoveryCodes,
+            crate::web::admin::views::account::NewPassword,
+            crate::web::admin::views::account::ForgotPassword,
+            crate::web::admin::views::people::UserList,
+            crate::web::admin::views::people::InviteForm,
+            crate::web::admin::views::people::ShownOnce,
+            crate::web::admin::views::people::UserDetail,
+            crate::web::admin::views::people::TokenList,
+            crate::web::admin::views::people::TokenForm,
+            crate::web::admin::views::people::Members,
             crate::web::admin::views::dashboard::Dashboard,
             crate::web::admin::views::connect::ConnectChoose,
             crate::web::admin::views::connect::ConnectForm,
@@ -51,6 +64,7 @@ macro_rules! for_each_view {
             crate::web::admin::views::integrations::IntegrationList,
             crate::web::admin::views::integrations::IntegrationForm,
             crate::web::admin::views::integrations::IntegrationDetail,
+            crate::web::admin::views::integrations::IntegrationReach,
             crate::web::admin::views::grants::GrantList,
             crate::web::admin::views::grants::GrantDetail,
             crate::web::admin::views::grants::IdentityMismatch,

@@ -36,6 +36,10 @@ pub struct Page {
     pub version: String,
     /// What whoever looks may do, so that nothing is offered that would be refused.
     pub may: May,
+    /// The highest role they have anywhere, for the navigation: `viewer`, `agent`, `project_admin`, `site_admin` or empty.
+    pub role: &'static str,
+    /// The role they have in the project that the page is about, for its links and buttons; else as `role`.
+    pub here: &'static str,
 }
 
 /// What somebody may do, for navigation and buttons.
@@ -67,6 +71,8 @@ impl Page {
             attention: 0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             may: May::default(),
+            role: "",
+            here: "",
         }
     }
 
@@ -84,6 +90,8 @@ impl Page {
                 manage: true,
                 site: true,
             },
+            role: "site_admin",
+            here: "site_admin",
             ..Self::new(title, section)
         }
     }
@@ -169,6 +177,10 @@ pub enum Section {
     Settings,
     /// `/profile`
     Profile,
+    /// `/users`
+    Users,
+    /// `/tokens`
+    Tokens,
     /// A page outside the navigation.
     None,
 }

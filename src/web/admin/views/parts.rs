@@ -72,6 +72,15 @@ impl When {
     }
 }
 
+/// A drawing in one colour: a square of so many units, and a path in it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Drawing {
+    /// The path, as SVG writes it.
+    pub path: String,
+    /// Width and height, units.
+    pub size: u32,
+}
+
 /// One option of a list to choose from.
 #[derive(Debug, Clone, Serialize)]
 pub struct Choice {

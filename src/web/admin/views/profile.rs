@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::page::{Page, Section, Theme};
-use super::parts::{Choice, FormErrors, When};
+use super::parts::{Badge, Choice, FormErrors, Tone, When};
+use super::people::TokenRow;
 use super::settings::Settings;
 use crate::render::View;
 
@@ -11,7 +12,9 @@ use crate::render::View;
 ///
 /// Forms: `POST /profile` with `name`; `POST /theme` with `theme` and `back`; `POST /profile/password` with
 /// `old_password` (only where there is one), `password`, `revoke_tokens` (a checkbox); `POST
-/// /profile/sessions/{id}/end`; `POST /profile/sessions/end-others`.
+/// /profile/sessions/{id}/end`; `POST /profile/sessions/end-others`; `POST /profile/second-factor/codes`; `POST
+/// /profile/tokens/{id}/revoke`. Links: `/profile/second-factor`, `/profile/second-factor/remove`,
+/// `/profile/tokens/new`.
 #[derive(Debug, Serialize)]
 pub struct Profile {
     /// The frame.
@@ -26,10 +29,27 @@ pub struct Profile {
     pub password_set: Option<When>,
     /// Shortest password that is accepted, in characters.
     pub password_min: u32,
+    /// The second factor, if there is one.
+    pub second_factor: Option<FactorFacts>,
+    /// "On" or "Off".
+    pub factor_badge: Badge,
+    /// Whether this site wants one of them.
+    pub is_factor_required: bool,
+    /// Their access tokens that work.
+    pub tokens: Vec<TokenRow>,
     /// Where they are signed in.
     pub sessions: Vec<SessionRow>,
     /// What is wrong.
     pub errors: FormErrors,
+}
+
+/// A second factor that is on.
+#[derive(Debug, Clone, Serialize)]
+pub struct FactorFacts {
+    /// Since when.
+    pub since: When,
+    /// Recovery codes that were not used.
+    pub codes_left: u64,
 }
 
 /// A browser that is signed in.
@@ -74,13 +94,20 @@ impl View for Profile {
     const TEMPLATE: &'static str = "admin/profile.html";
 
     fn samples() -> Vec<Self> {
-        let profile = |password_set, sessions, errors| Self {
+        let profile = |password_set: Option<When>, has_all: bool, sessions, errors| Self {
             page: Page::sample("My profile", Section::Profile),
             name: "Ada Lovelace".to_owned(),
             email: "ada@example.org".to_owned(),
             themes: Settings::themes(Theme::Auto),
             password_set,
             password_min: 8,
+            second_factor: has_all.then(|| FactorFacts {
+                since: When::sample("12 days ago"),
+                codes_left: 2,
+            }),
+            factor_badge: Badge::new(Tone::Muted, "Off"),
+            is_factor_required: has_all,
+            tokens: if has_all { vec![TokenRow::sample()] } else { vec![] },
             sessions,
             errors,
         };
@@ -88,9 +115,10 @@ impl View for Profile {
             .with("old_password", "The present password is wrong.")
             .with("name", "The name must have 1 to 100 characters.");
         vec![
-            profile(None, vec![SessionRow::sample(true)], FormErrors::default()),
+            profile(None, false, vec![SessionRow::sample(true)], FormErrors::default()),
             profile(
                 Some(When::sample("12 days ago")),
+                true,
                 vec![SessionRow::sample(true), SessionRow::sample(false)],
                 errors,
             ),

@@ -1,16 +1,14 @@
-//! Settings: what this installation is and who may use it. Read-only apart from the look.
+//! Settings: what this installation is. Read-only.
 
 use serde::Serialize;
 
 use super::integrations::Fact;
 use super::outgoing::OutgoingRow;
 use super::page::{Page, Section, Theme};
-use super::parts::{Badge, Choice, FormErrors, Tone, When};
+use super::parts::{Choice, FormErrors, Tone};
 use crate::render::View;
 
 /// `GET /settings`.
-///
-/// Form: `POST /theme` with `theme` and `back`.
 #[derive(Debug, Serialize)]
 pub struct Settings {
     /// The frame.
@@ -21,14 +19,8 @@ pub struct Settings {
     pub base_url_warning: Option<String>,
     /// Key ring: key id, where it comes from, rows sealed with older keys.
     pub keys: Vec<Fact>,
-    /// Users.
-    pub users: Vec<UserRow>,
-    /// API tokens.
-    pub tokens: Vec<TokenRow>,
     /// Networks that outbound connections may reach although they are not public.
     pub allow_networks: Vec<String>,
-    /// Looks.
-    pub themes: Vec<Choice>,
 }
 
 impl Settings {
@@ -48,34 +40,6 @@ impl Settings {
         .map(|(theme, label, hint)| Choice::new(theme.as_value(), label, theme == current).with_hint(hint))
         .collect()
     }
-}
-
-/// One user.
-#[derive(Debug, Clone, Serialize)]
-pub struct UserRow {
-    /// Name.
-    pub name: String,
-    /// Address.
-    pub email: String,
-    /// "Site admin".
-    pub role: String,
-    /// When they last did something in a session that has not ended.
-    pub last_seen: Option<When>,
-}
-
-/// One API token. The token itself is never shown.
-#[derive(Debug, Clone, Serialize)]
-pub struct TokenRow {
-    /// Its name.
-    pub name: String,
-    /// What it may do.
-    pub scope: String,
-    /// "Active" or "Revoked".
-    pub state: Badge,
-    /// When it was made.
-    pub created: When,
-    /// When it was used last.
-    pub used: Option<When>,
 }
 
 impl View for Settings {
@@ -98,29 +62,11 @@ impl View for Settings {
                 Fact::exact("Key", "k1"),
                 Fact::exact("Key file", "/var/lib/mailgrant/key, mode 0600"),
             ],
-            users: vec![UserRow {
-                name: "Ada Lovelace".to_owned(),
-                email: "ada@example.org".to_owned(),
-                role: "Site admin".to_owned(),
-                last_seen: Some(When::sample("now")),
-            }],
-            tokens: if full {
-                vec![TokenRow {
-                    name: "ticketing app".to_owned(),
-                    scope: "Site admin".to_owned(),
-                    state: Badge::new(Tone::Ok, "Active"),
-                    created: When::sample("12 days ago"),
-                    used: None,
-                }]
-            } else {
-                vec![]
-            },
             allow_networks: if full {
                 vec!["10.0.0.0/8".to_owned()]
             } else {
                 vec![]
             },
-            themes: Self::themes(Theme::Auto),
         };
         vec![settings(false), settings(true)]
     }

@@ -1,0 +1,130 @@
+//! Setting a password by a one-time link (invitation, forgotten password, way in from the machine), and asking for one.
+
+use actix_web::web;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::desk::{Answer, Front};
+use super::views::account::{ForgotPassword, NewPassword};
+use super::views::parts::FormErrors;
+use super::words;
+use crate::account::{self, AccountError, LinkKind, PasswordLink, Proof};
+use crate::clock::from_ms;
+use crate::crypto::MIN_PASSWORD_CHARS;
+use crate::web::error::Problem;
+use crate::web::extract::FormData;
+use crate::web::route::{Guard, Route};
+use crate::web::{people, respond};
+
+/// The routes of this file.
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/new-password", Guard::Public, || web::to(page)),
+    Route::post("/new-password", Guard::Public, || web::to(set)),
+    Route::get("/forgot-password", Guard::Public, || web::to(ask)),
+    Route::post("/forgot-password", Guard::Public, || web::to(send)),
+];
+
+#[derive(Deserialize)]
+struct Token {
+    #[serde(default)]
+    token: String,
+}
+
+impl Token {
+    fn secret(&self) -> SecretString {
+        SecretString::from(self.token.clone())
+    }
+}
+
+fn dead(error: AccountError) -> Problem {
+    match error {
+        AccountError::DeadLink => Problem::from(error)
+            .with_title("This link does not work any more")
+            .with_remedy(
+                "Ask the person who invited you for a new one, or ask for a link on the sign-in page.",
+            ),
+        error => error.into(),
+    }
+}
+
+async fn page(front: Front, query: web::Query<Token>) -> Answer {
+    let link = account::look_at_link(&front.ctx, &query.secret())
+        .await
+        .map_err(dead)?;
+    let name = link.user.name.clone();
+    front.show(&view(&front, &query.token, &link, name, FormErrors::default()))
+}
+
+fn view(front: &Front, token: &str, link: &PasswordLink, name: String, errors: FormErrors) -> NewPassword {
+    let token: String = url::form_urlencoded::byte_serialize(token.as_bytes()).collect();
+    let title = match link.kind {
+        LinkKind::Invitation => "Welcome to Mailgrant",
+        LinkKind::Reset | LinkKind::Recovery => "Choose a new password",
+    };
+    NewPassword {
+        page: front.page(title),
+        action: format!("/new-password?token={token}"),
+        email: link.user.email.clone(),
+        name: if name == link.user.email {
+            String::new()
+        } else {
+            name
+        },
+        is_invitation: link.kind == LinkKind::Invitation,
+        is_recovery: link.kind == LinkKind::Recovery,
+        password_min: u32::try_from(MIN_PASSWORD_CHARS).unwrap_or(u32::MAX),
+        expires: from_ms(link.expires_at).format("%Y-%m-%d %H:%M UTC").to_string(),
+        errors,
+    }
+}
+
+async fn set(front: Front, query: web::Query<Token>, form: FormData) -> Answer {
+    let token = query.secret();
+    let link = account::look_at_link(&front.ctx, &token).await.map_err(dead)?;
+    let name = match link.kind {
+        LinkKind::Invitation => form.text("name"),
+        LinkKind::Reset | LinkKind::Recovery => "",
+    };
+    let password = form.secret("password");
+    match people::password_by_link(&front.ctx, &token, &link, name, &password).await {
+        Ok(user) => respond::sign_in(&front.ctx, &front.request, &user, Proof::password(), None).await,
+        Err(error) => match error.field() {
+            Some(field) => {
+                let errors = FormErrors::default().with(field, &words::sentence(&error.to_string()));
+                front.show_again(&view(&front, &query.token, &link, name.to_owned(), errors))
+            }
+            None => Err(dead(error)),
+        },
+    }
+}
+
+async fn ask(front: Front) -> Answer {
+    front.show(&ForgotPassword {
+        page: front.page("Forgot your password?"),
+        can_mail: people::can_mail(&front.ctx).await?,
+        is_sent: false,
+        errors: FormErrors::default(),
+    })
+}
+
+/// The same answer in the same time, whoever's address it is: the work is done beside it.
+async fn send(front: Front, form: FormData) -> Answer {
+    let can_mail = people::can_mail(&front.ctx).await?;
+    if can_mail {
+        let email = form.text("email").to_owned();
+        let address = respond::client_address(&front.request);
+        account::brake_reset(&front.ctx, &address).await?;
+        let ctx = front.ctx.clone();
+        actix_web::rt::spawn(async move {
+            if let Err(error) = people::send_reset(&ctx, &email).await {
+                tracing::warn!(%error, "a link for a new password could not be sent");
+            }
+        });
+    }
+    front.show(&ForgotPassword {
+        page: front.page("Forgot your password?"),
+        can_mail,
+        is_sent: can_mail,
+        errors: FormErrors::default(),
+    })
+}
