@@ -146,6 +146,7 @@ fn extra_ca(config: &Config) -> Result<Option<Vec<u8>>, StartError> {
 pub struct App {
     ctx: Ctx,
     listener: TcpListener,
+    redirecting: Option<TcpListener>,
     port: u16,
     // Held while the service runs; the system lets go of it when the process ends, however it ends.
     _only_server: File,
@@ -170,10 +171,18 @@ impl App {
             source,
         };
         let listener = TcpListener::bind(address).map_err(failed)?;
+        let redirecting = match ctx.config.http_redirect_listen {
+            Some(address) => Some(TcpListener::bind(address).map_err(|source| StartError::Listen {
+                address: address.to_string(),
+                source,
+            })?),
+            None => None,
+        };
         let port = listener.local_addr().map_err(failed)?.port();
         Ok(Self {
             ctx,
             listener,
+            redirecting,
             port,
             _only_server: only_server,
         })
@@ -191,7 +200,22 @@ impl App {
 
     /// Answers requests (`extras` are routes beside the usual ones) and runs the jobs until the context's `stop` is cancelled, then lets running work end.
     pub async fn run_until_stopped(self, extras: Extras) -> std::io::Result<()> {
-        let Self { ctx, listener, .. } = self;
+        let Self {
+            ctx,
+            listener,
+            redirecting,
+            ..
+        } = self;
+        if let Some(listener) = redirecting {
+            let server = web::redirecting(&ctx, listener).map_err(std::io::Error::other)?;
+            let (handle, stop) = (server.handle(), ctx.stop.clone());
+            ctx.tasks.spawn(async move {
+                tokio::select! {
+                    _ = server => {}
+                    () = stop.cancelled() => handle.stop(true).await,
+                }
+            });
+        }
         let server = web::server(ctx.clone(), listener, extras).map_err(std::io::Error::other)?;
         let handle = server.handle();
         let serving = tokio::spawn(server);

@@ -12,6 +12,7 @@ use crate::db::Db;
 use crate::event::Head;
 use crate::mailbox::imap::ByteBudget;
 use crate::net::Dialer;
+use crate::trusted_issuer::Remembered;
 
 /// The parts that services work with. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ pub struct Ctx {
     pub nudge: Nudge,
     /// Says that a webhook may have something to deliver.
     pub deliver: Nudge,
+    /// What other issuers said of their tokens a moment ago.
+    pub foreign_tokens: Remembered,
     /// The end of the event log as this process knows it; wakes who reads on.
     pub log: Head,
 }
@@ -63,6 +66,7 @@ impl Ctx {
             stop: CancellationToken::new(),
             nudge: Nudge::default(),
             deliver: Nudge::default(),
+            foreign_tokens: Remembered::default(),
             log: Head::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! The audit log: who did what, in one chain of seals.
+//! The audit log: who did what, in one chain of seals; and issuers whose tokens count here.
 //!
 //! A row gets its place and its seal after the commit (see `src/audit/chain.rs`); from then on triggers refuse every
 //! change of it. They stop mistakes, not somebody who may change the schema: that is what the seals are for.
@@ -27,7 +27,9 @@ impl MigrationTrait for Migration {
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         run(
             manager,
-            "DROP TABLE IF EXISTS audit_events;\nDROP TABLE IF EXISTS audit_head;\n",
+            "DROP TABLE IF EXISTS audit_events;\nDROP TABLE IF EXISTS audit_head;\n\
+             DROP TABLE IF EXISTS oauth2_assertion_families;\nDROP TABLE IF EXISTS trusted_issuer_keys;\n\
+             DROP TABLE IF EXISTS trusted_issuers;\n",
         )
         .await?;
         if manager.get_database_backend() != DbBackend::Sqlite {
@@ -84,6 +86,51 @@ CREATE TABLE audit_head (
   key_id TEXT NOT NULL,
   mac TEXT NOT NULL
 );
+CREATE TABLE trusted_issuers (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  issuer TEXT NOT NULL,
+  uses TEXT NOT NULL,
+  enabled BOOLEAN NOT NULL,
+  key_source TEXT NOT NULL,
+  jwks TEXT NOT NULL,
+  jwks_uri TEXT NOT NULL,
+  algorithms TEXT NOT NULL,
+  introspection_endpoint TEXT NOT NULL,
+  introspection_client_id TEXT NOT NULL,
+  secret_sealed TEXT NOT NULL,
+  cache_seconds BIGINT NOT NULL,
+  token_prefix TEXT NOT NULL,
+  audiences TEXT NOT NULL,
+  subjects TEXT NOT NULL,
+  max_life_seconds BIGINT NOT NULL,
+  mapping TEXT NOT NULL,
+  subject_table TEXT NOT NULL,
+  service_client TEXT NOT NULL,
+  scope_claim TEXT NOT NULL,
+  scope_map TEXT NOT NULL,
+  scopes TEXT NOT NULL,
+  projects TEXT NOT NULL,
+  clients TEXT NOT NULL,
+  allow_incomplete BOOLEAN NOT NULL,
+  created_by TEXT NOT NULL,
+  revision BIGINT NOT NULL,
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL
+);
+CREATE INDEX trusted_issuers_issuer ON trusted_issuers (issuer);
+CREATE TABLE trusted_issuer_keys (
+  issuer_id TEXT PRIMARY KEY,
+  uri TEXT NOT NULL,
+  jwks TEXT NOT NULL,
+  fetched_at BIGINT NOT NULL,
+  tried_at BIGINT NOT NULL
+);
+CREATE TABLE oauth2_assertion_families (
+  family_id TEXT PRIMARY KEY REFERENCES oauth2_families(id) ON DELETE CASCADE,
+  issuer_id TEXT NOT NULL
+);
+CREATE INDEX oauth2_assertion_families_issuer ON oauth2_assertion_families (issuer_id);
 INSERT INTO audit_head (id, last, seal, floor, floor_seal, key_id, mac) VALUES (1, 0, '', 0, '', '', '');
 ";
 

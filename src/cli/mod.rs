@@ -201,7 +201,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config {
             command: ConfigCommand::Check,
         } => {
-            print(&config::describe(&load()?));
+            let config = load()?;
+            print(&config::describe(&config));
+            for warning in config::warnings(&config) {
+                complain(&format!("warning: {warning}"));
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(args) => serve::demo(args).await,

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use super::{Config, KNOWN, Known, LogFormat, SECTIONS, SecondFactorFor, Setting, SiteSmtp};
+use super::{Config, KNOWN, Known, LogFormat, ProxyHeader, SECTIONS, SecondFactorFor, Setting, SiteSmtp};
 
 /// The variables of the process, as a value, so that tests bring their own.
 #[derive(Clone, Debug, Default)]
@@ -267,6 +267,35 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
                 "expected a number from 30 to 36500, or 0".into(),
             )
         })?;
+    let trusted_proxies =
+        parse_networks(&get("trusted_proxies")).map_err(|reason| bad("trusted_proxies", reason))?;
+    let proxy_header = match get("proxy_header").as_str() {
+        "x-forwarded" => ProxyHeader::XForwarded,
+        "forwarded" => ProxyHeader::Forwarded,
+        _ => return Err(bad("proxy_header", "expected x-forwarded or forwarded".into())),
+    };
+    let file = |name| Some(get(name)).filter(|text| !text.is_empty()).map(PathBuf::from);
+    let (tls_cert_file, tls_key_file) = (file("tls_cert_file"), file("tls_key_file"));
+    if tls_cert_file.is_some() != tls_key_file.is_some() {
+        let missing = if tls_key_file.is_none() {
+            "tls_key_file"
+        } else {
+            "tls_cert_file"
+        };
+        return Err(bad(
+            missing,
+            "a certificate and its key are set both or not at all".into(),
+        ));
+    }
+    let http_redirect_listen = match get("http_redirect_listen") {
+        text if text.is_empty() => None,
+        text => Some(text.parse().map_err(|_| {
+            bad(
+                "http_redirect_listen",
+                "expected an address and a port, for example 0.0.0.0:80".into(),
+            )
+        })?),
+    };
     let log_format = match get("log_format").as_str() {
         "text" => LogFormat::Text,
         "json" => LogFormat::Json,
@@ -309,6 +338,11 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
         webhook_timeout,
         event_retention_days,
         audit_retention_days,
+        trusted_proxies,
+        proxy_header,
+        tls_cert_file,
+        tls_key_file,
+        http_redirect_listen,
         log_format,
         log_level: get("log_level"),
         max_connections,
@@ -415,6 +449,17 @@ fn shown(config: &Config, name: &str) -> String {
         "webhook_timeout" => config.webhook_timeout.to_string(),
         "event_retention_days" => config.event_retention_days.to_string(),
         "audit_retention_days" => config.audit_retention_days.to_string(),
+        "trusted_proxies" => listed(&config.trusted_proxies),
+        "proxy_header" => match config.proxy_header {
+            ProxyHeader::XForwarded => "x-forwarded".into(),
+            ProxyHeader::Forwarded => "forwarded".into(),
+        },
+        "tls_cert_file" => path_shown(config.tls_cert_file.as_deref()),
+        "tls_key_file" => path_shown(config.tls_key_file.as_deref()),
+        "http_redirect_listen" => config
+            .http_redirect_listen
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
         "log_format" => match config.log_format {
             LogFormat::Text => "text".into(),
             LogFormat::Json => "json".into(),
@@ -427,6 +472,10 @@ fn shown(config: &Config, name: &str) -> String {
         name if name.starts_with("smtp_") => shown_smtp(config.smtp.as_ref(), name),
         _ => String::new(),
     }
+}
+
+fn path_shown(path: Option<&Path>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 fn listed(networks: &[IpNet]) -> String {

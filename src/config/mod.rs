@@ -7,7 +7,7 @@ mod load;
 mod print;
 
 pub use load::{ConfigError, Environment, load};
-pub use print::{describe, example_file};
+pub use print::{describe, example_file, warnings};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,6 +41,16 @@ pub struct Config {
     pub event_retention_days: i64,
     /// How long the audit log is kept, days; 0 keeps all of it.
     pub audit_retention_days: i64,
+    /// Proxies whose word about a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// In which header they say it.
+    pub proxy_header: ProxyHeader,
+    /// Certificates (PEM) of our own TLS; without them plain HTTP is spoken.
+    pub tls_cert_file: Option<PathBuf>,
+    /// The key that belongs to them.
+    pub tls_key_file: Option<PathBuf>,
+    /// An address that sends everybody on to https.
+    pub http_redirect_listen: Option<SocketAddr>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines appear, in the syntax of `tracing`'s env-filter.
@@ -96,6 +106,16 @@ impl SecondFactorFor {
             Self::Everybody => "everybody",
         }
     }
+}
+
+/// The header in which trusted proxies say who asks. Only one is believed: a proxy that writes the one passes the other on
+/// as a client sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`, `-Proto` and `-Host`.
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// How log lines look.
@@ -245,6 +265,42 @@ pub(crate) const KNOWN: &[Known] = &[
         name: "audit_retention_days",
         default: "730",
         about: "How many days the audit log is kept, 30 to 36500; 0 keeps all of it.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "trusted_proxies",
+        default: "",
+        about: "Networks of the reverse proxies whose X-Forwarded-For, -Proto and -Host are believed, for example\n\
+                [\"127.0.0.1\", \"10.0.3.0/24\"]. From everybody else these headers say nothing.",
+        secret: false,
+        list: true,
+    },
+    Known {
+        name: "proxy_header",
+        default: "x-forwarded",
+        about: "x-forwarded or forwarded (RFC 7239): where those proxies say who asks. The other header is ignored.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "tls_cert_file",
+        default: "",
+        about: "Certificates (PEM), the server's own first, to serve https without a proxy. Read again when they change.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "tls_key_file",
+        default: "",
+        about: "The private key (PEM) of the first certificate.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "http_redirect_listen",
+        default: "",
+        about: "An address and port that sends everybody on to `base_url`, for example 0.0.0.0:80. Empty: none.",
         secret: false,
         list: false,
     },

@@ -18,6 +18,39 @@ pub fn describe(config: &Config) -> String {
     out
 }
 
+/// What is allowed and probably not meant, each in a sentence or two.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    let own_tls = config.tls_cert_file.is_some();
+    if config.is_https() && !own_tls && config.trusted_proxies.is_empty() {
+        found.push(
+            "base_url is https, but there is neither a certificate (tls_cert_file) nor a proxy in trusted_proxies: if a \
+             reverse proxy stands before this service, name its network there, or every client has the proxy's address \
+             in the audit log, in sessions and in rate limits."
+                .to_owned(),
+        );
+    }
+    if own_tls && !config.is_https() {
+        found.push(
+            "there is a certificate (tls_cert_file), but base_url is http: cookies and links are made for http. Write \
+             https in base_url."
+                .to_owned(),
+        );
+    }
+    if config
+        .trusted_proxies
+        .iter()
+        .any(|network| network.prefix_len() == 0)
+    {
+        found.push(
+            "trusted_proxies names the whole internet: everybody may say they come from any address. Name the proxies \
+             only."
+                .to_owned(),
+        );
+    }
+    found
+}
+
 /// The example configuration file: every setting with its default, commented out.
 pub fn example_file() -> String {
     let mut out = String::from(
@@ -70,6 +103,31 @@ mod tests {
             committed,
             example_file(),
             "write it anew: mailgrant config example > mailgrant.example.toml"
+        );
+    }
+
+    #[test]
+    fn an_https_address_without_proxy_or_certificate_is_warned_of() {
+        let of = |pairs: &[(&str, &str)]| {
+            let mut all = vec![("MAILGRANT_BASE_URL", "https://mail.example.com")];
+            all.extend_from_slice(pairs);
+            warnings(&load(&Environment::of(&all), None).unwrap()).len()
+        };
+        assert_eq!(of(&[]), 1);
+        assert_eq!(of(&[("MAILGRANT_TRUSTED_PROXIES", "10.0.0.1")]), 0);
+        assert_eq!(of(&[("MAILGRANT_TRUSTED_PROXIES", "10.0.0.1, ::/0")]), 1);
+        let tls = [
+            ("MAILGRANT_TLS_CERT_FILE", "/c.pem"),
+            ("MAILGRANT_TLS_KEY_FILE", "/k.pem"),
+        ];
+        assert_eq!(of(&tls), 0);
+        assert_eq!(
+            of(&[tls[0], tls[1], ("MAILGRANT_BASE_URL", "http://localhost")]),
+            1
+        );
+        assert!(
+            load(&Environment::of(&tls[..1]), None).is_err(),
+            "a certificate without its key"
         );
     }
 

@@ -1,6 +1,7 @@
 //! Secrets at rest and the numbers nobody may guess: the key ring, sealing, random tokens, hashes of tokens and
 //! passwords. Nothing here knows what the secrets are for, and nothing else in the crate touches a cipher.
 
+mod foreign_jwt;
 mod jws;
 mod jwt;
 mod keyring;
@@ -8,6 +9,7 @@ mod password;
 mod prefixed;
 mod sign;
 
+pub use foreign_jwt::{IssuerAlg, IssuerToken, key_fits, read_unproven, verify_foreign, verify_shared};
 pub use jws::{ForeignAlg, Unproven, fits, jwk_thumbprint};
 pub use jwt::{JwtError, SigningAlg, jwt_key_id, new_signing_key, public_jwk, sign_jwt, verify_jwt};
 pub use keyring::{KeyRing, KeyRingError, Place, SealError};

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::automatic_mail::{self, Automatic};
 use super::known::Known;
+use crate::audit::{self, NewAuditEvent, Via};
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent, SYSTEM};
 use crate::message::{self, Kind, Message, Outline, Reason, Run, Standing, Understood};
@@ -184,6 +185,7 @@ impl<'a> Handling<'a> {
         let why = format!("The rule “{}” dropped it.", decided_by(decision));
         let now = self.ctx.clock.now_ms();
         message::set_standing(txn, &message.id, Standing::Dropped(&why), now).await?;
+        self.note_rule(txn, message, decision, "message.dropped").await?;
         Ok("dropped")
     }
 
@@ -195,7 +197,26 @@ impl<'a> Handling<'a> {
     ) -> Result<&'static str, DbErr> {
         let why = format!("The rule “{}” sent it here.", decided_by(decision));
         set_aside(self.ctx, txn, message, Reason::Rule, &why).await?;
+        self.note_rule(txn, message, decision, "message.quarantined")
+            .await?;
         Ok("quarantined")
+    }
+
+    /// Notes for whoever asks later why a mail is in no ticket: a rule kept it out.
+    async fn note_rule(
+        &self,
+        txn: &DatabaseTransaction,
+        message: &Message,
+        decision: &Decision,
+        action: &str,
+    ) -> Result<(), DbErr> {
+        let rule = decision.place.as_ref().map_or("", |(_, rule)| rule.id.as_str());
+        let event = NewAuditEvent::new(action, "message", &message.id)
+            .by(rule)
+            .in_project(&message.project_id)
+            .through(Via::Rule)
+            .saying(json!({ "rule": decided_by(decision) }));
+        audit::append(txn, &self.ctx.clock, event).await.map(drop)
     }
 
     async fn place(

@@ -20,6 +20,7 @@ pub mod dpop;
 mod error;
 mod inspect;
 mod issue;
+mod jwt_bearer;
 mod keys;
 pub mod metadata;
 mod model;

@@ -49,15 +49,18 @@ pub enum GrantType {
     ClientCredentials,
     /// The code of a device.
     DeviceCode,
+    /// An assertion of a trusted issuer.
+    JwtBearer,
 }
 
 impl GrantType {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::AuthorizationCode,
         Self::RefreshToken,
         Self::ClientCredentials,
         Self::DeviceCode,
+        Self::JwtBearer,
     ];
 
     /// The registered name.
@@ -67,6 +70,7 @@ impl GrantType {
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
             Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
         }
     }
 

@@ -137,6 +137,13 @@ fn check_grants(fields: &ClientFields, errors: &mut Vec<FieldError>) {
             "Choose at least one way to a token.",
         ));
     }
+    if has(GrantType::JwtBearer) && is_public {
+        errors.push(FieldError::new(
+            "grantTypes",
+            "invalid",
+            "A client that brings assertions proves who it is: it needs a secret or a key.",
+        ));
+    }
     if has(GrantType::ClientCredentials) && is_public {
         errors.push(FieldError::new(
             "grantTypes",
@@ -144,7 +151,11 @@ fn check_grants(fields: &ClientFields, errors: &mut Vec<FieldError>) {
             "A public client has no credentials: client_credentials needs a secret.",
         ));
     }
-    if has(GrantType::RefreshToken) && !has(GrantType::AuthorizationCode) && !has(GrantType::DeviceCode) {
+    if has(GrantType::RefreshToken)
+        && !has(GrantType::AuthorizationCode)
+        && !has(GrantType::DeviceCode)
+        && !has(GrantType::JwtBearer)
+    {
         errors.push(FieldError::new(
             "grantTypes",
             "invalid",

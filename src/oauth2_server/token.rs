@@ -102,6 +102,7 @@ pub async fn token(
         GrantType::RefreshToken => issuer.refresh(fields).await?,
         GrantType::ClientCredentials => issuer.client_credentials(fields).await?,
         GrantType::DeviceCode => issuer.redeem_device(fields).await?,
+        GrantType::JwtBearer => issuer.jwt_bearer(fields).await?,
     };
     if let Err(error) = store::touch_client(ctx.db.write(), &client.id, ctx.clock.now_ms()).await {
         tracing::debug!(%error, "the use of a client was not noted");
@@ -298,7 +299,7 @@ impl Issuer<'_> {
                 "the refresh token is bound to a key: send a proof made with it",
             ));
         }
-        if allowed_until(&txn, client, &family.user_id, now).await?.is_none() {
+        if !still_may(&txn, client, &family, now).await? {
             txn.commit().await?;
             return Err(dead());
         }
@@ -403,6 +404,23 @@ fn fits(request: &super::model::AuthorizeRequest, fields: &Fields) -> bool {
         _ => false,
     };
     redirect_fits && verifier_fits
+}
+
+/// Whether the person may still be spoken for: by their consent, or, where an issuer vouched for them and nobody was asked,
+/// for as long as the issuer is trusted.
+async fn still_may(
+    txn: &DatabaseTransaction,
+    client: &Client,
+    family: &Family,
+    now: i64,
+) -> Result<bool, OAuthError> {
+    match tokens::assertion_holds(txn, &family.id).await? {
+        None => Ok(allowed_until(txn, client, &family.user_id, now).await?.is_some()),
+        Some(is_trusted) => {
+            let user = account::read_in(txn, &family.user_id).await?;
+            Ok(is_trusted && user.is_some_and(|user| user.is_active()))
+        }
+    }
 }
 
 /// Until when a person's consent holds; `None` if there is none (any more) and one is needed, or if the person may not

@@ -18,6 +18,7 @@ use futures_util::{FutureExt, StreamExt};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{Problem, dress};
+use super::foreign;
 use super::limit::Limiter;
 use super::presented::{self, Presented, Scheme};
 use super::respond;
@@ -148,7 +149,9 @@ pub(super) async fn outermost(
     let https = response
         .request()
         .app_data::<web::Data<Ctx>>()
-        .is_some_and(|ctx| ctx.config.is_https());
+        .is_some_and(|ctx| ctx.config.is_https())
+        // A proxy that says it was asked in the clear knows better.
+        && respond::peer(response.request()).is_none_or(|peer| peer.scheme != Some("http"));
     let status = response.status().as_u16();
     let is_api = response.request().path().starts_with("/api/");
     set_headers(response.headers_mut(), https, &request_id);
@@ -176,7 +179,19 @@ fn shortened(path: &str) -> &str {
     path.get(..path.floor_char_boundary(200)).unwrap_or(path)
 }
 
+/// A policy of its own that forgot to say who may frame it: nobody.
+fn unframed(headers: &HeaderMap) -> Option<header::HeaderValue> {
+    let policy = headers.get(header::CONTENT_SECURITY_POLICY)?.to_str().ok()?;
+    if policy.contains("frame-ancestors") {
+        return None;
+    }
+    header::HeaderValue::from_str(&format!("{policy}; frame-ancestors 'none'")).ok()
+}
+
 fn set_headers(headers: &mut HeaderMap, https: bool, request_id: &str) {
+    if let Some(policy) = unframed(headers) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     let mut default = |name: header::HeaderName, value: &str| {
         if !headers.contains_key(&name)
             && let Ok(value) = header::HeaderValue::from_str(value)
@@ -313,7 +328,8 @@ fn is_safe(method: &Method) -> bool {
 }
 
 async fn check_form(ctx: &Ctx, request: &mut ServiceRequest, viewer: &Viewer) -> Result<(), Problem> {
-    check_origin(&ctx.config, request.headers())?;
+    let host = respond::peer(request.request()).and_then(|peer| peer.host);
+    check_origin(&ctx.config, request.headers(), host.as_deref())?;
     let body = read_body(request.take_payload(), MAX_FORM_BYTES).await?;
     let sent = match request.headers().get("x-csrf-token") {
         Some(value) => value.to_str().ok().map(str::to_owned),
@@ -333,7 +349,7 @@ async fn check_form(ctx: &Ctx, request: &mut ServiceRequest, viewer: &Viewer) ->
 }
 
 /// Refuses requests that a browser says come from somewhere else.
-fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Problem> {
+fn check_origin(config: &Config, headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let foreign_site = headers
         .get("sec-fetch-site")
@@ -343,7 +359,7 @@ fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), Problem> {
             let scheme = config.base_url.scheme();
             let own = config.base_url.origin().ascii_serialization();
             // An admin may reach the same machine by another name than the configured one.
-            let asked = text(header::HOST).map(|host| format!("{scheme}://{host}"));
+            let asked = host.map(|host| format!("{scheme}://{host}"));
             origin == own || Some(origin) == asked.as_deref()
         });
     if foreign_site || foreign_origin {
@@ -568,6 +584,11 @@ async fn identify(request: &HttpRequest, is_new: bool) -> Result<(TokenIdentity,
             account::authenticate(&ctx.db, &ctx.clock, &sent.token).await?
         }
         _ => None,
+    };
+    // What is no token of ours may be one of an issuer that is trusted.
+    let found = match (found, &sent) {
+        (None, Some(sent)) if sent.scheme == Scheme::Bearer => foreign::identify(&ctx, &sent.token).await?,
+        (found, _) => found,
     };
     found.ok_or_else(|| match sent {
         None => unauthorized("send a valid token as `Authorization: Bearer mg_pat_…`; `mailgrant token create` makes one"),

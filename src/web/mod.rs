@@ -15,6 +15,7 @@ pub mod error;
 pub(in crate::web) mod explanation;
 pub mod extract;
 mod follow;
+mod foreign;
 pub mod gate;
 mod health;
 pub mod integration_test;
@@ -22,6 +23,7 @@ mod limit;
 pub mod oauth2;
 mod offer;
 pub mod openapi;
+mod peer;
 mod people;
 mod pictures;
 mod presented;
@@ -30,6 +32,7 @@ pub mod respond;
 pub mod route;
 mod session_link;
 mod statics;
+pub mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +48,10 @@ mod offers_tests;
 #[cfg(test)]
 #[path = "tests/people.rs"]
 mod people_tests;
+
+#[cfg(test)]
+#[path = "tests/edge.rs"]
+mod edge_tests;
 
 pub use error::{FieldProblem, Problem};
 pub use extract::{Bearer, CurrentUser, FormData, Visitor};
@@ -117,6 +124,9 @@ pub enum ServeError {
     /// The listener cannot be used.
     #[error("listen: {0}")]
     Listen(#[from] std::io::Error),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsFileError),
 }
 
 /// Every route of the service, those of the demo apart.
@@ -143,6 +153,7 @@ pub fn routes() -> Vec<Route> {
 /// # Errors
 /// A broken template, or a listener that cannot be used.
 pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server, ServeError> {
+    let (following, stop) = (ctx.tasks.clone(), ctx.stop.clone());
     let ctx = web::Data::new(ctx);
     let limiter = web::Data::new(limit::Limiter::default());
     let table: Arc<[Route]> = routes().into_iter().chain(extras.routes).collect();
@@ -154,6 +165,10 @@ pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server,
         n => n,
     };
     let data = extras.data;
+    let certificate = match tls::Files::of(&ctx.config) {
+        Some(files) => Some(tls::Tls::start(files)?),
+        None => None,
+    };
     let server = HttpServer::new(move || {
         let mut app = App::new()
             .app_data(ctx.clone())
@@ -169,8 +184,46 @@ pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server,
     })
     .workers(workers)
     .disable_signals()
-    .shutdown_timeout(5)
-    .listen(listener)?
-    .run();
-    Ok(server)
+    .shutdown_timeout(5);
+    let server = match certificate {
+        None => server.listen(listener)?,
+        Some(certificate) => {
+            let config = certificate.server_config()?;
+            following.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = certificate.follow() => {}
+                }
+            });
+            server.listen_rustls_0_23(listener, config)?
+        }
+    };
+    Ok(server.run())
+}
+
+/// A server that sends everybody on to the base URL, whatever host they asked for.
+///
+/// # Errors
+/// A listener that cannot be used.
+pub fn redirecting(ctx: &Ctx, listener: TcpListener) -> Result<Server, ServeError> {
+    let base: Arc<str> = ctx.config.base_url.as_str().trim_end_matches('/').into();
+    let server = HttpServer::new(move || {
+        let base = Arc::clone(&base);
+        App::new().default_service(web::to(move |request: actix_web::HttpRequest| {
+            let asked = request.uri().path_and_query().map_or("/", |both| both.as_str());
+            let asked = if asked.starts_with('/') { asked } else { "/" };
+            let to = format!("{base}{asked}");
+            async move {
+                actix_web::HttpResponse::PermanentRedirect()
+                    .insert_header((actix_web::http::header::LOCATION, to))
+                    .finish()
+            }
+        }))
+    });
+    Ok(server
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen(listener)?
+        .run())
 }

@@ -90,6 +90,16 @@ pub const KINDS: &[Kind] = &[
         "There is no token in `Authorization: Bearer …`, or it is unknown, expired or revoked.",
     ),
     kind(
+        "invalid_token",
+        401,
+        "The token of another issuer does not hold; `detail` says why. Get a new one for this API.",
+    ),
+    kind(
+        "issuer_unavailable",
+        503,
+        "The issuer of the token cannot be reached, so nobody can say whether it holds. Try again after `Retry-After`.",
+    ),
+    kind(
         "insufficient_scope",
         403,
         "The token does not carry the scope that `WWW-Authenticate` names.",

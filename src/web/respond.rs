@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 
 use super::error::Problem;
 use super::gate::{self, Current};
+use super::peer::Peer;
 use crate::account::{self, AccountError, Flash, FlashKind, NewSession, Proof, Session, Started, User};
 use crate::audit::{self, NewAuditEvent};
 use crate::config::Config;
@@ -208,21 +209,16 @@ pub fn safe_next(next: &str) -> Option<&str> {
     is_plain.then_some(next)
 }
 
-/// The address a request came from. A reverse proxy on this machine is believed about it, nobody else.
+/// The address a request came from, behind the proxies that are trusted.
 pub fn client_address(request: &HttpRequest) -> String {
-    let Some(peer) = request.peer_addr() else {
-        return "unknown".into();
-    };
-    let forwarded = request
-        .headers()
-        .get("x-forwarded-for")
-        .and_then(|value| value.to_str().ok())
-        .and_then(|list| list.rsplit(',').next())
-        .and_then(|last| last.trim().parse::<std::net::IpAddr>().ok());
-    match forwarded {
-        Some(ip) if peer.ip().is_loopback() => ip.to_string(),
-        _ => peer.ip().to_string(),
-    }
+    peer(request).map_or_else(|| "unknown".to_owned(), |peer| peer.address())
+}
+
+/// The other end of a request's connection.
+pub(super) fn peer(request: &HttpRequest) -> Option<Peer> {
+    let ctx = gate::ctx(request).ok()?;
+    let socket = request.peer_addr().map(|address| address.ip());
+    Some(Peer::of(&ctx.config, socket, request.headers()))
 }
 
 /// Whether a browser that asks for this host will keep the session's cookie.

@@ -493,7 +493,7 @@ async fn every_answer_carries_the_security_headers() {
     let own = site.get("/probe/frame").send().await.unwrap();
     assert_eq!(
         own.headers()["content-security-policy"],
-        "default-src 'none'; sandbox"
+        "default-src 'none'; sandbox; frame-ancestors 'none'"
     );
 }
 

@@ -97,6 +97,8 @@ const PAGES = {
   settings: open.path('/settings'),
   'site-mail': open.path('/settings/mail'),
   audit: open.path('/audit'),
+  'trusted-issuers': open.path('/trusted-issuers'),
+  'trusted-issuer-new': open.path('/trusted-issuers/new'),
   'audit-none-found': open.path('/audit?action=webhook.*&via=rule'),
   reference: open.path('/reference'),
   device: open.path('/device?user_code=BCDF-GHJK'),

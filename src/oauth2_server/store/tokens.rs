@@ -312,6 +312,43 @@ pub(crate) async fn insert_family<C: ConnectionTrait>(on: &C, family: &Family) -
     run(on, text, values).await.map(|_| ())
 }
 
+/// Notes an assertion that counts once, until it means nothing any more. False if it was seen before.
+pub(crate) async fn assertion_is_new<C: ConnectionTrait>(
+    on: &C,
+    id_hash: &str,
+    expires_at: i64,
+) -> Result<bool, DbErr> {
+    let text =
+        "INSERT INTO oauth2_seen_ids (id_hash, expires_at) VALUES ($1, $2) ON CONFLICT (id_hash) DO NOTHING";
+    Ok(run(on, text, [id_hash.into(), expires_at.into()]).await? == 1)
+}
+
+/// Notes that a family was begun by what an issuer said.
+pub(crate) async fn by_assertion<C: ConnectionTrait>(
+    on: &C,
+    family_id: &str,
+    issuer_id: &str,
+) -> Result<(), DbErr> {
+    let text = "INSERT INTO oauth2_assertion_families (family_id, issuer_id) VALUES ($1, $2)";
+    run(on, text, [family_id.into(), issuer_id.into()])
+        .await
+        .map(|_| ())
+}
+
+/// Of a family that an issuer vouched for, whether that issuer still counts; `None` for every other.
+pub(crate) async fn assertion_holds<C: ConnectionTrait>(
+    on: &C,
+    family_id: &str,
+) -> Result<Option<bool>, DbErr> {
+    let text = "SELECT t.enabled AS enabled FROM oauth2_assertion_families f \
+                LEFT JOIN trusted_issuers t ON t.id = f.issuer_id WHERE f.family_id = $1";
+    let Some(row) = on.query_one_raw(sql(on, text, [family_id.into()])).await? else {
+        return Ok(None);
+    };
+    let enabled: Option<bool> = row.try_get("", "enabled")?;
+    Ok(Some(enabled.unwrap_or(false)))
+}
+
 /// A family, held until the transaction ends.
 pub(crate) async fn lock_family<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Family>, DbErr> {
     let text = format!(

@@ -89,9 +89,9 @@ impl Front {
 
     /// Where the browser sees this service: scheme and host of the request.
     pub(super) fn seen_url(&self) -> String {
-        let seen = self.request.connection_info();
         let scheme = self.ctx.config.base_url.scheme();
-        format!("{scheme}://{}", seen.host())
+        let host = respond::peer(&self.request).and_then(|peer| peer.host);
+        format!("{scheme}://{}", host.unwrap_or_default())
     }
 }
 

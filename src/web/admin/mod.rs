@@ -42,6 +42,7 @@ mod test_runs;
 mod ticket_page;
 mod tickets;
 mod token_list;
+mod trusted_issuers;
 mod user_page;
 mod users;
 pub mod views;
@@ -96,6 +97,7 @@ pub(super) fn routes() -> Vec<Route> {
         user_page::ROUTES,
         token_list::ROUTES,
         members::ROUTES,
+        trusted_issuers::ROUTES,
     ]
     .concat()
 }

@@ -74,11 +74,12 @@ pub(super) const ROUTES: &[Route] = &[
     }),
 ];
 
-const GRANTS: [&str; 4] = [
+const GRANTS: [&str; 5] = [
     "authorization_code",
     "refresh_token",
     "client_credentials",
     "urn:ietf:params:oauth:grant-type:device_code",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
 ];
 const METHODS: [&str; 4] = [
     "client_secret_basic",

@@ -290,7 +290,7 @@ impl Query {
         // A `+` of an offset that was not escaped arrived as a space.
         time_of(&text.replace(' ', "+")).map(Some).ok_or_else(|| {
             Problem::bad_request(
-                "bad_time",
+                "bad_filter",
                 format!("`{name}` must be a time such as 2026-11-23T08:00:00Z, or a day"),
             )
             .at(format!("/{name}"))

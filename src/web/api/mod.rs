@@ -39,6 +39,7 @@ mod site_mail;
 mod split;
 mod tickets;
 mod tokens;
+mod trusted_issuers;
 mod users;
 mod webhooks;
 
@@ -78,6 +79,7 @@ pub(super) fn routes() -> Vec<Route> {
         clients::ROUTES,
         audit_events::ROUTES,
         signing_keys::ROUTES,
+        trusted_issuers::ROUTES,
     ]
     .concat()
 }

@@ -8,6 +8,12 @@ const ACTIONS: &[(&str, &str)] = &[
     ("/setup", "-the first person signs in with a link of the machine"),
     ("/sign-in", "-tokens take the place of sessions"),
     ("/sign-out", "-tokens take the place of sessions"),
+    ("/trusted-issuers", "POST /api/v1/trusted-issuers"),
+    ("/trusted-issuers/{id}", "PATCH /api/v1/trusted-issuers/{id}"),
+    (
+        "/trusted-issuers/{id}/delete",
+        "DELETE /api/v1/trusted-issuers/{id}",
+    ),
     ("/theme", "-how pages look to one person"),
     ("/sign-in/code", "-tokens take the place of sessions"),
     ("/new-password", "-a person's own password"),

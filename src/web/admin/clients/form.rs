@@ -288,6 +288,10 @@ fn grants(chosen: &[GrantType]) -> Vec<Choice> {
                     "Device code",
                     "It runs where nobody can type, and shows a code that a person types elsewhere.",
                 ),
+                GrantType::JwtBearer => (
+                    "Assertions of a trusted issuer",
+                    "It brings what an issuer says of a person (JWT bearer): needs a secret, and an issuer that names it.",
+                ),
             };
             Choice::new(grant.as_str(), label, chosen.contains(&grant)).with_hint(hint)
         })

@@ -31,6 +31,7 @@ pub mod settings;
 pub mod split;
 pub mod tests_page;
 pub mod tickets;
+pub mod trusted_issuers;
 pub mod webhooks;
 
 pub use page::{Flash, FlashKind, May, Page, Section, Theme, UserName};
@@ -89,6 +90,8 @@ macro_rules! for_each_view {
             crate::web::admin::views::tests_page::TestPage,
             crate::web::admin::views::profile::Profile,
             crate::web::admin::views::audit::AuditLog,
+            crate::web::admin::views::trusted_issuers::TrustedIssuerList,
+            crate::web::admin::views::trusted_issuers::TrustedIssuerForm,
             crate::web::admin::views::settings::Settings,
             crate::web::admin::views::settings::SiteMailPage,
             crate::web::admin::views::errors::ErrorPage,

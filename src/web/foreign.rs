@@ -1,0 +1,93 @@
+//! Tokens of other issuers at the API: whom they speak for, as an [`Access`].
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use secrecy::SecretString;
+
+use super::error::Problem;
+use super::presented::{self, Scheme};
+use crate::access::{Access, Role, Scopes};
+use crate::account::{self, TokenIdentity};
+use crate::crypto::sha256_hex;
+use crate::ctx::Ctx;
+use crate::oauth2_server::{self, ClientState, OAuthError};
+use crate::trusted_issuer::{self, Refusal, Who};
+
+/// When to ask again while an issuer cannot be reached, seconds.
+const RETRY_AFTER: i64 = 15;
+
+/// Whom a token speaks for; `None` if no issuer that is trusted could have made it.
+///
+/// # Errors
+/// 401 with what is wrong with the token; 503 while nobody can say whether it holds.
+pub(super) async fn identify(
+    ctx: &Ctx,
+    token: &SecretString,
+) -> Result<Option<(TokenIdentity, Access)>, Problem> {
+    let audience = oauth2_server::metadata::api(&ctx.config);
+    let found = match trusted_issuer::authenticate(ctx, token, &audience).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(None),
+        Err(refusal) => return Err(refused(&refusal)),
+    };
+    let nobody = || refused(&Refusal::Token("the subject of the token is nobody here"));
+    let (actor, owner, scopes) = match &found.who {
+        Who::Person(user) => {
+            let access = account::access(&ctx.db, user).await?;
+            (user.id.clone(), access, oauth2_server::for_api(&found.scopes))
+        }
+        Who::Service(id) => {
+            let client = oauth2_server::get(ctx, id)
+                .await
+                .ok()
+                .filter(|client| client.state == ClientState::Approved)
+                .ok_or_else(nobody)?;
+            let owner = match client.project_id.as_str() {
+                "" => Access::machine(),
+                project => Access::person(
+                    "",
+                    false,
+                    BTreeMap::from([(project.to_owned(), Role::ProjectAdmin)]),
+                ),
+            };
+            let of_client = oauth2_server::for_api(&client.scopes);
+            let both: Scopes = oauth2_server::for_api(&found.scopes)
+                .words()
+                .filter(|scope| of_client.allow(*scope))
+                .collect();
+            (client.id.clone(), owner, both)
+        }
+    };
+    let projects = match found.projects.as_slice() {
+        [] => None,
+        some => Some(some.iter().cloned().collect()),
+    };
+    let subject = sha256_hex(found.subject.as_bytes());
+    let identity = TokenIdentity {
+        id: format!("{}/{}", found.issuer_id, subject.get(..16).unwrap_or_default()),
+        name: format!("{} at {}", found.subject, found.issuer_name),
+        actor: actor.clone(),
+        expires_at: found.expires_at,
+    };
+    Ok(Some((identity, owner.by_token(&actor, scopes, projects))))
+}
+
+fn refused(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::Token(why) => Problem::new(StatusCode::UNAUTHORIZED, "invalid_token", *why)
+            .with_remedy("Get a new token from your identity provider, for this API.")
+            .with_challenge(presented::challenge(
+                Scheme::Bearer,
+                Some(&OAuthError::new("invalid_token", why)),
+            )),
+        Refusal::Unavailable => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "issuer_unavailable",
+            "the issuer of this token cannot be reached now, so nobody can say whether it holds",
+        )
+        .with_remedy("Send the request again later; the token may be good.")
+        .retry_after(RETRY_AFTER),
+        Refusal::Db(error) => Problem::internal(error),
+    }
+}

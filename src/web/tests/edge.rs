@@ -1,0 +1,619 @@
+//! What stands at the edge, for every route: headers, cookies, the proof that a form is ours, and the audit log.
+
+use reqwest::{Method, StatusCode};
+use sea_orm::ConnectionTrait;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use crate::access::Projects;
+use crate::account;
+use crate::audit::{self, AuditEvent, Filter};
+use crate::db::sql;
+use crate::web::route::UNAUDITED;
+use crate::web::tests::{Site, site, site_with};
+use crate::web::{Effect, Route, routes};
+
+fn method_of(route: &Route) -> Method {
+    Method::from_bytes(route.method.as_str().as_bytes()).unwrap()
+}
+
+fn filled(path: &str) -> String {
+    let part = |part: &str| {
+        if part.starts_with('{') {
+            "x".to_owned()
+        } else {
+            part.to_owned()
+        }
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+async fn count(site: &Site, table: &str) -> i64 {
+    let db = site.ctx().db.read();
+    let row = db
+        .query_one_raw(sql(db, &format!("SELECT COUNT(*) AS n FROM {table}"), []))
+        .await
+        .unwrap();
+    row.unwrap().try_get("", "n").unwrap()
+}
+
+async fn log(site: &Site) -> Vec<AuditEvent> {
+    let everything = Filter {
+        projects: Projects::All,
+        ..Filter::default()
+    };
+    let mut log = audit::list(site.ctx().db.read(), &everything, None, 1_000)
+        .await
+        .unwrap();
+    log.reverse();
+    log
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_refuses_a_form_that_is_not_ours_and_nothing_changes() {
+    let site = site().await;
+    let (cookie, csrf) = site.signed_in().await;
+    let ctx = site.ctx();
+    let ada = account::get_by_email(&ctx.db, &account::tests::ada().email)
+        .await
+        .unwrap()
+        .unwrap();
+    let other = account::start(&ctx.db, &ctx.clock, &ada.id, None).await.unwrap();
+    let before = (count(&site, "audit_events").await, count(&site, "events").await);
+    let mut walked = 0;
+    for route in routes() {
+        let is_protocol = crate::web::oauth2::is_protocol(&route.method, route.path);
+        if route.guard.is_rest() || route.method.as_str() == "GET" || is_protocol {
+            continue;
+        }
+        walked += 1;
+        let path = filled(route.path);
+        let ask = || site.ask(method_of(&route), &path).header("cookie", &cookie);
+        let forms = [
+            ("no token", ask()),
+            ("an empty token", ask().form(&[("csrf", "")])),
+            (
+                "another session's token",
+                ask().form(&[("csrf", &other.session.csrf_token)]),
+            ),
+            (
+                "a token in the query",
+                site.ask(method_of(&route), &format!("{path}?csrf={csrf}"))
+                    .header("cookie", &cookie),
+            ),
+            (
+                "a foreign origin",
+                ask()
+                    .header("origin", "https://evil.example")
+                    .form(&[("csrf", &csrf)]),
+            ),
+            (
+                "our name as a part of theirs",
+                ask()
+                    .header("origin", format!("{}.evil.example", site.base))
+                    .form(&[("csrf", &csrf)]),
+            ),
+            (
+                "no origin to tell",
+                ask().header("origin", "null").form(&[("csrf", &csrf)]),
+            ),
+            (
+                "another port",
+                ask()
+                    .header("origin", "http://127.0.0.1:1")
+                    .form(&[("csrf", &csrf)]),
+            ),
+            (
+                "another site",
+                ask()
+                    .header("sec-fetch-site", "same-site")
+                    .form(&[("csrf", &csrf)]),
+            ),
+            (
+                "a host that a stranger claims to be asked for",
+                ask()
+                    .header("origin", "http://evil.example")
+                    .header("x-forwarded-host", "evil.example")
+                    .form(&[("csrf", &csrf)]),
+            ),
+        ];
+        for (what, request) in forms {
+            let status = request.send().await.unwrap().status();
+            assert_eq!(
+                status,
+                StatusCode::FORBIDDEN,
+                "{} {path} with {what}",
+                route.method
+            );
+        }
+    }
+    assert!(walked > 30, "{walked}");
+    let after = (count(&site, "audit_events").await, count(&site, "events").await);
+    assert_eq!(before, after, "nothing happened");
+    let mine = site
+        .ask(Method::POST, "/probe/mine")
+        .header("cookie", &cookie)
+        .form(&[("csrf", &csrf)]);
+    assert_eq!(
+        mine.send().await.unwrap().status(),
+        StatusCode::OK,
+        "and with all of it, it is let through"
+    );
+}
+
+/// What may be kept by others than the browser that asked, because it is the same for everybody.
+const FOR_EVERYBODY: [&str; 3] = ["/static/", "/.well-known/", "/oauth2/jwks"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_of_every_route_carries_the_headers() {
+    let site = site().await;
+    let (cookie, _) = site.signed_in().await;
+    let token = site.token().await;
+    let more = [
+        "/no-such-page",
+        "/api/v1/no-such-thing",
+        "/sign-in/nothing",
+        "/static/none.css",
+    ];
+    let mut asked: Vec<(Method, String)> = more
+        .iter()
+        .map(|path| (Method::GET, (*path).to_owned()))
+        .collect();
+    asked.extend(
+        routes()
+            .iter()
+            .map(|route| (method_of(route), filled(route.path))),
+    );
+    asked.push((Method::PUT, "/tickets".to_owned()));
+    for (method, path) in asked {
+        for who in ["stranger", "session", "token"] {
+            let request = site.ask(method.clone(), &path);
+            let request = match who {
+                "session" => request.header("cookie", &cookie),
+                "token" => request.bearer_auth(&token),
+                _ => request,
+            };
+            let answer = request.send().await.unwrap();
+            let name = format!("{method} {path} by {who}: {}", answer.status());
+            let says = |header: &str| {
+                let value = answer.headers().get(header).map(|value| value.to_str().unwrap());
+                value.unwrap_or_else(|| panic!("{name}: no {header}"))
+            };
+            let policy = says("content-security-policy");
+            assert!(
+                policy.starts_with("default-src 'none'") && !policy.contains("unsafe"),
+                "{name}: {policy}"
+            );
+            let is_mail = path.starts_with("/messages/") && path.ends_with("/html");
+            let framed = if is_mail && answer.status() == StatusCode::OK {
+                "'self'"
+            } else {
+                "'none'"
+            };
+            assert!(
+                policy.contains(&format!("frame-ancestors {framed}")),
+                "{name}: {policy}"
+            );
+            assert_eq!(says("x-content-type-options"), "nosniff", "{name}");
+            assert!(
+                ["same-origin", "no-referrer"].contains(&says("referrer-policy")),
+                "{name}"
+            );
+            let kept = says("cache-control");
+            let is_public = FOR_EVERYBODY.iter().any(|begin| path.starts_with(begin));
+            assert!(kept.contains("no-store") || is_public, "{name}: {kept}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_https_cookies_are_bound_to_the_host_and_the_browser_is_told_to_stay() {
+    let https = site_with(|ctx| {
+        let mut config = (*ctx.config).clone();
+        config.base_url = "https://mail.example.com/".parse().unwrap();
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        ctx.config = config.into();
+    })
+    .await;
+    https.signed_in().await;
+    let page = https.get("/sign-in").send().await.unwrap();
+    let set = page.headers()["set-cookie"].to_str().unwrap().to_owned();
+    for part in [
+        "__Host-mailgrant-visit=",
+        "Secure",
+        "HttpOnly",
+        "SameSite=Lax",
+        "Path=/",
+    ] {
+        assert!(set.contains(part), "{part} in {set}");
+    }
+    assert!(!set.contains("Domain"), "{set}");
+    assert_eq!(page.headers()["strict-transport-security"], "max-age=63072000");
+    let clear = https
+        .get("/sign-in")
+        .header("x-forwarded-proto", "http")
+        .send()
+        .await
+        .unwrap();
+    assert!(!clear.headers().contains_key("strict-transport-security"));
+
+    let http = site().await;
+    http.signed_in().await;
+    let page = http
+        .get("/sign-in")
+        .header("x-forwarded-proto", "https")
+        .send()
+        .await
+        .unwrap();
+    let set = page.headers()["set-cookie"].to_str().unwrap();
+    assert!(
+        set.starts_with("mailgrant-visit=") && !set.contains("Secure") && set.contains("HttpOnly"),
+        "{set}"
+    );
+    assert!(
+        !page.headers().contains_key("strict-transport-security"),
+        "nobody who says so is believed"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n67_a_host_that_is_claimed_changes_no_address_that_is_given_out() {
+    let site = site().await;
+    for header in ["host", "x-forwarded-host", "forwarded"] {
+        let value = if header == "forwarded" {
+            "host=evil.example;proto=https"
+        } else {
+            "evil.example"
+        };
+        for path in [
+            "/.well-known/openid-configuration",
+            "/sign-in",
+            "/no-such-page",
+            "/api/v1/projects",
+        ] {
+            let answer = site.get(path).header(header, value).send().await.unwrap();
+            let headers = format!("{:?}", answer.headers());
+            let body = answer.text().await.unwrap();
+            assert!(
+                !body.contains("evil.example") && !headers.contains("evil.example"),
+                "{path} with {header}: {body}"
+            );
+        }
+    }
+}
+
+/// Sent to the service in the walk below; none of them may be in the log.
+const SECRETS: [&str; 4] = [
+    "marked-integration-secret-1",
+    "marked-client-secret-2-0123456789abcdef",
+    "marked-introspection-secret-3",
+    "marked password number four",
+];
+
+/// One change: method, path (`$name` stands for an id that an earlier answer gave), body, and the action that must be in
+/// the log for it. `=> name` keeps the id of the answer.
+type Step = (&'static str, &'static str, Value, &'static str, &'static str);
+
+fn steps() -> Vec<Step> {
+    vec![
+        (
+            "POST",
+            "/projects",
+            json!({ "key": "HELP", "name": "Help" }),
+            "project.created",
+            "project",
+        ),
+        (
+            "PATCH",
+            "/projects/$project",
+            json!({ "name": "Helpdesk" }),
+            "project.updated",
+            "",
+        ),
+        (
+            "POST",
+            "/users",
+            json!({ "email": "grace@example.org", "name": "Grace" }),
+            "user.created",
+            "user",
+        ),
+        (
+            "POST",
+            "/users/$user/sign-in-links",
+            json!({}),
+            "user.sign_in_link_made",
+            "",
+        ),
+        (
+            "PUT",
+            "/projects/$project/members/$user",
+            json!({ "role": "agent" }),
+            "member.added",
+            "",
+        ),
+        (
+            "PUT",
+            "/projects/$project/members/$user",
+            json!({ "role": "viewer" }),
+            "member.changed",
+            "",
+        ),
+        (
+            "DELETE",
+            "/projects/$project/members/$user",
+            json!({}),
+            "member.removed",
+            "",
+        ),
+        (
+            "PATCH",
+            "/users/$user",
+            json!({ "isDisabled": true }),
+            "user.disabled",
+            "",
+        ),
+        (
+            "POST",
+            "/rules",
+            json!({ "projectId": "$project", "name": "Spam", "actions": { "place": "drop" } }),
+            "rule.created",
+            "rule",
+        ),
+        (
+            "PATCH",
+            "/rules/$rule",
+            json!({ "enabled": false }),
+            "rule.updated",
+            "",
+        ),
+        ("DELETE", "/rules/$rule", json!({}), "rule.deleted", ""),
+        (
+            "POST",
+            "/webhooks",
+            json!({ "url": "https://hooks.example.com/x?token=marked" }),
+            "webhook.created",
+            "webhook",
+        ),
+        (
+            "POST",
+            "/webhooks/$webhook/secrets",
+            json!({}),
+            "webhook.secret_rotated",
+            "",
+        ),
+        (
+            "POST",
+            "/webhooks/$webhook/disable",
+            json!({}),
+            "webhook.disabled_by_hand",
+            "",
+        ),
+        ("DELETE", "/webhooks/$webhook", json!({}), "webhook.deleted", ""),
+        (
+            "POST",
+            "/queues",
+            json!({ "name": "desk" }),
+            "queue.created",
+            "queue",
+        ),
+        (
+            "POST",
+            "/queues/$queue/seek",
+            json!({ "to": "latest" }),
+            "queue.moved",
+            "",
+        ),
+        ("DELETE", "/queues/$queue", json!({}), "queue.deleted", ""),
+        (
+            "POST",
+            "/integrations",
+            json!({ "provider": "google", "name": "Google", "clientId": "a.apps.googleusercontent.com", "clientSecret": SECRETS[0] }),
+            "integration.created",
+            "integration",
+        ),
+        (
+            "DELETE",
+            "/integrations/$integration",
+            json!({}),
+            "integration.deleted",
+            "",
+        ),
+        (
+            "POST",
+            "/clients",
+            json!({
+                "name": "Desk", "scopes": ["tickets:read"], "grantTypes": ["client_credentials"], "clientId": "chosen-client",
+                "clientSecret": SECRETS[1],
+            }),
+            "client.created",
+            "client",
+        ),
+        (
+            "POST",
+            "/clients/$client/secrets",
+            json!({}),
+            "client.secret_rotated",
+            "",
+        ),
+        (
+            "PATCH",
+            "/clients/$client",
+            json!({ "description": "x" }),
+            "client.updated",
+            "",
+        ),
+        (
+            "POST",
+            "/trusted-issuers",
+            json!({
+                "name": "Company", "issuer": "https://idp.example", "uses": ["api"], "keySource": "introspection",
+                "introspectionEndpoint": "https://idp.example/introspect", "introspectionClientId": "mailgrant",
+                "secret": SECRETS[2], "subjectMapping": "service", "serviceClientId": "$client",
+            }),
+            "trusted_issuer.created",
+            "issuer",
+        ),
+        (
+            "PATCH",
+            "/trusted-issuers/$issuer",
+            json!({ "enabled": true }),
+            "trusted_issuer.updated",
+            "",
+        ),
+        (
+            "DELETE",
+            "/trusted-issuers/$issuer",
+            json!({}),
+            "trusted_issuer.deleted",
+            "",
+        ),
+        ("DELETE", "/clients/$client", json!({}), "client.deleted", ""),
+        ("POST", "/jobs/tidy_up/run", json!({}), "request.succeeded", ""),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_is_in_the_audit_log_and_no_secret_is() {
+    let site = site().await;
+    let token = site.token().await;
+    let mut known: Vec<(String, String)> = Vec::new();
+    let mut secrets: Vec<String> = SECRETS.iter().map(|secret| (*secret).to_owned()).collect();
+    secrets.push(token.clone());
+    for (method, path, body, action, keeps) in steps() {
+        let put_in = |mut text: String| {
+            for (name, id) in &known {
+                text = text.replace(&format!("${name}"), id);
+            }
+            text
+        };
+        let path = format!("/api/v1{}", put_in(path.to_owned()));
+        let body: Value = serde_json::from_str(&put_in(body.to_string())).unwrap();
+        let before = log(&site).await.len();
+        let asked = site.ask(Method::from_bytes(method.as_bytes()).unwrap(), &path);
+        let answer = asked.bearer_auth(&token).json(&body).send().await.unwrap();
+        let status = answer.status();
+        let answer: Value = answer.json().await.unwrap_or_default();
+        assert!(status.is_success(), "{method} {path}: {status} {answer}");
+        let new = log(&site).await.split_off(before);
+        let noted = new.iter().find(|event| event.action == action);
+        let seen: Vec<&str> = new.iter().map(|event| event.action.as_str()).collect();
+        let noted =
+            noted.unwrap_or_else(|| panic!("{method} {path}: {action} is not in the log, but {seen:?}"));
+        assert_eq!(
+            (noted.via.as_str(), noted.address.as_str()),
+            ("api", "127.0.0.1"),
+            "{action}"
+        );
+        assert!(noted.actor.starts_with("tok_"), "{action} by {}", noted.actor);
+        for name in ["secret", "clientSecret", "signInUrl", "token"] {
+            secrets.extend(answer[name].as_str().map(str::to_owned));
+        }
+        if !keeps.is_empty() {
+            known.push((keeps.to_owned(), answer["id"].as_str().unwrap().to_owned()));
+        }
+    }
+    // Signing in and out, and failing to.
+    let (cookie, csrf) = site.signed_in().await;
+    let page = site.get("/sign-in").send().await.unwrap();
+    let visit = page.headers()["set-cookie"]
+        .to_str()
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
+    let html = page.text().await.unwrap();
+    let form_csrf = html
+        .split("name=\"csrf\" value=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let email = account::tests::ada().email;
+    let password = account::tests::ada().password.expose_secret().to_owned();
+    for (password, status) in [(SECRETS[3], 422), (password.as_str(), 303)] {
+        let form = [("csrf", form_csrf), ("email", &email), ("password", password)];
+        let answer = site
+            .ask(Method::POST, "/sign-in")
+            .header("cookie", &visit)
+            .form(&form)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status().as_u16(), status);
+    }
+    secrets.push(password);
+    let out = site
+        .ask(Method::POST, "/sign-out")
+        .header("cookie", &cookie)
+        .form(&[("csrf", &csrf)]);
+    assert_eq!(out.send().await.unwrap().status(), StatusCode::SEE_OTHER);
+    let log = log(&site).await;
+    for action in ["session.refused", "session.started", "session.ended"] {
+        let found = log
+            .iter()
+            .rfind(|event| event.action == action)
+            .unwrap_or_else(|| panic!("{action}"));
+        assert_eq!(found.via, "ui", "{action}");
+        assert!(
+            found.target_id.starts_with("usr_"),
+            "{action}: {}",
+            found.target_id
+        );
+    }
+    let text = format!("{log:?}");
+    assert!(text.len() > 5_000);
+    for secret in secrets {
+        assert!(
+            !text.contains(&secret),
+            "{} is in the audit log",
+            secret.get(..12).unwrap_or(&secret)
+        );
+    }
+    assert!(
+        !text.contains("token=marked"),
+        "an address of a webhook may hold a secret"
+    );
+}
+
+#[test]
+fn every_unsafe_route_for_somebody_known_leaves_a_trace_or_says_why_not() {
+    let mut unsafe_routes = 0;
+    for route in routes() {
+        if route.method.as_str() == "GET" || route.guard.need().is_none() {
+            continue;
+        }
+        unsafe_routes += 1;
+        let excused = route.effect == Effect::None || UNAUDITED.iter().any(|(path, _)| *path == route.path);
+        assert_eq!(route.is_audited(), !excused, "{} {}", route.method, route.path);
+    }
+    assert!(unsafe_routes > 80);
+    for (path, reason) in UNAUDITED {
+        assert!(routes().iter().any(|route| route.path == *path), "{path} is gone");
+        assert!(!reason.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_says_nothing_is_noted_as_the_request_it_was() {
+    let site = site().await;
+    let (cookie, csrf) = site.signed_in().await;
+    let before = log(&site).await.len();
+    let sent = site
+        .ask(Method::POST, "/probe/mine")
+        .header("cookie", &cookie)
+        .form(&[("csrf", &csrf)]);
+    assert_eq!(sent.send().await.unwrap().status(), StatusCode::OK);
+    let new = log(&site).await.split_off(before);
+    let seen: Vec<_> = new
+        .iter()
+        .map(|e| (e.action.as_str(), e.target_id.as_str(), e.via.as_str()))
+        .collect();
+    assert_eq!(seen, [("request.succeeded", "POST /probe/mine", "ui")]);
+    assert!(
+        new[0].actor.starts_with("usr_") && new[0].request_id.starts_with("req_"),
+        "{:?}",
+        new[0]
+    );
+}
