@@ -12,6 +12,7 @@ use crate::ctx::Ctx;
 use crate::db::{self, Db, DbError, KeyCheckError};
 use crate::jobs;
 use crate::net::{self, Dialer, NetError};
+use crate::sso::{self, SsoError};
 use crate::web::{self, Extras};
 use secrecy::ExposeSecret;
 
@@ -64,6 +65,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// An identity provider of the configuration file cannot be used.
+    #[error("[[identity_providers]] of the configuration file: {}", told(.0))]
+    IdentityProviders(#[from] SsoError),
     /// The listener could not be opened.
     #[error("cannot listen on {address}: {source}. Set MAILGRANT_LISTEN to another address or port")]
     Listen {
@@ -77,6 +81,17 @@ pub enum StartError {
 impl From<sea_orm::DbErr> for StartError {
     fn from(error: sea_orm::DbErr) -> Self {
         Self::Db(DbError::Driver(error))
+    }
+}
+
+fn told(error: &SsoError) -> String {
+    match error {
+        SsoError::Invalid(fields) => fields
+            .iter()
+            .map(|field| format!("{}: {}", field.field, field.message))
+            .collect::<Vec<_>>()
+            .join(" "),
+        other => other.to_string(),
     }
 }
 
@@ -166,6 +181,7 @@ impl App {
         let address = config.listen;
         let mut ctx = open(config, clock).await?;
         let only_server = claim_node(&mut ctx).await?;
+        sso::take_over(&ctx).await?;
         let failed = |source| StartError::Listen {
             address: address.to_string(),
             source,

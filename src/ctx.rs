@@ -12,6 +12,7 @@ use crate::db::Db;
 use crate::event::Head;
 use crate::mailbox::imap::ByteBudget;
 use crate::net::Dialer;
+use crate::sso;
 use crate::trusted_issuer::Remembered;
 
 /// The parts that services work with. Cheap to clone.
@@ -45,6 +46,8 @@ pub struct Ctx {
     pub foreign_tokens: Remembered,
     /// The end of the event log as this process knows it; wakes who reads on.
     pub log: Head,
+    /// What is known of identity providers at the moment.
+    pub sso: sso::Cache,
 }
 
 /// The bytes that all IMAP sessions of a process together may hold: some mailboxes' largest mails, not all of them.
@@ -68,6 +71,7 @@ impl Ctx {
             deliver: Nudge::default(),
             foreign_tokens: Remembered::default(),
             log: Head::default(),
+            sso: sso::Cache::default(),
         }
     }
 }

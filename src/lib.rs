@@ -6,7 +6,7 @@
 //!   [`ctx`], [`idempotency`], [`audit`], [`project`], [`event`], [`search`], [`connection_test`];
 //! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
 //!   [`message`], [`rule`], [`ticket`], [`outbox`];
-//! * identity: [`account`], [`trusted_issuer`], [`oauth2_server`];
+//! * identity: [`account`], [`sso`], [`trusted_issuer`], [`oauth2_server`];
 //! * edges: [`jobs`], [`web`], [`sandbox`], [`demo`], [`cli`], and [`app`], which puts them together.
 //!
 //! `ARCHITECTURE.md` says why it is cut this way.
@@ -46,6 +46,7 @@ pub mod account;
 pub mod trusted_issuer;
 
 pub mod oauth2_server;
+pub mod sso;
 
 pub mod app;
 pub mod cli;

@@ -1,9 +1,12 @@
 //! What people are in a project.
 
+use serde::{Deserialize, Serialize};
+
 use super::scope::Scope;
 
 /// A role, each with everything the ones before it may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Reads the project's tickets, messages and mailboxes.
     Viewer,

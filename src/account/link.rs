@@ -18,7 +18,7 @@ use crate::event;
 /// How long a link works, minutes.
 pub const LINK_MINUTES: i64 = 30;
 
-const SETUP: &str = "setup";
+pub(super) const SETUP: &str = "setup";
 const SIGN_IN: &str = "sign_in";
 
 /// A set-up link that would work now.

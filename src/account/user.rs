@@ -433,7 +433,7 @@ pub(super) fn normal_email(text: &str) -> String {
     text.trim().to_lowercase()
 }
 
-fn is_email(text: &str) -> bool {
+pub(super) fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {
         return false;
     };

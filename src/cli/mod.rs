@@ -149,8 +149,15 @@ enum SearchCommand {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Print the effective values with their source, secrets masked.
-    #[command(after_help = "Example:\n  MAILGRANT_LISTEN=0.0.0.0:8080 mailgrant config check")]
-    Check,
+    #[command(
+        after_help = "Examples:\n  MAILGRANT_LISTEN=0.0.0.0:8080 mailgrant config check\n  \
+        mailgrant --config mailgrant.toml config check --online\n\nExit code of --online: 1 if a provider cannot be used."
+    )]
+    Check {
+        /// Ask each identity provider of the file: discovery, keys, and whether it knows the client.
+        #[arg(long)]
+        online: bool,
+    },
     /// Print a configuration file with every setting and its default.
     #[command(after_help = "Example:\n  mailgrant config example > mailgrant.toml")]
     Example,
@@ -199,12 +206,16 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Config {
-            command: ConfigCommand::Check,
+            command: ConfigCommand::Check { online },
         } => {
             let config = load()?;
             print(&config::describe(&config));
             for warning in config::warnings(&config) {
                 complain(&format!("warning: {warning}"));
+            }
+            if online {
+                start_quiet_logging();
+                return serve::check_online(config).await;
             }
             Ok(ExitCode::SUCCESS)
         }

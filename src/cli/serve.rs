@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::ctx::Ctx;
 use crate::demo::{self, Demo};
+use crate::sso;
 use crate::web::Extras;
 
 /// What `demo` takes.
@@ -33,13 +34,41 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         env!("CARGO_PKG_VERSION"),
         ctx.config.url("/")
     ));
-    if let Some(link) = account::print_setup_link(&ctx).await? {
+    if sso::offer(&ctx).await?.makes_first_admin && account::needs_setup(&ctx.db).await? {
+        complain(&format!(
+            "There is no user yet. The first administrator, named with the identity provider, signs in here:\n  {}",
+            ctx.config.url("/sign-in")
+        ));
+    } else if let Some(link) = account::print_setup_link(&ctx).await? {
         complain(&format!(
             "There is no user yet. Make the first administrator with this link (30 minutes, works once):\n  {link}"
         ));
     }
     app.run_until_stopped(Extras::default()).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks each identity provider of the file what can be asked without a person.
+pub(super) async fn check_online(config: Config) -> anyhow::Result<ExitCode> {
+    let ctx = crate::app::open(config, Clock::system()).await?;
+    sso::take_over(&ctx).await?;
+    let mut code = ExitCode::SUCCESS;
+    for provider in sso::list(&ctx).await? {
+        if provider.source != sso::Source::File {
+            continue;
+        }
+        match sso::try_online(&ctx, &provider).await {
+            Ok(()) => print(&format!("identity provider {}: ok\n", provider.name)),
+            Err(trouble) => {
+                print(&format!(
+                    "identity provider {}: {} {} ({})\n",
+                    provider.name, trouble.cause, trouble.remedy, trouble.code
+                ));
+                code = ExitCode::from(1);
+            }
+        }
+    }
+    Ok(code)
 }
 
 pub(super) async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {

@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use super::{Config, KNOWN, Known, LogFormat, ProxyHeader, SECTIONS, SecondFactorFor, Setting, SiteSmtp};
+use super::{
+    Config, KNOWN, Known, LogFormat, ProxyHeader, SECTIONS, SecondFactorFor, Setting, SiteSmtp, providers,
+};
 
 /// The variables of the process, as a value, so that tests bring their own.
 #[derive(Clone, Debug, Default)]
@@ -98,7 +100,11 @@ pub fn load(env: &Environment, file: Option<&Path>) -> Result<Config, ConfigErro
     for known in KNOWN {
         raw.insert(known.name, find(known, env, file.as_deref(), &from_file)?);
     }
-    build(raw)
+    let mut config = build(raw)?;
+    if let Some(path) = &file {
+        config.identity_providers = providers::read(path)?;
+    }
+    Ok(config)
 }
 
 fn read_file(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
@@ -114,6 +120,9 @@ fn read_file(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
     })?;
     let mut values = BTreeMap::new();
     for (name, value) in flat(table) {
+        if name == providers::NAME {
+            continue;
+        }
         if !KNOWN.iter().any(|known| known.name == name) {
             return Err(ConfigError::Unknown { path: shown, name });
         }
@@ -346,6 +355,7 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
         log_format,
         log_level: get("log_level"),
         max_connections,
+        identity_providers: Vec::new(),
         sources: Vec::new(),
     };
     config.sources = KNOWN

@@ -5,9 +5,11 @@
 
 mod load;
 mod print;
+mod providers;
 
 pub use load::{ConfigError, Environment, load};
 pub use print::{describe, example_file, warnings};
+pub use providers::{ConfiguredProvider, ConfiguredRule};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -65,6 +67,8 @@ pub struct Config {
     pub smtp: Option<SiteSmtp>,
     /// Of whom a second factor is wanted at sign-in.
     pub require_second_factor: SecondFactorFor,
+    /// Identity providers that the file sets.
+    pub identity_providers: Vec<ConfiguredProvider>,
     /// Where each value came from, for `config check`.
     pub sources: Vec<Setting>,
 }

@@ -71,6 +71,7 @@ pub fn example_file() -> String {
             }
         }
     }
+    out.push_str(super::providers::EXAMPLE);
     out
 }
 
@@ -137,6 +138,7 @@ mod tests {
             .lines()
             .filter_map(|line| line.strip_prefix('#'))
             .filter(|line| !line.starts_with(' '))
+            .take_while(|line| !line.starts_with("[["))
             .fold(String::new(), |mut all, line| {
                 all.push_str(line);
                 all.push('\n');

@@ -235,6 +235,7 @@ fn config(listen: SocketAddr, folder: &Path, ca_file: &Path) -> Result<Config, D
         requests_per_token: 3_000,
         requests_per_address: 6_000,
         smtp: None,
+        identity_providers: Vec::new(),
         sources: Vec::new(),
     })
 }

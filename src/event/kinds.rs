@@ -170,6 +170,11 @@ kinds! {
         maybe("failingSince", Shape::Time, "Since when it failed."),
     ];
     "test.ping" "Somebody tried an endpoint out. Only that endpoint gets it." [];
+    "identity_provider.created" "A way to sign in was added." [NAME];
+    "identity_provider.updated" "A way to sign in was changed." [NAME];
+    "identity_provider.enabled" "A way to sign in can be used." [NAME];
+    "identity_provider.disabled" "A way to sign in can no longer be used." [NAME];
+    "identity_provider.deleted" "A way to sign in was removed." [NAME];
     "user.created" "A person was added." [];
     "user.changed" "A person has another name or address." [];
     "user.link_made" "A one-time link by which a person sets a password was made." [
@@ -180,6 +185,11 @@ kinds! {
     "user.second_factor_removed" "A person has no second factor any more." [];
     "user.recovery_codes_made" "A person got new recovery codes." [];
     "user.recovery_code_used" "A recovery code took the place of a second factor." [];
+    "user.identity_linked" "An account was joined with a person at an identity provider." [
+        member("providerId", Shape::Text, "The identity provider."),
+    ];
+    "user.promoted" "A person is a site admin from now on." [];
+    "user.demoted" "A person is no site admin any more." [];
     "user.disabled" "A person may not sign in any more." [];
     "user.enabled" "A person may sign in again." [];
     "user.password_changed" "A password was changed." [];

@@ -13,6 +13,7 @@ use crate::event::{self, NewEvent, SYSTEM};
 use crate::idempotency;
 use crate::outbox;
 use crate::rule::loop_guard;
+use crate::sso;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -99,6 +100,7 @@ pub(super) async fn tidy_up(ctx: &Ctx) -> Result<(), DbErr> {
     account::purge(&ctx.db, &ctx.clock).await?;
     outbox::forget_notices(ctx.db.write()).await?;
     idempotency::purge(ctx).await?;
+    sso::purge(ctx).await?;
     loop_guard::tidy_up(ctx.db.write(), now).await?;
     // Tokens of another account wait an hour for a confirmation; later nothing opens them any more.
     store::forget_pending_secrets(ctx.db.write(), now - 2 * HOUR_MS).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use serde_json::json;
 
 use super::store;
@@ -42,7 +42,12 @@ pub enum MemberError {
 
 /// What a person is in each of their projects.
 pub async fn roles_of(db: &Db, user_id: &str) -> Result<BTreeMap<String, Role>, DbErr> {
-    let rows = store::members_of_person(db.read(), user_id).await?;
+    roles_in(db.read(), user_id).await
+}
+
+/// The same on the caller's connection.
+pub async fn roles_in<C: ConnectionTrait>(on: &C, user_id: &str) -> Result<BTreeMap<String, Role>, DbErr> {
+    let rows = store::members_of_person(on, user_id).await?;
     // A word that no role has gives no right.
     Ok(rows
         .into_iter()

@@ -233,6 +233,7 @@ pub(super) async fn pages(
         || path == "/livez"
         || path == "/readyz"
         || super::oauth2::is_protocol(request.method(), path)
+        || super::sso::is_from_provider(request.method(), path)
     {
         return Ok(next.call(request).await?.map_into_left_body());
     }

@@ -31,6 +31,7 @@ pub mod problems;
 pub mod respond;
 pub mod route;
 mod session_link;
+mod sso;
 mod statics;
 pub mod tls;
 
@@ -135,6 +136,7 @@ pub fn routes() -> Vec<Route> {
         health::ROUTES,
         statics::ROUTES,
         session_link::ROUTES,
+        sso::ROUTES,
         openapi::served::ROUTES,
         problems::ROUTES,
         api::blobs::LINKED,

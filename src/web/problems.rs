@@ -254,6 +254,21 @@ pub const KINDS: &[Kind] = &[
         "No account sends mails of this installation, or the one that was chosen cannot. `detail` says what to do.",
     ),
     kind("too_late", 409, "The mail is being sent, or was sent already."),
+    kind(
+        "set_in_file",
+        409,
+        "It stands in the configuration file, which only the operator changes.",
+    ),
+    kind(
+        "not_tested",
+        409,
+        "An identity provider is enabled after a test sign-in with its present issuer and client passed.",
+    ),
+    kind(
+        "local_sign_in_off",
+        403,
+        "People sign in through an identity provider here; address and password are switched off.",
+    ),
     kind("public_client", 409, "A public client has no secret."),
     kind("bad_order", 422, "The list does not name each rule once."),
     kind("message_unreadable", 422, "The message cannot be parsed."),

@@ -12,6 +12,7 @@ use crate::account::{self, AccountError, Flash, FlashKind, NewSession, Proof, Se
 use crate::audit::{self, NewAuditEvent};
 use crate::config::Config;
 use crate::ctx::Ctx;
+use crate::sso;
 
 /// A page.
 pub fn html(body: String) -> HttpResponse {
@@ -55,7 +56,7 @@ pub fn base_path(ctx: &Ctx) -> &str {
 
 /// Sends a visitor to the sign-in page (or to the set-up hint while nobody has an account) and back afterwards.
 pub async fn to_sign_in(ctx: &Ctx, request: &HttpRequest) -> Result<HttpResponse, Problem> {
-    if account::needs_setup(&ctx.db).await? {
+    if account::needs_setup(&ctx.db).await? && !sso::offer(ctx).await?.makes_first_admin {
         return Ok(see_other(ctx, "/setup"));
     }
     let asked = request.uri().path_and_query().map_or("/", |both| both.as_str());

@@ -33,6 +33,7 @@ mod providers;
 mod receivers;
 mod rules;
 mod site_mail;
+mod sso;
 mod start;
 mod stream;
 mod support;

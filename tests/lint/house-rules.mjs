@@ -6,6 +6,7 @@ export const DOORS = {
   actix_web: ['src/web/', 'src/app.rs', 'src/sandbox/', 'src/demo/'],
   actix_multipart: ['src/web/'],
   oauth2: ['src/oauth2_client/'],
+  openidconnect: ['src/sso/'],
   async_imap: ['src/mailbox/imap/'],
   imap_codec: ['src/sandbox/'],
   sea_orm: ['src/db/', 'store.rs', '/store/'],

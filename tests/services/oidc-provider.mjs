@@ -5,7 +5,10 @@
 //
 // Further members: "accessTokenSeconds" (3600), "refreshTokenSeconds", "appMailbox" (the `sub` of a client-credentials
 // token: such a token is nobody's, so a mail server must be told whose mailbox it opens), "requirePkce" (true).
+// For people who sign in with it: "people" (login → claims beside `sub`), "freshKeys" (a new signing key at each start),
+// "backchannelLogout" (tells clients that ask for it when somebody signs out).
 // Login page: any user name, any password; the subject is the user name. Prints "ready ISSUER" when it listens.
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { Provider } from 'oidc-provider';
 
 const settings = JSON.parse(process.argv[2]);
@@ -22,11 +25,19 @@ const client = (given) => {
   };
 };
 
+const freshKey = () => ({
+  ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }),
+  kid: randomUUID(),
+  alg: 'RS256',
+  use: 'sig',
+});
+
 const provider = new Provider(issuer, {
+  ...(settings.freshKeys ? { jwks: { keys: [freshKey()] } } : {}),
   clients: settings.clients.map(client),
   pkce: { required: () => settings.requirePkce ?? true },
   scopes: ['openid', 'offline_access', 'email', 'profile', 'mail'],
-  claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
+  claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username', 'nickname', 'groups'] },
   ttl: {
     AccessToken: settings.accessTokenSeconds ?? 3600,
     ClientCredentials: settings.accessTokenSeconds ?? 3600,
@@ -43,14 +54,17 @@ const provider = new Provider(issuer, {
     clientCredentials: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
     revocation: { enabled: true, allowedPolicy: () => true },
+    backchannelLogout: { enabled: settings.backchannelLogout ?? false },
   },
+  // Its own guard against addresses inside would keep it from telling a client on this machine.
+  fetch: (url, { dispatcher, ...options } = {}) => fetch(url, options),
   findAccount: async (_ctx, id) => ({
     accountId: id,
-    claims: async () => ({ sub: id, email: id, email_verified: true, name: id }),
+    claims: async () => ({ sub: id, email: id, email_verified: true, name: id, ...settings.people?.[id] }),
   }),
 });
 
-for (const event of ['server_error', 'grant.error', 'authorization.error']) {
+for (const event of ['server_error', 'grant.error', 'authorization.error', 'backchannel.error']) {
   provider.on(event, (_ctx, error) => console.error(event, error.error ?? '', error.error_description ?? error));
 }
 

@@ -15,6 +15,7 @@ pub(super) mod desk;
 mod events;
 mod failure;
 mod grants;
+mod identity_providers;
 mod integrations;
 mod mailboxes;
 mod members;
@@ -84,6 +85,7 @@ pub(super) fn routes() -> Vec<Route> {
         queues::ROUTES,
         settings::ROUTES,
         site_mail::ROUTES,
+        identity_providers::ROUTES,
         apps::ROUTES,
         clients::ROUTES,
         clients::FORM,

@@ -6,15 +6,19 @@ use serde::Deserialize;
 
 use super::desk::{Answer, Desk, Front};
 use super::views::account::{Setup, SignIn};
-use super::views::parts::FormErrors;
+use super::views::oauth2::Onward;
+use super::views::parts::{Action, FormErrors};
+use super::views::{Page, Section};
 use super::words;
 use crate::account::{self, AccountError, NewUser, Proof};
 use crate::clock::from_ms;
 use crate::crypto::MIN_PASSWORD_CHARS;
+use crate::sso;
 use crate::web::error::Problem;
 use crate::web::extract::FormData;
 use crate::web::respond;
 use crate::web::route::{Guard, Route};
+use crate::web::sso as web_sso;
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
@@ -110,22 +114,62 @@ struct Next {
 }
 
 async fn page(front: Front, query: web::Query<Next>) -> Answer {
-    if account::needs_setup(&front.ctx.db).await? {
+    let offer = sso::offer(&front.ctx).await?;
+    if !offer.makes_first_admin && account::needs_setup(&front.ctx.db).await? {
         return Ok(respond::see_other(&front.ctx, "/setup"));
     }
     let next = respond::safe_next(&query.next).unwrap_or("/");
     if front.visitor.current.is_some() && query.again != "1" {
         return Ok(respond::see_other(&front.ctx, next));
     }
-    front.show(&SignIn {
+    let hint: String = query.hint.chars().take(254).collect();
+    front.show(&sign_in_view(
+        &front,
+        &offer,
+        &hint,
+        (next, query.again == "1"),
+        FormErrors::default(),
+    ))
+}
+
+fn sign_in_view(
+    front: &Front,
+    offer: &sso::Offer,
+    email: &str,
+    (next, again): (&str, bool),
+    errors: FormErrors,
+) -> SignIn {
+    let mut query: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    if again {
+        query.push_str("&again=1");
+    }
+    let providers = offer
+        .providers
+        .iter()
+        .map(|(id, name)| Action::link(name.clone(), format!("/sso/{id}/start?next={query}")));
+    SignIn {
         page: front.page("Sign in"),
-        email: query.hint.chars().take(254).collect(),
+        email: email.to_owned(),
         next: next.to_owned(),
-        errors: FormErrors::default(),
-    })
+        providers: providers.collect(),
+        local: offer.local,
+        errors,
+    }
 }
 
 async fn sign_in(front: Front, form: FormData) -> Answer {
+    let offer = sso::offer(&front.ctx).await?;
+    if !offer.local {
+        return Err(Problem::forbidden(
+            "local_sign_in_off",
+            "signing in with address and password is switched off here",
+        )
+        .with_title("Sign in another way")
+        .with_remedy(
+            "Go back and choose a provider. If none of them works, whoever runs the machine makes a one-time link: \
+             mailgrant user recover.",
+        ));
+    }
     let password = form.secret("password");
     let address = respond::client_address(&front.request);
     let attempt = account::SignIn {
@@ -137,12 +181,13 @@ async fn sign_in(front: Front, form: FormData) -> Answer {
     match account::sign_in(&front.ctx.db, &front.ctx.clock, &attempt).await {
         Ok(user) => respond::sign_in(&front.ctx, &front.request, &user, Proof::password(), next).await,
         Err(error @ (AccountError::WrongCredentials | AccountError::TooManyAttempts { .. })) => {
-            let shown = front.show_again(&SignIn {
-                page: front.page("Sign in"),
-                email: form.text("email").to_owned(),
-                next: next.unwrap_or("/").to_owned(),
-                errors: FormErrors::default().with("", &words::sentence(&error.to_string())),
-            })?;
+            let shown = front.show_again(&sign_in_view(
+                &front,
+                &offer,
+                form.text("email"),
+                (next.unwrap_or("/"), false),
+                FormErrors::default().with("", &words::sentence(&error.to_string())),
+            ))?;
             Ok(respond::retry_later(shown, &error))
         }
         Err(error) => Err(error.into()),
@@ -150,7 +195,28 @@ async fn sign_in(front: Front, form: FormData) -> Answer {
 }
 
 async fn sign_out(desk: Desk) -> Answer {
-    respond::sign_out(&desk.ctx, desk.current.session()).await
+    let session = desk.current.session();
+    // Asked first: with the session goes what is known of the one at the provider.
+    let onward = web_sso::after_sign_out(&desk.ctx, &session.id).await;
+    let ended = respond::sign_out(&desk.ctx, session).await?;
+    let Some(url) = onward else {
+        return Ok(ended);
+    };
+    let host = url::Url::parse(&url)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_default();
+    let mut page = desk.show(&Onward {
+        page: Page::new("You are signed out here", Section::None).at(respond::base_path(&desk.ctx)),
+        url,
+        host,
+        fields: Vec::new(),
+    })?;
+    for cookie in ended.cookies() {
+        page.add_cookie(&cookie)
+            .map_err(|error| Problem::internal(&error))?;
+    }
+    Ok(page)
 }
 
 async fn theme(desk: Desk, form: FormData) -> Answer {

@@ -13,6 +13,7 @@ pub(super) mod door;
 mod entries;
 mod events;
 mod grants;
+mod identity_providers;
 pub(super) mod input;
 mod integrations;
 mod jobs;
@@ -76,6 +77,7 @@ pub(super) fn routes() -> Vec<Route> {
         outgoing::ROUTES,
         tokens::ROUTES,
         users::ROUTES,
+        identity_providers::ROUTES,
         clients::ROUTES,
         audit_events::ROUTES,
         signing_keys::ROUTES,

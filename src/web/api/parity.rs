@@ -70,6 +70,31 @@ const ACTIONS: &[(&str, &str)] = &[
     ),
     ("/mailboxes/{id}/tests", "POST /api/v1/mailboxes/{id}/tests"),
     ("/integrations/{id}/tests", "POST /api/v1/integrations/{id}/tests"),
+    ("/identity-providers", "POST /api/v1/identity-providers"),
+    (
+        "/identity-providers/{id}",
+        "PATCH /api/v1/identity-providers/{id}",
+    ),
+    (
+        "/identity-providers/{id}/delete",
+        "DELETE /api/v1/identity-providers/{id}",
+    ),
+    (
+        "/identity-providers/{id}/disable",
+        "POST /api/v1/identity-providers/{id}/disable",
+    ),
+    (
+        "/identity-providers/{id}/enable",
+        "POST /api/v1/identity-providers/{id}/enable",
+    ),
+    (
+        "/identity-providers/{id}/tests",
+        "POST /api/v1/identity-providers/{id}/tests",
+    ),
+    (
+        "/sso/{id}/backchannel-logout",
+        "-a provider says that somebody signed out there",
+    ),
     ("/projects", "POST /api/v1/projects"),
     ("/projects/{id}", "PATCH /api/v1/projects/{id}"),
     ("/integrations", "POST /api/v1/integrations"),

@@ -4,6 +4,7 @@
 //! * [`database`]: SQLite and PostgreSQL, a fresh database per test; [`postgres`] runs the cluster;
 //! * [`dovecot`]: a private Dovecot that believes an OAuth server; [`mails`] makes the mail in it;
 //! * [`oidc_provider`]: npm's `oidc-provider`, an OAuth server that is not ours;
+//! * [`glewlwyd`]: Debian's OpenID Provider, by another author again;
 //! * [`scripted_imap`], [`scripted_http`]: servers that misbehave on request;
 //! * [`smtp_sink`]: a mail server that takes mail for sending, or refuses it as it is told;
 //! * [`process`]: `mailgrant` as a process, to be killed and restarted, and a REST client;
@@ -18,6 +19,7 @@
 pub mod certs;
 pub mod database;
 pub mod dovecot;
+pub mod glewlwyd;
 pub mod guard;
 pub mod mails;
 pub mod oidc_provider;

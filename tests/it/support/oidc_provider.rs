@@ -31,6 +31,12 @@ pub struct Options {
     pub access_token_life: Duration,
     /// Whose mailbox a client-credentials token opens.
     pub app_mailbox: Option<String>,
+    /// What it says of people beside their `sub`: login → claims.
+    pub people: Value,
+    /// Whether it signs with a new key after each start.
+    pub fresh_keys: bool,
+    /// Whether it tells clients that ask for it when somebody signs out.
+    pub backchannel_logout: bool,
     /// Clients besides [`CLIENT_ID`] and [`INTROSPECTOR`], as in OpenID Connect's dynamic registration.
     pub more_clients: Vec<Value>,
 }
@@ -42,6 +48,9 @@ impl Default for Options {
             token_endpoint_auth_method: "client_secret_basic",
             access_token_life: Duration::from_secs(3600),
             app_mailbox: None,
+            people: json!({}),
+            fresh_keys: false,
+            backchannel_logout: false,
             more_clients: Vec::new(),
         }
     }
@@ -92,6 +101,8 @@ impl OidcProvider {
         let settings = json!({
             "port": port, "clients": clients,
             "accessTokenSeconds": options.access_token_life.as_secs(), "appMailbox": options.app_mailbox,
+            "people": options.people, "freshKeys": options.fresh_keys,
+            "backchannelLogout": options.backchannel_logout,
         });
         let mut provider = Self {
             issuer: format!("http://127.0.0.1:{port}"),
@@ -146,6 +157,20 @@ impl OidcProvider {
         }
         self.stop();
         self.resume().await;
+    }
+
+    /// Registers the client anew with further members, as in dynamic registration; the server starts anew.
+    pub async fn register(&mut self, members: Value) {
+        for (name, value) in members.as_object().into_iter().flatten() {
+            self.settings["clients"][0][name] = value.clone();
+        }
+        self.stop();
+        self.resume().await;
+    }
+
+    /// A browser that keeps its session at the server from one walk to the next.
+    pub fn browser(&self) -> Browser {
+        Browser::new(&self.issuer)
     }
 
     /// Where people are sent.
@@ -255,7 +280,7 @@ pub fn query(url: &Url, name: &str) -> Option<String> {
 }
 
 /// Just enough of a browser: cookies with paths, redirects, one form per page.
-struct Browser {
+pub struct Browser {
     client: reqwest::Client,
     home: String,
     cookies: BTreeMap<(String, String), String>,
@@ -270,7 +295,8 @@ impl Browser {
         }
     }
 
-    async fn walk(&mut self, start: &str, person: Person<'_>) -> Result<Url, Stuck> {
+    /// From an address up to the redirect back to the client.
+    pub async fn walk(&mut self, start: &str, person: Person<'_>) -> Result<Url, Stuck> {
         let mut url = Url::parse(start).map_err(|error| Stuck(format!("{start}: {error}")))?;
         let mut form: Option<Vec<(&str, String)>> = None;
         for _ in 0..20 {
@@ -306,6 +332,25 @@ impl Browser {
             ]);
         }
         Err(Stuck(format!("still being sent around at {url}")))
+    }
+
+    /// Signs out at the server, on the page it shows, and says where it leads afterwards.
+    pub async fn end_session(&mut self, address: &str) -> String {
+        let url = Url::parse(address).expect("a URL");
+        let (_, location, page) = self.go(&url, None).await.expect("a page");
+        if let Some(location) = location {
+            return location;
+        }
+        let action = between(&page, "action=\"", "\"")
+            .expect("a form")
+            .replace("&amp;", "&");
+        let xsrf = between(&page, "name=\"xsrf\" value=\"", "\"")
+            .expect("a token")
+            .to_owned();
+        let url = url.join(&action).expect("a URL");
+        let form = vec![("xsrf", xsrf), ("logout", "yes".to_owned())];
+        let (_, location, _) = self.go(&url, Some(form)).await.expect("an answer");
+        location.unwrap_or_default()
     }
 
     async fn go(

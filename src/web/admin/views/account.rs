@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::page::{Page, Section};
-use super::parts::{Drawing, FormErrors};
+use super::parts::{Action, Drawing, FormErrors};
 use crate::render::View;
 
 /// `GET /setup?token=…`: creates the first user. The link works once and for 30 minutes. The token stands in the
@@ -73,6 +73,10 @@ pub struct SignIn {
     pub email: String,
     /// Where to go afterwards: a local path that the handler has checked.
     pub next: String,
+    /// A button for each identity provider.
+    pub providers: Vec<Action>,
+    /// Whether address and password work here.
+    pub local: bool,
     /// What is wrong; field `""` for a refused sign-in.
     pub errors: FormErrors,
 }
@@ -81,17 +85,26 @@ impl View for SignIn {
     const TEMPLATE: &'static str = "admin/sign_in.html";
 
     fn samples() -> Vec<Self> {
-        let sign_in = |errors| Self {
+        let sign_in = |providers: &[&str], local, errors| Self {
             page: Page {
                 csrf: "c5rf".to_owned(),
                 ..Page::new("Sign in", Section::None)
             },
             email: "ada@example.org".to_owned(),
             next: "/tickets".to_owned(),
+            providers: providers
+                .iter()
+                .map(|name| Action::link(*name, "/sso/idp_01/start?next=%2Ftickets"))
+                .collect(),
+            local,
             errors,
         };
         let refused = FormErrors::default().with("", "This e-mail address and password do not match.");
-        vec![sign_in(FormErrors::default()), sign_in(refused)]
+        vec![
+            sign_in(&[], true, FormErrors::default()),
+            sign_in(&["Company account", "Keycloak"], true, refused),
+            sign_in(&["Company account"], false, FormErrors::default()),
+        ]
     }
 }
 

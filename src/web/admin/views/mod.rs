@@ -13,6 +13,7 @@ pub mod deliveries;
 pub mod errors;
 pub mod events;
 pub mod grants;
+pub mod identity_providers;
 pub mod integrations;
 pub mod mailboxes;
 pub mod oauth2;
@@ -94,6 +95,10 @@ macro_rules! for_each_view {
             crate::web::admin::views::trusted_issuers::TrustedIssuerForm,
             crate::web::admin::views::settings::Settings,
             crate::web::admin::views::settings::SiteMailPage,
+            crate::web::admin::views::identity_providers::ProviderList,
+            crate::web::admin::views::identity_providers::ProviderForm,
+            crate::web::admin::views::identity_providers::ProviderDetail,
+            crate::web::admin::views::identity_providers::ProviderTest,
             crate::web::admin::views::errors::ErrorPage,
             crate::web::admin::views::errors::RedirectChanged,
             crate::web::admin::views::clients::ClientList,

@@ -96,6 +96,13 @@ impl Page {
         }
     }
 
+    /// The same page below what precedes every path.
+    #[must_use]
+    pub fn at(mut self, base: &str) -> Self {
+        base.clone_into(&mut self.base);
+        self
+    }
+
     /// The same page with a message.
     #[must_use]
     pub fn with_flash(mut self, kind: FlashKind, text: impl Into<String>) -> Self {

@@ -1,0 +1,429 @@
+//! What a provider says about itself (OpenID Connect Discovery 1.0), checked word by word, and its keys; both kept for
+//! a while, by the revision of the connection, so that a change is live at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use openidconnect::core::{CoreJsonWebKeySet, CoreJwsSigningAlgorithm};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::error::Fault;
+use super::id_token::algorithm;
+use super::model::{Connection, IdentityProvider, Preset};
+use super::preset;
+use super::strict;
+use crate::ctx::Ctx;
+
+/// Largest discovery document or key set that is read, bytes.
+const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+/// How long a discovery document is believed.
+const DOCUMENT_MS: i64 = 3_600_000;
+/// How long keys are believed.
+const KEYS_MS: i64 = 600_000;
+/// Keys that do not fit are fetched anew at most this often.
+const REFETCH_MS: i64 = 1_000;
+/// The part of Entra's issuer that stands for somebody's tenant.
+pub(super) const TENANT: &str = "{tenantid}";
+
+/// Where a provider is asked what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Metadata {
+    /// As in ID tokens; for several tenants of Entra with `{tenantid}`.
+    pub(super) issuer: String,
+    pub(super) authorization_endpoint: String,
+    pub(super) token_endpoint: String,
+    pub(super) jwks_uri: String,
+    /// Empty if there is none.
+    pub(super) userinfo_endpoint: String,
+    /// Empty if there is none.
+    pub(super) end_session_endpoint: String,
+    pub(super) algs: Vec<CoreJwsSigningAlgorithm>,
+    /// Whether authorization answers carry `iss` (RFC 9207).
+    pub(super) iss_announced: bool,
+}
+
+/// What is known of providers at the moment. Clones share it.
+#[derive(Clone, Default)]
+pub struct Cache(Arc<Mutex<HashMap<String, Entry>>>);
+
+#[derive(Default)]
+struct Entry {
+    connection_revision: i64,
+    metadata: Option<(Arc<Metadata>, i64)>,
+    keys: Option<(Arc<CoreJsonWebKeySet>, i64)>,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cache")
+    }
+}
+
+impl Cache {
+    fn with<T>(&self, provider: &IdentityProvider, work: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = all.entry(provider.id.clone()).or_default();
+        if entry.connection_revision != provider.connection_revision {
+            *entry = Entry {
+                connection_revision: provider.connection_revision,
+                ..Entry::default()
+            };
+        }
+        work(entry)
+    }
+}
+
+/// Where the provider is asked what; from memory, if it was learnt lately.
+pub(super) async fn metadata(ctx: &Ctx, provider: &IdentityProvider) -> Result<Arc<Metadata>, Fault> {
+    let now = ctx.clock.now_ms();
+    let known = ctx.sso.with(provider, |entry| entry.metadata.clone());
+    if let Some((metadata, at)) = known
+        && (0..DOCUMENT_MS).contains(&(now - at))
+    {
+        return Ok(metadata);
+    }
+    let metadata = Arc::new(learn(ctx, &provider.connection).await?);
+    ctx.sso.with(provider, |entry| {
+        entry.metadata = Some((Arc::clone(&metadata), now));
+    });
+    Ok(metadata)
+}
+
+/// The provider's keys. With `anew` they are fetched again, unless that was done a moment ago.
+pub(super) async fn keys(
+    ctx: &Ctx,
+    provider: &IdentityProvider,
+    metadata: &Metadata,
+    anew: bool,
+) -> Result<Arc<CoreJsonWebKeySet>, Fault> {
+    let now = ctx.clock.now_ms();
+    let life = if anew { REFETCH_MS } else { KEYS_MS };
+    let known = ctx.sso.with(provider, |entry| entry.keys.clone());
+    if let Some((keys, at)) = known
+        && (0..life).contains(&(now - at))
+    {
+        return Ok(keys);
+    }
+    let keys = Arc::new(fetch_keys(ctx, &metadata.jwks_uri).await?);
+    ctx.sso.with(provider, |entry| {
+        entry.keys = Some((Arc::clone(&keys), now));
+    });
+    Ok(keys)
+}
+
+/// Reads the discovery document, or takes what was entered by hand.
+pub(super) async fn learn(ctx: &Ctx, connection: &Connection) -> Result<Metadata, Fault> {
+    if !connection.discovery {
+        return Ok(Metadata {
+            issuer: connection.issuer.clone(),
+            authorization_endpoint: connection.authorization_endpoint.clone(),
+            token_endpoint: connection.token_endpoint.clone(),
+            jwks_uri: connection.jwks_uri.clone(),
+            userinfo_endpoint: connection.userinfo_endpoint.clone(),
+            end_session_endpoint: connection.end_session_endpoint.clone(),
+            algs: default_algs(),
+            iss_announced: false,
+        });
+    }
+    let url = document_url(connection);
+    let document = fetch(ctx, "discovery document", &url).await?;
+    let metadata = read(&document, connection)?;
+    check_endpoints(ctx, connection, &metadata).await?;
+    Ok(metadata)
+}
+
+/// Where the discovery document is. An issuer for several tenants has it at the address the tenant's word makes.
+fn document_url(connection: &Connection) -> String {
+    let issuer = match connection.tenant.as_str() {
+        "" => connection.issuer.clone(),
+        tenant => connection.issuer.replace(TENANT, tenant),
+    };
+    format!(
+        "{}/.well-known/openid-configuration",
+        issuer.trim_end_matches('/')
+    )
+}
+
+async fn fetch(ctx: &Ctx, what: &str, url: &str) -> Result<Map<String, Value>, Fault> {
+    let http = ctx
+        .dialer
+        .http()
+        .with_body_limit(MAX_DOCUMENT_BYTES)
+        .with_timeout(super::PATIENCE);
+    let answer = http
+        .get(url, &[("accept", "application/json")])
+        .await
+        .map_err(|error| Fault::unreachable(what, &error))?;
+    if answer.status != 200 {
+        return Err(Fault::status(what, url, answer.status));
+    }
+    let body = answer.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&answer.body);
+    if let Some(document) = strict::object(body) {
+        return Ok(document);
+    }
+    let is = if body.trim_ascii_start().starts_with(b"<") {
+        "a web page"
+    } else {
+        "something that is not a JSON object"
+    };
+    Err(Fault::unreadable(what, url, is))
+}
+
+fn read(document: &Map<String, Value>, connection: &Connection) -> Result<Metadata, Fault> {
+    let wrong = |name: &str, what: &str| {
+        Fault::new(
+            "discovery_invalid",
+            format!("The provider's discovery document is not right: `{name}` {what}."),
+            "Ask the provider's operator, or enter the endpoints by hand.",
+        )
+    };
+    let text = |name: &str| match document.get(name) {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) => Err(wrong(name, "is no text")),
+    };
+    let needed = |name: &str| match text(name) {
+        Ok(text) if text.is_empty() => Err(wrong(name, "is missing")),
+        other => other,
+    };
+    let issuer = needed("issuer")?;
+    if issuer != connection.issuer {
+        return Err(Fault::new(
+            "issuer_mismatch",
+            format!(
+                "The document at {} says it belongs to another issuer: {issuer}.",
+                document_url(connection)
+            ),
+            "Enter the issuer exactly as the provider writes it, to the last slash.",
+        ));
+    }
+    let types = document.get("response_types_supported").and_then(Value::as_array);
+    if types.is_some_and(|types| !types.iter().any(|kind| kind == "code")) {
+        return Err(wrong("response_types_supported", "does not hold `code`"));
+    }
+    let algs = match document.get("id_token_signing_alg_values_supported") {
+        None => default_algs(),
+        Some(Value::Array(names)) => names
+            .iter()
+            .filter_map(|name| algorithm(name.as_str()?))
+            .collect(),
+        Some(_) => {
+            return Err(wrong("id_token_signing_alg_values_supported", "is no list"));
+        }
+    };
+    if algs.is_empty() {
+        return Err(wrong(
+            "id_token_signing_alg_values_supported",
+            "holds no algorithm with a public key",
+        ));
+    }
+    Ok(Metadata {
+        issuer,
+        authorization_endpoint: needed("authorization_endpoint")?,
+        token_endpoint: needed("token_endpoint")?,
+        jwks_uri: needed("jwks_uri")?,
+        userinfo_endpoint: text("userinfo_endpoint")?,
+        end_session_endpoint: text("end_session_endpoint")?,
+        algs,
+        iss_announced: document.get("authorization_response_iss_parameter_supported")
+            == Some(&Value::Bool(true)),
+    })
+}
+
+fn default_algs() -> Vec<CoreJwsSigningAlgorithm> {
+    ["RS256", "PS256", "ES256", "EdDSA"]
+        .into_iter()
+        .filter_map(algorithm)
+        .collect()
+}
+
+/// Every endpoint is https (or listed loopback), reaches no private network, and is on a host the admin knows of.
+async fn check_endpoints(ctx: &Ctx, connection: &Connection, metadata: &Metadata) -> Result<(), Fault> {
+    let own = origin(&connection.issuer);
+    let known = preset::hosts(connection.preset);
+    for (name, endpoint) in [
+        ("authorization_endpoint", &metadata.authorization_endpoint),
+        ("token_endpoint", &metadata.token_endpoint),
+        ("jwks_uri", &metadata.jwks_uri),
+        ("userinfo_endpoint", &metadata.userinfo_endpoint),
+        ("end_session_endpoint", &metadata.end_session_endpoint),
+    ] {
+        if endpoint.is_empty() {
+            continue;
+        }
+        check_endpoint(ctx, name, endpoint).await?;
+        let host = host(endpoint);
+        let is_known = origin(endpoint) == own
+            || known.contains(&host.as_str())
+            || connection.other_hosts.iter().any(|other| *other == host);
+        if !is_known {
+            return Err(Fault::new(
+                "endpoint_on_other_host",
+                format!("The provider's `{name}` is on another host than its issuer: {host}."),
+                "If that host belongs to the provider, add it under “Other hosts”.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether an address may be asked.
+pub(super) async fn check_endpoint(ctx: &Ctx, name: &str, endpoint: &str) -> Result<(), Fault> {
+    let url = Url::parse(endpoint).map_err(|_| {
+        Fault::new(
+            "endpoint_invalid",
+            format!("The provider's `{name}` is not an address: {endpoint}."),
+            "Ask the provider's operator, or enter the endpoints by hand.",
+        )
+    })?;
+    ctx.dialer.check_endpoint(&url).await.map_err(|error| Fault {
+        is_outage: matches!(&error, crate::net::EndpointError::Dial(dial) if dial.is_transient()),
+        ..Fault::new(
+            error.code(),
+            format!("The provider's `{name}` ({endpoint}) is not accepted: {error}."),
+            error.remedy(),
+        )
+    })
+}
+
+async fn fetch_keys(ctx: &Ctx, url: &str) -> Result<CoreJsonWebKeySet, Fault> {
+    let document = fetch(ctx, "key set", url).await?;
+    let keys: Option<CoreJsonWebKeySet> = serde_json::from_value(Value::Object(document)).ok();
+    keys.filter(|keys| !keys.keys().is_empty()).ok_or_else(|| {
+        Fault::new(
+            "keys_unusable",
+            format!("The key set at {url} holds no key that can be used."),
+            "Check the address of the keys.",
+        )
+    })
+}
+
+/// The issuer that a token of this provider must name: for several tenants of Entra, that of the tenant the token
+/// says it is from.
+pub(super) fn issuer_of(
+    connection: &Connection,
+    metadata: &Metadata,
+    unproven: &Map<String, Value>,
+) -> Option<String> {
+    if connection.preset != Preset::Entra || !metadata.issuer.contains(TENANT) {
+        return Some(metadata.issuer.clone());
+    }
+    let tenant = unproven.get("tid")?.as_str()?;
+    let is_id = tenant.len() == 36
+        && tenant.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    is_id.then(|| metadata.issuer.replace(TENANT, tenant))
+}
+
+/// Scheme, host and port of an address; empty for what is none.
+pub(super) fn origin(address: &str) -> String {
+    Url::parse(&address.replace(TENANT, "tenant"))
+        .map(|url| url.origin().ascii_serialization())
+        .unwrap_or_default()
+}
+
+fn host(address: &str) -> String {
+    let url = Url::parse(address).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    match url.as_ref().and_then(Url::port) {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn connection() -> Connection {
+        Connection {
+            issuer: "https://idp.example".into(),
+            discovery: true,
+            ..Connection::default()
+        }
+    }
+
+    fn document(changes: Value) -> Map<String, Value> {
+        let mut document = json!({
+            "issuer": "https://idp.example",
+            "authorization_endpoint": "https://idp.example/auth",
+            "token_endpoint": "https://idp.example/token",
+            "jwks_uri": "https://idp.example/jwks",
+            "response_types_supported": ["code"],
+            "id_token_signing_alg_values_supported": ["RS256", "HS256", "none"],
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            document[name] = value.clone();
+        }
+        document.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn n64_a_document_of_another_issuer_is_refused_to_the_last_slash() {
+        assert!(read(&document(json!({})), &connection()).is_ok());
+        for other in [
+            "https://idp.example/",
+            "https://evil.example",
+            "HTTPS://idp.example",
+        ] {
+            let fault = read(&document(json!({ "issuer": other })), &connection()).unwrap_err();
+            assert_eq!(fault.trouble.code, "issuer_mismatch", "{other}");
+        }
+    }
+
+    #[test]
+    fn only_algorithms_with_a_public_key_count() {
+        let read_algs = |algs: Value| {
+            read(
+                &document(json!({ "id_token_signing_alg_values_supported": algs })),
+                &connection(),
+            )
+        };
+        assert_eq!(
+            read_algs(json!(["RS256", "HS256", "none"])).unwrap().algs.len(),
+            1
+        );
+        assert!(read_algs(json!(["HS256", "none"])).is_err());
+        assert!(read_algs(json!("RS256")).is_err());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let fault = read(&document(json!({ "jwks_uri": null })), &connection()).unwrap_err();
+        assert!(fault.trouble.cause.contains("jwks_uri"), "{:?}", fault.trouble);
+        let fault = read(&document(json!({ "token_endpoint": 7 })), &connection()).unwrap_err();
+        assert!(fault.trouble.cause.contains("is no text"), "{:?}", fault.trouble);
+    }
+
+    #[test]
+    fn n61_the_issuer_of_entra_is_that_of_the_tokens_tenant() {
+        let connection = Connection {
+            preset: Preset::Entra,
+            issuer: "https://login.example/{tenantid}/v2.0".into(),
+            ..connection()
+        };
+        let metadata = Metadata {
+            issuer: connection.issuer.clone(),
+            ..read(&document(json!({})), &self::connection()).unwrap()
+        };
+        let of = |tid: Value| issuer_of(&connection, &metadata, json!({ "tid": tid }).as_object().unwrap());
+        assert_eq!(
+            of(json!("9188040d-6c67-4c5b-b112-36a304b66dad")).as_deref(),
+            Some("https://login.example/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0")
+        );
+        for wrong in [
+            json!("x/../evil"),
+            json!("{tenantid}"),
+            json!(7),
+            json!(null),
+            json!(""),
+        ] {
+            assert_eq!(of(wrong.clone()), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! The way of a sign-in: off to the provider with state, nonce and PKCE, bound to one browser; back with a code, which
+//! becomes an ID token, which becomes a person.
+
+use std::collections::BTreeMap;
+
+use openidconnect::core::{CoreClient, CoreJsonWebKeySet, CoreResponseType};
+use openidconnect::{
+    AuthUrl, AuthenticationFlow, ClientId, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier,
+    RedirectUrl, Scope,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::discovery::{self, Metadata};
+use super::error::{Fault, SignInError, SsoError};
+use super::id_token::{self, Expected, Rejected};
+use super::model::{IdentityProvider, Person, SessionLink};
+use super::store::attempts::{self as store, Attempt, NewAttempt};
+use super::{claims, people, strict, test, token};
+use crate::account::User;
+use crate::audit::{self, NewAuditEvent};
+use crate::config::Config;
+use crate::crypto::{random_token, sha256_hex};
+use crate::ctx::Ctx;
+
+/// How long somebody may take at the provider.
+const ATTEMPT_MS: i64 = 600_000;
+
+/// What a sign-in is begun for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose<'a> {
+    /// To come in; afterwards on to this local path. With `true` they are to show anew who they are.
+    SignIn(&'a str, bool),
+    /// To see whether it works.
+    Test(&'a str),
+}
+
+/// The redirect URL of a provider, as it must be registered there.
+pub fn redirect_url(config: &Config, id: &str) -> String {
+    config.url(&format!("/sso/{id}/callback"))
+}
+
+/// Begins a sign-in of one browser and says where to send it. `return_to` is a checked local path; with `again` the
+/// provider is asked not to take an old session of its own for an answer.
+pub async fn begin(
+    ctx: &Ctx,
+    id: &str,
+    browser: &str,
+    return_to: &str,
+    again: bool,
+) -> Result<Url, SignInError> {
+    let provider = super::service::get(ctx, id).await?;
+    if !provider.enabled {
+        return Err(SsoError::NotFound.into());
+    }
+    leave(ctx, &provider, browser, Purpose::SignIn(return_to, again)).await
+}
+
+pub(super) async fn leave(
+    ctx: &Ctx,
+    provider: &IdentityProvider,
+    browser: &str,
+    purpose: Purpose<'_>,
+) -> Result<Url, SignInError> {
+    let (return_to, test_id, again) = match purpose {
+        Purpose::SignIn(return_to, again) => (return_to, "", again),
+        Purpose::Test(id) => ("/", id, false),
+    };
+    let refused = |fault: Fault| refused(fault, return_to);
+    let metadata = discovery::metadata(ctx, provider).await.map_err(refused)?;
+    let (state, nonce) = (random_token(32), random_token(32));
+    let verifier = SecretString::from(random_token(32));
+    let mut url =
+        authorization_url(ctx, provider, &metadata, (&state, &nonce), &verifier).map_err(refused)?;
+    if again {
+        url.query_pairs_mut().append_pair("prompt", "login");
+    }
+    let attempt = NewAttempt {
+        state_hash: sha256_hex(state.as_bytes()),
+        provider_id: &provider.id,
+        connection_revision: provider.connection_revision,
+        test_id,
+        browser,
+        nonce_hash: sha256_hex(nonce.as_bytes()),
+        verifier: &verifier,
+        return_to,
+        expires_at: ctx.clock.now_ms() + ATTEMPT_MS,
+    };
+    store::insert(ctx, attempt).await?;
+    Ok(url)
+}
+
+fn authorization_url(
+    ctx: &Ctx,
+    provider: &IdentityProvider,
+    metadata: &Metadata,
+    (state, nonce): (&str, &str),
+    verifier: &SecretString,
+) -> Result<Url, Fault> {
+    let bad = |what: &str| {
+        Fault::new(
+            "invalid_url",
+            format!("The {what} of this identity provider is not a URL."),
+            "An administrator should correct it.",
+        )
+    };
+    let connection = &provider.connection;
+    let client = CoreClient::new(
+        ClientId::new(connection.client_id.clone()),
+        // Only the address of the request is made here; what comes back is checked against the real issuer.
+        IssuerUrl::new(ctx.config.base_url.to_string()).map_err(|_| bad("issuer"))?,
+        CoreJsonWebKeySet::new(Vec::new()),
+    )
+    .set_auth_uri(
+        AuthUrl::new(metadata.authorization_endpoint.clone()).map_err(|_| bad("authorization endpoint"))?,
+    )
+    .set_redirect_uri(
+        RedirectUrl::new(redirect_url(&ctx.config, &provider.id)).map_err(|_| bad("redirect URL"))?,
+    );
+    let verifier = PkceCodeVerifier::new(verifier.expose_secret().to_owned());
+    let scopes = connection
+        .scopes
+        .iter()
+        .filter(|scope| *scope != "openid")
+        .cloned()
+        .map(Scope::new);
+    let (state, nonce) = (state.to_owned(), nonce.to_owned());
+    let (url, _, _) = client
+        .authorize_url(
+            AuthenticationFlow::<CoreResponseType>::AuthorizationCode,
+            move || CsrfToken::new(state),
+            move || Nonce::new(nonce),
+        )
+        .add_scopes(scopes)
+        .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
+        .url();
+    Ok(url)
+}
+
+/// What came back, from the query of the callback.
+#[derive(Clone, Default)]
+pub struct Returned {
+    fields: BTreeMap<String, String>,
+    is_repeated: bool,
+}
+
+impl std::fmt::Debug for Returned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A code opens something.
+        f.debug_list().entries(self.fields.keys()).finish()
+    }
+}
+
+impl Returned {
+    /// Reads a query. A parameter that comes twice spoils it.
+    pub fn of_query(query: &str) -> Self {
+        let mut returned = Self::default();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let before = returned.fields.insert(name.into_owned(), value.into_owned());
+            returned.is_repeated |= before.is_some();
+        }
+        returned
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", String::as_str)
+    }
+
+    /// The provider's own words for why it refused, if it did.
+    pub fn said(&self) -> Option<String> {
+        let text = match self.get("error_description") {
+            "" => self.get("error"),
+            said => said,
+        };
+        let shown: String = text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(256)
+            .collect();
+        (!shown.is_empty()).then_some(shown)
+    }
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Finished {
+    /// Somebody may come in.
+    SignedIn {
+        /// Who.
+        user: Box<User>,
+        /// On to this path, to be checked again.
+        return_to: String,
+        /// The session at the provider.
+        link: SessionLink,
+        /// To show the provider when signing out.
+        id_token: SecretString,
+    },
+    /// It was a test, and it passed.
+    Tested {
+        /// The test.
+        test_id: String,
+        /// The provider.
+        provider_id: String,
+    },
+}
+
+/// Ends a sign-in that a browser brings back.
+///
+/// # Errors
+/// Why nobody is let in. A test that fails keeps its reason.
+pub async fn finish(
+    ctx: &Ctx,
+    id: &str,
+    browser: &str,
+    returned: &Returned,
+) -> Result<Finished, SignInError> {
+    let attempt = take_attempt(ctx, id, browser, returned).await?;
+    let provider = super::service::get(ctx, id).await?;
+    let found = checked_person(ctx, &provider, &attempt, returned).await;
+    if attempt.test_id.is_empty() {
+        let came_in = match found {
+            Ok((person, id_token)) => come_in(ctx, &provider, &attempt, person, id_token).await,
+            Err(Failed::Fault(fault)) => Err(refused(fault, &attempt.return_to)),
+            Err(Failed::Ours(error)) => Err(error.into()),
+        };
+        if let Err(SignInError::Refused { trouble, .. }) = &came_in {
+            let event = NewAuditEvent::new("session.refused", "identity_provider", &provider.id)
+                .by(audit::NOBODY)
+                .saying(json!({ "code": trouble.code }));
+            audit::append(ctx.db.write(), &ctx.clock, event).await?;
+        }
+        return came_in;
+    }
+    let found = match found {
+        Ok((person, _)) => Ok(person),
+        Err(Failed::Fault(fault)) => Err(fault.trouble),
+        Err(Failed::Ours(error)) => return Err(error.into()),
+    };
+    test::finish(ctx, &provider, &attempt, found).await
+}
+
+/// The attempt that a state belongs to. It is used up, whatever comes of it.
+async fn take_attempt(
+    ctx: &Ctx,
+    id: &str,
+    browser: &str,
+    returned: &Returned,
+) -> Result<Attempt, SignInError> {
+    let unknown = || {
+        refused(
+            Fault::new(
+                "state_unknown",
+                "This answer of a provider belongs to no sign-in that was begun in this browser, or to one that is \
+                 over or older than ten minutes. Nobody was signed in.",
+                "Begin again on the sign-in page, in one browser. If you did not begin a sign-in, close this page.",
+            ),
+            "/",
+        )
+    };
+    if returned.is_repeated || returned.get("state").is_empty() {
+        return Err(unknown());
+    }
+    let hash = sha256_hex(returned.get("state").as_bytes());
+    let attempt = store::take(ctx, &hash, browser, ctx.clock.now_ms())
+        .await?
+        .ok_or_else(unknown)?;
+    if attempt.provider_id != id {
+        return Err(unknown());
+    }
+    Ok(attempt)
+}
+
+enum Failed {
+    Fault(Fault),
+    Ours(SsoError),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<SsoError> for Failed {
+    fn from(error: SsoError) -> Self {
+        Self::Ours(error)
+    }
+}
+
+async fn checked_person(
+    ctx: &Ctx,
+    provider: &IdentityProvider,
+    attempt: &Attempt,
+    returned: &Returned,
+) -> Result<(Person, SecretString), Failed> {
+    if attempt.connection_revision != provider.connection_revision
+        || (attempt.test_id.is_empty() && !provider.enabled)
+    {
+        return Err(Fault::new(
+            "provider_changed",
+            "An administrator changed this identity provider while you were there.",
+            "Begin again.",
+        )
+        .into());
+    }
+    let metadata = discovery::metadata(ctx, provider).await?;
+    check_answer(provider, &metadata, returned)?;
+    let verifier = attempt.verifier(ctx).map_err(SsoError::Seal)?;
+    let redirect = redirect_url(&ctx.config, &provider.id);
+    let tokens = token::exchange(
+        ctx,
+        provider,
+        &metadata,
+        returned.get("code"),
+        &verifier,
+        &redirect,
+    )
+    .await??;
+    let claims = believe(ctx, provider, &metadata, attempt, &tokens).await?;
+    let claims = complete(ctx, provider, &metadata, claims, tokens.access_token.as_ref()).await?;
+    let person = claims::person(&provider.connection, &provider.policy, claims)?;
+    Ok((person, tokens.id_token))
+}
+
+/// The answer comes from this provider (RFC 9207), and says yes.
+fn check_answer(provider: &IdentityProvider, metadata: &Metadata, returned: &Returned) -> Result<(), Fault> {
+    let iss = returned.get("iss");
+    let several = metadata.issuer.contains(discovery::TENANT);
+    let is_wrong = match iss {
+        "" => metadata.iss_announced,
+        // For several tenants the answer names one of them; its ID token is checked against that.
+        iss => !several && iss != metadata.issuer,
+    };
+    if is_wrong {
+        return Err(Fault::new(
+            "wrong_issuer",
+            if iss.is_empty() {
+                "The answer does not say which provider it comes from, although this one always does."
+                    .to_owned()
+            } else {
+                format!("The answer comes from another provider than {}.", provider.name)
+            },
+            "Nobody was signed in. Begin again; if it happens again, tell an administrator: somebody may be trying to \
+             mix up two providers.",
+        ));
+    }
+    let said: String = returned.get("error").chars().take(60).collect();
+    match said.as_str() {
+        "" => {}
+        "access_denied" => {
+            return Err(Fault::new(
+                "access_denied",
+                "The provider did not let you in, or you said no there.",
+                "Try again, or ask the provider's administrator whether you may use this application.",
+            ));
+        }
+        "login_required" | "interaction_required" | "consent_required" | "account_selection_required" => {
+            return Err(Fault::new(
+                &said,
+                "The provider wants you to sign in there first.",
+                "Begin again.",
+            ));
+        }
+        "server_error" | "temporarily_unavailable" => {
+            return Err(Fault::outage(
+                &said,
+                "The provider has a problem of its own.",
+                "Try again in a few minutes.",
+            ));
+        }
+        other => {
+            return Err(Fault::new(
+                other,
+                "The provider refused the request.",
+                "An administrator should compare client id, scopes and redirect URL with what is registered there.",
+            ));
+        }
+    }
+    if returned.get("code").is_empty() {
+        return Err(Fault::new(
+            "no_code",
+            "The provider's answer holds no code.",
+            "Begin again.",
+        ));
+    }
+    Ok(())
+}
+
+/// Checks the ID token; with keys that do not fit, once more with new ones.
+async fn believe(
+    ctx: &Ctx,
+    provider: &IdentityProvider,
+    metadata: &Metadata,
+    attempt: &Attempt,
+    tokens: &token::Tokens,
+) -> Result<Map<String, Value>, Fault> {
+    let id_token = tokens.id_token.expose_secret();
+    let unproven = strict::parts(id_token)
+        .map(|parts| parts.claims)
+        .unwrap_or_default();
+    let issuer = discovery::issuer_of(&provider.connection, metadata, &unproven).ok_or_else(|| {
+        Fault::new(
+            "id_token_issuer",
+            "The provider's ID token does not say which tenant it comes from.",
+            "Nobody was signed in. An administrator should enter the tenant's ID.",
+        )
+    })?;
+    for anew in [false, true] {
+        let keys = discovery::keys(ctx, provider, metadata, anew).await?;
+        let expected = Expected {
+            issuer: &issuer,
+            client_id: &provider.connection.client_id,
+            nonce_hash: &attempt.nonce_hash,
+            algs: &metadata.algs,
+            access_token: tokens.access_token.as_ref(),
+            now: ctx.clock.now(),
+        };
+        match id_token::check(id_token, &keys, &expected) {
+            Ok(claims) => return Ok(claims),
+            Err(Rejected::Because(fault)) => return Err(fault),
+            Err(Rejected::UnknownKey) => {}
+        }
+    }
+    Err(Fault::new(
+        "id_token_key",
+        "The provider's ID token is signed with a key that the provider does not publish.",
+        "Nobody was signed in. Begin again; if it happens again, an administrator should check the address of the keys.",
+    ))
+}
+
+/// Adds what userinfo says, if something is missing and it can be asked. What the ID token says counts.
+async fn complete(
+    ctx: &Ctx,
+    provider: &IdentityProvider,
+    metadata: &Metadata,
+    mut claims: Map<String, Value>,
+    access_token: Option<&SecretString>,
+) -> Result<Map<String, Value>, Fault> {
+    let Some(access_token) = access_token else {
+        return Ok(claims);
+    };
+    if metadata.userinfo_endpoint.is_empty() || !claims::wants_more(&claims, &provider.policy) {
+        return Ok(claims);
+    }
+    let subject = claims
+        .get("sub")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let more = token::userinfo(ctx, metadata, access_token, &subject).await?;
+    // An address and the word about it belong together: never one from here and the other from there.
+    if !claims.contains_key("email") {
+        claims.remove("email_verified");
+    }
+    let same_address = claims
+        .get("email")
+        .is_none_or(|email| more.get("email") == Some(email));
+    for (name, value) in more {
+        if name != "email_verified" || same_address {
+            claims.entry(name).or_insert(value);
+        }
+    }
+    Ok(claims)
+}
+
+async fn come_in(
+    ctx: &Ctx,
+    provider: &IdentityProvider,
+    attempt: &Attempt,
+    person: Person,
+    id_token: SecretString,
+) -> Result<Finished, SignInError> {
+    let tx = ctx.db.begin().await?;
+    let user = match people::sign_in(ctx, &tx, provider, &person).await? {
+        Ok(user) => user,
+        Err(trouble) => {
+            tx.rollback().await?;
+            return Err(SignInError::Refused {
+                trouble,
+                return_to: attempt.return_to.clone(),
+                is_outage: false,
+            });
+        }
+    };
+    tx.commit().await?;
+    Ok(Finished::SignedIn {
+        user: Box::new(user),
+        return_to: attempt.return_to.clone(),
+        link: SessionLink {
+            provider_id: provider.id.clone(),
+            issuer: person.issuer,
+            subject: person.subject,
+            sid: person.sid,
+            amr: claims::methods(&person.claims),
+            auth_time: claims::signed_in_at(&person.claims, ctx.clock.now_ms()),
+        },
+        id_token,
+    })
+}
+
+fn refused(fault: Fault, return_to: &str) -> SignInError {
+    SignInError::Refused {
+        trouble: fault.trouble,
+        return_to: return_to.to_owned(),
+        is_outage: fault.is_outage,
+    }
+}

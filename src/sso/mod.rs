@@ -1,0 +1,44 @@
+//! Sign-in through identity providers: OpenID Providers that people of a company have anyway.
+//!
+//! * `model`, `preset`, `service`: what a provider is, what is known of widespread ones, what an admin can do;
+//! * `discovery`: what a provider says about itself, and its keys, kept for a while;
+//! * `flow`, `token`, `id_token`: off to the provider and back, and why what came back is believed;
+//! * `claims`, `people`: who that is here, and which roles follow;
+//! * `test`: the same way, looked at, with nobody signed in;
+//! * `file`: providers of the configuration file;
+//! * `logout`: a session that ends there ends here, and the other way round.
+//!
+//! Knows nothing of HTTP servers, cookies or mail. The library `openidconnect` comes in here and nowhere else; its
+//! requests go through [`crate::net`].
+
+/// How long a provider may take to answer: somebody sits in front of it.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
+
+mod claims;
+mod discovery;
+mod error;
+mod file;
+mod flow;
+mod id_token;
+mod logout;
+mod model;
+mod people;
+mod preset;
+mod service;
+mod store;
+mod strict;
+mod test;
+mod token;
+
+pub use discovery::Cache;
+pub use error::{SignInError, SsoError};
+pub use file::{take_over, try_online};
+pub use flow::{Finished, Returned, begin, finish, redirect_url};
+pub use logout::{LogoutError, back_channel, end_session_url, frame_origin, front_channel, tie};
+pub use model::{
+    ClientAuth, Connection, FirstAdmin, GroupRule, IdentityProvider, Policy, Preset, ProviderInput,
+    RoleChange, SessionLink, Source, TestRun,
+};
+pub use preset::{Start, start};
+pub use service::{Offer, create, delete, get, list, offer, set_enabled, update};
+pub use test::{begin_test, get_test, leave_for_test, preview_claims, preview_groups, purge, tests_of};

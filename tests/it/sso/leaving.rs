@@ -1,0 +1,317 @@
+//! Signing out on both sides.
+
+use reqwest::header::CONTENT_SECURITY_POLICY;
+use serde_json::{Value, json};
+
+use super::liar::{CLIENT, now};
+use super::stage::{ADMIN, Alone, Stage, add_person, code_of};
+use crate::support::glewlwyd::{self, Glewlwyd};
+use crate::support::oidc_provider::Options;
+use crate::support::process::{Mailgrant, Settings, http};
+use crate::support::visitor::Visitor;
+use crate::support::wait::{SOON, eventually};
+use crate::world::text;
+
+const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+async fn is_signed_in(browser: &Visitor) -> bool {
+    browser.get("/settings/apps").await.status == 200
+}
+
+/// Somebody who came in with this session at the provider.
+async fn signed_in(stage: &Alone, subject: &str, sid: &str) -> Visitor {
+    let browser = stage.visitor();
+    let seen = stage
+        .come_in(&browser, |nonce| {
+            let mut claims = stage.liar.claims(subject, nonce);
+            claims["sid"] = json!(sid);
+            stage.liar.sign(&claims)
+        })
+        .await;
+    assert_eq!(seen.status, 303, "{}", seen.body);
+    assert!(is_signed_in(&browser).await);
+    browser
+}
+
+fn logout_claims(stage: &Alone, changes: &Value) -> Value {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let jti = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let mut claims = json!({
+        "iss": stage.liar.issuer, "aud": CLIENT, "iat": now(), "exp": now() + 120, "jti": format!("jti-{jti}"),
+        "sid": "s1", "sub": "grace", "events": { EVENT: {} },
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        match value.is_null() {
+            true => drop(claims.as_object_mut().unwrap().remove(name)),
+            false => claims[name] = value.clone(),
+        }
+    }
+    claims
+}
+
+async fn tell(stage: &Alone, token: &str) -> u16 {
+    let url = format!("{}/sso/{}/backchannel-logout", stage.mailgrant.base_url, stage.id);
+    let answer = http()
+        .post(url)
+        .form(&[("logout_token", token)])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    answer.status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n58_a_logout_token_that_is_not_right_ends_nothing_and_a_right_one_ends_its_sessions_once() {
+    let stage = Alone::start().await;
+    let browser = signed_in(&stage, "grace", "s1").await;
+    let other = signed_in(&stage, "grace", "s2").await;
+    for changes in [
+        json!({ "nonce": "n" }),
+        json!({ "events": null }),
+        json!({ "events": { "https://evil.example": {} } }),
+        json!({ "events": { EVENT: true } }),
+        json!({ "events": EVENT }),
+        json!({ "iss": "https://evil.example" }),
+        json!({ "aud": "another" }),
+        json!({ "aud": [CLIENT, "another"] }),
+        json!({ "sub": null, "sid": null }),
+        json!({ "sid": 7 }),
+        json!({ "sub": ["grace"] }),
+        json!({ "jti": null }),
+        json!({ "exp": now() - 600 }),
+        json!({ "exp": "later" }),
+        json!({ "iat": now() + 600 }),
+        json!({ "iat": now() - 3600 }),
+        json!({ "iat": null }),
+    ] {
+        let token = stage.liar.sign_as("logout+jwt", &logout_claims(&stage, &changes));
+        assert_eq!(tell(&stage, &token).await, 400, "{changes}");
+    }
+    let good = logout_claims(&stage, &json!({}));
+    let token = stage.liar.sign_as("logout+jwt", &good);
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    let (_, payload) = signed.split_once('.').unwrap();
+    let none = format!(
+        "{}.{payload}.",
+        super::liar::part(&json!({ "alg": "none", "typ": "logout+jwt" }))
+    );
+    let as_access_token = stage.liar.sign_as("at+jwt", &good);
+    for bad in [
+        none.as_str(),
+        "x",
+        "",
+        &format!("{signed}.AAAA"),
+        &as_access_token,
+    ] {
+        assert_eq!(tell(&stage, bad).await, 400, "{bad}");
+    }
+    let url = format!("{}/sso/{}/backchannel-logout", stage.mailgrant.base_url, stage.id);
+    let twice = [("logout_token", token.as_str()), ("logout_token", token.as_str())];
+    assert_eq!(http().post(&url).form(&twice).send().await.unwrap().status(), 400);
+    assert_eq!(
+        http()
+            .post(&url)
+            .json(&json!({ "logout_token": token }))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        400
+    );
+    assert!(
+        is_signed_in(&browser).await && is_signed_in(&other).await,
+        "nothing of that ended a session"
+    );
+
+    assert_eq!(tell(&stage, &token).await, 200);
+    assert!(!is_signed_in(&browser).await);
+    assert!(is_signed_in(&other).await, "only the session it names");
+    assert_eq!(tell(&stage, &token).await, 400, "the same token again");
+    // Somebody else's session under her name: nothing.
+    let foreign = logout_claims(&stage, &json!({ "sid": "s2", "sub": "mallory" }));
+    assert_eq!(
+        tell(&stage, &stage.liar.sign_as("logout+jwt", &foreign)).await,
+        200
+    );
+    assert!(is_signed_in(&other).await);
+    // Without a session's name: all of hers.
+    let all = logout_claims(&stage, &json!({ "sid": null }));
+    assert_eq!(tell(&stage, &stage.liar.sign_as("logout+jwt", &all)).await, 200);
+    assert!(!is_signed_in(&other).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cb_9_n59_the_front_channel_ends_the_session_that_iss_and_sid_name_and_looks_at_no_cookie() {
+    let stage = Alone::start().await;
+    let browser = signed_in(&stage, "grace", "s1").await;
+    let iss: String = url::form_urlencoded::byte_serialize(stage.liar.issuer.as_bytes()).collect();
+    let path = format!("/sso/{}/frontchannel-logout", stage.id);
+    for query in [
+        "",
+        "?sid=s1",
+        &format!("?iss={iss}"),
+        "?iss=https%3A%2F%2Fevil.example&sid=s1",
+        &format!("?iss={iss}&sid=s2"),
+        &format!("?iss={iss}&sid="),
+    ] {
+        // Asked with her own cookies: they count for nothing.
+        let seen = browser.get(&format!("{path}{query}")).await;
+        assert_eq!(seen.status, 200, "{query}");
+        assert!(is_signed_in(&browser).await, "{query}");
+    }
+    let seen = stage.visitor().get(&format!("{path}?iss={iss}&sid=s1")).await;
+    assert_eq!(seen.status, 200);
+    let policy = seen.headers[CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert_eq!(
+        policy,
+        format!("default-src 'none'; frame-ancestors {}", stage.liar.issuer)
+    );
+    assert!(!seen.headers.contains_key("set-cookie") && !seen.headers.contains_key("x-frame-options"));
+    assert!(!is_signed_in(&browser).await, "found by iss and sid alone");
+    // Everything else stays out of frames.
+    let sign_in = stage.visitor().get("/sign-in").await;
+    assert!(
+        sign_in.headers[CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap()
+            .contains("frame-ancestors 'none'")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cb_8_signing_out_here_goes_on_to_the_provider_and_back() {
+    let stage = Alone::start().await;
+    let browser = signed_in(&stage, "grace", "s1").await;
+    let page = browser.get("/settings/apps").await;
+    let seen = browser.submit(&page, "/sign-out", &[]).await;
+    assert_eq!(seen.status, 200, "{}", seen.body);
+    let url = url::Url::parse(&seen.refresh()).unwrap();
+    assert!(
+        url.as_str().starts_with(&format!("{}/end?", stage.liar.issuer)),
+        "{url}"
+    );
+    let param = |name: &str| {
+        url.query_pairs()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    };
+    assert_eq!(param("client_id").as_deref(), Some(CLIENT));
+    assert_eq!(
+        param("post_logout_redirect_uri"),
+        Some(format!("{}/sign-in", stage.mailgrant.base_url))
+    );
+    assert!(param("id_token_hint").unwrap().matches('.').count() == 2);
+    assert!(!is_signed_in(&browser).await, "here it is over already");
+    // A provider without such a place, or one that is down, keeps nobody in.
+    stage.liar.discovery(&json!({ "end_session_endpoint": null }));
+    stage.patch(&json!({ "scopes": ["openid", "email"] })).await;
+    let browser = signed_in(&stage, "grace", "s2").await;
+    let page = browser.get("/settings/apps").await;
+    assert_eq!(browser.submit(&page, "/sign-out", &[]).await.status, 303);
+    assert!(!is_signed_in(&browser).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oidc_provider_ends_sessions_by_the_back_channel_and_may_exchange_its_keys_in_mid_flight() {
+    let options = Options {
+        backchannel_logout: true,
+        fresh_keys: true,
+        ..Options::default()
+    };
+    let mut stage = Stage::start_with(None, options, json!({})).await;
+    let back = format!("{}/sso/{}/backchannel-logout", stage.mailgrant.base_url, stage.id);
+    let home = format!("{}/sign-in", stage.mailgrant.base_url);
+    stage
+        .provider
+        .register(json!({
+            "backchannel_logout_uri": back, "backchannel_logout_session_required": true,
+            "post_logout_redirect_uris": [home],
+        }))
+        .await;
+    stage.test_and_enable("ada@example.test").await;
+    let browser = stage.visitor();
+    assert_eq!(
+        stage.sign_in(&browser, "grace@example.test", "/").await.status,
+        303
+    );
+    assert!(is_signed_in(&browser).await);
+
+    // New keys between the moment somebody leaves and the moment they come back; Mailgrant runs on.
+    let waiting = stage.visitor();
+    let off = waiting.get(&format!("/sso/{}/start", stage.id)).await;
+    stage.provider.stop();
+    stage.provider.resume().await;
+    let mut walker = stage.provider.browser();
+    let person = crate::support::oidc_provider::Person::Consents("lin@example.test");
+    let came_back = walker.walk(&off.location, person).await.expect("a way back");
+    // Keys that do not fit are fetched anew, though not more than every few seconds.
+    let seen = waiting.get(came_back.as_str()).await;
+    assert_eq!(seen.status, 303, "{}", super::stage::code_of(&seen));
+
+    // Signing out there, as the provider's own page does it.
+    let page = waiting.get("/settings/apps").await;
+    let seen = waiting.submit(&page, "/sign-out", &[]).await;
+    assert!(seen.refresh().contains("/session/end"), "{}", seen.body);
+    let second = stage.visitor();
+    let off = second.get(&format!("/sso/{}/start", stage.id)).await;
+    let came_back = walker.walk(&off.location, person).await.expect("a way back");
+    second.get(came_back.as_str()).await;
+    assert!(is_signed_in(&second).await);
+    walker.end_session(&seen.refresh()).await;
+    eventually("the session here ended, too", SOON, async || {
+        (!is_signed_in(&second).await).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cb_2_cb_9_glewlwyd_signs_people_in_and_its_logout_page_ends_the_session_here() {
+    let glewlwyd = Glewlwyd::start().await;
+    let mailgrant = Mailgrant::start(Settings::new()).await;
+    add_person(&mailgrant, ADMIN, "Root");
+    let rest = mailgrant.rest();
+    let made = rest
+        .post(
+            "/api/v1/identity-providers",
+            &json!({
+                "name": "Glewlwyd", "issuer": glewlwyd.issuer, "clientId": glewlwyd::CLIENT_ID,
+                "clientSecret": glewlwyd::CLIENT_SECRET, "scopes": ["openid"], "trustEmail": true,
+            }),
+        )
+        .await;
+    let register = |name: &str| text(&made["register"], name);
+    glewlwyd
+        .add_client(&register("redirectUrl"), &register("frontchannelLogoutUrl"))
+        .await;
+    glewlwyd
+        .add_person("ada", "Ada Lovelace", "ada@example.test")
+        .await;
+    let mut there = glewlwyd.browser_of("ada").await;
+    let path = format!("/api/v1/identity-providers/{}", text(&made, "id"));
+    let begun = rest.post(&format!("{path}/tests"), &json!({})).await;
+    let tester = Visitor::new(&mailgrant);
+    let off = tester.get(&text(&begun, "testUrl")).await;
+    tester.get(there.authorize(&off.location).await.as_str()).await;
+    let run = rest.get(&format!("{path}/tests/{}", text(&begun, "id"))).await;
+    assert_eq!(run["state"], "passed", "{run}");
+    rest.post(&format!("{path}/enable"), &json!({})).await;
+
+    let browser = Visitor::new(&mailgrant);
+    let off = browser
+        .get(&format!("/sso/{}/start?next=/", text(&made, "id")))
+        .await;
+    let back = there.authorize(&off.location).await;
+    let seen = browser.get(back.as_str()).await;
+    assert_eq!(seen.status, 303, "{}", code_of(&seen));
+    assert!(is_signed_in(&browser).await);
+    let users = rest.all("/api/v1/users").await;
+    let ada = users
+        .iter()
+        .find(|user| user["email"] == "ada@example.test")
+        .unwrap();
+    assert_eq!(ada["name"], "Ada Lovelace");
+    let framed = there.sign_out().await;
+    assert_eq!(framed.len(), 1);
+    assert!(!is_signed_in(&browser).await, "{framed:?}");
+}
