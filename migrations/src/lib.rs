@@ -19,6 +19,7 @@ mod m0011_warnings;
 mod m0012_people;
 mod m0013_site_mail;
 mod m0014_grants;
+mod m0015_clients;
 mod m0016_sso;
 mod m0017_audit;
 
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_people::Migration),
             Box::new(m0013_site_mail::Migration),
             Box::new(m0014_grants::Migration),
+            Box::new(m0015_clients::Migration),
             Box::new(m0016_sso::Migration),
             Box::new(m0017_audit::Migration),
         ]

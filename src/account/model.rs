@@ -132,6 +132,8 @@ pub struct Session {
     pub user_id: String,
     /// Token that every unsafe request of this session carries.
     pub csrf_token: String,
+    /// What applications call it: stays the same when its person signs in again in the same browser.
+    pub sid: String,
     /// Whether a flash message waits.
     pub has_flash: bool,
     /// How they signed in.

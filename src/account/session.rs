@@ -59,10 +59,19 @@ pub async fn start_in<C: ConnectionTrait>(
 ) -> Result<Started, DbErr> {
     let cookie = crypto::random_token(32);
     let now = clock.now_ms();
+    let replaced = match new.replaces {
+        Some(old) => store::session(on, old).await?,
+        None => None,
+    };
+    // Somebody else in the same browser is another session, which applications are told.
+    let sid = replaced
+        .filter(|(old, _)| old.user_id == new.user_id)
+        .map_or_else(|| crypto::random_token(16), |(old, _)| old.sid);
     let session = Session {
         id: crypto::sha256_hex(cookie.as_bytes()),
         user_id: new.user_id.to_owned(),
         csrf_token: crypto::random_token(32),
+        sid,
         has_flash: false,
         proof: new.proof.clone(),
         auth_time: new.proof.auth_time.unwrap_or(now),

@@ -7,10 +7,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::{complain, print};
+use crate::access::Projects;
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::oauth2_server::{self, ApplicationType, ClientAuth, ClientFields, GrantType, NewClient};
+use crate::oauth2_server::{
+    self, ApplicationType, ClientAuth, ClientFields, GrantType, NewClient, NewInitialToken,
+};
+use crate::project;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ClientCommand {
@@ -38,6 +42,34 @@ pub(super) enum ClientCommand {
         #[arg(long)]
         native: bool,
         /// Print JSON: client_id, client_secret.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a token with which applications register themselves; it is shown once.
+    #[command(
+        after_help = "Examples:\n  mailgrant client initial-token --name Partners --scope openid --scope tickets:read\n  \
+        mailgrant client initial-token --name Bench --scope openid --uses 10 --days 1 --approve --json"
+    )]
+    InitialToken {
+        /// What it is for.
+        #[arg(long)]
+        name: String,
+        /// What its clients may ask for at most; several times for several.
+        #[arg(long = "scope", value_name = "SCOPE", required = true)]
+        scopes: Vec<String>,
+        /// Key of the project its clients belong to; the site if left out.
+        #[arg(long, value_name = "KEY")]
+        project: Option<String>,
+        /// How often it can be used; 0 is without a limit.
+        #[arg(long, default_value_t = 1)]
+        uses: i64,
+        /// For how many days; 0 is without an end.
+        #[arg(long, default_value_t = 7)]
+        days: i64,
+        /// Its clients need no approval.
+        #[arg(long)]
+        approve: bool,
+        /// Print JSON: id, token.
         #[arg(long)]
         json: bool,
     },
@@ -96,6 +128,39 @@ pub(super) async fn run(config: Config, command: ClientCommand) -> anyhow::Resul
                 if let Some(secret) = secret {
                     print(&format!("client_secret  {secret}\n"));
                 }
+            }
+        }
+        ClientCommand::InitialToken {
+            name,
+            scopes,
+            project,
+            uses,
+            days,
+            approve,
+            json,
+        } => {
+            let project_id = match project {
+                Some(key) => match project::get_by_key(&ctx, &Projects::All, &key).await? {
+                    Some(project) => project.id,
+                    None => anyhow::bail!("there is no project {key}"),
+                },
+                None => String::new(),
+            };
+            let new = NewInitialToken {
+                name,
+                project_id,
+                scopes,
+                approves: approve,
+                uses: Some(uses).filter(|uses| *uses != 0),
+                seconds: Some(days.saturating_mul(86_400)).filter(|seconds| *seconds != 0),
+            };
+            let (made, secret) = oauth2_server::create_initial_token(&ctx, "cli", new).await?;
+            let secret = secret.expose_secret();
+            if json {
+                print(&format!("{}\n", json!({ "id": made.id, "token": secret })));
+            } else {
+                complain("The token is shown only now:");
+                print(&format!("{secret}\n"));
             }
         }
         ClientCommand::List { json } => {

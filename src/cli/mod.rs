@@ -209,6 +209,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             command: ConfigCommand::Check { online },
         } => {
             let config = load()?;
+            crate::web::pages(crate::render::Renderer::new()?, &config)?;
             print(&config::describe(&config));
             for warning in config::warnings(&config) {
                 complain(&format!("warning: {warning}"));

@@ -315,6 +315,11 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
         .ok()
         .filter(|n| (1..=10_000).contains(n))
         .ok_or_else(|| bad("max_connections", "expected a number from 1 to 10000".into()))?;
+    let open_registration = match get("open_registration").as_str() {
+        "true" => true,
+        "false" => false,
+        _ => return Err(bad("open_registration", "expected true or false".into())),
+    };
     let per_minute = |name| {
         get(name)
             .parse()
@@ -334,6 +339,10 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
     let mut config = Config {
         smtp: site_smtp(&get).map_err(|(name, reason)| bad(name, reason))?,
         require_second_factor,
+        oauth_templates: Some(get("oauth_templates"))
+            .filter(|text| !text.is_empty())
+            .map(PathBuf::from),
+        open_registration,
         requests_per_token: per_minute("requests_per_token")?,
         requests_per_address: per_minute("requests_per_address")?,
         listen,
@@ -476,6 +485,12 @@ fn shown(config: &Config, name: &str) -> String {
         },
         "log_level" => config.log_level.clone(),
         "require_second_factor" => config.require_second_factor.as_str().into(),
+        "oauth_templates" => config
+            .oauth_templates
+            .as_ref()
+            .map(|path| path.display().to_string())
+            .unwrap_or_default(),
+        "open_registration" => config.open_registration.to_string(),
         "requests_per_token" => config.requests_per_token.to_string(),
         "requests_per_address" => config.requests_per_address.to_string(),
         "max_connections" => config.max_connections.to_string(),

@@ -59,6 +59,10 @@ pub struct Config {
     pub log_level: String,
     /// How many mailboxes are read at once by this process.
     pub max_connections: usize,
+    /// Folder with the operator's own pages of the authorization server.
+    pub oauth_templates: Option<PathBuf>,
+    /// Whether applications may register themselves without an initial access token.
+    pub open_registration: bool,
     /// REST requests of one token in a minute; 0 is no limit.
     pub requests_per_token: u32,
     /// REST requests from one address in a minute; 0 is no limit.
@@ -348,6 +352,22 @@ pub(crate) const KNOWN: &[Known] = &[
         name: "requests_per_address",
         default: "6000",
         about: "REST requests that may come from one address in a minute, on each node; 0 is no limit.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "oauth_templates",
+        default: "",
+        about: "Folder with pages of your own in the place of consent.html, device.html and device_done.html.\n\
+                Start from the originals in templates/oauth2; the policy that forbids scripts stays.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "open_registration",
+        default: "false",
+        about: "true lets applications register themselves at /oauth2/register without an initial access token. They can\n\
+                only sign people in, and wait for an admin's approval.",
         secret: false,
         list: false,
     },

@@ -232,6 +232,8 @@ fn config(listen: SocketAddr, folder: &Path, ca_file: &Path) -> Result<Config, D
         log_level: "warn".to_owned(),
         max_connections: 10,
         require_second_factor: SecondFactorFor::Nobody,
+        oauth_templates: None,
+        open_registration: false,
         requests_per_token: 3_000,
         requests_per_address: 6_000,
         smtp: None,

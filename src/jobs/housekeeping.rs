@@ -11,6 +11,7 @@ use crate::ctx::Ctx;
 use crate::delivery;
 use crate::event::{self, NewEvent, SYSTEM};
 use crate::idempotency;
+use crate::oauth2_server;
 use crate::outbox;
 use crate::rule::loop_guard;
 use crate::sso;
@@ -97,6 +98,8 @@ pub(super) async fn trim_audit(ctx: &Ctx) -> Result<(), AuditError> {
 /// Deletes what has run out: sessions, links, authorizations and, sooner, the secrets in them, drafts, old tests.
 pub(super) async fn tidy_up(ctx: &Ctx) -> Result<(), DbErr> {
     let now = ctx.clock.now_ms();
+    oauth2_server::forget_expired_sessions(ctx).await?;
+    oauth2_server::purge_registrations(ctx).await?;
     account::purge(&ctx.db, &ctx.clock).await?;
     outbox::forget_notices(ctx.db.write()).await?;
     idempotency::purge(ctx).await?;

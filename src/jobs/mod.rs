@@ -15,6 +15,7 @@ mod refresh_grants;
 mod reprocess;
 mod seal_audit;
 mod send_mail;
+mod sign_out_clients;
 mod store;
 mod timetable;
 mod warnings;

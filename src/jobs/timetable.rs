@@ -10,7 +10,7 @@ use sea_orm::DbErr;
 
 use super::{
     deliver, follow_log, housekeeping, ingest_mail, poll_mailboxes, refresh_grants, seal_audit, send_mail,
-    store, warnings,
+    sign_out_clients, store, warnings,
 };
 use crate::ctx::Ctx;
 use crate::db::{self, Claim, Lease};
@@ -100,6 +100,7 @@ pub async fn start(ctx: &Ctx) -> Result<(), DbErr> {
     ctx.tasks.spawn(follow_log::run(ctx.clone()));
     ctx.tasks.spawn(seal_audit::run(ctx.clone()));
     ctx.tasks.spawn(deliver::run(ctx.clone()));
+    ctx.tasks.spawn(sign_out_clients::run(ctx.clone()));
     Ok(())
 }
 

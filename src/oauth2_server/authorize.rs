@@ -666,6 +666,11 @@ fn granted(
     let mut claims = request.claims.clone();
     claims.userinfo.retain(is_allowed);
     claims.id_token.retain(is_allowed);
+    let mut sign_in = SignIn::of(session);
+    if request.device.is_some() {
+        // A device goes on when the browser that allowed it signs out.
+        sign_in.sid.clear();
+    }
     tokens::CodeGrant {
         scopes: request
             .scopes
@@ -674,7 +679,7 @@ fn granted(
             .cloned()
             .collect(),
         projects,
-        sign_in: SignIn::of(session),
+        sign_in,
         claims,
         request: request.clone(),
     }

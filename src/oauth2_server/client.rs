@@ -202,6 +202,15 @@ pub struct Registered {
 
 /// Registers a client.
 pub async fn create(ctx: &Ctx, actor: &str, new: NewClient) -> Result<Registered, ClientError> {
+    let prepared = prepare(ctx, actor, new)?;
+    let txn = ctx.db.begin().await?;
+    let made = insert(ctx, &txn, actor, prepared).await?;
+    txn.commit().await?;
+    Ok(made)
+}
+
+/// A client that is checked and complete, and not stored yet.
+pub(super) fn prepare(ctx: &Ctx, actor: &str, new: NewClient) -> Result<Registered, ClientError> {
     let mut errors = registration::check(&new.fields);
     let chosen = new.client_id.trim();
     if !chosen.is_empty() && !is_client_id(chosen) {
@@ -240,8 +249,18 @@ pub async fn create(ctx: &Ctx, actor: &str, new: NewClient) -> Result<Registered
         "" => new_prefixed(SECRET_PREFIX),
         _ => new.client_secret.clone(),
     });
-    let txn = ctx.db.begin().await?;
-    if let Err(error) = store::insert_client(&txn, &client).await {
+    Ok(Registered { client, secret })
+}
+
+/// Stores a client in the caller's transaction.
+pub(super) async fn insert(
+    ctx: &Ctx,
+    txn: &sea_orm::DatabaseTransaction,
+    actor: &str,
+    made: Registered,
+) -> Result<Registered, ClientError> {
+    let Registered { client, secret } = &made;
+    if let Err(error) = store::insert_client(txn, client).await {
         if is_duplicate(&error) {
             return Err(ClientError::Invalid(vec![FieldError::new(
                 "clientId",
@@ -251,12 +270,12 @@ pub async fn create(ctx: &Ctx, actor: &str, new: NewClient) -> Result<Registered
         }
         return Err(error.into());
     }
-    if let Some(secret) = &secret {
-        store::insert_secret(&txn, &secret_row(ctx, secret, now), &client.id, &hash(secret)).await?;
+    if let Some(secret) = secret {
+        let row = secret_row(ctx, secret, client.created_at);
+        store::insert_secret(txn, &row, &client.id, &hash(secret)).await?;
     }
-    note(ctx, &txn, "client.created", actor, &client).await?;
-    txn.commit().await?;
-    Ok(Registered { client, secret })
+    note(ctx, txn, "client.created", actor, client).await?;
+    Ok(made)
 }
 
 /// Changes a client that still has the revision `seen`. Switching it off, or taking away what its tokens live on, ends
@@ -273,6 +292,13 @@ pub async fn update(
         return Err(ClientError::Invalid(errors));
     }
     let old = get(ctx, id).await?;
+    if fields.auto_grant && super::dynamic::registered_itself(ctx, id).await? {
+        return Err(ClientError::Invalid(vec![FieldError::new(
+            "autoGrant",
+            "registered_itself",
+            "People are always asked about a client that registered itself.",
+        )]));
+    }
     let mut client = old.clone();
     fields.onto(&mut client);
     client.updated_at = ctx.clock.now_ms();
@@ -424,15 +450,19 @@ fn blank(ctx: &Ctx, actor: &str, project_id: &str, now: i64) -> Client {
     client
 }
 
-fn secret_row(ctx: &Ctx, secret: &SecretString, now: i64) -> SecretInfo {
+/// The last four characters of a secret, by which people tell it from others.
+pub(super) fn hint(secret: &SecretString) -> String {
     let text = secret.expose_secret();
-    let hint = text
-        .char_indices()
+    text.char_indices()
         .nth_back(3)
-        .map_or(text, |(at, _)| text.get(at..).unwrap_or_default());
+        .map_or(text, |(at, _)| text.get(at..).unwrap_or_default())
+        .to_owned()
+}
+
+fn secret_row(ctx: &Ctx, secret: &SecretString, now: i64) -> SecretInfo {
     SecretInfo {
         id: id::new("sec", &ctx.clock),
-        hint: hint.to_owned(),
+        hint: hint(secret),
         created_at: now,
         expires_at: None,
     }

@@ -9,7 +9,7 @@ use super::error::OAuthError;
 use super::keys::{self, Signer};
 use super::model::{Client, Family, TokenFormat};
 use super::store::tokens;
-use super::{metadata, scope};
+use super::{logout, metadata, scope};
 use crate::account;
 use crate::crypto::{self, new_prefixed, sha256_hex};
 use crate::ctx::Ctx;
@@ -189,6 +189,10 @@ pub(super) async fn id_token(
         "at_hash".into(),
         claims::at_hash(signer.alg(), access_token).into(),
     );
+    if !family.sign_in.sid.is_empty() {
+        logout::join(ctx, client, family).await?;
+        claims.insert("sid".into(), family.sign_in.sid.clone().into());
+    }
     if let Some(nonce) = nonce {
         claims.insert("nonce".into(), nonce.into());
     }

@@ -1,6 +1,6 @@
 //! What the server says of itself (RFC 8414, OpenID Connect Discovery, RFC 9728), and the names built from its address.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::error::OAuthError;
 use super::model::{ClientAuth, GrantType, SignIn};
@@ -46,7 +46,7 @@ pub fn document(config: &Config) -> Value {
     let algs: Vec<&str> = SigningAlg::ALL.iter().map(|alg| alg.as_str()).collect();
     let client_algs: Vec<&str> = ForeignAlg::ALL.iter().map(|alg| alg.as_str()).collect();
     let claims: Vec<&str> = OWN_CLAIMS.into_iter().chain(claims::names()).collect();
-    json!({
+    let mut document = json!({
         "issuer": issuer(config),
         "authorization_endpoint": config.url("/oauth2/authorize"),
         "token_endpoint": config.url("/oauth2/token"),
@@ -85,11 +85,30 @@ pub fn document(config: &Config) -> Value {
         "request_uri_parameter_supported": false,
         "authorization_response_iss_parameter_supported": true,
         "protected_resources": [api(config)],
-    })
+    });
+    if let Some(members) = document.as_object_mut() {
+        members.extend(registration_and_logout(config));
+    }
+    document
+}
+
+/// The part of the document on clients that register themselves and on signing out.
+fn registration_and_logout(config: &Config) -> Map<String, Value> {
+    let mut members = Map::new();
+    members.insert(
+        "registration_endpoint".into(),
+        config.url("/oauth2/register").into(),
+    );
+    members.insert("end_session_endpoint".into(), config.url("/oauth2/logout").into());
+    for channel in ["frontchannel", "backchannel"] {
+        members.insert(format!("{channel}_logout_supported"), true.into());
+        members.insert(format!("{channel}_logout_session_supported"), true.into());
+    }
+    members
 }
 
 /// Claims about tokens and sign-ins.
-const OWN_CLAIMS: [&str; 10] = [
+const OWN_CLAIMS: [&str; 11] = [
     "iss",
     "sub",
     "aud",
@@ -100,6 +119,7 @@ const OWN_CLAIMS: [&str; 10] = [
     "amr",
     "nonce",
     "at_hash",
+    "sid",
 ];
 
 /// What the REST API says of itself (RFC 9728).

@@ -15,13 +15,16 @@ mod claims;
 mod client;
 mod client_auth;
 mod client_keys;
+mod client_metadata;
 mod device;
 pub mod dpop;
+mod dynamic;
 mod error;
 mod inspect;
 mod issue;
 mod jwt_bearer;
 mod keys;
+mod logout;
 pub mod metadata;
 mod model;
 mod redirect;
@@ -47,12 +50,22 @@ pub use client_auth::{Credentials, authenticate_client};
 pub use device::{
     Begun, From as DeviceFrom, begin as begin_device, open as open_device, typed as typed_code,
 };
+pub use dynamic::{
+    InitialToken, NewInitialToken, create_initial_token, initial_tokens, purge as purge_registrations,
+    read as read_registration, register, registered_itself, remove as remove_registration,
+    revoke_initial_token, update as update_registration,
+};
 pub use error::OAuthError;
 pub use inspect::{
     authenticate, introspect, is_access_token, is_for_api, purge, revoke, sign_introspection, userinfo,
 };
 pub use issue::Issued;
 pub use keys::{KeyInfo, jwks, list as signing_keys, rotate_now, rotate_when_due};
+pub use logout::{
+    Frame as LogoutFrame, SignOut, check as check_sign_out, collect as collect_ended_sessions,
+    due as due_logouts, forget_expired as forget_expired_sessions, leave as leave_clients,
+    tell as tell_logout,
+};
 pub use model::{
     AuthorizeRequest, ClaimsRequest, Client, ClientAuth, ClientSession, ClientState, Consent, DeviceHint,
     Family, GrantType, ResponseMode, SecretInfo, SignIn, TokenFormat, TokenUse,

@@ -384,6 +384,9 @@ pub struct SignIn {
     /// Methods (RFC 8176): `pwd`, `otp`, `mfa` …
     #[serde(default)]
     pub amr: Vec<String>,
+    /// The session, as applications know it; empty where there is none (any more) that could end.
+    #[serde(default)]
+    pub sid: String,
 }
 
 impl SignIn {
@@ -397,6 +400,7 @@ impl SignIn {
         Self {
             auth_time: session.auth_time,
             amr: session.proof.amr.clone(),
+            sid: session.sid.clone(),
         }
     }
 

@@ -8,6 +8,8 @@ mod assets;
 
 pub use assets::{Asset, asset_version, static_asset};
 
+use std::path::Path;
+
 use rust_embed::RustEmbed;
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera, TeraResult};
@@ -46,6 +48,30 @@ pub enum RenderError {
         /// The template's name.
         template: String,
     },
+    /// A file in the operator's folder is not the name of a template that may be replaced.
+    #[error("{file}: no page is called so; what can be replaced: {}", REPLACEABLE.join(", "))]
+    NotReplaceable {
+        /// The file.
+        file: String,
+    },
+    /// A template of the operator's cannot be read.
+    #[error("{file}: {source}")]
+    Unreadable {
+        /// The file or folder.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A template of the operator's does not work.
+    #[error("{file}: {}", told(source))]
+    Broken {
+        /// The file.
+        file: String,
+        /// What Tera says, with line and column.
+        #[source]
+        source: Box<tera::Error>,
+    },
     /// A template asked for something its view does not hold.
     #[error("render {template}")]
     Render {
@@ -55,6 +81,20 @@ pub enum RenderError {
         #[source]
         source: Box<tera::Error>,
     },
+}
+
+/// Pages that an operator may replace, by their names in the operator's folder.
+pub const REPLACEABLE: [&str; 3] = ["consent.html", "device.html", "device_done.html"];
+
+/// An error of Tera with its causes: the line stands in one of them.
+fn told(error: &tera::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
 }
 
 /// All templates, parsed once. Cheap to share behind an `Arc`.
@@ -107,6 +147,40 @@ impl Renderer {
         tera.add_raw_templates(sources.iter().map(|(name, text)| (name.as_str(), text.as_str())))
             .map_err(|error| RenderError::Load(Box::new(error)))?;
         Ok(Self { tera })
+    }
+
+    /// The same with pages of the operator's in the place of some.
+    ///
+    /// # Errors
+    /// The first file that is not one of [`REPLACEABLE`], cannot be read, switches escaping off, or is no template.
+    pub fn replacing(mut self, folder: &Path) -> Result<Self, RenderError> {
+        let unreadable = |file: &Path| {
+            let file = file.display().to_string();
+            move |source| RenderError::Unreadable { file, source }
+        };
+        for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
+            let path = entry.map_err(unreadable(folder))?.path();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let file = path.display().to_string();
+            if !REPLACEABLE.contains(&name.as_str()) {
+                return Err(RenderError::NotReplaceable { file });
+            }
+            let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
+            if switches_escaping_off(&text) {
+                return Err(RenderError::Unescaped { template: file });
+            }
+            self.tera
+                .add_raw_template(&format!("oauth2/{name}"), &text)
+                .map_err(|error| RenderError::Broken {
+                    file,
+                    source: Box::new(error),
+                })?;
+        }
+        Ok(self)
     }
 
     /// Renders a view with its template.

@@ -201,3 +201,41 @@ fn pages_link_only_static_files_that_exist() {
         }
     }
 }
+
+/// A folder with one file.
+fn folder_with(name: &str, text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), text).unwrap();
+    folder
+}
+
+#[test]
+fn an_operators_page_takes_the_place_of_ours_and_a_broken_one_is_named_with_its_line() {
+    let good = folder_with("consent.html", "<h1>{{ client.name }} at ACME</h1>");
+    let renderer = Renderer::new().unwrap().replacing(good.path()).unwrap();
+    for view in crate::web::admin::views::oauth2::ConsentPage::samples() {
+        assert_eq!(
+            renderer.render(&view).unwrap(),
+            "<h1>Helpdesk mobile at ACME</h1>"
+        );
+    }
+    for (name, text, told) in [
+        ("consent.html", "<h1>\n{{ client.name </h1>", "2"),
+        ("consent.html", "{{ client.name | safe }}", "safe"),
+        ("sign_in.html", "<h1>", "no page is called so"),
+    ] {
+        let folder = folder_with(name, text);
+        let error = Renderer::new()
+            .unwrap()
+            .replacing(folder.path())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(name) && error.contains(told), "{error}");
+    }
+    assert!(
+        Renderer::new()
+            .unwrap()
+            .replacing(std::path::Path::new("/nowhere/at/all"))
+            .is_err()
+    );
+}

@@ -60,6 +60,7 @@ pub use gate::{Current, RequestId, Viewer};
 pub use route::{Effect, Guard, Route};
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 
 use actix_web::dev::Server;
@@ -67,8 +68,9 @@ use actix_web::middleware::from_fn;
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer, web};
 
+use crate::config::Config;
 use crate::ctx::Ctx;
-use crate::render::{RenderError, Renderer};
+use crate::render::{RenderError, Renderer, View};
 
 /// Puts data for handlers into one worker's application.
 pub type Install = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
@@ -149,6 +151,38 @@ pub fn routes() -> Vec<Route> {
     all
 }
 
+/// The pages, those of the operator in the place of ours. Each of theirs is drawn once with examples, so that a mistake is
+/// told before anybody meets it.
+///
+/// # Errors
+/// What is wrong with the first file that does not work, with its line.
+pub fn pages(renderer: Renderer, config: &Config) -> Result<Renderer, RenderError> {
+    let Some(folder) = &config.oauth_templates else {
+        return Ok(renderer);
+    };
+    let renderer = renderer.replacing(folder)?;
+    try_out::<admin::views::oauth2::ConsentPage>(&renderer, folder)?;
+    try_out::<admin::views::oauth2::DevicePage>(&renderer, folder)?;
+    try_out::<admin::views::oauth2::DeviceDone>(&renderer, folder)?;
+    Ok(renderer)
+}
+
+fn try_out<V: View>(renderer: &Renderer, folder: &Path) -> Result<(), RenderError> {
+    for sample in V::samples() {
+        renderer.render(&sample).map_err(|error| match error {
+            RenderError::Render { template, source } => RenderError::Broken {
+                file: folder
+                    .join(template.trim_start_matches("oauth2/"))
+                    .display()
+                    .to_string(),
+                source,
+            },
+            other => other,
+        })?;
+    }
+    Ok(())
+}
+
 /// The server on a listener that is bound already. Await it on a multi-threaded runtime; its handle stops it. It does
 /// not listen to signals: whoever builds it does.
 ///
@@ -161,7 +195,7 @@ pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server,
     let table: Arc<[Route]> = routes().into_iter().chain(extras.routes).collect();
     let offers = offer::Offers::of(&table);
     let renderer = Renderer::offering(move |method, to, role| offers.is_offered(method, to, role))?;
-    let renderer = web::Data::new(renderer);
+    let renderer = web::Data::new(pages(renderer, &ctx.config)?);
     let workers = match extras.workers {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
         n => n,

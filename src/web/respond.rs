@@ -173,10 +173,15 @@ pub async fn sign_out(ctx: &Ctx, session: &Session) -> Result<HttpResponse, Prob
     let event = NewAuditEvent::new("session.ended", "user", &session.user_id);
     audit::append(ctx.db.write(), &ctx.clock, event).await?;
     let mut response = see_other(ctx, "/sign-in");
+    forget_session(ctx, &mut response)?;
+    Ok(response)
+}
+
+/// Takes the session's cookie from the browser.
+pub fn forget_session(ctx: &Ctx, response: &mut HttpResponse) -> Result<(), Problem> {
     let mut cookie = gate::cookie(&ctx.config, gate::session_cookie_name(&ctx.config), String::new());
     cookie.make_removal();
-    add_cookie(&mut response, &cookie)?;
-    Ok(response)
+    add_cookie(response, &cookie)
 }
 
 fn add_cookie(response: &mut HttpResponse, cookie: &actix_web::cookie::Cookie<'_>) -> Result<(), Problem> {

@@ -93,6 +93,7 @@ const PAGES = {
   'connect-microsoft': open.path('/connect/microsoft'),
   clients: open.path('/clients'),
   'client-new': open.path('/clients/new'),
+  'client-registration': open.path('/clients/registration'),
   'signing-keys': open.path('/settings/keys'),
   settings: open.path('/settings'),
   'site-mail': open.path('/settings/mail'),

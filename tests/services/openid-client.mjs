@@ -92,4 +92,35 @@ const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryReq
 const own = { client_id: input.clientId };
 const answer = await oauth.clientCredentialsGrantRequest(as, own, oauth.ClientSecretBasic(input.clientSecret), { scope: 'tickets:read' }, options);
 seen.second = (await oauth.processClientCredentialsResponse(as, own, answer)).token_type;
+
+// A client that registers itself, signs a person in, and signs them out again.
+if (input.initialToken) {
+  const own = await client.dynamicClientRegistration(
+    issuer,
+    { client_name: 'Registered', redirect_uris: [input.redirectUri], post_logout_redirect_uris: [input.goodbye], scope: 'openid profile' },
+    undefined,
+    { ...insecure, initialAccessToken: input.initialToken },
+  );
+  const metadata = own.clientMetadata();
+  const managed = await fetch(metadata.registration_client_uri, {
+    headers: { authorization: `Bearer ${metadata.registration_access_token}` },
+  });
+  const verifier = client.randomPKCECodeVerifier();
+  const state = client.randomState();
+  const begin = client.buildAuthorizationUrl(own, {
+    redirect_uri: input.redirectUri, scope: 'openid profile', state,
+    code_challenge: await client.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
+  });
+  const signedIn = await client.authorizationCodeGrant(own, await walk(begin), { pkceCodeVerifier: verifier, expectedState: state });
+  const end = client.buildEndSessionUrl(own, {
+    id_token_hint: signedIn.id_token, post_logout_redirect_uri: input.goodbye, state: 'bye',
+  });
+  const goodbye = (await visit(end.href)).headers.get('location');
+  const silent = new URL(begin);
+  silent.searchParams.set('prompt', 'none');
+  const after = new URL((await visit(silent.href)).headers.get('location'));
+  seen.registered = {
+    managed: (await managed.json()).client_name, name: signedIn.claims().name, goodbye, after: after.searchParams.get('error'),
+  };
+}
 process.stdout.write(JSON.stringify(seen));

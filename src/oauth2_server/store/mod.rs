@@ -3,6 +3,8 @@
 
 pub(super) mod client_keys;
 pub(super) mod keys;
+pub(super) mod logout;
+pub(super) mod registrations;
 pub(super) mod requests;
 pub(super) mod sessions;
 pub(super) mod tokens;

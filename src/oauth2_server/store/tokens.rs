@@ -282,6 +282,7 @@ fn read_family(row: &QueryResult) -> Result<Family, DbErr> {
         sign_in: SignIn {
             auth_time: row.try_get("", "auth_time")?,
             amr: from_list(&amr),
+            sid: String::new(),
         },
         claims: serde_json::from_str(&claims).unwrap_or_default(),
         jkt: row.try_get("", "jkt")?,

@@ -90,6 +90,7 @@ pub(super) fn routes() -> Vec<Route> {
         clients::ROUTES,
         clients::FORM,
         clients::KEYS,
+        clients::INITIAL,
         profile::ROUTES,
         audit_log::ROUTES,
         profile_tokens::ROUTES,

@@ -1,6 +1,6 @@
 //! First set-up, signing in and out, and the look.
 
-use actix_web::web;
+use actix_web::{HttpRequest, web};
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -13,9 +13,11 @@ use super::words;
 use crate::account::{self, AccountError, NewUser, Proof};
 use crate::clock::from_ms;
 use crate::crypto::MIN_PASSWORD_CHARS;
+use crate::oauth2_server;
+use crate::render::Renderer;
 use crate::sso;
 use crate::web::error::Problem;
-use crate::web::extract::FormData;
+use crate::web::extract::{FormData, Visitor};
 use crate::web::respond;
 use crate::web::route::{Guard, Route};
 use crate::web::sso as web_sso;
@@ -194,11 +196,24 @@ async fn sign_in(front: Front, form: FormData) -> Answer {
     }
 }
 
-async fn sign_out(desk: Desk) -> Answer {
+async fn sign_out(
+    desk: Desk,
+    request: HttpRequest,
+    renderer: web::Data<Renderer>,
+    visitor: Visitor,
+) -> Answer {
     let session = desk.current.session();
     // Asked first: with the session goes what is known of the one at the provider.
     let onward = web_sso::after_sign_out(&desk.ctx, &session.id).await;
+    let frames = oauth2_server::leave_clients(&desk.ctx, session).await?;
     let ended = respond::sign_out(&desk.ctx, session).await?;
+    if !frames.is_empty() {
+        // Applications that are told in the browser are told on a page of its own, which then goes on.
+        let mut page =
+            crate::web::oauth2::after_sign_out((&request, &renderer, &visitor), &desk.ctx, &frames, onward)?;
+        respond::forget_session(&desk.ctx, &mut page)?;
+        return Ok(page);
+    }
     let Some(url) = onward else {
         return Ok(ended);
     };

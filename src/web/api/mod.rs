@@ -14,6 +14,7 @@ mod entries;
 mod events;
 mod grants;
 mod identity_providers;
+mod initial_tokens;
 pub(super) mod input;
 mod integrations;
 mod jobs;
@@ -79,6 +80,7 @@ pub(super) fn routes() -> Vec<Route> {
         users::ROUTES,
         identity_providers::ROUTES,
         clients::ROUTES,
+        initial_tokens::ROUTES,
         audit_events::ROUTES,
         signing_keys::ROUTES,
         trusted_issuers::ROUTES,

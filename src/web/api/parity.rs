@@ -131,6 +131,11 @@ const ACTIONS: &[(&str, &str)] = &[
     ("/rules/{id}/down", "-the order of a list, see /rules/order"),
     ("/rules/{id}/up", "-the order of a list, see /rules/order"),
     ("/clients", "POST /api/v1/clients"),
+    ("/clients/registration", "POST /api/v1/initial-access-tokens"),
+    (
+        "/clients/registration/{id}/revoke",
+        "DELETE /api/v1/initial-access-tokens/{id}",
+    ),
     ("/clients/{id}", "PATCH /api/v1/clients/{id}"),
     ("/clients/{id}/delete", "DELETE /api/v1/clients/{id}"),
     ("/clients/{id}/revoke", "POST /api/v1/clients/{id}/revoke"),

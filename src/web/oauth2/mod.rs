@@ -1,13 +1,16 @@
 //! OAuth on both sides: where mail providers send the admin back (here), our own authorization server's endpoints
-//! (`protocol`, called by a `caller`) and its pages (`authorize`, `device`).
+//! (`protocol`, called by a `caller`, and `register`) and its pages (`authorize`, `device`, `logout`).
 //!
 //! The query of a callback holds a code: it is handed on and never logged, shown or kept.
 
 mod authorize;
 mod caller;
 mod device;
+mod logout;
 mod protocol;
+mod register;
 
+pub(super) use logout::after_sign_out;
 pub(super) use protocol::is_protocol;
 
 use actix_web::http::StatusCode;
@@ -34,7 +37,15 @@ pub(super) fn routes() -> Vec<Route> {
     let callback = Route::get("/oauth2/callback/{callbackId}", Guard::Public, || {
         web::to(callback)
     });
-    [&[callback], protocol::ROUTES, authorize::ROUTES, device::ROUTES].concat()
+    [
+        &[callback],
+        protocol::ROUTES,
+        authorize::ROUTES,
+        device::ROUTES,
+        register::ROUTES,
+        logout::ROUTES,
+    ]
+    .concat()
 }
 
 /// What a page of this file is drawn with.

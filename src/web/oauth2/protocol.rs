@@ -85,7 +85,9 @@ pub(super) const ROUTES: &[Route] = &[
 /// authorization endpoint's POST, which comes from another site's form and only turns into a GET.
 pub(in crate::web) fn is_protocol(method: &Method, path: &str) -> bool {
     path.starts_with("/.well-known/")
-        || (path == "/oauth2/authorize" && method == Method::POST)
+        || (matches!(path, "/oauth2/authorize" | "/oauth2/logout") && method == Method::POST)
+        || path == "/oauth2/register"
+        || path.starts_with("/oauth2/register/")
         || matches!(
             path,
             "/oauth2/jwks"
@@ -143,7 +145,7 @@ fn refused(error: &OAuthError) -> HttpResponse {
     response.json(json!({ "error": error.code, "error_description": error.description }))
 }
 
-async fn preflight() -> HttpResponse {
+pub(super) async fn preflight() -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"))

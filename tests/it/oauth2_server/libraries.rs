@@ -12,7 +12,7 @@ use crate::world::text;
 use serde_json::{Value, json};
 
 /// Runs a script of `tests/services` with JSON on its standard input; it must end well and print JSON.
-fn run_script(name: &str, input: &Value) -> Value {
+pub(super) fn run_script(name: &str, input: &Value) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services");
     let mut child = Command::new(node())
         .arg(folder.join(name))

@@ -1,10 +1,15 @@
 //! Mailgrant's authorization server over HTTP: the negative cases by their numbers, and clients nobody here wrote.
 
+mod apache;
 mod authorize;
+mod conformance;
 mod device;
 mod dpop;
+mod interop;
 mod keys;
 mod libraries;
+mod logout;
+mod registration;
 mod signing;
 mod tokens;
 

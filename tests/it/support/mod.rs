@@ -9,6 +9,7 @@
 //! * [`smtp_sink`]: a mail server that takes mail for sending, or refuses it as it is told;
 //! * [`process`]: `mailgrant` as a process, to be killed and restarted, and a REST client;
 //! * [`programs`]: receivers and consumers in Node.js and Python;
+//! * [`tls_proxy`]: what an operator would put before Mailgrant;
 //! * [`visitor`]: somebody at the pages, with cookies and forms;
 //! * [`certs`], [`guard`], [`wait`]: a test authority, child processes that never outlive us, waiting.
 //!
@@ -29,6 +30,7 @@ pub mod programs;
 pub mod scripted_http;
 pub mod scripted_imap;
 pub mod smtp_sink;
+pub mod tls_proxy;
 pub mod visitor;
 pub mod wait;
 

@@ -5,7 +5,8 @@ use actix_web::web;
 use super::{ADMIN, find, refused, shown_once};
 use crate::access::{Role, Scope};
 use crate::oauth2_server::{
-    self, ApplicationType, Client, ClientAuth, ClientError, ClientFields, GrantType, NewClient, TokenFormat,
+    self, ApplicationType, Client, ClientAuth, ClientError, ClientFields, ClientProtocol, GrantType,
+    NewClient, TokenFormat,
 };
 use crate::project;
 use crate::trouble::FieldError;
@@ -74,6 +75,17 @@ impl Typed {
             access: duration(fields.access_seconds),
             refresh_idle: duration(fields.refresh_idle_seconds),
             refresh_absolute: duration(fields.refresh_absolute_seconds),
+            jwks: fields.protocol.jwks.clone(),
+            jwks_uri: fields.protocol.jwks_uri.clone(),
+            require_signed_request: fields.protocol.require_signed_request,
+            require_pushed_request: fields.protocol.require_pushed_request,
+            dpop_bound: fields.protocol.dpop_bound,
+            default_max_age: fields.protocol.default_max_age.map(duration).unwrap_or_default(),
+            post_logout_redirect_uris: fields.protocol.post_logout_redirect_uris.join("\n"),
+            frontchannel_logout_uri: fields.protocol.frontchannel_logout_uri.clone(),
+            frontchannel_session: fields.protocol.frontchannel_logout_session_required,
+            backchannel_logout_uri: fields.protocol.backchannel_logout_uri.clone(),
+            initiate_login_uri: fields.protocol.initiate_login_uri.clone(),
             relax_pkce: !fields.require_pkce,
             auto_grant: fields.auto_grant,
             may_introspect: fields.may_introspect,
@@ -103,6 +115,17 @@ impl Typed {
             access: text("access"),
             refresh_idle: text("refresh_idle"),
             refresh_absolute: text("refresh_absolute"),
+            jwks: text("jwks"),
+            jwks_uri: text("jwks_uri"),
+            require_signed_request: form.is_checked("require_signed_request"),
+            require_pushed_request: form.is_checked("require_pushed_request"),
+            dpop_bound: form.is_checked("dpop_bound"),
+            default_max_age: text("default_max_age"),
+            post_logout_redirect_uris: text("post_logout_redirect_uris"),
+            frontchannel_logout_uri: text("frontchannel_logout_uri"),
+            frontchannel_session: form.is_checked("frontchannel_session"),
+            backchannel_logout_uri: text("backchannel_logout_uri"),
+            initiate_login_uri: text("initiate_login_uri"),
             relax_pkce: form.is_checked("relax_pkce"),
             auto_grant: form.is_checked("auto_grant"),
             may_introspect: form.is_checked("may_introspect"),
@@ -116,6 +139,7 @@ impl Typed {
         fields.redirect_uris = lines(&values.redirect_uris);
         fields.contacts = lines(&values.contacts);
         fields.require_pkce = !values.relax_pkce;
+        read_protocol(&mut fields.protocol, &values, errors);
         if may_site {
             fields.auto_grant = values.auto_grant;
             fields.may_introspect = values.may_introspect;
@@ -200,6 +224,36 @@ impl Typed {
     }
 }
 
+fn read_protocol(protocol: &mut ClientProtocol, values: &ClientValues, errors: &mut FormErrors) {
+    protocol.jwks.clone_from(&values.jwks);
+    protocol.jwks_uri.clone_from(&values.jwks_uri);
+    protocol.require_signed_request = values.require_signed_request;
+    protocol.require_pushed_request = values.require_pushed_request;
+    protocol.dpop_bound = values.dpop_bound;
+    protocol.post_logout_redirect_uris = lines(&values.post_logout_redirect_uris);
+    protocol
+        .frontchannel_logout_uri
+        .clone_from(&values.frontchannel_logout_uri);
+    protocol.frontchannel_logout_session_required = values.frontchannel_session;
+    protocol
+        .backchannel_logout_uri
+        .clone_from(&values.backchannel_logout_uri);
+    protocol.initiate_login_uri.clone_from(&values.initiate_login_uri);
+    protocol.default_max_age = match values.default_max_age.as_str() {
+        "" => None,
+        text => {
+            let age = seconds(text);
+            if age.is_none() {
+                errors.add(
+                    "default_max_age",
+                    "Enter a number and a unit: 90 s, 15 m, 1 h or 30 d.",
+                );
+            }
+            age
+        }
+    };
+}
+
 fn lines(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for line in text.split_whitespace() {
@@ -233,6 +287,18 @@ fn open(exists: bool, values: &ClientValues, errors: &FormErrors) -> Open {
             "refresh_idle",
             "refresh_absolute",
         ]),
+        keys: wrong(&["jwks", "jwks_uri"])
+            || !values.jwks.is_empty()
+            || !values.jwks_uri.is_empty()
+            || values.dpop_bound,
+        sign_out: wrong(&[
+            "post_logout_redirect_uris",
+            "frontchannel_logout_uri",
+            "backchannel_logout_uri",
+            "initiate_login_uri",
+            "default_max_age",
+        ]) || !values.backchannel_logout_uri.is_empty()
+            || !values.post_logout_redirect_uris.is_empty(),
         relaxed: wrong(&["relax_pkce", "auto_grant", "may_introspect"])
             || values.relax_pkce
             || values.auto_grant
@@ -341,6 +407,12 @@ fn form_name(field: &'static str) -> &'static str {
         "redirectUris" => "redirect_uris",
         "grantTypes" => "grant_types",
         "idTokenAlg" => "id_token_alg",
+        "jwksUri" => "jwks_uri",
+        "postLogoutRedirectUris" => "post_logout_redirect_uris",
+        "frontchannelLogoutUri" => "frontchannel_logout_uri",
+        "backchannelLogoutUri" => "backchannel_logout_uri",
+        "initiateLoginUri" => "initiate_login_uri",
+        "defaultMaxAge" => "default_max_age",
         "requirePkce" => "relax_pkce",
         "autoGrant" => "auto_grant",
         "mayIntrospect" => "may_introspect",

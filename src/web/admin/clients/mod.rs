@@ -1,6 +1,8 @@
-//! Clients: list, detail, what is done with one. The form is in `form`, the keys that sign their tokens in `keys`.
+//! Clients: list, detail, what is done with one. The form is in `form`, what lets applications
+//! register themselves in `initial`, the keys that sign their tokens in `keys`.
 
 mod form;
+mod initial;
 mod keys;
 
 use actix_web::{HttpResponse, web};
@@ -25,6 +27,7 @@ use crate::web::route::{Guard, Route};
 const ADMIN: Guard = Guard::Role(Role::ProjectAdmin);
 
 pub(super) use form::ROUTES as FORM;
+pub(super) use initial::ROUTES as INITIAL;
 pub(super) use keys::ROUTES as KEYS;
 
 /// The routes of this file.
@@ -240,6 +243,21 @@ async fn facts(desk: &Desk, client: &Client, now: i64) -> Vec<Fact> {
     }
     if !client.contacts.is_empty() {
         facts.push(Fact::exact("Contacts", client.contacts.join(", ")));
+    }
+    let signs_out = [
+        (&client.protocol.backchannel_logout_uri, "Told by a call"),
+        (&client.protocol.frontchannel_logout_uri, "Told in the browser"),
+    ];
+    for (uri, how) in signs_out {
+        if !uri.is_empty() {
+            facts.push(Fact::exact(how, uri.clone()));
+        }
+    }
+    if oauth2_server::registered_itself(&desk.ctx, &client.id)
+        .await
+        .unwrap_or(false)
+    {
+        facts.push(Fact::new("Registered", "By itself"));
     }
     if client.may_introspect {
         facts.push(Fact::new(

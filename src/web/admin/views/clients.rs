@@ -112,6 +112,10 @@ pub struct Open {
     pub own: bool,
     /// Tokens and lifetimes.
     pub tokens: bool,
+    /// Keys and signed requests.
+    pub keys: bool,
+    /// Signing out.
+    pub sign_out: bool,
     /// What is laxer than it should be.
     pub relaxed: bool,
 }
@@ -145,6 +149,28 @@ pub struct ClientValues {
     pub refresh_idle: String,
     /// "180 d"
     pub refresh_absolute: String,
+    /// A JWK set.
+    pub jwks: String,
+    /// Where its keys are.
+    pub jwks_uri: String,
+    /// Requests count only if they are signed.
+    pub require_signed_request: bool,
+    /// Requests count only if they were pushed.
+    pub require_pushed_request: bool,
+    /// Tokens are bound to keys.
+    pub dpop_bound: bool,
+    /// "12 h", or empty.
+    pub default_max_age: String,
+    /// One on each line.
+    pub post_logout_redirect_uris: String,
+    /// Loaded in a frame when somebody signs out.
+    pub frontchannel_logout_uri: String,
+    /// Whether it gets `iss` and `sid`.
+    pub frontchannel_session: bool,
+    /// Called when somebody signs out.
+    pub backchannel_logout_uri: String,
+    /// Where a sign-in can be begun.
+    pub initiate_login_uri: String,
     /// Whether PKCE may be left out.
     pub relax_pkce: bool,
     /// Whether nobody is asked.
@@ -406,5 +432,99 @@ impl View for SigningKeys {
                 next: Some(When::sample("in 18 days")),
             },
         ]
+    }
+}
+
+/// `GET /clients/registration`: what lets applications register themselves.
+///
+/// Forms: `POST /clients/registration` with `name`, `project_id`, `scope` (several), `uses`, `days`, `approves`; `POST
+/// /clients/registration/{id}/revoke`.
+#[derive(Debug, Serialize)]
+pub struct InitialTokens {
+    /// The frame.
+    pub page: Page,
+    /// Where applications register.
+    pub endpoint: String,
+    /// Whether that needs no token.
+    pub is_open: bool,
+    /// The tokens, the newest first.
+    pub tokens: Vec<InitialTokenRow>,
+    /// The one that was just made, shown once.
+    pub made: Option<String>,
+    /// What the form holds: the name.
+    pub name: String,
+    /// How often.
+    pub uses: String,
+    /// For how many days.
+    pub days: String,
+    /// Whether its clients need no approval.
+    pub approves: bool,
+    /// The site, and projects.
+    pub projects: Vec<Choice>,
+    /// Scopes.
+    pub scopes: Vec<Choice>,
+    /// What is wrong.
+    pub errors: FormErrors,
+}
+
+/// One initial access token.
+#[derive(Debug, Clone, Serialize)]
+pub struct InitialTokenRow {
+    /// `iat_…`
+    pub id: String,
+    /// What it is for.
+    pub name: String,
+    /// Its last characters.
+    pub hint: String,
+    /// Whether it can be used.
+    pub state: Badge,
+    /// The same for the button.
+    pub is_live: bool,
+    /// Whom its clients belong to.
+    pub owner: String,
+    /// What they may ask for at most.
+    pub scopes: String,
+    /// Whether they need no approval.
+    pub approves: bool,
+    /// "2 used, 1 left"
+    pub uses: String,
+    /// When it ends.
+    pub until: Option<When>,
+}
+
+impl View for InitialTokens {
+    const TEMPLATE: &'static str = "admin/client_registration.html";
+
+    fn samples() -> Vec<Self> {
+        let tokens = |full: bool| Self {
+            page: Page::sample("Registration by applications", Section::Clients),
+            endpoint: "https://mailgrant.example.org/oauth2/register".to_owned(),
+            is_open: full,
+            tokens: if full {
+                vec![InitialTokenRow {
+                    id: "iat_01".to_owned(),
+                    name: "Partner portal".to_owned(),
+                    hint: "4f2a".to_owned(),
+                    state: Badge::new(Tone::Ok, "Good"),
+                    is_live: true,
+                    owner: "HELP".to_owned(),
+                    scopes: "openid tickets:read".to_owned(),
+                    approves: true,
+                    uses: "2 used, 1 left".to_owned(),
+                    until: Some(When::sample("in 6 days")),
+                }]
+            } else {
+                vec![]
+            },
+            made: full.then(|| "mg_iat_abc".to_owned()),
+            name: String::new(),
+            uses: "1".to_owned(),
+            days: "7".to_owned(),
+            approves: false,
+            projects: vec![Choice::new("", "The site", true)],
+            scopes: vec![Choice::new("openid", "openid", false).with_hint("Know who you are")],
+            errors: FormErrors::default(),
+        };
+        vec![tokens(false), tokens(true)]
     }
 }

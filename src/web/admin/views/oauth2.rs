@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::page::{Page, Section};
 use super::parts::{Choice, FormErrors, When};
+use crate::oauth2_server::LogoutFrame;
 use crate::render::View;
 
 /// `GET /oauth2/interactions/{id}`: asks a person.
@@ -290,5 +291,70 @@ impl View for ConnectedApps {
                 apps: vec![app],
             },
         ]
+    }
+}
+
+/// `GET /oauth2/logout` when nothing proves that the request belongs to this session. Form: `POST
+/// /oauth2/logout/confirm` with the hidden `fields`.
+#[derive(Debug, Serialize)]
+pub struct AskSignOut {
+    /// The frame.
+    pub page: Page,
+    /// Who is signed in.
+    pub user: String,
+    /// The application that asks; empty if none says so.
+    pub client: String,
+    /// What the request carried.
+    pub fields: Vec<Field>,
+}
+
+impl View for AskSignOut {
+    const TEMPLATE: &'static str = "oauth2/ask_sign_out.html";
+
+    fn samples() -> Vec<Self> {
+        let ask = |client: &str| Self {
+            page: Page::new("Sign out?", Section::None),
+            user: "ada@example.org".to_owned(),
+            client: client.to_owned(),
+            fields: vec![Field {
+                name: "state".to_owned(),
+                value: "x".to_owned(),
+            }],
+        };
+        vec![ask(""), ask("Helpdesk")]
+    }
+}
+
+/// After signing out: tells applications in frames, and goes on.
+#[derive(Debug, Serialize)]
+pub struct SignedOut {
+    /// The frame.
+    pub page: Page,
+    /// The application that asked.
+    pub client: String,
+    /// Where it goes on; the handler took it from the client's registration.
+    pub then: Option<String>,
+    /// Whether it goes on without a click.
+    pub by_itself: bool,
+    /// Applications that are told in the browser.
+    pub frames: Vec<LogoutFrame>,
+}
+
+impl View for SignedOut {
+    const TEMPLATE: &'static str = "oauth2/signed_out.html";
+
+    fn samples() -> Vec<Self> {
+        let out = |frames| Self {
+            page: Page::new("You are signed out", Section::None),
+            client: "Helpdesk".to_owned(),
+            then: Some("https://desk.example/bye".to_owned()),
+            by_itself: true,
+            frames,
+        };
+        let frame = LogoutFrame {
+            name: "Helpdesk".to_owned(),
+            url: "https://desk.example/out".to_owned(),
+        };
+        vec![out(vec![]), out(vec![frame])]
     }
 }

@@ -1,0 +1,240 @@
+//! Signing out at an application's wish (RP-Initiated Logout), and the page that tells applications in the browser.
+//!
+//! A request ends a session by itself only if it brings an ID token of the very person who is signed in; any other leads
+//! to a page that asks.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::ctx::Ctx;
+use crate::oauth2_server::{self, LogoutFrame, SignOut};
+use crate::render::Renderer;
+use crate::web::admin::views::oauth2::{AskSignOut, Field, SignedOut};
+use crate::web::error::{Problem, frame};
+use crate::web::extract::{FormData, Visitor};
+use crate::web::respond;
+use crate::web::route::{Guard, Route};
+
+/// The routes of this file.
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/oauth2/logout", Guard::Public, || web::to(by_query)),
+    Route::post("/oauth2/logout", Guard::Public, || web::to(by_form)),
+    Route::post("/oauth2/logout/confirm", Guard::Public, || web::to(confirm)),
+];
+
+/// Parameters that the confirmation page carries on.
+const CARRIED: [&str; 4] = ["id_token_hint", "client_id", "post_logout_redirect_uri", "state"];
+
+struct Drawing<'a> {
+    ctx: &'a Ctx,
+    request: &'a HttpRequest,
+    renderer: &'a Renderer,
+    visitor: &'a Visitor,
+}
+
+async fn by_query(
+    ctx: web::Data<Ctx>,
+    renderer: web::Data<Renderer>,
+    request: HttpRequest,
+    visitor: Visitor,
+) -> Result<HttpResponse, Problem> {
+    let drawing = Drawing {
+        ctx: &ctx,
+        request: &request,
+        renderer: &renderer,
+        visitor: &visitor,
+    };
+    let params: Vec<(String, String)> = url::form_urlencoded::parse(request.query_string().as_bytes())
+        .into_owned()
+        .collect();
+    let wish = drawing.check(&params).await?;
+    match &visitor.current {
+        Some(_) if wish.must_ask => drawing.ask(&params, &wish),
+        _ => drawing.leave(&wish).await,
+    }
+}
+
+/// The same by POST. A form of another site brings no session cookie, the GET that it is turned into does.
+async fn by_form(ctx: web::Data<Ctx>, body: web::Bytes) -> Result<HttpResponse, Problem> {
+    let fields: Vec<(String, String)> = url::form_urlencoded::parse(&body).into_owned().collect();
+    let query: String = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish();
+    if query.len() > 8_000 {
+        return Err(Problem::bad_request(
+            "too_large",
+            "the request is longer than 8,000 characters",
+        ));
+    }
+    Ok(respond::see_other(&ctx, &format!("/oauth2/logout?{query}")))
+}
+
+/// The person said yes on our page.
+async fn confirm(
+    ctx: web::Data<Ctx>,
+    renderer: web::Data<Renderer>,
+    request: HttpRequest,
+    visitor: Visitor,
+    form: FormData,
+) -> Result<HttpResponse, Problem> {
+    let drawing = Drawing {
+        ctx: &ctx,
+        request: &request,
+        renderer: &renderer,
+        visitor: &visitor,
+    };
+    let params: Vec<(String, String)> = CARRIED
+        .into_iter()
+        .filter(|name| !form.raw(name).is_empty())
+        .map(|name| (name.to_owned(), form.raw(name).to_owned()))
+        .collect();
+    let wish = drawing.check(&params).await?;
+    drawing
+        .leave(&SignOut {
+            must_ask: false,
+            ..wish
+        })
+        .await
+}
+
+impl Drawing<'_> {
+    async fn check(&self, params: &[(String, String)]) -> Result<SignOut, Problem> {
+        let session = self.visitor.current.as_ref().map(|current| &current.session);
+        oauth2_server::check_sign_out(self.ctx, params, session)
+            .await
+            .map_err(|error| {
+                Problem::new(
+                    StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST),
+                    error.code,
+                    error.description,
+                )
+                .with_title("You are not signed out")
+                .with_remedy(
+                    "The application asked in a way that is not accepted, so nothing was done. Sign out of Mailgrant with \
+                     the button in its menu.",
+                )
+            })
+    }
+
+    fn ask(&self, params: &[(String, String)], wish: &SignOut) -> Result<HttpResponse, Problem> {
+        let mut page = frame(self.request, "Sign out?");
+        page.csrf.clone_from(&self.visitor.csrf);
+        let email = self
+            .visitor
+            .current
+            .as_ref()
+            .map(|current| current.user.email.clone())
+            .unwrap_or_default();
+        let view = AskSignOut {
+            page,
+            user: email,
+            client: wish.client_name.clone(),
+            fields: params
+                .iter()
+                .filter(|(name, _)| CARRIED.contains(&name.as_str()))
+                .map(|(name, value)| Field {
+                    name: name.clone(),
+                    value: value.clone(),
+                })
+                .collect(),
+        };
+        let mut response = self.page(&view)?;
+        set_policy(&mut response, &[], wish.then.as_deref());
+        Ok(response)
+    }
+
+    /// Ends the session, tells the applications, and goes on.
+    async fn leave(&self, wish: &SignOut) -> Result<HttpResponse, Problem> {
+        let mut frames = Vec::new();
+        if let Some(current) = &self.visitor.current {
+            frames = oauth2_server::leave_clients(self.ctx, &current.session).await?;
+            crate::account::end(&self.ctx.db, &current.session.id).await?;
+        }
+        let mut response = match (&wish.then, frames.is_empty(), wish.must_ask) {
+            (Some(then), true, false) => HttpResponse::SeeOther()
+                .insert_header((header::LOCATION, then.as_str()))
+                .insert_header((header::REFERRER_POLICY, "no-referrer"))
+                .finish(),
+            _ => self.signed_out(&frames, wish)?,
+        };
+        if self.visitor.current.is_some() {
+            respond::forget_session(self.ctx, &mut response)?;
+        }
+        Ok(response)
+    }
+
+    fn signed_out(&self, frames: &[LogoutFrame], wish: &SignOut) -> Result<HttpResponse, Problem> {
+        let mut page = frame(self.request, "You are signed out");
+        page.csrf.clone_from(&self.visitor.csrf);
+        let view = SignedOut {
+            page,
+            client: wish.client_name.clone(),
+            then: wish.then.clone(),
+            // Nobody is sent on by a link that only names a client: they press the button.
+            by_itself: wish.then.is_some() && !wish.must_ask,
+            frames: frames.to_vec(),
+        };
+        let mut response = self.page(&view)?;
+        set_policy(&mut response, frames, wish.then.as_deref());
+        Ok(response)
+    }
+
+    fn page(&self, view: &impl crate::render::View) -> Result<HttpResponse, Problem> {
+        let body = self
+            .renderer
+            .render(view)
+            .map_err(|error| Problem::internal(&error))?;
+        let mut response = respond::html(body);
+        response
+            .headers_mut()
+            .insert(header::X_FRAME_OPTIONS, header::HeaderValue::from_static("DENY"));
+        Ok(response)
+    }
+}
+
+/// The page after signing out on our own pages: tells the applications that are told in the browser.
+pub(in crate::web) fn after_sign_out(
+    (request, renderer, visitor): (&HttpRequest, &Renderer, &Visitor),
+    ctx: &Ctx,
+    frames: &[LogoutFrame],
+    then: Option<String>,
+) -> Result<HttpResponse, Problem> {
+    let drawing = Drawing {
+        ctx,
+        request,
+        renderer,
+        visitor,
+    };
+    let wish = SignOut {
+        then,
+        ..SignOut::default()
+    };
+    drawing.signed_out(frames, &wish)
+}
+
+/// The policy of the page: its frames may show these applications and nothing else, its form may lead to where it was asked
+/// to go on.
+fn set_policy(response: &mut HttpResponse, frames: &[LogoutFrame], then: Option<&str>) {
+    let origin = |uri: &str| match url::Url::parse(uri) {
+        Ok(url) if matches!(url.scheme(), "https" | "http") => url.origin().ascii_serialization(),
+        Ok(url) => format!("{}:", url.scheme()),
+        Err(_) => "'none'".to_owned(),
+    };
+    let mut sources: Vec<String> = frames.iter().map(|frame| origin(&frame.url)).collect();
+    sources.sort();
+    sources.dedup();
+    let sources = match sources.is_empty() {
+        true => "'none'".to_owned(),
+        false => sources.join(" "),
+    };
+    let onward = then.map(|uri| format!(" {}", origin(uri))).unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; frame-src {sources}; \
+         form-action 'self'{onward}; base-uri 'none'; frame-ancestors 'none'"
+    );
+    if let Ok(value) = header::HeaderValue::from_str(&policy) {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_SECURITY_POLICY, value);
+    }
+}
