@@ -54,6 +54,10 @@ mod people_tests;
 #[path = "tests/edge.rs"]
 mod edge_tests;
 
+#[cfg(test)]
+#[path = "tests/refusals.rs"]
+mod refusal_tests;
+
 pub use error::{FieldProblem, Problem};
 pub use extract::{Bearer, CurrentUser, FormData, Visitor};
 pub use gate::{Current, RequestId, Viewer};

@@ -54,7 +54,7 @@ test('a path is filled, a body is sent, and a refusal is shown as it is', async 
 test('without a token the answer says so', async () => {
   await it.goto('/reference');
   await page.getByLabel('Find a route').fill('list tickets');
-  const route = page.locator('.mg-route:not([hidden])').first();
+  const route = page.locator('.mg-route:not([hidden])').filter({ has: page.getByText('List tickets', { exact: true }) });
   await route.locator('summary').first().click();
   await route.getByRole('button', { name: 'Send GET' }).click();
   await route.getByText('401').first().waitFor();

@@ -15,13 +15,14 @@ use crate::world::{ACCOUNT, World};
 
 on_each_database!(a_mail_that_dovecot_accepted_is_told_to_a_webhook_once);
 
-/// How far apart mails come.
-const PACE: Duration = Duration::from_millis(40);
+/// How far apart mails come, milliseconds.
+const PACE: u64 = 100;
 
 async fn a_mail_that_dovecot_accepted_is_told_to_a_webhook_once(database: TestDatabase) {
     let kind = database.kind;
-    let wanted = std::env::var("MAILGRANT_LATENCY_MAILS").ok();
-    let count: usize = wanted.and_then(|text| text.parse().ok()).unwrap_or(10);
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let count = usize::try_from(number("MAILGRANT_LATENCY_MAILS").unwrap_or(10)).unwrap();
+    let pace = number("MAILGRANT_LATENCY_PACE").unwrap_or(PACE);
     let world = World::start(database).await;
     let receiver = ScriptedHttp::start().await;
     receiver.answer_always(Answer::text(200, "text/plain", "yes"));
@@ -38,7 +39,7 @@ async fn a_mail_that_dovecot_accepted_is_told_to_a_webhook_once(database: TestDa
     world.ticketed(1).await;
 
     let mut accepted = BTreeMap::new();
-    let mut pace = tokio::time::interval(PACE);
+    let mut pace = tokio::time::interval(Duration::from_millis(pace));
     for number in 1..=count {
         pace.tick().await;
         world.dovecot.deliver(ACCOUNT, &mail(number)).await;
