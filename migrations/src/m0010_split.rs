@@ -1,5 +1,7 @@
-//! Splitting tickets: who takes part is noted for each mail that says so, so that it can go with the mail. And the indexes
-//! of two lists that had none: events by type, tickets by priority.
+//! Splitting tickets: who takes part is noted for each mail that says so, so that it can go with the mail.
+//!
+//! And the indexes of lists: events by type, tickets by priority and by assignee. Nearly every ticket is merged into none, and
+//! an index that says so of each had SQLite sort a million tickets for a list of fifty: it holds those that were merged.
 
 use sea_orm_migration::prelude::*;
 
@@ -47,9 +49,15 @@ CREATE INDEX ticket_participations_address ON ticket_participations (address, ti
 CREATE INDEX ticket_participations_message ON ticket_participations (ticket_id, message_id);
 CREATE INDEX events_by_type ON events (type, sequence);
 CREATE INDEX tickets_of_priority ON tickets (priority, updated_at, id);
+CREATE INDEX tickets_of_assignee ON tickets (assignee_id, updated_at, id);
+DROP INDEX tickets_merged;
+CREATE INDEX tickets_merged_into ON tickets (merged_into) WHERE merged_into <> '';
 ";
 
 const DOWN: &str = r"
+DROP INDEX tickets_merged_into;
+CREATE INDEX tickets_merged ON tickets (merged_into);
+DROP INDEX tickets_of_assignee;
 DROP INDEX tickets_of_priority;
 DROP INDEX events_by_type;
 CREATE TABLE ticket_participants (

@@ -258,7 +258,7 @@ pub(super) async fn related<C: ConnectionTrait>(on: &C, ticket_id: &str) -> Resu
 
 /// The tickets that were merged into one, by key.
 pub(super) async fn merged_keys<C: ConnectionTrait>(on: &C, ticket: &Ticket) -> Result<Vec<String>, DbErr> {
-    let text = "SELECT key FROM tickets WHERE merged_into = $1 ORDER BY number";
+    let text = "SELECT key FROM tickets WHERE merged_into = $1 AND merged_into <> '' ORDER BY number";
     let rows = on
         .query_all_raw(sql(on, text, [ticket.id.as_str().into()]))
         .await?;

@@ -60,7 +60,7 @@ pub(super) async fn move_all<C: ConnectionTrait>(
         "UPDATE thread_ids SET ticket_id = $1 WHERE ticket_id = $2",
         "UPDATE outgoing_mails SET ticket_id = $1 WHERE ticket_id = $2",
         // Never a chain: what was merged into the one is merged into the other.
-        "UPDATE tickets SET merged_into = $1 WHERE merged_into = $2",
+        "UPDATE tickets SET merged_into = $1 WHERE merged_into = $2 AND merged_into <> ''",
         "INSERT INTO ticket_participations (ticket_id, address, message_id, role, created_at) \
          SELECT $1, address, message_id, role, created_at FROM ticket_participations WHERE ticket_id = $2 \
          ON CONFLICT DO NOTHING",
