@@ -555,3 +555,38 @@ async fn slots_of_automatic_mail_are_forgotten_in_time() {
     loop_guard::tidy_up(desk.ctx().db.write(), later).await.unwrap();
     assert_eq!(desk.count("automatic_mails").await, 0);
 }
+
+#[tokio::test]
+async fn a_mail_that_is_processed_again_is_not_answered_again() {
+    let desk = Desk::open("desk@a.test").await;
+    let actions = json!({ "place": "quarantine", "answer": "We look at it." });
+    desk.rule("Odd", json!({ "sender": ["x.test"] }), actions).await;
+    let held = desk.receive(&mail("ada@x.test", "Odd", "")).await;
+    assert_eq!(desk.outbox().await.len(), 1);
+    // The day's answer to this sender would be allowed again.
+    desk.ctx().clock.advance(chrono::Duration::hours(25));
+    for cause in [Cause::Again, Cause::Release] {
+        jobs::reprocess(desk.ctx(), &held.id, cause, "usr_1")
+            .await
+            .unwrap();
+    }
+    assert_eq!(desk.message(&held.id).await.state, "ticketed");
+    assert_eq!(desk.outbox().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_in_quarantine_that_has_a_ticket_is_not_dropped_from_under_it() {
+    let desk = Desk::open("desk@a.test").await;
+    let large = desk.receive_as(&mail("ada@x.test", "Large", ""), true).await;
+    assert_eq!(
+        (large.state.as_str(), large.quarantine_reason.as_str()),
+        ("quarantined", "too_large")
+    );
+    let refused = jobs::drop_quarantined(desk.ctx(), &large.id, "usr_1").await;
+    assert!(matches!(refused, Err(ReprocessError::NotNow(_))));
+    let still = desk.message(&large.id).await;
+    assert_eq!(
+        (still.state.as_str(), &still.ticket_id),
+        ("quarantined", &large.ticket_id)
+    );
+}
