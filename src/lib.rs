@@ -5,7 +5,7 @@
 //! * foundation: [`access`], [`clock`], [`id`], [`config`], [`crypto`], [`db`], [`net`], [`oauth2_client`], [`render`], [`schedule`], [`smtp`], [`trouble`],
 //!   [`ctx`], [`idempotency`], [`audit`], [`project`], [`event`], [`search`], [`connection_test`];
 //! * the mail pipeline, data flowing down and imports pointing up: [`integration`], [`grant`], [`mailbox`],
-//!   [`message`], [`rule`], [`ticket`], [`outbox`];
+//!   [`message`], [`rule`], [`ticket`], [`template`], [`outbox`], [`alert`];
 //! * identity: [`account`], [`sso`], [`trusted_issuer`], [`oauth2_server`];
 //! * edges: [`jobs`], [`web`], [`sandbox`], [`demo`], [`cli`], and [`app`], which puts them together.
 //!
@@ -33,6 +33,7 @@ pub mod event;
 pub mod project;
 pub mod search;
 
+pub mod alert;
 pub mod delivery;
 pub mod grant;
 pub mod integration;
@@ -40,6 +41,7 @@ pub mod mailbox;
 pub mod message;
 pub mod outbox;
 pub mod rule;
+pub mod template;
 pub mod ticket;
 
 pub mod account;

@@ -4,15 +4,18 @@
 use sea_orm::{DatabaseTransaction, DbErr};
 use serde_json::{Value, json};
 
+use crate::access::Projects;
 use crate::clock::Clock;
 use crate::ctx::Ctx;
 use crate::event::SYSTEM;
 use crate::mailbox::{self, Mailbox};
-use crate::message::{Message, Outline};
+use crate::message::{self, Message, Outline};
 use crate::outbox::{self, Kind, NewMail, OutboxError, Through};
+use crate::project::{self, Project, ProjectError};
 use crate::rule::loop_guard::{self, Pass, Purpose};
 use crate::rule::{Decision, LoopMarks};
 use crate::smtp::{Address, File, parse_address};
+use crate::template::{self, Values};
 use crate::ticket::{self, OutgoingMail, reply_identity};
 
 /// What became of one automatic mail.
@@ -58,7 +61,7 @@ impl Automatic<'_> {
         for to in &decision.forward_to {
             let sent = self
                 .send(txn, Purpose::Forward, "forward", to, |_, pass| {
-                    self.copy(decision, pass)
+                    Ok(self.copy(decision, pass))
                 })
                 .await?;
             all &= sent.outcome.is_ok();
@@ -82,9 +85,9 @@ impl Automatic<'_> {
         let mut address = None;
         let sent = self
             .send(txn, Purpose::Answer, "answer", to, |mailbox, pass| {
-                let mail = self.reply(decision, mailbox, ticket, pass);
+                let mail = self.reply(&decision.answer, mailbox, ticket, pass);
                 address = mail.reply_to.as_ref().map(|to| to.email().to_owned());
-                mail
+                Ok(mail)
             })
             .await?;
         if let (Some((ticket_id, _)), Some(address), Ok(_)) = (ticket, &address, &sent.outcome) {
@@ -95,13 +98,82 @@ impl Automatic<'_> {
         Ok(())
     }
 
+    /// Tells the sender in the project's own words that there is a ticket now, if the project has it so.
+    pub(super) async fn acknowledge(
+        &self,
+        txn: &DatabaseTransaction,
+        (id, key): (&str, &str),
+        log: &mut Vec<Sent>,
+    ) -> Result<(), DbErr> {
+        let project_id = self.message.project_id.as_str();
+        let Some(template) = template::enabled(txn, project_id, template::Kind::Acknowledgement).await?
+        else {
+            return Ok(());
+        };
+        let project = match project::get(self.ctx, &Projects::All, project_id).await {
+            Ok(project) => project,
+            Err(ProjectError::Db(error)) => return Err(error),
+            Err(_) => return Ok(()),
+        };
+        let values = self.values(key, &project);
+        let to = &self.outline.sender;
+        let mut address = None;
+        let sent = self
+            .send(txn, Purpose::Answer, "acknowledgement", to, |mailbox, pass| {
+                let values = if pass.may_quote() {
+                    values
+                } else {
+                    values.without_words()
+                };
+                let rendered = template::render(&template, &values).map_err(|error| error.to_string())?;
+                let mut mail = self.reply(&rendered.text, mailbox, Some((id, key)), pass);
+                address = mail.reply_to.as_ref().map(|to| to.email().to_owned());
+                mail.subject = rendered.subject;
+                mail.html = rendered.html;
+                Ok(mail)
+            })
+            .await?;
+        if let (Some(address), Ok(_)) = (&address, &sent.outcome) {
+            ticket::remember_address(txn, project_id, id, &self.message.id, address).await?;
+        }
+        log.push(sent);
+        Ok(())
+    }
+
+    fn values(&self, key: &str, project: &Project) -> Values {
+        let from = if self.message.from_name.is_empty() {
+            &self.outline.sender
+        } else {
+            &self.message.from_name
+        };
+        let parsed = message::parsed(self.message);
+        let text = parsed
+            .get("mailgrant")
+            .and_then(|extras| extras.get("text")?.as_str())
+            .unwrap_or_default();
+        Values {
+            ticket_key: key.to_owned(),
+            ticket_subject: self.outline.subject.clone(),
+            ticket_state: "open".to_owned(),
+            ticket_url: self.ctx.config.url(&format!("/tickets/{key}")),
+            project_key: project.key.clone(),
+            project_name: project.name.clone(),
+            requester_name: self.message.from_name.clone(),
+            requester_email: self.outline.sender.clone(),
+            message_from: from.clone(),
+            message_text: text.trim().to_owned(),
+            agent_name: String::new(),
+            site_url: self.ctx.config.url(""),
+        }
+    }
+
     async fn send(
         &self,
         txn: &DatabaseTransaction,
         purpose: Purpose,
         what: &'static str,
         to: &str,
-        make: impl FnOnce(&Mailbox, &Pass) -> NewMail,
+        make: impl FnOnce(&Mailbox, &Pass) -> Result<NewMail, String>,
     ) -> Result<Sent, DbErr> {
         let not_sent = |code: &str, why: String| Sent {
             what,
@@ -131,7 +203,10 @@ impl Automatic<'_> {
             Ok(pass) => pass,
             Err(refusal) => return Ok(not_sent(refusal.as_str(), refusal.sentence())),
         };
-        let mut mail = make(&mailbox, &pass);
+        let mut mail = match make(&mailbox, &pass) {
+            Ok(mail) => mail,
+            Err(why) => return Ok(not_sent("template", sentence(&why))),
+        };
         mail.to = vec![address];
         mail.project_id.clone_from(&self.message.project_id);
         mail.pass = Some(pass);
@@ -168,13 +243,7 @@ impl Automatic<'_> {
         mail
     }
 
-    fn reply(
-        &self,
-        decision: &Decision,
-        mailbox: &Mailbox,
-        ticket: Option<(&str, &str)>,
-        pass: &Pass,
-    ) -> NewMail {
+    fn reply(&self, text: &str, mailbox: &Mailbox, ticket: Option<(&str, &str)>, pass: &Pass) -> NewMail {
         let mut mail = NewMail::new(Kind::Automatic, SYSTEM);
         let key = ticket.map(|(_, key)| format!("[{key}] ")).unwrap_or_default();
         mail.subject = if pass.may_quote() {
@@ -183,7 +252,7 @@ impl Automatic<'_> {
             // Whoever is not verified may be a stranger whose address somebody put in: they get no words of that one.
             format!("{key}Your message to {}", mailbox.name)
         };
-        mail.text.clone_from(&decision.answer);
+        text.clone_into(&mut mail.text);
         mail.in_reply_to = own_id(self.outline);
         mail.references = mail.in_reply_to.iter().cloned().collect();
         if let Some((ticket_id, key)) = ticket {

@@ -121,6 +121,10 @@ impl<'a> Handling<'a> {
             automatic
                 .answer(txn, &decision, ticket, &mut log.automatic)
                 .await?;
+            // A rule's own answer takes its place.
+            if let Some(ticket) = ticket.filter(|_| log.is_new && decision.answer.is_empty()) {
+                automatic.acknowledge(txn, ticket, &mut log.automatic).await?;
+            }
         }
         self.note(txn, subject, outcome, &log).await
     }
@@ -242,6 +246,7 @@ impl<'a> Handling<'a> {
             assignee_id: &decision.assignee_id,
         };
         log.ignored = ticket::dress(txn, &placed, &wishes).await?;
+        log.is_new = placed.is_new;
         log.ticket = Some((placed.ticket_id, placed.key));
         if message.is_partial {
             let why = too_large(message);
@@ -374,6 +379,8 @@ async fn tell(
 struct Log {
     decided: Value,
     ticket: Option<(String, String)>,
+    /// Whether the ticket was opened by this message.
+    is_new: bool,
     fallback: String,
     /// What of the wishes was left out, because the ticket was there already.
     ignored: Vec<&'static str>,

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::store;
 use crate::account;
+use crate::alert;
 use crate::audit::{self, AuditError};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -105,6 +106,7 @@ pub(super) async fn tidy_up(ctx: &Ctx) -> Result<(), DbErr> {
     idempotency::purge(ctx).await?;
     sso::purge(ctx).await?;
     loop_guard::tidy_up(ctx.db.write(), now).await?;
+    alert::store::purge(ctx.db.write(), now - 90 * DAY_MS).await?;
     // Tokens of another account wait an hour for a confirmation; later nothing opens them any more.
     store::forget_pending_secrets(ctx.db.write(), now - 2 * HOUR_MS).await?;
     store::purge_drafts(ctx.db.write(), now - DAY_MS).await?;

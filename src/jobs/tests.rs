@@ -1,6 +1,7 @@
 //! Tests of jobs that need a database with something in it.
 
 mod agents;
+mod mails;
 mod rules;
 mod split;
 mod threads;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use sea_orm::DbErr;
 
 use super::{
-    deliver, follow_log, housekeeping, ingest_mail, poll_mailboxes, refresh_grants, seal_audit, send_mail,
-    sign_out_clients, store, warnings,
+    deliver, follow_log, housekeeping, ingest_mail, poll_mailboxes, refresh_grants, seal_audit, send_alerts,
+    send_mail, send_notices, sign_out_clients, store, warnings,
 };
 use crate::ctx::Ctx;
 use crate::db::{self, Claim, Lease};
@@ -27,7 +27,7 @@ struct Job {
     run: fn(Ctx) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
 }
 
-const TIMETABLE: [Job; 8] = [
+const TIMETABLE: [Job; 10] = [
     Job {
         name: "refresh_grants",
         when: "*/5 * * * * *",
@@ -52,6 +52,16 @@ const TIMETABLE: [Job; 8] = [
         name: "watch_silence",
         when: "20 */5 * * * *",
         run: |ctx| Box::pin(async move { Ok(warnings::watch_silence(&ctx).await?) }),
+    },
+    Job {
+        name: "send_alerts",
+        when: "*/20 * * * * *",
+        run: |ctx| Box::pin(async move { Ok(send_alerts::run(&ctx).await?) }),
+    },
+    Job {
+        name: "send_notices",
+        when: "*/10 * * * * *",
+        run: |ctx| Box::pin(async move { Ok(send_notices::run(&ctx).await?) }),
     },
     Job {
         name: "trim_event_log",

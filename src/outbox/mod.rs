@@ -11,6 +11,7 @@
 //! providers tell that it is the same one, twice at most; the attempts say so. Then it is given up, for a person to decide.
 
 mod model;
+mod proposal;
 mod reply;
 mod service;
 mod site;
@@ -20,7 +21,8 @@ mod store;
 mod tests;
 
 pub use model::{Kind, MailState, NewMail, Through};
-pub use reply::{Answer, reply};
+pub use proposal::{Proposal, propose, propose_for};
+pub use reply::{Answer, answered, reply};
 pub use service::{Composed, OutboxError, OutgoingFilter, cancel, compose, enqueue, get, list, raw, retry};
 pub use site::{
     SiteAccount, SiteMail, SiteSettings, choose_site_mailbox, enqueue_site_mail, explain_site,

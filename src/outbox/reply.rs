@@ -2,6 +2,7 @@
 //! one transaction.
 
 use super::model::{Kind, NewMail, Through};
+use super::proposal::quote_of;
 use super::service::{OutboxError, compose, enqueue, get};
 use super::store::Outgoing;
 use crate::access::Projects;
@@ -9,8 +10,12 @@ use crate::ctx::Ctx;
 use crate::id;
 use crate::mailbox::{self, Mailbox, MailboxError};
 use crate::message::{self, Message, MessageError};
+use crate::project::{self, ProjectError};
 use crate::smtp::{Address, File};
-use crate::ticket::{self, NewReply, OutgoingMail, Ticket, TicketDetail, TicketError};
+use crate::template::{self, Rendered};
+use crate::ticket::{
+    self, NewReply, OutgoingMail, Ticket, TicketChange, TicketDetail, TicketError, TicketState,
+};
 use crate::trouble::FieldError;
 
 /// What somebody answers.
@@ -28,6 +33,10 @@ pub struct Answer {
     pub subject: Option<String>,
     /// Files.
     pub files: Vec<File>,
+    /// Whether the newest mail is quoted below.
+    pub quote: bool,
+    /// The ticket's state from then on; none leaves it.
+    pub then: Option<TicketState>,
 }
 
 /// Longest text or HTML of an answer, bytes.
@@ -59,6 +68,8 @@ pub async fn reply(
     let sender = mailbox::sender_of(&mailbox)?;
     let thread = last.as_ref().map(Thread::of).unwrap_or_default();
 
+    let written = written(&answer);
+    let signature = signature(ctx, &ticket, last.as_ref(), author).await?;
     let to = if answer.to.is_empty() {
         vec![requester(&ticket, &thread)?]
     } else {
@@ -82,6 +93,10 @@ pub async fn reply(
         .and_then(|identity| identity.reply_address.as_deref())
         .and_then(|address| Address::new("replyTo", sender.name(), address).ok());
     let reply_address = reply_to.as_ref().map(|address| address.email().to_owned());
+    let quote = match &last {
+        Some(last) if answer.quote => quote_of(last),
+        _ => String::new(),
+    };
     let mail = NewMail {
         project_id: ticket.project_id.clone(),
         ticket_id: ticket.id.clone(),
@@ -91,8 +106,10 @@ pub async fn reply(
         to,
         cc: answer.cc,
         subject: answer.subject.unwrap_or_else(|| answered(&ticket.subject)),
-        text: answer.text,
-        html: answer.html,
+        text: with_quote(&signed(&written, &signature), &quote),
+        html: answer
+            .html
+            .map(|html| with_quoted_html(signed_html(html, &signature), &quote)),
         in_reply_to: thread.id.clone(),
         references: thread.chain(),
         files: answer.files,
@@ -113,7 +130,7 @@ pub async fn reply(
         entry_id: &entry_id,
         actor,
         author,
-        text: composed.text(),
+        text: &written,
         rfc_message_id: composed.rfc_message_id(),
         reply_address: reply_address.as_deref(),
         outgoing_id: composed.id(),
@@ -121,6 +138,15 @@ pub async fn reply(
     };
     ticket::add_reply(&txn, &ctx.clock, &ticket, &shown).await?;
     let id = enqueue(&txn, &composed).await?;
+    if let Some(state) = answer.then {
+        let change = TicketChange {
+            state: Some(state),
+            ..TicketChange::default()
+        };
+        ticket::change_in(ctx, &txn, actor, &ticket.id, None, &change)
+            .await
+            .map_err(from_ticket)?;
+    }
     txn.commit().await?;
     tracing::info!(
         mail = id,
@@ -131,7 +157,7 @@ pub async fn reply(
     get(ctx, &id).await
 }
 
-fn from_ticket(error: TicketError) -> OutboxError {
+pub(super) fn from_ticket(error: TicketError) -> OutboxError {
     match error {
         TicketError::Db(error) => OutboxError::Db(error),
         _ => OutboxError::NoTicket,
@@ -158,7 +184,11 @@ fn check(answer: &Answer) -> Result<(), OutboxError> {
 }
 
 /// The newest message of a ticket. One whose bytes cannot be read any more is no reason not to answer.
-async fn newest(ctx: &Ctx, project_id: &str, ids: &[&str]) -> Result<Option<Message>, OutboxError> {
+pub(super) async fn newest(
+    ctx: &Ctx,
+    project_id: &str,
+    ids: &[&str],
+) -> Result<Option<Message>, OutboxError> {
     let projects = Projects::one(project_id);
     for id in ids.iter().rev() {
         match message::get(ctx, &projects, id).await {
@@ -171,7 +201,11 @@ async fn newest(ctx: &Ctx, project_id: &str, ids: &[&str]) -> Result<Option<Mess
 }
 
 /// The mailbox the conversation came in through, or another one of the project, if it sends.
-async fn mailbox_for(ctx: &Ctx, ticket: &Ticket, last: Option<&Message>) -> Result<Mailbox, OutboxError> {
+pub(super) async fn mailbox_for(
+    ctx: &Ctx,
+    ticket: &Ticket,
+    last: Option<&Message>,
+) -> Result<Mailbox, OutboxError> {
     let db = |error| match error {
         MailboxError::Db(error) => OutboxError::Db(error),
         _ => OutboxError::NotSending(mailbox::NotSending),
@@ -184,7 +218,7 @@ async fn mailbox_for(ctx: &Ctx, ticket: &Ticket, last: Option<&Message>) -> Resu
 }
 
 /// Who asked, at the address they want to be answered at.
-fn requester(ticket: &Ticket, thread: &Thread) -> Result<Address, OutboxError> {
+pub(super) fn requester(ticket: &Ticket, thread: &Thread) -> Result<Address, OutboxError> {
     let asked = ticket.requester_email.as_str();
     let email = thread
         .reply_to
@@ -206,8 +240,83 @@ fn requester(ticket: &Ticket, thread: &Thread) -> Result<Address, OutboxError> {
     })
 }
 
+/// What was written, as the ticket shows it: without what is quoted, which stands there already.
+fn written(answer: &Answer) -> String {
+    if !answer.text.trim().is_empty() {
+        return answer.text.clone();
+    }
+    let html = answer.html.as_deref().unwrap_or_default();
+    mailgrant_mail::sanitize_html(html)
+        .map(|clean| mailgrant_mail::html_to_text(&clean))
+        .unwrap_or_default()
+}
+
+/// What the project has below its answers; nothing if it has it not.
+async fn signature(
+    ctx: &Ctx,
+    ticket: &Ticket,
+    last: Option<&Message>,
+    author: &str,
+) -> Result<Option<Rendered>, OutboxError> {
+    let found = template::enabled(ctx.db.read(), &ticket.project_id, template::Kind::Signature).await?;
+    let Some(found) = found else {
+        return Ok(None);
+    };
+    let project = match project::get(ctx, &Projects::one(&ticket.project_id), &ticket.project_id).await {
+        Ok(project) => project,
+        Err(ProjectError::Db(error)) => return Err(error.into()),
+        Err(_) => return Ok(None),
+    };
+    let named = (project.key.as_str(), project.name.as_str());
+    let values = template::values_of(ctx, named, ticket, last, author);
+    match template::render(&found, &values) {
+        Ok(rendered) => Ok(Some(rendered)),
+        Err(error) => {
+            // An answer without a signature is better than none.
+            tracing::warn!(project = ticket.project_id, "a signature was left out: {error}");
+            Ok(None)
+        }
+    }
+}
+
+fn signed(text: &str, signature: &Option<Rendered>) -> String {
+    match signature {
+        Some(signature) => format!("{}\n\n-- \n{}", text.trim_end(), signature.text.trim_end()),
+        None => text.to_owned(),
+    }
+}
+
+fn signed_html(html: String, signature: &Option<Rendered>) -> String {
+    match signature {
+        Some(Rendered { html: Some(own), .. }) => format!("{html}\n<p>-- </p>{own}"),
+        Some(signature) => format!("{html}\n<p>-- <br>{}</p>", escaped(signature.text.trim_end())),
+        None => html,
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('\n', "<br>\n")
+}
+
+fn with_quote(text: &str, quote: &str) -> String {
+    if quote.is_empty() {
+        return text.to_owned();
+    }
+    format!("{}\n\n{quote}", text.trim_end())
+}
+
+fn with_quoted_html(html: String, quote: &str) -> String {
+    if quote.is_empty() {
+        return html;
+    }
+    format!("{html}\n<blockquote>{}</blockquote>", escaped(quote))
+}
+
 /// `Re: ` before a subject that has none yet. The rest stays as it is: large providers hold a conversation together by it.
-fn answered(subject: &str) -> String {
+pub fn answered(subject: &str) -> String {
     let has_one = subject
         .get(..3)
         .is_some_and(|start| start.eq_ignore_ascii_case("re:") || start.eq_ignore_ascii_case("aw:"));
@@ -220,7 +329,7 @@ fn answered(subject: &str) -> String {
 
 /// What an answer needs to know of the mail it answers.
 #[derive(Debug, Default)]
-struct Thread {
+pub(super) struct Thread {
     id: Option<String>,
     references: Vec<String>,
     in_reply_to: Vec<String>,
@@ -229,7 +338,7 @@ struct Thread {
 }
 
 impl Thread {
-    fn of(message: &Message) -> Self {
+    pub(super) fn of(message: &Message) -> Self {
         let parsed = message::parsed(message);
         let texts = |name: &str| -> Vec<String> {
             parsed

@@ -173,6 +173,12 @@ pub fn compose(clock: &Clock, through: Through<'_>, mail: NewMail) -> Result<Com
         created_at: now,
         updated_at: now,
         sent_at: None,
+        files: serde_json::Value::from_iter(
+            mail.files
+                .iter()
+                .map(|file| serde_json::json!({ "name": file.name, "size": file.bytes.len() })),
+        )
+        .to_string(),
     };
     Ok(Composed { row, bytes, text })
 }
@@ -337,6 +343,21 @@ impl Outgoing {
     /// Whether it is a reply of a person.
     pub fn is_reply(&self) -> bool {
         self.kind == Kind::Reply.as_str()
+    }
+
+    /// Its files: `[{name, size}]`.
+    pub fn files(&self) -> serde_json::Value {
+        serde_json::from_str(&self.files).unwrap_or_else(|_| serde_json::json!([]))
+    }
+
+    /// The names of its files.
+    pub fn file_names(&self) -> Vec<String> {
+        self.files()
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|file| file.get("name")?.as_str().map(str::to_owned))
+            .collect()
     }
 
     /// To whom, as addresses.

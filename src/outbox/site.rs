@@ -8,6 +8,7 @@ use super::model::{Kind, NewMail, Through};
 use super::service::{Composed, OutboxError, compose, enqueue_sealed, get};
 use super::site_store;
 use super::store::Outgoing;
+use crate::audit::{self, NewAuditEvent};
 use crate::config::SiteSmtp;
 use crate::ctx::Ctx;
 use crate::mailbox::{self, Mailbox};
@@ -172,6 +173,9 @@ pub async fn choose_site_mailbox(
     if !site_store::choose_mailbox(&txn, revision, mailbox_id, ctx.clock.now_ms()).await? {
         return Err(OutboxError::Changed);
     }
+    let event = NewAuditEvent::new("site_mail.updated", "site_mail", "site_mail")
+        .saying(json!({ "mailboxId": mailbox_id }));
+    audit::append(&txn, &ctx.clock, event).await?;
     let settings = site_store::settings(&txn).await?;
     txn.commit().await?;
     Ok(settings)

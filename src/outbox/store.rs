@@ -78,6 +78,8 @@ mod row {
         pub updated_at: i64,
         /// When a server took it, milliseconds since 1970.
         pub sent_at: Option<i64>,
+        /// Names and sizes of its files, a JSON list.
+        pub files: String,
     }
 
     /// None: relations are read by their own queries.

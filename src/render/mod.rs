@@ -5,6 +5,7 @@
 //! template is called; the `safe` filter is refused when the templates are loaded.
 
 mod assets;
+pub mod sandbox;
 
 pub use assets::{Asset, asset_version, static_asset};
 

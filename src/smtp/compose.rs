@@ -99,6 +99,16 @@ impl Address {
         &self.name
     }
 
+    /// As people write it: `Name <a@example.com>`, the name in quotes where a list would break at it.
+    pub fn shown(&self) -> String {
+        let name = self.name.replace(['"', '\\'], "'");
+        match name.as_str() {
+            "" => self.email().to_owned(),
+            name if name.contains([',', ';', '<', '>', '@']) => format!("\"{name}\" <{}>", self.email()),
+            name => format!("{name} <{}>", self.email()),
+        }
+    }
+
     /// The part after the @.
     pub fn domain(&self) -> &str {
         self.email.domain()
@@ -111,6 +121,57 @@ impl Address {
     fn mailbox(&self) -> Mailbox {
         let name = (!self.name.is_empty()).then(|| literal(&self.name));
         Mailbox::new(name, self.email.clone())
+    }
+}
+
+/// Most addresses that are read from one text.
+const MAX_LISTED: usize = 200;
+
+/// Reads several addresses, separated by commas or semicolons; a comma in quotes separates nothing.
+///
+/// # Errors
+/// As [`Address::new`], and when there are more than anybody may be sent to.
+pub fn parse_addresses(field: &'static str, text: &str) -> Result<Vec<Address>, ComposeError> {
+    let (mut parts, mut quoted) = (vec![String::new()], false);
+    for c in text.chars() {
+        quoted ^= c == '"';
+        match (c, parts.last_mut()) {
+            (',' | ';', _) if !quoted => parts.push(String::new()),
+            (c, Some(part)) => part.push(c),
+            (_, None) => {}
+        }
+        if parts.len() > MAX_LISTED {
+            return Err(wrong(
+                field,
+                "too_many",
+                format!("A mail has at most {MAX_RECIPIENTS} recipients."),
+            ));
+        }
+    }
+    parts
+        .iter()
+        .filter(|part| !part.trim().is_empty())
+        .map(|part| parse_address(field, part))
+        .collect()
+}
+
+/// A file's name as a mail can carry it: one that came from a mail or a browser may hold anything.
+pub fn tidy_name(name: &str) -> String {
+    let tidy: String = name
+        .chars()
+        .map(|c| {
+            if c.is_control() || matches!(c, '/' | '\\') {
+                '_'
+            } else {
+                c
+            }
+        })
+        .take(200)
+        .collect();
+    if tidy.trim().is_empty() {
+        "file".to_owned()
+    } else {
+        tidy
     }
 }
 
@@ -497,6 +558,35 @@ mod tests {
             assert!(Address::new("to", "", bad).is_err(), "{bad:?}");
         }
         assert!(Address::new("to", "a\nBcc: x@y.example", "a@b.example").is_err());
+    }
+
+    #[test]
+    fn what_a_list_shows_is_read_back() {
+        let all = parse_addresses(
+            "to",
+            "Ada <a@b.example>; \"Bo, the second\" <c@d.example>, e@f.example,, ",
+        )
+        .unwrap();
+        let shown: Vec<String> = all.iter().map(Address::shown).collect();
+        assert_eq!(
+            shown,
+            [
+                "Ada <a@b.example>",
+                "\"Bo, the second\" <c@d.example>",
+                "e@f.example"
+            ]
+        );
+        let again = parse_addresses("to", &shown.join(", ")).unwrap();
+        assert!(again == all);
+        assert_eq!(parse_addresses("to", " ,; ").unwrap().len(), 0);
+        for bad in [
+            "a@b.example, nobody",
+            "a@b.example\r\nBcc: x@y.example",
+            "\"a@b.example, c@d.example",
+            &"a@b.example,".repeat(10_000),
+        ] {
+            assert!(parse_addresses("to", bad).is_err(), "{bad:.40}");
+        }
     }
 
     #[test]

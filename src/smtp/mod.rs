@@ -14,7 +14,9 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use compose::{Address, AutoSubmitted, ComposeError, Draft, File, compose, parse_address};
+pub use compose::{
+    Address, AutoSubmitted, ComposeError, Draft, File, compose, parse_address, parse_addresses, tidy_name,
+};
 pub use connect::{Endpoint, Patience, Step, StepDetail, StepReport, TlsMode, connect};
 pub use error::{Class, Reply, SmtpError, Stage};
 pub use session::{Session, SignIn};

@@ -260,7 +260,8 @@ pub(super) fn refuse(errors: Vec<FieldError>) -> Result<(), TicketError> {
     }
 }
 
-async fn change_in(
+/// The same in the caller's transaction; says whether anything is different now.
+pub async fn change_in(
     ctx: &Ctx,
     txn: &DatabaseTransaction,
     actor: &str,

@@ -17,8 +17,8 @@ mod split;
 mod store;
 
 pub use change::{
-    MAX_LABELS, MAX_NOTE, MAX_SUBJECT, NewTicket, Priority, TicketChange, change, change_all, labels_of,
-    normal_label, note, open,
+    MAX_LABELS, MAX_NOTE, MAX_SUBJECT, NewTicket, Priority, TicketChange, change, change_all, change_in,
+    labels_of, normal_label, note, open,
 };
 pub use find::{Hit, Rebuilt, Search, Sort, TicketFilter, count, labels, list, rebuild, search};
 pub use identity::{OutgoingMail, ReplyIdentity, reply_identity};

@@ -118,6 +118,20 @@ impl std::fmt::Debug for FormData {
 }
 
 impl FormData {
+    /// From fields that were read.
+    ///
+    /// # Errors
+    /// 400 if one holds a NUL: no form can type one, and PostgreSQL takes none.
+    pub(super) fn of(fields: Vec<(String, String)>) -> Result<Self, Problem> {
+        if fields.iter().any(|(_, value)| value.contains('\0')) {
+            return Err(Problem::bad_request(
+                "nul_character",
+                "a field of the form holds a NUL character; nothing was changed",
+            ));
+        }
+        Ok(Self { fields })
+    }
+
     /// The value of a field without space around it; empty if it was not sent.
     pub fn text(&self, name: &str) -> &str {
         self.raw(name).trim()
@@ -166,7 +180,11 @@ impl FromRequest for FormData {
             let body = gate::read_body(payload, MAX_FORM_BYTES).await?;
             let kind = request.content_type().to_owned();
             let fields: Vec<(String, String)> = match kind.as_str() {
-                "multipart/form-data" => multipart(&request, body).await?,
+                "multipart/form-data" => parts_of(&request, body)
+                    .await?
+                    .into_iter()
+                    .map(|part| (part.name, String::from_utf8_lossy(&part.bytes).into_owned()))
+                    .collect(),
                 "application/x-www-form-urlencoded" | "" => {
                     url::form_urlencoded::parse(&body).into_owned().collect()
                 }
@@ -178,36 +196,51 @@ impl FromRequest for FormData {
                     ));
                 }
             };
-            // No form can type one, and PostgreSQL takes none.
-            if fields.iter().any(|(_, value)| value.contains('\0')) {
-                return Err(Problem::bad_request(
-                    "nul_character",
-                    "a field of the form holds a NUL character; nothing was changed",
-                ));
-            }
-            Ok(Self { fields })
+            Self::of(fields)
         })
     }
 }
 
-async fn multipart(
+/// One part of a multipart form.
+pub(super) struct Part {
+    /// Name of the field.
+    pub(super) name: String,
+    /// Name of the file, if it is one.
+    pub(super) file_name: Option<String>,
+    /// Its media type; empty if none was told.
+    pub(super) content_type: String,
+    /// Its value.
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The parts of a multipart form, in the order they were sent.
+pub(super) async fn parts_of(
     request: &HttpRequest,
     body: actix_web::web::Bytes,
-) -> Result<Vec<(String, String)>, Problem> {
+) -> Result<Vec<Part>, Problem> {
     use futures_util::StreamExt;
 
     let broken = || Problem::bad_request("bad_form", "the form did not arrive whole");
     let chunks = futures_util::stream::iter([Ok::<_, actix_web::error::PayloadError>(body)]);
     let mut form = actix_multipart::Multipart::new(request.headers(), chunks);
-    let mut fields = Vec::new();
+    let mut parts = Vec::new();
     while let Some(field) = form.next().await {
         let mut field = field.map_err(|_| broken())?;
-        let name = field.name().unwrap_or_default().to_owned();
-        let mut value = Vec::new();
+        let mut part = Part {
+            name: field.name().unwrap_or_default().to_owned(),
+            file_name: field
+                .content_disposition()
+                .and_then(|disposition| disposition.get_filename().map(str::to_owned)),
+            content_type: field
+                .content_type()
+                .map(|kind| kind.essence_str().to_owned())
+                .unwrap_or_default(),
+            bytes: Vec::new(),
+        };
         while let Some(chunk) = field.next().await {
-            value.extend_from_slice(&chunk.map_err(|_| broken())?);
+            part.bytes.extend_from_slice(&chunk.map_err(|_| broken())?);
         }
-        fields.push((name, String::from_utf8_lossy(&value).into_owned()));
+        parts.push(part);
     }
-    Ok(fields)
+    Ok(parts)
 }

@@ -22,6 +22,7 @@ use super::foreign;
 use super::limit::Limiter;
 use super::presented::{self, Presented, Scheme};
 use super::respond;
+use super::upload::{MAX_UPLOAD_BYTES, takes_files};
 use crate::access::{Access, Need, Projects, Refusal, Role};
 use crate::account::{self, Session, TokenIdentity, User};
 use crate::audit::{self, NewAuditEvent, Origin, Via};
@@ -331,7 +332,13 @@ fn is_safe(method: &Method) -> bool {
 async fn check_form(ctx: &Ctx, request: &mut ServiceRequest, viewer: &Viewer) -> Result<(), Problem> {
     let host = respond::peer(request.request()).and_then(|peer| peer.host);
     check_origin(&ctx.config, request.headers(), host.as_deref())?;
-    let body = read_body(request.take_payload(), MAX_FORM_BYTES).await?;
+    // Only whoever is signed in may send files.
+    let limit = if viewer.current.is_some() && takes_files(request.path()) {
+        MAX_UPLOAD_BYTES
+    } else {
+        MAX_FORM_BYTES
+    };
+    let body = read_body(request.take_payload(), limit).await?;
     let sent = match request.headers().get("x-csrf-token") {
         Some(value) => value.to_str().ok().map(str::to_owned),
         None => form_token(request.headers(), &body).await,

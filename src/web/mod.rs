@@ -34,6 +34,7 @@ mod session_link;
 mod sso;
 mod statics;
 pub mod tls;
+pub mod upload;
 
 #[cfg(test)]
 mod tests;

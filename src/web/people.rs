@@ -13,9 +13,12 @@ use crate::account::{
 };
 use crate::ctx::Ctx;
 use crate::event;
-use crate::outbox::{self, OutboxError, SiteMail};
+use crate::message;
+use crate::outbox::{self, OutboxError, Outgoing, SiteMail};
 use crate::project::MemberError;
-use crate::smtp::parse_address;
+use crate::smtp::{Address, parse_address};
+use crate::template::{self, Rendered, Values};
+use crate::ticket::{self, TicketError};
 use crate::{oauth2_server, project};
 
 /// Everybody who may work in a project, by name: its members from agents on, and site admins.
@@ -40,6 +43,67 @@ pub(super) async fn may_be_assigned(ctx: &Ctx, project_id: &str, user_id: &str) 
     }
     let people = assignable(ctx, project_id).await?;
     Ok(people.iter().any(|user| user.id == user_id))
+}
+
+/// The values of a ticket of a project, by id or key, for a preview; none if it is not there for these projects.
+pub(super) async fn template_values(
+    ctx: &Ctx,
+    projects: &Projects,
+    project: (&str, &str),
+    id: &str,
+    agent: &str,
+) -> Result<Option<Values>, DbErr> {
+    let found = match ticket::get(ctx, projects, id).await {
+        Err(TicketError::NotFound) => ticket::get_by_key(ctx, projects, id).await,
+        other => other,
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(TicketError::Db(error)) => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let of = found.ticket.key.rsplit_once('-').map(|(project, _)| project);
+    if of != Some(project.0) {
+        return Ok(None);
+    }
+    let last = found
+        .entries
+        .iter()
+        .rev()
+        .find_map(|entry| entry.message_id.as_deref());
+    let message = match last {
+        Some(id) => message::get(ctx, projects, id).await.ok(),
+        None => None,
+    };
+    Ok(Some(template::values_of(
+        ctx,
+        project,
+        &found.ticket,
+        message.as_ref(),
+        agent,
+    )))
+}
+
+/// Sends what a template makes to whoever tries it.
+pub(super) async fn send_template(
+    ctx: &Ctx,
+    actor: &str,
+    to: &str,
+    kind: template::Kind,
+    rendered: Rendered,
+) -> Result<Outgoing, OutboxError> {
+    let to = Address::new("to", "", to)?;
+    let subject = if kind.has_subject() {
+        rendered.subject.as_str()
+    } else {
+        "Signature"
+    };
+    let mail = SiteMail {
+        html: rendered.html,
+        ..SiteMail::notice(actor, to, subject, &rendered.text)
+    };
+    let id = outbox::enqueue_site_mail(ctx.db.write(), ctx, mail).await?;
+    outbox::get(ctx, &id).await
 }
 
 /// How a token is named as the writer of something: by its person, if it has one.

@@ -74,6 +74,8 @@ const PAGES = {
   'outgoing-empty': open.path('/outgoing'),
   'outgoing-none-found': open.path('/outgoing?state=failed'),
   projects: open.path('/projects'),
+  templates: open.first('/projects', '/templates'),
+  template: open.first('/projects', '/templates/acknowledgement'),
   project: open.first('/projects'),
   'project-edit': open.first('/projects', '/edit'),
   'project-new': open.path('/projects/new'),

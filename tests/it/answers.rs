@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use reqwest::Method;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::on_each_database;
@@ -14,6 +15,7 @@ use crate::support::mails;
 use crate::support::oidc_provider::Options;
 use crate::support::process::Reply;
 use crate::support::smtp_sink::{SmtpSink, Turn};
+use crate::support::visitor::{Seen, Visitor};
 use crate::support::wait::{SOON, eventually};
 use crate::world::{ACCOUNT, World, text};
 
@@ -435,4 +437,201 @@ async fn killed_while_a_mail_is_handed_over_it_is_sent_again_and_said_so(databas
         assert_eq!(taken.len(), before + copies, "{point}");
         assert!(taken[before..].iter().all(|mail| mail.raw == taken[before].raw));
     }
+}
+
+/// An admin at the pages.
+async fn admin(world: &World) -> Visitor {
+    const PASSWORD: &str = "correct horse battery staple";
+    let mut command =
+        world
+            .mailgrant
+            .command(&["user", "create", "--email", "ada@desk.example", "--name", "Ada"]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    std::fs::write(&file, PASSWORD).unwrap();
+    command.stdin(std::fs::File::open(&file).unwrap());
+    let made = command.output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let visitor = Visitor::new(&world.mailgrant);
+    let page = visitor.get("/sign-in").await;
+    visitor
+        .sign_in(&page, "ada@desk.example", &SecretString::from(PASSWORD))
+        .await;
+    visitor
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_box_sends_once_and_gives_back_what_was_refused() {
+    let database = TestDatabase::create(Kind::Sqlite).await;
+    let sink = SmtpSink::start().await;
+    let world = world(database, Some(&sink)).await;
+    let smtp = json!({
+        "host": "127.0.0.1", "port": world.dovecot.submission_port, "tls": "starttls",
+        "from": format!("Help Desk <{ACCOUNT}>"),
+    });
+    let mailbox = world
+        .add_mailbox(json!({ "startFrom": "now", "smtp": smtp }))
+        .await;
+    world.mailbox_is(&mailbox, "ok").await;
+    let mail = format!(
+        "Message-ID: <first@ada.example>\r\nFrom: Ada Lovelace <ada@example.test>\r\nTo: {ACCOUNT}, Bo <bo@example.test>\r\n\
+         Subject: Printer on fire\r\n\r\nIt burns.\r\n",
+    );
+    world.dovecot.deliver(ACCOUNT, mail.as_bytes()).await;
+    world.ticketed(1).await;
+    let ada = admin(&world).await;
+    let box_ = ada.get("/tickets/HELP-1").await;
+    for shown in [
+        "Ada Lovelace &lt;ada@example.test&gt;",
+        "bo@example.test",
+        "It burns.",
+    ] {
+        assert!(box_.body.contains(shown), "{shown} in {}", box_.body);
+    }
+    assert!(
+        !box_.body.contains(&format!("value=\"{ACCOUNT}")),
+        "nobody is asked to write to ourselves"
+    );
+    let path = "/tickets/HELP-1/replies";
+    let fields = |to: &'static str, text: &'static str| {
+        [
+            ("answer_to", to),
+            ("answer_cc", "\"Bo, the second\" <bo@example.test>"),
+            ("answer_subject", "Re: Printer on fire"),
+            ("answer_text", text),
+            ("answer_quote", "true"),
+            ("answer_state", "pending"),
+        ]
+    };
+    // What is wrong comes back with everything that was typed, and nothing is sent.
+    for (to, text, told) in [
+        (
+            "ada@example.test, nobody",
+            "Use water.",
+            "is not an e-mail address",
+        ),
+        (
+            "ada@example.test\r\nBcc: x@y.example",
+            "Use water.",
+            "is not an e-mail address",
+        ),
+        ("ada@example.test", " ", "Write the answer first"),
+    ] {
+        let again = ada
+            .upload(&box_, path, &fields(to, text), &[("answer_files", "a.txt", b"x")])
+            .await;
+        assert_eq!(again.status, 422, "{}", again.body);
+        for shown in [told, "Bo, the second", text.trim(), "Choose the files again"] {
+            assert!(again.body.contains(shown), "{shown} in {}", again.body);
+        }
+    }
+    let many: Vec<String> = (0..60).map(|n| format!("a{n}@b.example")).collect();
+    let many: &'static str = Box::leak(many.join(", ").into_boxed_str());
+    let again = ada.upload(&box_, path, &fields(many, "Use water."), &[]).await;
+    assert!(
+        again.status == 422 && again.body.contains("at most 50"),
+        "{}",
+        again.body
+    );
+    assert!(world.rest.all("/api/v1/outgoing-mails").await.is_empty());
+
+    // The same form five times, twice at the same moment, is one answer.
+    let files: [(&str, &str, &[u8]); 2] = [
+        ("answer_files", "../Anleitung.txt", b"Water."),
+        ("answer_files", "", b""),
+    ];
+    let typed = fields("Ada <ada@example.test>", "Use water.\n-- \nDesk");
+    let (one, two) = tokio::join!(
+        ada.upload(&box_, path, &typed, &files),
+        ada.upload(&box_, path, &typed, &files)
+    );
+    assert_eq!((one.status, two.status), (303, 303), "{} {}", one.body, two.body);
+    for _ in 0..3 {
+        assert_eq!(ada.upload(&box_, path, &typed, &files).await.status, 303);
+    }
+    let all = world.rest.all("/api/v1/outgoing-mails").await;
+    assert_eq!(all.len(), 1);
+    // Another text with the same form: not sent behind anybody's back, and not lost.
+    let other = ada
+        .upload(&box_, path, &fields("ada@example.test", "Another text"), &[])
+        .await;
+    assert!(
+        other.status == 422 && other.body.contains("Another text"),
+        "{}",
+        other.body
+    );
+    let sent = is(&world, &all[0], "sent").await;
+    assert_eq!(
+        sent["attachments"],
+        json!([{ "name": ".._Anleitung.txt", "size": 6 }])
+    );
+    let read = read_by_python(&sink.taken()[0].raw);
+    assert_eq!(read["to"], "Ada <ada@example.test>");
+    assert_eq!(read["cc"], "\"Bo, the second\" <bo@example.test>");
+    let text_sent = text(&read, "text");
+    assert!(
+        text_sent.starts_with("Use water.") && text_sent.contains("Ada Lovelace wrote:\n> It burns."),
+        "{text_sent}"
+    );
+    let ticket = world.rest.get("/api/v1/tickets/HELP-1").await;
+    assert_eq!(ticket["state"], "pending");
+    assert_eq!(ticket["entries"].as_array().map(Vec::len), Some(2));
+    let seen = ada.get("/tickets/HELP-1").await;
+    assert!(
+        seen.body.contains("Sent") && seen.body.contains(".._Anleitung.txt"),
+        "{}",
+        seen.body
+    );
+
+    // What the relay behind Dovecot's submission refuses is told in the conversation, with a way to send it again.
+    for (turn, state, told) in [
+        (Turn::RefuseRecipient("450 4.2.1 busy"), "queued", "Try now"),
+        (
+            Turn::RefuseRecipient("550 5.1.1 nobody here"),
+            "failed",
+            "Send again",
+        ),
+        (Turn::RefuseMail("554 5.6.0 no"), "failed", "Send again"),
+    ] {
+        sink.then([turn.clone()]);
+        let box_ = ada.get("/tickets/HELP-1").await;
+        let sent = ada
+            .upload(&box_, path, &fields("ada@example.test", "Once more"), &[])
+            .await;
+        assert_eq!(sent.status, 303, "{}", sent.body);
+        let all = world.rest.all("/api/v1/outgoing-mails?limit=1").await;
+        let mail = outgoing(&world, &all[0], &format!("{turn:?} is told"), |mail| {
+            mail["state"] == state && mail["error"]["code"].is_string()
+        })
+        .await;
+        let seen = ada.get("/tickets/HELP-1").await;
+        assert!(
+            seen.body.contains(told) && seen.body.contains("What to do:"),
+            "{turn:?}: {}",
+            seen.body
+        );
+        let again = format!("/outgoing/{}/retry", text(&mail, "id"));
+        let back = ada.submit(&seen, &again, &[("back", "/tickets/HELP-1#x")]).await;
+        assert_eq!(back.location, "/tickets/HELP-1#x");
+        is(&world, &mail, "sent").await;
+    }
+    // A form that did not come from one of ours, and one that is too large.
+    let forged = Seen {
+        body: box_
+            .body
+            .replace("name=\"csrf\" value=\"", "name=\"csrf\" value=\"x"),
+        ..box_.clone()
+    };
+    assert_eq!(ada.upload(&forged, path, &typed, &[]).await.status, 403);
+    let large = vec![b'x'; 21 * 1024 * 1024];
+    let refused = ada
+        .upload(&box_, path, &typed, &[("answer_files", "large", &large)])
+        .await;
+    assert_eq!(refused.status, 413);
+    let stranger = Visitor::new(&world.mailgrant);
+    let body = vec![b'x'; 2 * 1024 * 1024];
+    let refused = stranger
+        .upload(&box_, path, &typed, &[("answer_files", "x", &body)])
+        .await;
+    assert_eq!(refused.status, 413, "who is not signed in sends no files");
 }

@@ -148,7 +148,7 @@ impl Desk {
     }
 }
 
-fn mail(from: &str, subject: &str, more: &str) -> Vec<u8> {
+pub(super) fn mail(from: &str, subject: &str, more: &str) -> Vec<u8> {
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     format!(
@@ -478,7 +478,7 @@ async fn a_copy_that_cannot_go_out_keeps_the_mail_from_being_dropped() {
 }
 
 /// Takes away everything a relay may take away: all that says that a machine wrote it.
-fn stripped(raw: &[u8]) -> Vec<u8> {
+pub(super) fn stripped(raw: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(raw);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let kept = head.split("\r\n").filter(|line| {

@@ -4,6 +4,7 @@
 //! * `attention`: what needs somebody, for the dashboard and the number beside it;
 //! * one file per part of the navigation, and `connect` for the wizard, which the OAuth callback ends in.
 
+mod answer_box;
 mod apps;
 mod attention;
 mod audit_log;
@@ -17,6 +18,7 @@ mod failure;
 mod grants;
 mod identity_providers;
 mod integrations;
+mod mail_templates;
 mod mailboxes;
 mod members;
 mod merge;
@@ -67,10 +69,12 @@ pub(super) fn routes() -> Vec<Route> {
         grants::ROUTES,
         mailboxes::ROUTES,
         projects::ROUTES,
+        mail_templates::ROUTES,
         rules::ROUTES,
         quarantine::ROUTES,
         tickets::ROUTES,
         ticket_page::ROUTES,
+        answer_box::ROUTES,
         merge::ROUTES,
         split::ROUTES,
         search_page::ROUTES,

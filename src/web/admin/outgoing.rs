@@ -12,13 +12,17 @@ use super::words;
 use crate::access::{Role, Scope};
 use crate::outbox::{self, Attempt, OutboxError, Outgoing, OutgoingFilter};
 use crate::ticket;
+use crate::web::api::output;
 use crate::web::error::Problem;
+use crate::web::extract::FormData;
+use crate::web::respond;
 use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/outgoing", Guard::Role(Role::Viewer), || web::to(list)),
     Route::get("/outgoing/{id}", Guard::Role(Role::Viewer), || web::to(detail)),
+    Route::get("/outgoing/{id}/raw", Guard::Role(Role::Viewer), || web::to(raw)),
     Route::post("/outgoing/{id}/retry", Guard::Role(Role::Agent), || {
         web::to(retry)
     }),
@@ -127,7 +131,7 @@ fn kind(kind: &str) -> String {
     .to_owned()
 }
 
-fn badge(mail: &Outgoing) -> Badge {
+pub(super) fn badge(mail: &Outgoing) -> Badge {
     match mail.state.as_str() {
         "sent" => Badge::new(Tone::Ok, "Sent"),
         "failed" => Badge::new(Tone::Bad, "Failed"),
@@ -205,6 +209,17 @@ async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
     })
 }
 
+/// The mail as it is sent.
+async fn raw(desk: Desk, id: web::Path<String>) -> Answer {
+    let mail = visible(&desk, &id).await?;
+    let bytes = outbox::raw(&desk.ctx, &mail.id).await.map_err(refused)?;
+    Ok(output::download(
+        &format!("{}.eml", mail.id),
+        "message/rfc822",
+        bytes,
+    ))
+}
+
 fn attempt_row(attempt: &Attempt, now: i64) -> AttemptRow {
     let outcome = match attempt.outcome.as_str() {
         "sent" => Badge::new(Tone::Ok, "Sent"),
@@ -226,9 +241,17 @@ fn attempt_row(attempt: &Attempt, now: i64) -> AttemptRow {
     }
 }
 
-async fn retry(desk: Desk, id: web::Path<String>) -> Answer {
+/// The page a button was on: the ticket, or the mail's own.
+fn way_back(form: &FormData, id: &str) -> String {
+    match respond::safe_next(form.text("back")) {
+        Some(back) if back.starts_with("/tickets/") => back.to_owned(),
+        _ => format!("/outgoing/{id}"),
+    }
+}
+
+async fn retry(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     visible(&desk, &id).await?;
-    let path = format!("/outgoing/{id}");
+    let path = way_back(&form, &id);
     match outbox::retry(&desk.ctx, desk.actor(), &id).await {
         Ok(_) => desk.done("It is tried again now.", &path).await,
         Err(OutboxError::TooLate(text)) => desk.failed(sentence(text), &path).await,
@@ -236,9 +259,9 @@ async fn retry(desk: Desk, id: web::Path<String>) -> Answer {
     }
 }
 
-async fn cancel(desk: Desk, id: web::Path<String>) -> Answer {
+async fn cancel(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     visible(&desk, &id).await?;
-    let path = format!("/outgoing/{id}");
+    let path = way_back(&form, &id);
     match outbox::cancel(&desk.ctx, desk.actor(), &id).await {
         Ok(_) => desk.done("It was taken back and is not sent.", &path).await,
         Err(OutboxError::TooLate(text)) => desk.failed(sentence(text), &path).await,

@@ -9,8 +9,10 @@ use super::views::integrations::Fact;
 use super::views::parts::{Choice, FormErrors};
 use super::views::settings::SiteMailPage;
 use crate::access::{Projects, Role};
+use crate::alert::{self, Audience};
 use crate::mailbox;
 use crate::outbox::{self, OutboxError, OutgoingFilter, SiteAccount};
+use crate::smtp::parse_addresses;
 use crate::web::error::Problem;
 use crate::web::extract::FormData;
 use crate::web::route::{Guard, Route};
@@ -19,6 +21,10 @@ use crate::web::route::{Guard, Route};
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/settings/mail", Guard::Role(Role::SiteAdmin), || web::to(show)),
     Route::post("/settings/mail", Guard::Role(Role::SiteAdmin), || web::to(choose)),
+    Route::post("/settings/mail/alerts", Guard::Role(Role::SiteAdmin), || {
+        web::to(alerts)
+    }),
+    Route::post("/settings/mail/me", Guard::Role(Role::SiteAdmin), || web::to(me)),
     Route::post("/settings/mail/test", Guard::Role(Role::SiteAdmin), || {
         web::to(test)
     }),
@@ -58,6 +64,21 @@ async fn view(desk: &Desk, to: String, errors: FormErrors) -> Result<SiteMailPag
         ..OutgoingFilter::default()
     };
     let now = desk.now();
+    let alerts = alert::settings(ctx.db.read()).await?;
+    let audience = |wanted, label: &str, hint: &str| {
+        let chosen = alerts.audience == wanted;
+        Choice::new(wanted.as_str(), label, chosen).with_hint(hint)
+    };
+    let audiences = vec![
+        audience(Audience::Admins, "Site admins", "All of them who want alerts."),
+        audience(Audience::Addresses, "These addresses", ""),
+        audience(
+            Audience::Nobody,
+            "Nobody",
+            "What needs somebody stands on the dashboard only.",
+        ),
+    ];
+    let wants_alerts = !alert::is_opted_out(ctx.db.read(), desk.actor()).await?;
     let latest = outbox::list(ctx, &filter, 5).await.map_err(outgoing::refused)?;
     Ok(SiteMailPage {
         page: desk.page("Mail of this installation", Section::Settings).await?,
@@ -65,6 +86,9 @@ async fn view(desk: &Desk, to: String, errors: FormErrors) -> Result<SiteMailPag
         trouble,
         mailboxes,
         revision: settings.revision,
+        audiences,
+        addresses: alerts.addresses.join(", "),
+        wants_alerts,
         to,
         latest: latest.items.iter().map(|mail| outgoing::row(mail, now)).collect(),
         errors,
@@ -117,6 +141,54 @@ async fn choose(desk: Desk, form: FormData) -> Answer {
         Err(OutboxError::Invalid(error)) => desk.failed(error.message, HERE).await,
         Err(error) => Err(outgoing::refused(error)),
     }
+}
+
+async fn alerts(desk: Desk, form: FormData) -> Answer {
+    let listed = parse_addresses("addresses", form.raw("addresses"));
+    let audience = Audience::parse(form.text("alerts")).unwrap_or(Audience::Admins);
+    let told = match &listed {
+        Err(error) => Some(error.message.clone()),
+        Ok(all) if all.len() > 50 => Some("Name at most 50 addresses.".to_owned()),
+        Ok(all) if all.is_empty() && audience == Audience::Addresses => {
+            Some("Name at least one address.".to_owned())
+        }
+        Ok(_) => None,
+    };
+    if let Some(text) = told {
+        let to = desk.current.user().email.clone();
+        let mut view = view(&desk, to, FormErrors::default().with("addresses", &text)).await?;
+        view.addresses = form.raw("addresses").to_owned();
+        return desk.show_again(&view);
+    }
+    let settings = alert::Settings {
+        audience,
+        addresses: listed
+            .unwrap_or_default()
+            .iter()
+            .map(|address| address.shown())
+            .collect(),
+        revision: form.text("revision").parse().unwrap_or(0),
+    };
+    if alert::save(&desk.ctx, &settings).await? {
+        desk.done("Saved.", HERE).await
+    } else {
+        desk.failed(
+            "Somebody else changed this meanwhile; nothing was changed now.",
+            HERE,
+        )
+        .await
+    }
+}
+
+async fn me(desk: Desk, form: FormData) -> Answer {
+    let wants = form.is_checked("alerts");
+    alert::opt(desk.ctx.db.write(), desk.actor(), wants).await?;
+    let text = if wants {
+        "You get alerts and notifications again."
+    } else {
+        "You get no alerts and no notifications any more."
+    };
+    desk.done(text, HERE).await
 }
 
 async fn test(desk: Desk, form: FormData) -> Answer {

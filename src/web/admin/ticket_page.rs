@@ -7,6 +7,7 @@ use actix_web::web;
 use mailgrant_mail::{Address, AutomatedKind, ParsedMail, SegmentKind};
 use serde_json::Value;
 
+use super::answer_box::{self, Typed};
 use super::desk::{Answer, Desk};
 use super::tickets::path;
 use super::views::Section;
@@ -18,6 +19,7 @@ use crate::access::{Projects, Role, Scope};
 use crate::clock::from_ms;
 use crate::event::{self, Event};
 use crate::message::{self, Message, MessageFilter, SenderVerdict};
+use crate::outbox::{self, Outgoing};
 use crate::ticket::{self, Entry, Priority, Related, Ticket, TicketChange, TicketError, TicketState};
 use crate::web::error::Problem;
 use crate::web::extract::FormData;
@@ -48,17 +50,37 @@ async fn detail(desk: Desk, key: web::Path<String>) -> Answer {
     if !found.ticket.key.eq_ignore_ascii_case(&key) {
         return desk.go(&format!("/tickets/{}", found.ticket.key));
     }
-    let view = view(&desk, found, "", FormErrors::default()).await?;
+    let view = view(&desk, found, Refused::default()).await?;
     desk.show(&view)
 }
 
-/// The page, with a note that was refused.
-async fn view(
+/// What was typed into a form of the page and refused.
+#[derive(Default)]
+struct Refused {
+    note: String,
+    answer: Option<Typed>,
+    errors: FormErrors,
+}
+
+/// The page again, with an answer that was refused.
+pub(super) async fn answer_again(
     desk: &Desk,
     found: ticket::TicketDetail,
-    note: &str,
+    typed: Typed,
     errors: FormErrors,
-) -> Result<TicketDetail, Problem> {
+) -> Answer {
+    let refused = Refused {
+        answer: Some(typed),
+        errors,
+        ..Refused::default()
+    };
+    let view = view(desk, found, refused).await?;
+    desk.show_again(&view)
+}
+
+/// The page, with what was refused.
+async fn view(desk: &Desk, found: ticket::TicketDetail, refused: Refused) -> Result<TicketDetail, Problem> {
+    let Refused { note, answer, errors } = refused;
     let ticket = found.ticket;
     let projects = desk.access().projects();
     let filter = MessageFilter {
@@ -71,12 +93,23 @@ async fn view(
         .into_iter()
         .map(|message| (message.id.clone(), message))
         .collect();
+    let outgoing = outbox::of_ticket(desk.ctx.db.read(), &ticket.id).await?;
+    let outgoing: HashMap<&str, &Outgoing> = outgoing
+        .iter()
+        .filter(|mail| !mail.entry_id.is_empty())
+        .map(|mail| (mail.entry_id.as_str(), mail))
+        .collect();
     let mut entries: Vec<EntryView> = found
         .entries
         .iter()
         .map(|entry| {
             let message = entry.message_id.as_ref().and_then(|id| messages.get(id));
-            entry_view(entry, message, desk.now())
+            let mut view = entry_view(entry, message, desk.now());
+            if let Some(mail) = outgoing.get(entry.id.as_str()) {
+                view.sending = Some(answer_box::sending(mail));
+                view.raw_href = Some(format!("/outgoing/{}/raw", mail.id));
+            }
+            view
         })
         .collect();
     let newest_first = desk.cookie(ORDER_COOKIE).as_deref() == Some("newest");
@@ -88,16 +121,19 @@ async fn view(
     let names = Names::load(&desk.ctx).await?;
     let events = event::of_subject(desk.ctx.db.read(), &ticket.id, HISTORY).await?;
     let work = if desk.access().may(Scope::TicketsWrite, &ticket.project_id) {
-        Some(work(desk, &ticket, note).await?)
+        Some(work(desk, &ticket, &note).await?)
     } else {
         None
     };
+    let answer = answer_box::view(desk, &ticket, &found.entries, answer).await?;
     Ok(TicketDetail {
         page: desk.here(
             desk.page(format!("{} {}", ticket.key, ticket.subject), Section::Tickets)
                 .await?,
             &ticket.project_id,
         ),
+        may_answer: answer.is_some(),
+        answer,
         state: words::ticket_badge(&ticket.state),
         priority: words::priority_badge(&ticket.priority),
         labels: ticket::labels_of(&ticket)
@@ -274,7 +310,12 @@ async fn note(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
             for mistake in mistakes {
                 errors.add(mistake.field, mistake.message);
             }
-            let view = view(&desk, found, form.raw("text"), errors).await?;
+            let refused = Refused {
+                note: form.raw("text").to_owned(),
+                errors,
+                ..Refused::default()
+            };
+            let view = view(&desk, found, refused).await?;
             desk.show_again(&view)
         }
         Err(error) => Err(error.into()),
@@ -384,6 +425,7 @@ fn entry_view(entry: &Entry, message: Option<&Message>, now: i64) -> EntryView {
         explain_href: None,
         raw_href: message.map(|message| format!("/messages/{}/raw", message.id)),
         attachments: vec![],
+        sending: None,
     };
     if let Some(message) = message {
         fill(&mut view, message, mail.as_ref());

@@ -39,6 +39,7 @@ mod settings;
 mod signing_keys;
 mod site_mail;
 mod split;
+mod templates;
 mod tickets;
 mod tokens;
 mod trusted_issuers;
@@ -61,6 +62,7 @@ pub(super) fn routes() -> Vec<Route> {
         site_mail::ROUTES,
         grants::ROUTES,
         projects::ROUTES,
+        templates::ROUTES,
         members::ROUTES,
         rules::ROUTES,
         quarantine::ROUTES,

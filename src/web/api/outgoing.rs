@@ -91,6 +91,10 @@ pub(super) fn schema() -> Schema {
         ("recipients", list_of(text())),
         ("subject", text()),
         ("size", integer()),
+        (
+            "attachments",
+            list_of(object([("name", text()), ("size", integer())])),
+        ),
         ("attempts", integer()),
         (
             "unknownOutcomes",
@@ -143,6 +147,7 @@ pub(super) fn show(mail: &Outgoing) -> Value {
         "recipients": mail.addresses(),
         "subject": mail.subject,
         "size": mail.size,
+        "attachments": mail.files(),
         "attempts": mail.attempts,
         "unknownOutcomes": mail.unknown_outcomes,
         "error": output::trouble(mail.trouble().as_ref()),

@@ -148,6 +148,12 @@ const ACTIONS: &[(&str, &str)] = &[
     ("/settings/keys/rotate", "POST /api/v1/signing-keys/rotate"),
     ("/device", "-a person's own consent"),
     ("/settings/apps/{id}/revoke", "-a person's own consent"),
+    (
+        "/projects/{id}/templates/{kind}",
+        "PATCH /api/v1/projects/{id}/templates/{kind}",
+    ),
+    ("/settings/mail/alerts", "PATCH /api/v1/site-mail"),
+    ("/settings/mail/me", "PATCH /api/v1/site-mail/me"),
     ("/settings/mail", "PATCH /api/v1/site-mail"),
     ("/settings/mail/test", "POST /api/v1/site-mail/tests"),
     ("/webhooks", "POST /api/v1/webhooks"),
@@ -170,6 +176,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("/tickets/bulk", "PATCH /api/v1/tickets/{id}"),
     ("/tickets/new", "POST /api/v1/tickets"),
     ("/tickets/{key}", "PATCH /api/v1/tickets/{id}"),
+    ("/tickets/{key}/replies", "POST /api/v1/tickets/{id}/replies"),
     ("/tickets/{key}/notes", "POST /api/v1/tickets/{id}/notes"),
     ("/tickets/{key}/order", "-how pages look to one person"),
 ];

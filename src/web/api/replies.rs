@@ -12,12 +12,12 @@ use crate::access::{Access, Scope};
 use crate::ctx::Ctx;
 use crate::message;
 use crate::outbox::{self, Answer, Outgoing};
-use crate::smtp::{Address, File};
-use crate::ticket::{self, Ticket, TicketError};
+use crate::smtp::{Address, File, tidy_name};
+use crate::ticket::{self, Ticket, TicketError, TicketState};
 use crate::web::error::Problem;
 use crate::web::extract::Bearer;
 use crate::web::openapi::Doc;
-use crate::web::openapi::schema::{Schema, input, list_of, object, text};
+use crate::web::openapi::schema::{Schema, boolean, input, list_of, object, text, word};
 use crate::web::people;
 use crate::web::route::{Guard, Route};
 
@@ -93,6 +93,15 @@ fn sent() -> Schema {
             ("to", list_of(address()).about("The requester if it is missing")),
             ("cc", list_of(address())),
             (
+                "quote",
+                boolean().about("Whether the newest mail of the ticket is quoted below"),
+            ),
+            (
+                "state",
+                word(&["open", "pending", "closed"])
+                    .about("The ticket's state from then on; it stays if it is missing"),
+            ),
+            (
                 "attachments",
                 list_of(input(
                     &[],
@@ -135,6 +144,8 @@ async fn create(
         to: addresses(&mut input, "to"),
         cc: addresses(&mut input, "cc"),
         files: Vec::new(),
+        quote: input.boolean("quote").unwrap_or_default(),
+        then: input.word("state", TicketState::parse, "open, pending, closed"),
     };
     if answer
         .subject
@@ -264,25 +275,6 @@ async fn of_blob(
             .to_owned(),
         bytes,
     }))
-}
-
-fn tidy_name(name: &str) -> String {
-    let tidy: String = name
-        .chars()
-        .map(|c| {
-            if c.is_control() || matches!(c, '/' | '\\') {
-                '_'
-            } else {
-                c
-            }
-        })
-        .take(200)
-        .collect();
-    if tidy.trim().is_empty() {
-        "file".to_owned()
-    } else {
-        tidy
-    }
 }
 
 async fn list(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {

@@ -4,17 +4,22 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Input, check_match};
+use super::input::{Input, changed_meanwhile, check_match};
 use super::outgoing::{refused, schema as outgoing_schema, show as show_outgoing};
 use super::output;
 use crate::access::{Access, Scope};
 use crate::account;
+use crate::alert::{self, Audience};
 use crate::ctx::Ctx;
 use crate::outbox::{self, OutboxError, SiteSettings};
+use crate::smtp::parse_address;
 use crate::web::error::Problem;
 use crate::web::openapi::Doc;
-use crate::web::openapi::schema::{Schema, input, object, text, word};
+use crate::web::openapi::schema::{Schema, boolean, input, list_of, object, text, word};
 use crate::web::route::{Guard, Route};
+
+/// Who can get alerts.
+const AUDIENCES: &[&str] = &["admins", "addresses", "nobody"];
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/site-mail", Guard::Site(Scope::Admin), || web::to(get)).doc(|| {
@@ -27,15 +32,28 @@ pub(super) const ROUTES: &[Route] = &[
         Doc::new("Choose how this installation sends mail of its own")
             .takes(input(
                 &[],
-                [(
-                    "mailboxId",
-                    text()
-                        .or_null()
-                        .about("A mailbox with an SMTP server; null: the account of the configuration"),
-                )],
+                [
+                    (
+                        "mailboxId",
+                        text()
+                            .or_null()
+                            .about("A mailbox with an SMTP server; null: the account of the configuration"),
+                    ),
+                    (
+                        "alerts",
+                        word(AUDIENCES).about("Who gets alerts; `admins`: all site admins who want them"),
+                    ),
+                    ("alertAddresses", list_of(text()).about("With `addresses`: to whom")),
+                ],
             ))
             .answers(200, "The account that sends from now on", schema())
             .tagged()
+    }),
+    Route::patch("/api/v1/site-mail/me", Guard::Own(Scope::Admin), || web::to(opt)).doc(|| {
+        Doc::new("Choose whether one gets mails of this installation")
+            .about("Alerts for site admins, and notifications of tickets. For the token's owner.")
+            .takes(input(&["alerts"], [("alerts", boolean())]))
+            .answers(200, "The choice", object([("alerts", boolean())]))
     }),
     Route::post("/api/v1/site-mail/tests", Guard::Site(Scope::Admin), || web::to(test))
         .sends_mail()
@@ -66,6 +84,8 @@ fn schema() -> Schema {
                 .about("null: nothing is sent; `problem` says why"),
         ),
         ("problem", text().or_null()),
+        ("alerts", word(AUDIENCES)),
+        ("alertAddresses", list_of(text())),
     ])
     .named("SiteMail")
 }
@@ -76,10 +96,13 @@ async fn shown(ctx: &Ctx, settings: &SiteSettings) -> Result<Value, Problem> {
         Err(OutboxError::Db(error)) => return Err(error.into()),
         Err(error) => (Value::Null, error.to_string().into()),
     };
+    let alerts = alert::settings(ctx.db.read()).await?;
     Ok(json!({
         "mailboxId": output::text(&settings.mailbox_id),
         "account": account,
         "problem": problem,
+        "alerts": alerts.audience.as_str(),
+        "alertAddresses": alerts.addresses,
     }))
 }
 
@@ -95,16 +118,50 @@ async fn change(
 ) -> Result<HttpResponse, Problem> {
     let settings = outbox::site_settings(&ctx).await?;
     check_match(&request, settings.revision)?;
+    let input_mailbox = settings.mailbox_id.clone();
     let mailbox_id = if input.mentions("mailboxId") {
         input.text("mailboxId").unwrap_or_default()
     } else {
-        settings.mailbox_id
+        input_mailbox.clone()
     };
+    let audience = input.word("alerts", Audience::parse, "admins, addresses, nobody");
+    let addresses = input.texts("alertAddresses");
+    for (position, address) in addresses.iter().flatten().enumerate() {
+        if let Err(error) = parse_address("alertAddresses", address) {
+            input.problem(&format!("alertAddresses/{position}"), error.code, error.message);
+        }
+    }
+    if addresses.as_ref().is_some_and(|all| all.len() > 50) {
+        input.problem("alertAddresses", "too_many", "name at most 50 addresses");
+    }
     input.finish()?;
-    let settings = outbox::choose_site_mailbox(&ctx, settings.revision, &mailbox_id)
-        .await
-        .map_err(refused)?;
+    let mut settings = settings;
+    if input_mailbox != mailbox_id {
+        settings = outbox::choose_site_mailbox(&ctx, settings.revision, &mailbox_id)
+            .await
+            .map_err(refused)?;
+    }
+    if audience.is_some() || addresses.is_some() {
+        let mut alerts = alert::settings(ctx.db.read()).await?;
+        alerts.revision = settings.revision;
+        alerts.audience = audience.unwrap_or(alerts.audience);
+        alerts.addresses = addresses.unwrap_or(alerts.addresses);
+        if !alert::save(&ctx, &alerts).await? {
+            return Err(changed_meanwhile());
+        }
+        settings = outbox::site_settings(&ctx).await?;
+    }
     Ok(output::tagged(settings.revision, shown(&ctx, &settings).await?))
+}
+
+async fn opt(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
+    let wants = input.boolean("alerts").unwrap_or(true);
+    input.finish()?;
+    let Some(user_id) = access.user_id() else {
+        return Err(Problem::conflict("no_person", "this token belongs to no person"));
+    };
+    alert::opt(ctx.db.write(), user_id, wants).await?;
+    Ok(HttpResponse::Ok().json(json!({ "alerts": wants })))
 }
 
 async fn test(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {

@@ -66,6 +66,44 @@ impl Visitor {
         self.post(path, &all).await
     }
 
+    /// Fills in a form that takes files: its `csrf` and `once`, these fields, and files by field, name and bytes.
+    pub async fn upload(
+        &self,
+        page: &Seen,
+        path: &str,
+        fields: &[(&str, &str)],
+        files: &[(&str, &str, &[u8])],
+    ) -> Seen {
+        const BOUNDARY: &str = "----------------------------974767299852498929531610575";
+        let (csrf, once) = (page.hidden("csrf"), page.hidden("once"));
+        let mut body = Vec::new();
+        let own = [("csrf", csrf.as_str()), ("once", once.as_str())];
+        for (name, value) in own.iter().chain(fields) {
+            let part =
+                format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            body.extend(part.into_bytes());
+        }
+        for (field, name, bytes) in files {
+            let head = format!(
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\
+                 Content-Type: text/plain\r\n\r\n"
+            );
+            body.extend(head.into_bytes());
+            body.extend_from_slice(bytes);
+            body.extend(b"\r\n");
+        }
+        body.extend(format!("--{BOUNDARY}--\r\n").into_bytes());
+        let request = self
+            .client
+            .post(self.url(path))
+            .header(
+                "content-type",
+                format!("multipart/form-data; boundary={BOUNDARY}"),
+            )
+            .body(body);
+        self.send(request).await
+    }
+
     /// Signs in on the page that asks for it, and returns where it leads.
     pub async fn sign_in(&self, page: &Seen, email: &str, password: &SecretString) -> Seen {
         use secrecy::ExposeSecret;

@@ -5,6 +5,7 @@
 //! Times, counts and words arrive already worded; a template only places them.
 
 pub mod account;
+pub mod answer;
 pub mod audit;
 pub mod clients;
 pub mod connect;
@@ -15,6 +16,7 @@ pub mod events;
 pub mod grants;
 pub mod identity_providers;
 pub mod integrations;
+pub mod mail_templates;
 pub mod mailboxes;
 pub mod oauth2;
 pub mod outgoing;
@@ -76,6 +78,8 @@ macro_rules! for_each_view {
             crate::web::admin::views::projects::ProjectList,
             crate::web::admin::views::projects::ProjectForm,
             crate::web::admin::views::projects::ProjectDetail,
+            crate::web::admin::views::mail_templates::TemplateList,
+            crate::web::admin::views::mail_templates::TemplateForm,
             crate::web::admin::views::rules::RuleList,
             crate::web::admin::views::rules::RuleForm,
             crate::web::admin::views::quarantine::Quarantine,

@@ -74,7 +74,8 @@ impl View for Settings {
 
 /// `GET /settings/mail`: mail of the installation itself.
 ///
-/// Forms: `POST /settings/mail` with `mailbox_id` and `revision`; `POST /settings/mail/test` with `to`.
+/// Forms: `POST /settings/mail` with `mailbox_id` and `revision`; `POST /settings/mail/alerts` with `alerts`, `addresses`
+/// and `revision`; `POST /settings/mail/me` with `alerts`; `POST /settings/mail/test` with `to`.
 #[derive(Debug, Serialize)]
 pub struct SiteMailPage {
     /// The frame.
@@ -87,6 +88,12 @@ pub struct SiteMailPage {
     pub mailboxes: Vec<Choice>,
     /// Revision of the settings.
     pub revision: i64,
+    /// Who can get alerts.
+    pub audiences: Vec<Choice>,
+    /// Certain addresses that do.
+    pub addresses: String,
+    /// Whether whoever looks wants alerts.
+    pub wants_alerts: bool,
     /// Where the test mail goes.
     pub to: String,
     /// The latest mails of the installation.
@@ -112,6 +119,12 @@ impl View for SiteMailPage {
             trouble: (!full).then(|| "No account sends mails of this installation.".to_owned()),
             mailboxes: vec![Choice::new("", "The account of the configuration", true)],
             revision: 1,
+            audiences: vec![
+                Choice::new("admins", "Site admins", full).with_hint("All of them who want alerts."),
+                Choice::new("addresses", "These addresses", !full),
+            ],
+            addresses: String::new(),
+            wants_alerts: full,
             to: "ada@example.org".to_owned(),
             latest: if full {
                 vec![OutgoingRow::sample(Tone::Ok, "Sent", "")]

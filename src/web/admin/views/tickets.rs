@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::answer::{AnswerBox, Sending};
 use super::integrations::Fact;
 use super::page::{Page, Section};
 use super::parts::{Action, Badge, Choice, Download, FormErrors, Pager, Tone, When};
@@ -230,7 +231,8 @@ impl View for TicketForm {
 ///
 /// Links per entry: `/messages/{id}/html` (sanitised, in a sandboxed frame), `/messages/{id}/raw`, attachments.
 /// Forms, for those who may: `POST /tickets/{key}` with any of `state`, `assignee`, `labels` (separated by commas),
-/// `priority`, `subject`, each with `was_…`, what it was when the page was made; `POST /tickets/{key}/notes` with `text`.
+/// `priority`, `subject`, each with `was_…`, what it was when the page was made; `POST /tickets/{key}/notes` with `text`;
+/// the [`AnswerBox`].
 /// For everybody: `POST /tickets/{key}/order` with `order`.
 #[derive(Debug, Serialize)]
 pub struct TicketDetail {
@@ -262,6 +264,10 @@ pub struct TicketDetail {
     pub newest_first: bool,
     /// The forms; none for those who may only read.
     pub work: Option<Work>,
+    /// Whether they may send and take back answers.
+    pub may_answer: bool,
+    /// The box for answers; none for those who may not answer.
+    pub answer: Option<AnswerBox>,
     /// What happened to the ticket, the newest first.
     pub history: Vec<Happened>,
 }
@@ -357,6 +363,8 @@ pub struct EntryView {
     pub raw_href: Option<String>,
     /// Attachments.
     pub attachments: Vec<Download>,
+    /// What became of it, if it is an answer of ours.
+    pub sending: Option<Sending>,
 }
 
 impl View for TicketDetail {
@@ -391,6 +399,7 @@ impl View for TicketDetail {
             explain_href: None,
             raw_href: Some("/messages/msg_01/raw".to_owned()),
             attachments: vec![],
+            sending: None,
         };
         let mut second = entry("ent_02", "Grace Hopper", "It works again, thanks.");
         second.badges = vec![Badge::new(Tone::Ok, "Verified sender")];
@@ -412,6 +421,14 @@ impl View for TicketDetail {
         ];
         third.kind = "note".to_owned();
         third.raw_href = None;
+        let answers = Sending::samples().into_iter().map(|sending| {
+            let mut answer = entry("ent_04", "Ada Lovelace", "Have you tried water?");
+            answer.id = format!("ent_{}", sending.state.word.replace(' ', "-"));
+            answer.kind = "reply".to_owned();
+            answer.sending = Some(sending);
+            answer
+        });
+        let answers: Vec<EntryView> = answers.collect();
         let work = Work {
             states: vec![Choice::new("open", "Open", true)],
             assignees: vec![Choice::new("", "Nobody", true)],
@@ -425,6 +442,14 @@ impl View for TicketDetail {
             note: String::new(),
         };
         let detail = |entries: Vec<EntryView>, work: Option<Work>| Self {
+            may_answer: work.is_some(),
+            answer: work.as_ref().map(|work| {
+                if work.was_state == "closed" {
+                    AnswerBox::sample_closed()
+                } else {
+                    AnswerBox::sample()
+                }
+            }),
             related: if entries.is_empty() {
                 vec![]
             } else {
@@ -480,8 +505,9 @@ impl View for TicketDetail {
                     second,
                     third,
                 ],
-                Some(work),
+                Some(work.clone()),
             ),
+            detail(answers, Some(work)),
         ]
     }
 }
