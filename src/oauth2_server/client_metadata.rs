@@ -9,7 +9,7 @@ use super::model::{Client, ClientAuth, GrantType};
 use super::redirect::ApplicationType;
 use super::registration::ClientProtocol;
 use crate::ctx::Ctx;
-use crate::net::{Class, DialError, EndpointError, class};
+use crate::net::{Class, DialError, class};
 
 /// Why metadata is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -350,12 +350,28 @@ fn names_inner(uri: &str) -> bool {
 }
 
 async fn check_fetched(ctx: &Ctx, name: &str, uri: &str) -> Result<(), Invalid> {
-    let url = Url::parse(uri).map_err(|_| invalid(format!("{name} must be an https address")))?;
-    match ctx.dialer.check_endpoint(&url).await {
-        Ok(()) => Ok(()),
-        // A name that nobody knows yet is dialled by the same rules when it is needed.
-        Err(EndpointError::Dial(error)) if !matches!(error, DialError::Forbidden { .. }) => Ok(()),
-        Err(_) => Err(invalid(format!("{name} must be a public https address"))),
+    let inner = || invalid(format!("{name} must be a public https address"));
+    let url = Url::parse(uri).map_err(|_| inner())?;
+    let host = url.host_str().ok_or_else(inner)?;
+    // Networks that the operator opened to mailboxes are not open to whoever registers.
+    if url.scheme() != "https" || names_inner(uri) {
+        return Err(inner());
+    }
+    match ctx
+        .dialer
+        .resolve(host, url.port_or_known_default().unwrap_or(443))
+        .await
+    {
+        Ok(addresses)
+            if addresses
+                .iter()
+                .all(|address| class(address.ip()) == Class::Public) =>
+        {
+            Ok(())
+        }
+        // A name that nobody knows yet is dialled by the guard when it is needed.
+        Err(DialError::NameNotFound { .. } | DialError::Resolver { .. }) => Ok(()),
+        _ => Err(inner()),
     }
 }
 
