@@ -97,7 +97,10 @@ seen.second = (await oauth.processClientCredentialsResponse(as, own, answer)).to
 if (input.initialToken) {
   const own = await client.dynamicClientRegistration(
     issuer,
-    { client_name: 'Registered', redirect_uris: [input.redirectUri], post_logout_redirect_uris: [input.goodbye], scope: 'openid profile' },
+    {
+      client_name: 'Registered', redirect_uris: [input.redirectUri], post_logout_redirect_uris: [input.goodbye],
+      scope: 'openid profile', token_endpoint_auth_method: 'client_secret_post',
+    },
     undefined,
     { ...insecure, initialAccessToken: input.initialToken },
   );

@@ -66,6 +66,19 @@ async fn is_signed_in(visitor: &Visitor) -> bool {
     visitor.get("/profile").await.status == 200
 }
 
+/// A second site admin, with Ada's password.
+fn add_bo(server: &Server) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), super::PASSWORD).unwrap();
+    let made = server
+        .mailgrant
+        .command(&["user", "create", "--email", "bo@example.test", "--name", "Bo"])
+        .stdin(std::fs::File::open(file.path()).unwrap())
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+}
+
 async fn with_bye(server: &Server) -> Value {
     server
         .add_client(&json!({ "postLogoutRedirectUris": [BYE] }))
@@ -191,17 +204,7 @@ async fn somebody_else_s_hint_is_a_question_and_the_answer_on_the_page_counts() 
     let server = Server::start().await;
     let client = with_bye(&server).await;
     let (_, foreign) = signed_in(&server, &client).await;
-    let bo = server
-        .mailgrant
-        .command(&["user", "create", "--email", "bo@example.test", "--name", "Bo"])
-        .stdin({
-            let file = tempfile::NamedTempFile::new().unwrap();
-            std::fs::write(file.path(), super::PASSWORD).unwrap();
-            std::fs::File::open(file.path()).unwrap()
-        })
-        .output()
-        .unwrap();
-    assert!(bo.status.success());
+    add_bo(&server);
     let visitor = Visitor::new(&server.mailgrant);
     let page = visitor.get("/sign-in").await;
     visitor
@@ -349,7 +352,8 @@ async fn a_person_who_is_switched_off_or_whose_session_is_ended_is_signed_out_ev
     let page: Seen = visitor.get("/profile").await;
     assert_eq!(visitor.submit(&page, "/sign-out", &[]).await.status, 303);
     told(&app, 1).await;
-    // Switched off by an admin.
+    // Switched off by an admin; one must stay.
+    add_bo(&server);
     let (_, id_token) = signed_in(&server, &client).await;
     let user = text(&claims(&id_token), "sub");
     let path = format!("/api/v1/users/{user}");
