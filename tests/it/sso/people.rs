@@ -23,6 +23,14 @@ async fn come_in(stage: &Alone, subject: &str, changes: Value) -> crate::support
         .await
 }
 
+/// Takes userinfo away, and changes what is said.
+async fn without_userinfo(stage: &Alone, mut changes: Value) {
+    stage.liar.discovery(&json!({ "userinfo_endpoint": null }));
+    // Another list of scopes makes it learn the document anew.
+    changes["scopes"] = json!(["openid", "email"]);
+    stage.patch(&changes).await;
+}
+
 async fn users(stage: &Alone) -> Vec<Value> {
     stage.rest.all("/api/v1/users").await
 }
@@ -114,8 +122,9 @@ async fn n62_an_address_links_only_when_the_provider_calls_it_verified_with_a_bo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cb_4_a_claim_links_only_by_an_explicit_rule_and_never_an_admin() {
-    let stage =
-        Alone::start_with(&json!({ "linkClaim": "preferred_username", "createAccounts": false })).await;
+    let stage = Alone::start().await;
+    let changes = json!({ "linkClaim": "preferred_username", "createAccounts": false });
+    without_userinfo(&stage, changes).await;
     for email in ["bob@example.test", "boss@example.test"] {
         add_person(&stage.mailgrant, email, "Somebody");
     }
@@ -140,8 +149,6 @@ async fn cb_4_a_claim_links_only_by_an_explicit_rule_and_never_an_admin() {
         .await
         .ok("POST");
     let claims = |name: &str| json!({ "email": null, "email_verified": null, "preferred_username": name });
-    stage.liar.discovery(&json!({ "userinfo_endpoint": null }));
-    stage.patch(&json!({ "scopes": ["openid", "email"] })).await;
     for admin in [ADMIN, "ROOT@example.test ", "boss@example.test"] {
         let seen = come_in(&stage, "mallory", claims(admin)).await;
         assert_eq!(code_of(&seen), "address_taken", "{admin}");
@@ -241,10 +248,9 @@ async fn cb_3_groups_give_and_take_what_they_manage_and_never_what_somebody_gave
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cb_5_cb_6_names_with_html_and_white_space_are_text_and_domains_keep_others_out() {
-    let stage = Alone::start_with(&json!({
-        "nameClaims": ["preferred_username", "name"], "domains": ["example.test"],
-    }))
-    .await;
+    let stage = Alone::start().await;
+    let changes = json!({ "nameClaims": ["preferred_username", "name"], "domains": ["example.test"] });
+    without_userinfo(&stage, changes).await;
     let evil = "  <script>alert(1)</script>\n\u{202e} Ada  ";
     let seen = come_in(&stage, "ada", json!({ "name": evil, "preferred_username": "" })).await;
     assert_eq!(seen.status, 303);
