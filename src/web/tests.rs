@@ -143,7 +143,8 @@ async fn every_unsafe_page_route_without_a_token_is_refused() {
     let mut walked = 0;
     for route in routes().into_iter().chain(PROBES.to_vec()) {
         // The protocol's endpoints look at no cookie, so there is nothing to forge; their own tests ask who calls.
-        let is_protocol = super::oauth2::is_protocol(&route.method, route.path);
+        let is_protocol = super::oauth2::is_protocol(&route.method, route.path)
+            || super::sso::is_from_provider(&route.method, route.path);
         if route.guard.is_rest() || route.method.as_str() == "GET" || is_protocol {
             continue;
         }
