@@ -298,7 +298,7 @@ mod tests {
         let (class, trouble) = explain_site(&refused);
         assert_eq!(class, Class::Account);
         assert!(
-            trouble.remedy.contains("[smtp]") && !trouble.remedy.contains("grant"),
+            trouble.remedy.contains("[smtp]") && !trouble.remedy.contains(" grant"),
             "{trouble:?}"
         );
         let for_now = SmtpError::SignInRefused {

@@ -33,6 +33,16 @@ fn offered(page: &str) -> Offered {
             .map(|value| value.split('#').next().unwrap_or_default().to_owned())
             .collect()
     };
+    // What a script fills in later offers nothing yet.
+    let page: String = page
+        .split("<template")
+        .enumerate()
+        .map(|(n, part)| match (n, part.split_once("</template>")) {
+            (0, _) | (_, None) => part,
+            (_, Some((_, rest))) => rest,
+        })
+        .collect();
+    let page = page.as_str();
     Offered {
         links: values(page, "href=\""),
         forms: values(page, "<form method=\"post\" action=\"")
