@@ -25,7 +25,12 @@ function follow(box) {
     box.querySelector("[data-events-table]").hidden = false;
   });
   // Not allowed any more, or too far behind: the page itself says what is the case.
-  for (const end of ["over", "gone"]) source.addEventListener(end, () => source.close());
+  for (const end of ["over", "gone"]) {
+    source.addEventListener(end, () => {
+      source.close();
+      status.hidden = true;
+    });
+  }
 }
 
 function draw(line, told) {

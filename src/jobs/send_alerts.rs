@@ -49,7 +49,9 @@ async fn read_on(ctx: &Ctx) -> Result<bool, DbErr> {
     }
     // What a mail says of a thing is looked up before the transaction.
     let mut episodes = Vec::new();
-    for event in &read.events {
+    // A sample that somebody made to try a consumer wakes nobody.
+    let is_sample = |event: &&Event| event.data.get("sample").and_then(Value::as_bool) == Some(true);
+    for event in read.events.iter().filter(|event| !is_sample(event)) {
         if let Some(meaning) = alert::meaning(&event.kind) {
             let episode = match meaning {
                 Meaning::Begins | Meaning::Once => Some(worded(ctx, event).await?),
@@ -141,7 +143,7 @@ async fn worded(ctx: &Ctx, event: &Event) -> Result<Episode, DbErr> {
             "Mend the receiver and enable the webhook; what it missed can be sent again.",
         ),
         "mailbox.silent" => told(
-            "No mail for a week:",
+            "No mail for longer than usual:",
             &format!("The last mail came on {}.", day("lastMailAt")),
             "Send a mail to this address and see whether it arrives; check forwarding and the folder.",
         ),
