@@ -14,7 +14,7 @@ use super::store::{self, requests, tokens};
 use super::{claims, keys, metadata, redirect, scope};
 use crate::account::{Session, User};
 use crate::audit::{self, NewAuditEvent};
-use crate::crypto::{new_prefixed, random_token, sha256_hex};
+use crate::crypto::{Unproven, new_prefixed, random_token, sha256_hex};
 use crate::ctx::Ctx;
 use crate::id;
 
@@ -338,7 +338,9 @@ fn max_age(text: Option<&str>) -> Result<Option<i64>, OAuthError> {
 
 /// The subject of an ID token of ours; it may be long expired.
 async fn hinted(ctx: &Ctx, hint: &str) -> Result<String, OAuthError> {
-    let claims = keys::verify(ctx, hint).await?;
+    // Access tokens and answers of introspection are signed with the same keys, and are no ID tokens.
+    let is_id_token = Unproven::read(hint).is_some_and(|read| read.typ() == "jwt");
+    let claims = keys::verify(ctx, hint).await?.filter(|_| is_id_token);
     let issuer = metadata::issuer(&ctx.config);
     claims
         .filter(|claims| claims.get("iss").and_then(|iss| iss.as_str()) == Some(issuer.as_str()))

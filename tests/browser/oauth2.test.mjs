@@ -1,0 +1,79 @@
+// Pages of the authorization server as a person sees them: a device that is allowed, an application that is refused.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { audit, fitsItsWidth, nothingIsCut, screenshot } from './browser.mjs';
+import { openDemo } from './demo.mjs';
+
+let it;
+let page;
+
+before(async () => {
+  it = await openDemo({ reducedMotion: 'reduce' });
+  page = it.page;
+});
+
+after(async () => {
+  await it?.close();
+});
+
+async function inspect(name) {
+  for (const [width, height] of [[1280, 800], [320, 640]]) {
+    await page.setViewportSize({ width, height });
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme });
+      await audit(page, `${name} (${width} px, ${colorScheme})`);
+      await fitsItsWidth(page, `${name} (${width} px)`);
+      await nothingIsCut(page, name);
+      await screenshot(page, `${name}-${width}-${colorScheme}`);
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.emulateMedia({ colorScheme: 'light' });
+}
+
+/** Posts a form as a device does. */
+async function ask(path, fields) {
+  const answer = await fetch(new URL(path, it.demo.baseUrl), { method: 'POST', body: new URLSearchParams(fields) });
+  return answer.json();
+}
+
+/** Registers an application on a device by its page, and returns its client id. */
+async function register() {
+  await it.goto('/clients/new');
+  await page.locator('[name=name]').fill('Helpdesk on a television');
+  await page.locator('details').evaluateAll((all) => { for (const one of all) one.open = true; });
+  await page.locator('[name=application_type][value=native]').check();
+  await page.locator('select[name=auth_method]').selectOption('none');
+  for (const box of await page.locator('[name=grant_type]').all()) {
+    await box.setChecked((await box.getAttribute('value')).endsWith('device_code'));
+  }
+  for (const scope of ['openid', 'tickets:read']) await page.locator(`[name=scope][value="${scope}"]`).check();
+  await page.locator('main form button.btn-primary').first().click();
+  const id = page.locator('#client_id[readonly]');
+  await id.waitFor();
+  return id.inputValue();
+}
+
+test('a device shows a code, its person types it, sees who asks and from where, and allows it', async () => {
+  const client_id = await register();
+  const begun = await ask('/oauth2/device_authorization', { client_id, scope: 'openid tickets:read' });
+  await page.goto(begun.verification_uri);
+  await page.getByLabel('Code on the device').fill('BCDF-GHJK');
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByText('No device waits with this code').first().waitFor();
+  it.browser.problems.splice(0);
+  await inspect('device-wrong-code');
+  await page.getByLabel('Code on the device').fill(begun.user_code.toLowerCase().replace('-', ''));
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByText('Allow this only if you began it').waitFor();
+  const seen = await page.locator('main').innerText();
+  for (const word of ['Helpdesk on a television', begun.user_code, '127.0.0.1']) assert.ok(seen.includes(word), `${word}: ${seen}`);
+  await inspect('device-consent');
+  await page.getByRole('button', { name: 'Allow' }).click();
+  await page.getByRole('heading', { name: 'The device is connected' }).waitFor();
+  await inspect('device-done');
+  const grant_type = 'urn:ietf:params:oauth:grant-type:device_code';
+  const given = await ask('/oauth2/token', { client_id, grant_type, device_code: begun.device_code });
+  assert.equal(given.token_type, 'Bearer', JSON.stringify(given));
+  assert.deepEqual(it.browser.problems.splice(0), []);
+});
