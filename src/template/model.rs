@@ -50,7 +50,7 @@ impl Kind {
             ),
             Self::NewTicket => (
                 "[{{ ticket.key }}] New: {{ ticket.subject | truncate(length=100) }}",
-                "{{ requester.name | default(value=\"Somebody\") }} <{{ requester.email }}> wrote:\n\n\
+                "{% if requester.name %}{{ requester.name }} {% endif %}<{{ requester.email }}> wrote:\n\n\
                  {{ message.text }}\n\n{{ ticket.url }}\n",
             ),
             Self::NewReply => (
