@@ -161,10 +161,8 @@ pub async fn list<C: ConnectionTrait>(
     }
     if let Some(action) = &filter.action {
         find = match action.strip_suffix(".*") {
-            // From `family.` to just before `family/`: the bytes between are those of its members.
-            Some(family) => find
-                .filter(row::Column::Action.gte(format!("{family}.")))
-                .filter(row::Column::Action.lt(format!("{family}/"))),
+            // No range of letters: where `.` and `/` stand in an order depends on the language of the database.
+            Some(family) => find.filter(row::Column::Action.starts_with(format!("{family}."))),
             None => find.filter(row::Column::Action.eq(action)),
         };
     }

@@ -147,7 +147,7 @@ impl Unproven {
                 clippy::cast_possible_truncation,
                 reason = "checked to be small and whole enough"
             )]
-            (float.is_finite() && float.abs() < 1e12).then(|| float as i64)
+            (float.is_finite() && float.abs() < 1e12).then_some(float as i64)
         })?;
         seconds.checked_mul(1000)
     }

@@ -162,7 +162,7 @@ pub async fn choose_site_mailbox(
     let txn = ctx.db.begin().await?;
     if !mailbox_id.is_empty() {
         let mailbox = mailbox::get_in(&txn, mailbox_id).await?;
-        if !mailbox.is_some_and(|mailbox| mailbox::sender_of(&mailbox).is_ok()) {
+        if mailbox.is_none_or(|mailbox| mailbox::sender_of(&mailbox).is_err()) {
             return Err(OutboxError::Invalid(FieldError::new(
                 "mailboxId",
                 "unknown",

@@ -256,7 +256,7 @@ async fn check_endpoints(ctx: &Ctx, connection: &Connection, metadata: &Metadata
         let host = host(endpoint);
         let is_known = origin(endpoint) == own
             || known.contains(&host.as_str())
-            || connection.other_hosts.iter().any(|other| *other == host);
+            || connection.other_hosts.contains(&host);
         if !is_known {
             return Err(Fault::new(
                 "endpoint_on_other_host",

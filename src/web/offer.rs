@@ -39,7 +39,7 @@ impl Offers {
                     .all(|(part, asked)| part.starts_with('{') || part == asked)
         });
         match found {
-            Some((_, _, Some(Need::Role(least)))) => rank(role) >= *least as usize + 1,
+            Some((_, _, Some(Need::Role(least)))) => rank(role) > *least as usize,
             _ => true,
         }
     }

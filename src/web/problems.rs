@@ -154,6 +154,11 @@ pub const KINDS: &[Kind] = &[
         409,
         "Only somebody who never signed in is invited. Make a link for a new password instead.",
     ),
+    kind(
+        "no_person",
+        409,
+        "The token belongs to an application, and this setting to a person. Ask with a token of that person.",
+    ),
     kind("user_disabled", 409, "The account is disabled. Enable it first."),
     kind(
         "own_account",

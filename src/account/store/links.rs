@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue::Set, ConnectionTrait, Value};
 
 use crate::db::sql;
 
-mod links {
+mod row {
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -37,7 +37,7 @@ pub(in crate::account) async fn insert_link<C: ConnectionTrait>(
     now: i64,
     expires_at: i64,
 ) -> Result<(), DbErr> {
-    let row = links::ActiveModel {
+    let row = row::ActiveModel {
         token_hash: Set(token_hash.to_owned()),
         purpose: Set(purpose.to_owned()),
         user_id: Set(user_id.map(str::to_owned)),
@@ -45,7 +45,7 @@ pub(in crate::account) async fn insert_link<C: ConnectionTrait>(
         created_at: Set(now),
         expires_at: Set(expires_at),
     };
-    links::Entity::insert(row)
+    row::Entity::insert(row)
         .exec_without_returning(on)
         .await
         .map(|_| ())
@@ -58,9 +58,9 @@ pub(in crate::account) async fn live_link<C: ConnectionTrait>(
     purpose: &str,
     now: i64,
 ) -> Result<Option<i64>, DbErr> {
-    let row = links::Entity::find_by_id(token_hash)
-        .filter(links::Column::Purpose.eq(purpose))
-        .filter(links::Column::ExpiresAt.gt(now))
+    let row = row::Entity::find_by_id(token_hash)
+        .filter(row::Column::Purpose.eq(purpose))
+        .filter(row::Column::ExpiresAt.gt(now))
         .one(on)
         .await?;
     Ok(row.map(|row| row.expires_at))
@@ -86,8 +86,8 @@ pub(in crate::account) async fn delete_links_for<C: ConnectionTrait>(
     on: &C,
     purpose: &str,
 ) -> Result<(), DbErr> {
-    links::Entity::delete_many()
-        .filter(links::Column::Purpose.eq(purpose))
+    row::Entity::delete_many()
+        .filter(row::Column::Purpose.eq(purpose))
         .exec(on)
         .await
         .map(|_| ())
@@ -97,16 +97,16 @@ pub(in crate::account) async fn delete_links_of<C: ConnectionTrait>(
     on: &C,
     user_id: &str,
 ) -> Result<(), DbErr> {
-    links::Entity::delete_many()
-        .filter(links::Column::UserId.eq(user_id))
+    row::Entity::delete_many()
+        .filter(row::Column::UserId.eq(user_id))
         .exec(on)
         .await
         .map(|_| ())
 }
 
 pub(in crate::account) async fn purge_links<C: ConnectionTrait>(on: &C, now: i64) -> Result<(), DbErr> {
-    links::Entity::delete_many()
-        .filter(links::Column::ExpiresAt.lte(now))
+    row::Entity::delete_many()
+        .filter(row::Column::ExpiresAt.lte(now))
         .exec(on)
         .await
         .map(|_| ())
@@ -119,9 +119,9 @@ pub(in crate::account) async fn link<C: ConnectionTrait>(
     purpose: &str,
     now: i64,
 ) -> Result<Option<(Option<String>, i64)>, DbErr> {
-    let row = links::Entity::find_by_id(token_hash)
-        .filter(links::Column::Purpose.eq(purpose))
-        .filter(links::Column::ExpiresAt.gt(now))
+    let row = row::Entity::find_by_id(token_hash)
+        .filter(row::Column::Purpose.eq(purpose))
+        .filter(row::Column::ExpiresAt.gt(now))
         .one(on)
         .await?;
     Ok(row.map(|row| (row.user_id, row.expires_at)))
@@ -133,9 +133,9 @@ pub(in crate::account) async fn links_of_kind<C: ConnectionTrait>(
     purpose: &str,
     now: i64,
 ) -> Result<BTreeMap<String, i64>, DbErr> {
-    let rows = links::Entity::find()
-        .filter(links::Column::Purpose.eq(purpose))
-        .filter(links::Column::ExpiresAt.gt(now))
+    let rows = row::Entity::find()
+        .filter(row::Column::Purpose.eq(purpose))
+        .filter(row::Column::ExpiresAt.gt(now))
         .all(on)
         .await?;
     Ok(rows
@@ -150,9 +150,9 @@ pub(in crate::account) async fn delete_links_of_kind<C: ConnectionTrait>(
     user_id: &str,
     purpose: &str,
 ) -> Result<bool, DbErr> {
-    let done = links::Entity::delete_many()
-        .filter(links::Column::UserId.eq(user_id))
-        .filter(links::Column::Purpose.eq(purpose))
+    let done = row::Entity::delete_many()
+        .filter(row::Column::UserId.eq(user_id))
+        .filter(row::Column::Purpose.eq(purpose))
         .exec(on)
         .await?;
     Ok(done.rows_affected > 0)

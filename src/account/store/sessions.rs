@@ -6,7 +6,7 @@ use sea_orm::{ActiveValue::Set, Condition, ConnectionTrait, QueryOrder};
 use crate::account::model::{NewSession, Proof, Session, SessionInfo};
 use crate::db::{Db, sql};
 
-mod sessions {
+mod row {
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -35,7 +35,7 @@ mod sessions {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-fn proof(row: &sessions::Model) -> Proof {
+fn proof(row: &row::Model) -> Proof {
     Proof {
         amr: row.amr.split_whitespace().map(str::to_owned).collect(),
         identity_provider_id: row.identity_provider_id.clone(),
@@ -44,7 +44,7 @@ fn proof(row: &sessions::Model) -> Proof {
     }
 }
 
-fn info(row: sessions::Model) -> SessionInfo {
+fn info(row: row::Model) -> SessionInfo {
     SessionInfo {
         proof: proof(&row),
         id: row.id,
@@ -62,7 +62,7 @@ pub(in crate::account) async fn insert_session<C: ConnectionTrait>(
     session: &Session,
     new: &NewSession<'_>,
 ) -> Result<(), DbErr> {
-    let row = sessions::ActiveModel {
+    let row = row::ActiveModel {
         id: Set(session.id.clone()),
         user_id: Set(session.user_id.clone()),
         csrf_token: Set(session.csrf_token.clone()),
@@ -78,7 +78,7 @@ pub(in crate::account) async fn insert_session<C: ConnectionTrait>(
         identity_provider_id: Set(session.proof.identity_provider_id.clone()),
         provider_sid: Set(session.proof.provider_sid.clone()),
     };
-    sessions::Entity::insert(row)
+    row::Entity::insert(row)
         .exec_without_returning(on)
         .await
         .map(|_| ())
@@ -89,7 +89,7 @@ pub(in crate::account) async fn session<C: ConnectionTrait>(
     on: &C,
     id: &str,
 ) -> Result<Option<(Session, i64)>, DbErr> {
-    let row = sessions::Entity::find_by_id(id).one(on).await?;
+    let row = row::Entity::find_by_id(id).one(on).await?;
     Ok(row.map(|row| {
         let session = Session {
             proof: proof(&row),
@@ -113,12 +113,12 @@ pub(in crate::account) async fn live_sessions<C: ConnectionTrait>(
     now: i64,
     idle_since: i64,
 ) -> Result<Vec<SessionInfo>, DbErr> {
-    let rows = sessions::Entity::find()
+    let rows = row::Entity::find()
         .filter(owned_by(user_id))
-        .filter(sessions::Column::ExpiresAt.gt(now))
-        .filter(sessions::Column::LastSeenAt.gt(idle_since))
-        .order_by_desc(sessions::Column::LastSeenAt)
-        .order_by_desc(sessions::Column::Id)
+        .filter(row::Column::ExpiresAt.gt(now))
+        .filter(row::Column::LastSeenAt.gt(idle_since))
+        .order_by_desc(row::Column::LastSeenAt)
+        .order_by_desc(row::Column::Id)
         .all(on)
         .await?;
     Ok(rows.into_iter().map(info).collect())
@@ -126,7 +126,7 @@ pub(in crate::account) async fn live_sessions<C: ConnectionTrait>(
 
 fn owned_by(user_id: Option<&str>) -> Condition {
     user_id.map_or_else(Condition::all, |id| {
-        Condition::all().add(sessions::Column::UserId.eq(id))
+        Condition::all().add(row::Column::UserId.eq(id))
     })
 }
 
@@ -136,14 +136,14 @@ pub(in crate::account) async fn take_session<C: ConnectionTrait>(
     user_id: Option<&str>,
     id: &str,
 ) -> Result<Option<String>, DbErr> {
-    let found = sessions::Entity::find_by_id(id)
+    let found = row::Entity::find_by_id(id)
         .filter(owned_by(user_id))
         .one(on)
         .await?;
     let Some(found) = found else {
         return Ok(None);
     };
-    let done = sessions::Entity::delete_by_id(id).exec(on).await?;
+    let done = row::Entity::delete_by_id(id).exec(on).await?;
     Ok((done.rows_affected == 1).then_some(found.user_id))
 }
 
@@ -153,9 +153,9 @@ pub(in crate::account) async fn delete_sessions_but<C: ConnectionTrait>(
     user_id: &str,
     kept: &str,
 ) -> Result<u64, DbErr> {
-    let done = sessions::Entity::delete_many()
-        .filter(sessions::Column::UserId.eq(user_id))
-        .filter(sessions::Column::Id.ne(kept))
+    let done = row::Entity::delete_many()
+        .filter(row::Column::UserId.eq(user_id))
+        .filter(row::Column::Id.ne(kept))
         .exec(on)
         .await?;
     Ok(done.rows_affected)
@@ -166,24 +166,24 @@ pub(in crate::account) async fn touch_session<C: ConnectionTrait>(
     id: &str,
     now: i64,
 ) -> Result<(), DbErr> {
-    sessions::Entity::update_many()
-        .col_expr(sessions::Column::LastSeenAt, Expr::value(now))
-        .filter(sessions::Column::Id.eq(id))
+    row::Entity::update_many()
+        .col_expr(row::Column::LastSeenAt, Expr::value(now))
+        .filter(row::Column::Id.eq(id))
         .exec(on)
         .await
         .map(|_| ())
 }
 
 pub(in crate::account) async fn delete_session<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
-    sessions::Entity::delete_by_id(id).exec(on).await.map(|_| ())
+    row::Entity::delete_by_id(id).exec(on).await.map(|_| ())
 }
 
 pub(in crate::account) async fn delete_sessions_of<C: ConnectionTrait>(
     on: &C,
     user_id: &str,
 ) -> Result<(), DbErr> {
-    sessions::Entity::delete_many()
-        .filter(sessions::Column::UserId.eq(user_id))
+    row::Entity::delete_many()
+        .filter(row::Column::UserId.eq(user_id))
         .exec(on)
         .await
         .map(|_| ())
@@ -194,11 +194,11 @@ pub(in crate::account) async fn purge_sessions<C: ConnectionTrait>(
     now: i64,
     idle_since: i64,
 ) -> Result<(), DbErr> {
-    sessions::Entity::delete_many()
+    row::Entity::delete_many()
         .filter(
             Condition::any()
-                .add(sessions::Column::ExpiresAt.lte(now))
-                .add(sessions::Column::LastSeenAt.lte(idle_since)),
+                .add(row::Column::ExpiresAt.lte(now))
+                .add(row::Column::LastSeenAt.lte(idle_since)),
         )
         .exec(on)
         .await
@@ -210,9 +210,9 @@ pub(in crate::account) async fn set_flash<C: ConnectionTrait>(
     id: &str,
     flash: &str,
 ) -> Result<(), DbErr> {
-    sessions::Entity::update_many()
-        .col_expr(sessions::Column::Flash, Expr::value(flash))
-        .filter(sessions::Column::Id.eq(id))
+    row::Entity::update_many()
+        .col_expr(row::Column::Flash, Expr::value(flash))
+        .filter(row::Column::Id.eq(id))
         .exec(on)
         .await
         .map(|_| ())

@@ -8,7 +8,7 @@ use sea_orm::{ActiveValue::Set, Condition, ConnectionTrait, QueryOrder};
 use crate::access::Scope;
 use crate::account::model::TokenInfo;
 
-mod tokens {
+mod row {
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -33,8 +33,8 @@ mod tokens {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-impl From<tokens::Model> for TokenInfo {
-    fn from(row: tokens::Model) -> Self {
+impl From<row::Model> for TokenInfo {
+    fn from(row: row::Model) -> Self {
         Self {
             id: row.id,
             name: row.name,
@@ -66,7 +66,7 @@ pub(in crate::account) async fn insert_token<C: ConnectionTrait>(
     info: &TokenInfo,
     token_hash: &str,
 ) -> Result<(), DbErr> {
-    let row = tokens::ActiveModel {
+    let row = row::ActiveModel {
         id: Set(info.id.clone()),
         name: Set(info.name.clone()),
         token_hash: Set(token_hash.to_owned()),
@@ -78,7 +78,7 @@ pub(in crate::account) async fn insert_token<C: ConnectionTrait>(
         scopes: Set(info.scopes.to_string()),
         projects: Set(projects_text(info.projects.as_ref())),
     };
-    tokens::Entity::insert(row)
+    row::Entity::insert(row)
         .exec_without_returning(on)
         .await
         .map(|_| ())
@@ -88,8 +88,8 @@ pub(in crate::account) async fn token<C: ConnectionTrait>(
     on: &C,
     token_hash: &str,
 ) -> Result<Option<TokenInfo>, DbErr> {
-    let row = tokens::Entity::find()
-        .filter(tokens::Column::TokenHash.eq(token_hash))
+    let row = row::Entity::find()
+        .filter(row::Column::TokenHash.eq(token_hash))
         .one(on)
         .await?;
     Ok(row.map(TokenInfo::from))
@@ -99,9 +99,9 @@ pub(in crate::account) async fn tokens<C: ConnectionTrait>(
     on: &C,
     owner: Option<&str>,
 ) -> Result<Vec<TokenInfo>, DbErr> {
-    let rows = tokens::Entity::find()
+    let rows = row::Entity::find()
         .filter(owned_by(owner))
-        .order_by_desc(tokens::Column::Id)
+        .order_by_desc(row::Column::Id)
         .all(on)
         .await?;
     Ok(rows.into_iter().map(TokenInfo::from).collect())
@@ -109,7 +109,7 @@ pub(in crate::account) async fn tokens<C: ConnectionTrait>(
 
 fn owned_by(owner: Option<&str>) -> Condition {
     owner.map_or_else(Condition::all, |owner| {
-        Condition::all().add(tokens::Column::Actor.eq(owner))
+        Condition::all().add(row::Column::Actor.eq(owner))
     })
 }
 
@@ -119,10 +119,10 @@ pub(in crate::account) async fn revoke_tokens_of<C: ConnectionTrait>(
     owner: &str,
     now: i64,
 ) -> Result<u64, DbErr> {
-    let done = tokens::Entity::update_many()
-        .col_expr(tokens::Column::RevokedAt, Expr::value(now))
+    let done = row::Entity::update_many()
+        .col_expr(row::Column::RevokedAt, Expr::value(now))
         .filter(owned_by(Some(owner)))
-        .filter(tokens::Column::RevokedAt.is_null())
+        .filter(row::Column::RevokedAt.is_null())
         .exec(on)
         .await?;
     Ok(done.rows_affected)
@@ -134,11 +134,11 @@ pub(in crate::account) async fn revoke_token<C: ConnectionTrait>(
     owner: Option<&str>,
     now: i64,
 ) -> Result<bool, DbErr> {
-    let done = tokens::Entity::update_many()
-        .col_expr(tokens::Column::RevokedAt, Expr::value(now))
-        .filter(tokens::Column::Id.eq(id))
+    let done = row::Entity::update_many()
+        .col_expr(row::Column::RevokedAt, Expr::value(now))
+        .filter(row::Column::Id.eq(id))
         .filter(owned_by(owner))
-        .filter(tokens::Column::RevokedAt.is_null())
+        .filter(row::Column::RevokedAt.is_null())
         .exec(on)
         .await?;
     Ok(done.rows_affected == 1)
@@ -151,13 +151,13 @@ pub(in crate::account) async fn touch_token<C: ConnectionTrait>(
     now: i64,
     unless_since: i64,
 ) -> Result<(), DbErr> {
-    tokens::Entity::update_many()
-        .col_expr(tokens::Column::LastUsedAt, Expr::value(now))
-        .filter(tokens::Column::Id.eq(id))
+    row::Entity::update_many()
+        .col_expr(row::Column::LastUsedAt, Expr::value(now))
+        .filter(row::Column::Id.eq(id))
         .filter(
             Condition::any()
-                .add(tokens::Column::LastUsedAt.is_null())
-                .add(tokens::Column::LastUsedAt.lte(unless_since)),
+                .add(row::Column::LastUsedAt.is_null())
+                .add(row::Column::LastUsedAt.lte(unless_since)),
         )
         .exec(on)
         .await

@@ -92,7 +92,7 @@ async fn whoever_opens_a_ticket_is_told_once_and_gets_no_words_carried() {
             "auto_submitted",
         ),
         ("list@y.test", "List-Id: <l.y.test>\r\n", "mailing_list"),
-        ("noreply@y.test", "", "machine_sender"),
+        ("noreply@y.test", "", "automated"),
     ] {
         let message = desk.receive(&mail(from, code, more)).await;
         let detail = desk.last_run(&message).await;

@@ -559,7 +559,7 @@ async fn slots_of_automatic_mail_are_forgotten_in_time() {
 #[tokio::test]
 async fn a_mail_that_is_processed_again_is_not_answered_again() {
     let desk = Desk::open("desk@a.test").await;
-    let actions = json!({ "place": "quarantine", "answer": "We look at it." });
+    let actions = json!({ "place": "drop", "answer": "We look at it." });
     desk.rule("Odd", json!({ "sender": ["x.test"] }), actions).await;
     let held = desk.receive(&mail("ada@x.test", "Odd", "")).await;
     assert_eq!(desk.outbox().await.len(), 1);

@@ -78,7 +78,6 @@ pub(crate) async fn take_session<C: ConnectionTrait>(on: &C, sid: &str) -> Resul
 /// An application that is still to be told.
 #[derive(Clone, Debug)]
 pub(crate) struct Logout {
-    pub(crate) id: String,
     pub(crate) client: String,
     pub(crate) user_id: String,
     pub(crate) sid: String,
@@ -109,12 +108,11 @@ pub(crate) async fn is_any_due<C: ConnectionTrait>(on: &C, now: i64) -> Result<b
 }
 
 pub(crate) async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Logout>, DbErr> {
-    let text = "SELECT id, client, user_id, sid, attempts FROM oauth2_logouts WHERE id = $1";
+    let text = "SELECT client, user_id, sid, attempts FROM oauth2_logouts WHERE id = $1";
     let Some(row) = on.query_one_raw(sql(on, text, [id.into()])).await? else {
         return Ok(None);
     };
     Ok(Some(Logout {
-        id: row.try_get("", "id")?,
         client: row.try_get("", "client")?,
         user_id: row.try_get("", "user_id")?,
         sid: row.try_get("", "sid")?,

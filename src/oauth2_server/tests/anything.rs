@@ -254,7 +254,11 @@ impl Play {
             6 | 7 if !self.codes.is_empty() => {
                 let (owner, code) = &self.codes[recent(deed.which, self.codes.len())];
                 // Mostly its own client, now and then another.
-                let by = if deed.asked % 4 == 0 { other } else { *owner };
+                let by = if deed.asked.is_multiple_of(4) {
+                    other
+                } else {
+                    *owner
+                };
                 let fields = [
                     ("grant_type", "authorization_code"),
                     ("code", code.expose_secret()),
@@ -269,8 +273,16 @@ impl Play {
             }
             8 | 9 if !self.refresh.is_empty() => {
                 let (owner, token) = &self.refresh[recent(deed.which, self.refresh.len())];
-                let by = if deed.ticked % 4 == 0 { other } else { *owner };
-                let wanted = if deed.ticked % 3 == 0 { "" } else { asked.as_str() };
+                let by = if deed.ticked.is_multiple_of(4) {
+                    other
+                } else {
+                    *owner
+                };
+                let wanted = if deed.ticked.is_multiple_of(3) {
+                    ""
+                } else {
+                    asked.as_str()
+                };
                 let fields = [
                     ("grant_type", "refresh_token"),
                     ("refresh_token", token.expose_secret()),
@@ -283,7 +295,7 @@ impl Play {
             }
             10 => {
                 // Now and then what speaks of a person.
-                let wanted = if deed.which % 4 == 0 {
+                let wanted = if deed.which.is_multiple_of(4) {
                     deed.asked
                 } else {
                     deed.asked & 0b11_1000
@@ -293,7 +305,7 @@ impl Play {
                 let result = self.world.token(&self.clients[at], &fields).await;
                 self.got(at, result);
             }
-            11 if deed.which % 3 == 0 => {
+            11 if deed.which.is_multiple_of(3) => {
                 let client = self.clients[at].id.clone();
                 crate::oauth2_server::disconnect(&ctx, &self.world.user.id, &client)
                     .await

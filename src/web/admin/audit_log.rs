@@ -9,7 +9,7 @@ use super::views::Section;
 use super::views::audit::{AuditLog, AuditRow, Detail};
 use super::views::parts::{Choice, Pager};
 use super::words::{self, Names};
-use crate::access::Projects;
+use crate::access::{Projects, Role};
 use crate::account;
 use crate::audit::{self, AuditEvent, Filter};
 use crate::project::{self, Project};
@@ -17,7 +17,9 @@ use crate::web::error::Problem;
 use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
-pub(super) const ROUTES: &[Route] = &[Route::get("/audit", Guard::Session, || web::to(page))];
+pub(super) const ROUTES: &[Route] = &[Route::get("/audit", Guard::Role(Role::SiteAdmin), || {
+    web::to(page)
+})];
 
 /// Events on one page.
 const PAGE: u64 = 50;

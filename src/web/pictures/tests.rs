@@ -79,7 +79,10 @@ async fn a_picture_is_shown_without_a_cookie_and_as_nothing_but_a_picture() {
         let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(header("content-type"), kind.to_lowercase().replace("jpg", "jpeg"));
         assert_eq!(header("x-content-type-options"), "nosniff");
-        assert_eq!(header("content-security-policy"), "default-src 'none'; sandbox");
+        assert_eq!(
+            header("content-security-policy"),
+            "default-src 'none'; sandbox; frame-ancestors 'none'"
+        );
         assert_eq!(header("cross-origin-resource-policy"), "cross-origin");
         assert_eq!(answer.bytes().await.unwrap(), bytes);
     }

@@ -349,7 +349,7 @@ fn steps() -> Vec<Step> {
         (
             "POST",
             "/rules",
-            json!({ "projectId": "$project", "name": "Spam", "actions": { "place": "drop" } }),
+            json!({ "projectId": "$project", "name": "Spam", "matches": { "sender": ["spam.test"] }, "actions": { "place": "drop" } }),
             "rule.created",
             "rule",
         ),

@@ -288,10 +288,7 @@ async fn who_needs_a_second_factor_sets_one_up_before_the_session_begins() {
 
     // The step is over: its cookie opens nothing again.
     let again = Browser::new(&site);
-    again.plant(
-        "mailgrant-step",
-        &step.set[0].split(['=', ';']).nth(1).unwrap().to_owned(),
-    );
+    again.plant("mailgrant-step", step.set[0].split(['=', ';']).nth(1).unwrap());
     assert_eq!(again.get("/sign-in/code").await.location, "/sign-in");
     // And a session that has one factor only is none for an admin.
     let weak = account::start(&ctx.db, &ctx.clock, &sessions[0].user_id, None)

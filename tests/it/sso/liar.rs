@@ -117,15 +117,6 @@ impl Liar {
         self.set("/token", Answer::json(&answer));
     }
 
-    /// How often a path was asked.
-    pub fn asked(&self, path: &str) -> usize {
-        self.script()
-            .asked
-            .iter()
-            .filter(|(asked, _)| asked == path)
-            .count()
-    }
-
     /// Good claims for a person who begins now.
     pub fn claims(&self, subject: &str, nonce: &str) -> Value {
         let now = now();

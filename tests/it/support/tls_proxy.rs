@@ -1,7 +1,6 @@
 //! A reverse proxy with TLS that serves Mailgrant below a path, as an operator would put one before it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -489,7 +489,7 @@ async fn the_page_of_events_is_told_of_new_ones_until_the_session_ends() {
         .log
         .reach(event::advance(&site.ctx().db).await.unwrap());
     while !text.contains("event: row") {
-        text.push_str(&String::from_utf8(answer.chunk().await.unwrap().unwrap().to_vec()).unwrap());
+        text.push_str(std::str::from_utf8(&answer.chunk().await.unwrap().unwrap()).unwrap());
     }
     assert!(
         text.contains("HELP-1") && text.contains("\"kind\":\"ticket.updated\""),
@@ -501,7 +501,7 @@ async fn the_page_of_events_is_told_of_new_ones_until_the_session_ends() {
         .log
         .reach(event::advance(&site.ctx().db).await.unwrap());
     while let Some(more) = answer.chunk().await.unwrap() {
-        text.push_str(&String::from_utf8(more.to_vec()).unwrap());
+        text.push_str(std::str::from_utf8(&more).unwrap());
     }
     assert!(text.contains("event: over") && !text.contains("HELP-2"), "{text}");
 }
