@@ -39,7 +39,7 @@ async fn ask(stream: &mut TlsStream<TcpStream>, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    let head = loop {
+    loop {
         let mut buffer = [0_u8; 4_096];
         let n = stream.read(&mut buffer).await.unwrap();
         assert!(
@@ -66,8 +66,7 @@ async fn ask(stream: &mut TlsStream<TcpStream>, path: &str) -> String {
                 break head.to_lowercase();
             }
         }
-    };
-    head
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

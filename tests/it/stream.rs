@@ -90,7 +90,7 @@ impl Follower {
                 return None;
             }
             match tokio::time::timeout(SOON * 2, self.answer.chunk()).await {
-                Ok(Ok(Some(more))) => self.text.push_str(&String::from_utf8(more.to_vec()).unwrap()),
+                Ok(Ok(Some(more))) => self.text.push_str(std::str::from_utf8(&more).unwrap()),
                 Ok(_) => self.over = true,
                 Err(_) => panic!("nothing came; so far {:?}", self.text),
             }
