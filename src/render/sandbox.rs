@@ -2,7 +2,7 @@
 //!
 //! What bounds them is what they cannot say, and it is checked before Tera sees them: there are no loops, no functions,
 //! no assignments, no includes, macros, components or blocks, and only filters that make a text hardly longer. So the
-//! work grows with the length of the template and of what it prints, and both end: [`MAX_SOURCE`], [`MAX_TAGS`],
+//! work grows with the length of the template and of what it prints, and both end: [`MAX_SOURCE`], `MAX_TAGS`,
 //! [`MAX_OUTPUT`]. Nothing in the language reads the environment, files, the clock or other templates.
 
 use std::io::{self, Write};

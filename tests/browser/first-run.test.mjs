@@ -117,7 +117,7 @@ test('the keyboard: the first stop skips to the content, and the focus is always
   assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
   const seen = new Set();
   await goto('/connect/google');
-  for (let stop = 0; stop < 30; stop += 1) {
+  for (let stop = 0; stop < 60; stop += 1) {
     await page.keyboard.press('Tab');
     const { name, outlined } = await page.evaluate(() => {
       const { activeElement } = document;

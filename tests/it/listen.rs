@@ -39,7 +39,7 @@ async fn a_developer_listens_triggers_and_forwards_to_a_receiver_that_checks_sig
     let rest = mailgrant.rest();
     let list = mailgrant.run_ok(&["trigger", "--list"]);
     assert!(
-        list.contains("ticket.created") && list.contains("A mail became a new ticket."),
+        list.contains("ticket.created") && list.contains("A mail became a new ticket"),
         "{list}"
     );
     rest.post("/api/v1/projects", &json!({ "key": "HELP", "name": "Help" }))
