@@ -165,10 +165,10 @@ test('a second factor: its key is read from the picture, and signing in asks for
   const key = uri.searchParams.get('secret');
   assert.equal((await theirs.locator('.mg-key').innerText()).replaceAll(' ', ''), key);
   assert.match(decodeURIComponent(uri.pathname), new RegExp(`${email}$`));
-  await theirs.getByLabel('Code').fill('000000');
+  await theirs.locator('#code').fill('000000');
   await theirs.getByRole('button', { name: 'Turn it on' }).click();
   await theirs.locator('#code-error').waitFor();
-  await theirs.getByLabel('Code').fill(code(key));
+  await theirs.locator('#code').fill(code(key));
   await theirs.getByRole('button', { name: 'Turn it on' }).click();
   await theirs.getByRole('heading', { name: 'Your recovery codes' }).waitFor();
   const codes = await theirs.locator('.mg-codes code').allInnerTexts();
@@ -181,12 +181,12 @@ test('a second factor: its key is read from the picture, and signing in asks for
   await signIn(theirs, email, PASSWORD);
   await theirs.getByRole('heading', { name: 'One more step' }).waitFor();
   await inspect(theirs, 'code');
-  await theirs.getByLabel('Code').fill(code(key, 30));
+  await theirs.locator('#code').fill(code(key, 30));
   await theirs.getByRole('button', { name: 'Go on' }).click();
   await theirs.getByRole('button', { name: 'Sign out' }).first().waitFor();
   await theirs.getByRole('button', { name: 'Sign out' }).first().click();
   await signIn(theirs, email, PASSWORD);
-  await theirs.getByLabel('Code').fill(codes[3]);
+  await theirs.locator('#code').fill(codes[3]);
   await theirs.getByRole('button', { name: 'Go on' }).click();
   await theirs.getByRole('button', { name: 'Sign out' }).first().waitFor();
 });
