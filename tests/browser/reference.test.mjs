@@ -22,7 +22,7 @@ test('a route is found, tried with a token of the session, and its answer shown'
   await it.goto('/reference');
   await page.getByRole('button', { name: 'Make one for an hour' }).click();
   assert.match(await page.getByLabel('Access token').inputValue(), /^mg_pat_/);
-  await page.getByLabel('Find a route').fill('list projects');
+  await page.getByLabel('Find a route').fill('/projects list');
   const route = page.locator('.mg-route:not([hidden])').first();
   await route.locator('summary').first().click();
   await route.getByRole('button', { name: 'Send GET' }).click();

@@ -90,17 +90,17 @@ test('the empty lists say what is missing and what to do', async () => {
 
 test('a form that is not right keeps what was typed and says what to enter', async () => {
   await it.goto('/webhooks/new');
-  await page.getByLabel('Address').fill('ftp://elsewhere');
+  await page.getByLabel('Address', { exact: true }).fill('ftp://elsewhere');
   await page.getByLabel('Headers to add').fill('no colon');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByText('2 things to correct').waitFor();
-  assert.equal(await page.getByLabel('Address').inputValue(), 'ftp://elsewhere');
+  assert.equal(await page.getByLabel('Address', { exact: true }).inputValue(), 'ftp://elsewhere');
   await inspect('webhook-form-mistakes');
 });
 
 test('a webhook is made, pinged, rotated, fails, and is sent again', async () => {
   await it.goto('/webhooks/new');
-  await page.getByLabel('Address').fill(receiver.url);
+  await page.getByLabel('Address', { exact: true }).fill(receiver.url);
   await page.getByLabel('Description').fill('The help desk');
   await page.getByLabel('ticket.*', { exact: true }).check();
   await page.getByLabel('test.*', { exact: true }).check();
