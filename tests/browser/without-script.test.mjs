@@ -107,7 +107,7 @@ test('a mailbox’s mistakes are said beside their fields, and its folders are a
 
 test('a webhook is made, its deliveries are read by loading again, and the log page by page', async () => {
   await it.goto('/webhooks/new');
-  await page.getByLabel('Address').fill('http://127.0.0.1:9/hook');
+  await page.getByLabel('Address', { exact: true }).fill('http://127.0.0.1:9/hook');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByText('Shown only now').waitFor();
   await page.getByRole('link', { name: 'I have copied it' }).click();
