@@ -240,6 +240,13 @@ async fn hold(ctx: &Ctx, issuer: &TrustedIssuer, claims: &Value, audience: &str)
     if !asked && OF_ID_TOKENS.iter().any(|name| claims.get(*name).is_some()) {
         return Err(Refusal::Token("an ID token is no key to an API"));
     }
+    // Bound to a key (RFC 9449, RFC 8705): whoever stole it must not get in with it alone, and proofs are not looked at
+    // here.
+    if claims.get("cnf").is_some() {
+        return Err(Refusal::Token(
+            "the token is bound to a key and does not count by itself (cnf)",
+        ));
+    }
     let end = if asked && claims.get("exp").is_none() {
         check::not_before(claims, now)?;
         None

@@ -511,6 +511,13 @@ async fn foreign_tokens_open_the_api_as_far_as_was_agreed(database: TestDatabase
             sign_jwt(SigningAlg::Es256, "k1", "dpop+jwt", &place.key, &claims).unwrap(),
         ),
         ("an ID token", place.signed(&api, json!({ "nonce": "n" }))),
+        (
+            "bound to a key",
+            place.signed(
+                &api,
+                json!({ "cnf": { "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } }),
+            ),
+        ),
     ] {
         let (status, challenge, body) = place.ask("/projects", &token).await;
         assert_eq!(status, 401, "{what}: {body}");

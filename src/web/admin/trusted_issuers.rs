@@ -11,7 +11,7 @@ use super::views::parts::{Badge, Choice, FormErrors, Tone};
 use super::views::trusted_issuers::{
     TrustedIssuerForm, TrustedIssuerList, TrustedIssuerRow, TrustedIssuerValues,
 };
-use crate::access::{Projects, Scope};
+use crate::access::{Projects, Role, Scope};
 use crate::crypto::IssuerAlg;
 use crate::oauth2_server;
 use crate::project;
@@ -22,12 +22,24 @@ use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/trusted-issuers", Guard::Session, || web::to(list)),
-    Route::get("/trusted-issuers/new", Guard::Session, || web::to(new)),
-    Route::post("/trusted-issuers", Guard::Session, || web::to(create)),
-    Route::get("/trusted-issuers/{id}", Guard::Session, || web::to(edit)),
-    Route::post("/trusted-issuers/{id}", Guard::Session, || web::to(update)),
-    Route::post("/trusted-issuers/{id}/delete", Guard::Session, || web::to(delete)),
+    Route::get("/trusted-issuers", Guard::Role(Role::SiteAdmin), || web::to(list)),
+    Route::get("/trusted-issuers/new", Guard::Role(Role::SiteAdmin), || {
+        web::to(new)
+    }),
+    Route::post("/trusted-issuers", Guard::Role(Role::SiteAdmin), || {
+        web::to(create)
+    }),
+    Route::get("/trusted-issuers/{id}", Guard::Role(Role::SiteAdmin), || {
+        web::to(edit)
+    }),
+    Route::post("/trusted-issuers/{id}", Guard::Role(Role::SiteAdmin), || {
+        web::to(update)
+    }),
+    Route::post(
+        "/trusted-issuers/{id}/delete",
+        Guard::Role(Role::SiteAdmin),
+        || web::to(delete),
+    ),
 ];
 
 const SOURCES: [(KeySource, &str); 4] = [

@@ -326,7 +326,7 @@ impl Query {
                 .map(|(_, value)| value.as_str())
         };
         let limit = match of("limit") {
-            None | Some("") => DEFAULT_LIMIT,
+            None => DEFAULT_LIMIT,
             Some(text) => text
                 .parse()
                 .ok()

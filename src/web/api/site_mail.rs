@@ -54,6 +54,7 @@ pub(super) const ROUTES: &[Route] = &[
             .about("Alerts for site admins, and notifications of tickets. For the token's owner.")
             .takes(input(&["alerts"], [("alerts", boolean())]))
             .answers(200, "The choice", object([("alerts", boolean())]))
+            .fails(409, "The token belongs to no person")
     }),
     Route::post("/api/v1/site-mail/tests", Guard::Site(Scope::Admin), || web::to(test))
         .sends_mail()

@@ -141,6 +141,7 @@ async fn bad_input_is_a_problem_and_changes_nothing() {
             415,
             "unsupported_media_type",
         ),
+        (api.ask(Method::GET, "/projects?limit="), 400, "bad_limit"),
         (api.ask(Method::GET, "/projects?limit=0"), 400, "bad_limit"),
         (api.ask(Method::GET, "/projects?limit=201"), 400, "bad_limit"),
         (api.ask(Method::GET, "/projects?after=%25"), 400, "bad_cursor"),

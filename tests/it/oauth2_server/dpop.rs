@@ -2,6 +2,7 @@
 
 use super::signing::{Key, now};
 use super::{Answer, CALLBACK, Server, VERIFIER};
+use crate::support::database::TestDatabase;
 use crate::support::process::http;
 use crate::world::text;
 use serde_json::{Value, json};
@@ -43,9 +44,8 @@ impl Server {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn n50_a_bound_token_opens_nothing_without_a_fresh_proof_of_its_key() {
-    let server = Server::start().await;
+async fn n50_a_bound_token_opens_nothing_without_a_fresh_proof_of_its_key(database: TestDatabase) {
+    let server = Server::start_on(Some(database)).await;
     let key = Key::new("k");
     let (token_url, api_url) = (
         server.endpoint("/oauth2/token"),
@@ -354,3 +354,5 @@ async fn a_code_and_the_refresh_tokens_of_a_public_client_stay_with_their_key() 
         200
     );
 }
+
+crate::on_each_database!(n50_a_bound_token_opens_nothing_without_a_fresh_proof_of_its_key,);

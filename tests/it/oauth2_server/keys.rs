@@ -2,6 +2,7 @@
 
 use super::signing::{Key, change, forged, now, random};
 use super::{Answer, CALLBACK, CHALLENGE, Server, VERIFIER, send};
+use crate::support::database::TestDatabase;
 use crate::support::process::http;
 use crate::support::scripted_http::{self, ScriptedHttp};
 use crate::support::visitor::Visitor;
@@ -48,9 +49,10 @@ impl Server {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn n43_an_assertion_counts_once_for_us_for_five_minutes_and_only_if_its_client_signed_it() {
-    let server = Server::start().await;
+async fn n43_an_assertion_counts_once_for_us_for_five_minutes_and_only_if_its_client_signed_it(
+    database: TestDatabase,
+) {
+    let server = Server::start_on(Some(database)).await;
     let key = Key::new("k1");
     let client = server.signing_client(&key, &json!({})).await;
     assert!(client["clientSecret"].is_null(), "{client}");
@@ -222,9 +224,10 @@ async fn an_algorithm_that_is_registered_is_the_only_one() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_at_an_address_are_fetched_once_and_again_for_a_key_nobody_knows_but_not_for_everybody() {
-    let server = Server::start().await;
+async fn keys_at_an_address_are_fetched_once_and_again_for_a_key_nobody_knows_but_not_for_everybody(
+    database: TestDatabase,
+) {
+    let server = Server::start_on(Some(database)).await;
     let (first, second) = (Key::new("first"), Key::new("second"));
     let keys = ScriptedHttp::start().await;
     keys.answer(scripted_http::Answer::json(200, &first.set().to_string()));
@@ -345,9 +348,8 @@ async fn n16_a_signed_request_counts_as_it_was_signed_and_an_unsigned_one_not_at
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pushed_request_counts_once_for_its_client_and_as_it_was_pushed() {
-    let server = Server::start().await;
+async fn a_pushed_request_counts_once_for_its_client_and_as_it_was_pushed(database: TestDatabase) {
+    let server = Server::start_on(Some(database)).await;
     let strict = server
         .add_client(&json!({ "requirePushedAuthorizationRequests": true }))
         .await;
@@ -447,3 +449,9 @@ async fn a_pushed_request_counts_once_for_its_client_and_as_it_was_pushed() {
     .await;
     assert_eq!(unproven.error(), (401, "invalid_client"));
 }
+
+crate::on_each_database!(
+    n43_an_assertion_counts_once_for_us_for_five_minutes_and_only_if_its_client_signed_it,
+    keys_at_an_address_are_fetched_once_and_again_for_a_key_nobody_knows_but_not_for_everybody,
+    a_pushed_request_counts_once_for_its_client_and_as_it_was_pushed,
+);

@@ -128,6 +128,35 @@ async fn n21_to_n25_a_client_proves_itself_in_one_way_and_not_in_the_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn n21_secrets_of_clients_cannot_be_guessed_and_guessing_harms_no_other_client() {
+    let server = Server::start().await;
+    let other = server.add_client(&json!({})).await;
+    let id = text(&server.client, "clientId");
+    let url = format!("{}/oauth2/token", server.mailgrant.base_url);
+    let grant = [("grant_type", "client_credentials")];
+    let mut refused = None;
+    for tried in 1..=40 {
+        let answer = send(http().post(&url).basic_auth(&id, Some("guess")), &grant).await;
+        if answer.status == 429 {
+            assert!(answer.headers.contains_key("retry-after"), "{:?}", answer.headers);
+            refused = Some(tried);
+            break;
+        }
+        assert_eq!(answer.error(), (401, "invalid_client"));
+    }
+    assert!(
+        refused.is_some_and(|tried| (15..=30).contains(&tried)),
+        "{refused:?}"
+    );
+    assert_eq!(
+        server.token(&grant).await.status,
+        429,
+        "from this address not even the right one"
+    );
+    assert_eq!(server.ask(&other, "/oauth2/token", &grant).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn n26_n28_n29_a_code_is_good_once_for_its_client_its_address_and_its_verifier() {
     let server = Server::start().await;
     let other = server.add_client(&json!({})).await;
