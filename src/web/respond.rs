@@ -28,6 +28,23 @@ pub fn see_other(ctx: &Ctx, path: &str) -> HttpResponse {
         .finish()
 }
 
+/// 303 to a local path with the fields of a form as its query: for endpoints that take GET and POST alike.
+///
+/// # Errors
+/// The query would be longer than 8,000 characters.
+pub fn as_get(ctx: &Ctx, path: &str, body: &[u8]) -> Result<HttpResponse, Problem> {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(url::form_urlencoded::parse(body))
+        .finish();
+    if query.len() > 8_000 {
+        return Err(Problem::bad_request(
+            "too_large",
+            "the request is longer than 8,000 characters",
+        ));
+    }
+    Ok(see_other(ctx, &format!("{path}?{query}")))
+}
+
 /// 303 to a local path whose page shows a message.
 pub async fn see_other_with(
     ctx: &Ctx,

@@ -1,16 +1,9 @@
 //! Queries for signing out of applications: which of them a session signed in to, and who is still to be told.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
+use super::run;
 use crate::db::sql;
-
-async fn run<C: ConnectionTrait, const N: usize>(
-    on: &C,
-    text: &str,
-    values: [Value; N],
-) -> Result<u64, DbErr> {
-    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected())
-}
 
 /// An application that a session signed in to.
 #[derive(Clone, Debug)]

@@ -19,6 +19,15 @@ use crate::db::sql;
 
 pub(super) use tokens::revoke_families_of_client;
 
+/// Runs a statement; how many rows it touched.
+async fn run<C: ConnectionTrait, const N: usize>(
+    on: &C,
+    text: &str,
+    values: [Value; N],
+) -> Result<u64, DbErr> {
+    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected())
+}
+
 mod clients {
     use sea_orm::entity::prelude::*;
 

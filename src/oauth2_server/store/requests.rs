@@ -1,17 +1,10 @@
 //! Requests that wait: pushed ones for their person, those of devices for somebody who types a code.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
+use super::run;
 use super::tokens::{CodeGrant, for_update};
 use crate::db::sql;
-
-async fn run<C: ConnectionTrait, const N: usize>(
-    on: &C,
-    text: &str,
-    values: [Value; N],
-) -> Result<u64, DbErr> {
-    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected())
-}
 
 fn unreadable(error: &serde_json::Error) -> DbErr {
     DbErr::Custom(format!("a stored request cannot be read: {error}"))

@@ -1,8 +1,8 @@
 //! What clients are given: pending requests, consents, codes, families, tokens. Tokens and codes are stored as hashes.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
-use super::{from_list, to_list};
+use super::{from_list, run, to_list};
 use crate::db::sql;
 use crate::oauth2_server::model::{AuthorizeRequest, ClaimsRequest, Consent, Family, SignIn, TokenUse};
 
@@ -12,14 +12,6 @@ pub(super) fn for_update<C: ConnectionTrait>(on: &C) -> &'static str {
         sea_orm::DbBackend::Postgres => " FOR UPDATE",
         _ => "",
     }
-}
-
-async fn run<C: ConnectionTrait, const N: usize>(
-    on: &C,
-    text: &str,
-    values: [Value; N],
-) -> Result<u64, DbErr> {
-    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected())
 }
 
 // Pending requests.

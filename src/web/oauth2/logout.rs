@@ -56,17 +56,7 @@ async fn by_query(
 
 /// The same by POST. A form of another site brings no session cookie, the GET that it is turned into does.
 async fn by_form(ctx: web::Data<Ctx>, body: web::Bytes) -> Result<HttpResponse, Problem> {
-    let fields: Vec<(String, String)> = url::form_urlencoded::parse(&body).into_owned().collect();
-    let query: String = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(fields)
-        .finish();
-    if query.len() > 8_000 {
-        return Err(Problem::bad_request(
-            "too_large",
-            "the request is longer than 8,000 characters",
-        ));
-    }
-    Ok(respond::see_other(&ctx, &format!("/oauth2/logout?{query}")))
+    respond::as_get(&ctx, "/oauth2/logout", &body)
 }
 
 /// The person said yes on our page.

@@ -1,12 +1,10 @@
 //! Clients nobody here wrote, behind a proxy with TLS and a path, and one that registers itself and signs out.
 
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::libraries::run_script;
+use super::libraries::{run_script, run_with};
 use super::{CALLBACK, EMAIL, PASSWORD, Server, client_with};
 use crate::support::process::{Mailgrant, Settings};
 use crate::support::programs::python;
@@ -14,25 +12,7 @@ use crate::support::tls_proxy::TlsProxy;
 use crate::world::text;
 
 fn run_python(name: &str, input: &Value) -> Value {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services");
-    let mut child = Command::new(python())
-        .arg(folder.join(name))
-        .current_dir(&folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("python");
-    let mut stdin = child.stdin.take().expect("its standard input");
-    stdin.write_all(input.to_string().as_bytes()).expect("the input");
-    drop(stdin);
-    let out = child.wait_with_output().expect("its end");
-    assert!(
-        out.status.success(),
-        "{name}: {}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-    serde_json::from_slice(&out.stdout).expect("JSON")
+    run_with(Command::new(python()), name, input)
 }
 
 /// Mailgrant whose issuer has a path and is reached by https.

@@ -11,17 +11,22 @@ use crate::support::visitor::Visitor;
 use crate::world::text;
 use serde_json::{Value, json};
 
-/// Runs a script of `tests/services` with JSON on its standard input; it must end well and print JSON.
+/// Runs a script of `tests/services` with Node.js; see [`run_with`].
 pub(super) fn run_script(name: &str, input: &Value) -> Value {
+    run_with(Command::new(node()), name, input)
+}
+
+/// Runs a script of `tests/services` with JSON on its standard input; it must end well and print JSON.
+pub(super) fn run_with(mut program: Command, name: &str, input: &Value) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services");
-    let mut child = Command::new(node())
+    let mut child = program
         .arg(folder.join(name))
         .current_dir(&folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("node");
+        .expect("the interpreter");
     let mut stdin = child.stdin.take().expect("its standard input");
     stdin.write_all(input.to_string().as_bytes()).expect("the input");
     drop(stdin);
