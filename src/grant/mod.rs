@@ -11,6 +11,7 @@
 mod authorize;
 mod check;
 mod error;
+mod identity;
 mod model;
 mod refresh;
 mod service;

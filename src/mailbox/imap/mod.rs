@@ -15,6 +15,7 @@ mod guard;
 mod session;
 mod types;
 mod utf7;
+mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -4,22 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::io;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use async_imap::Client;
 use async_imap::imap_proto::{
     AttributeValue, MailboxDatum, NameAttribute, Outcome, Response, ResponseCode, Status,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::DateTime;
-use futures_util::FutureExt as _;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{sleep, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use super::error::{ImapError, says_later};
@@ -28,250 +23,12 @@ use super::types::{
     Capabilities, FetchReport, Fetched, Folder, IdleOutcome, Meta, SearchFilter, Selected, SpecialUse,
 };
 use super::utf7;
+use super::wire::{FINISH, Io, Parsed as _, SMALL_LITERALS, Wire, words};
 
-/// Answers without mail (folder names, header lines) may carry this many bytes of literals.
-const SMALL_LITERALS: u64 = 1024 * 1024;
-/// How long a server may take to acknowledge the end of IDLE, or to say good-bye.
-const FINISH: Duration = Duration::from_secs(15);
 /// UIDs per command where each is one line of answer; far below the guard's limit.
 const UIDS_PER_COMMAND: usize = 1_000;
 /// A failure challenge comes once; a server that keeps asking wants something else.
 const MAX_CHALLENGES: usize = 3;
-
-/// A stream that can carry IMAP.
-pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Io for S {}
-
-/// A response with the buffer it points into.
-trait Parsed: Send {
-    fn parsed(&self) -> &Response<'_>;
-}
-
-/// async-imap keeps the name of its response type to itself; this names only what it can do.
-struct Held<R> {
-    response: R,
-    get: for<'a> fn(&'a R) -> &'a Response<'a>,
-}
-
-impl<R: Send> Parsed for Held<R> {
-    fn parsed(&self) -> &Response<'_> {
-        (self.get)(&self.response)
-    }
-}
-
-/// The tagged OK at the end of a command.
-struct Done {
-    code: Option<String>,
-    text: String,
-}
-
-/// The state both typed states share.
-struct Wire<S: Io> {
-    client: Client<Guard<S>>,
-    limits: Limits,
-    tag: u32,
-    /// An exchange is under way. Still set when the next one begins: its caller went away, and answers are mixed up.
-    busy: bool,
-    broken: bool,
-    capabilities: Option<Capabilities>,
-    alerts: Vec<String>,
-    /// How many mails the open folder holds, as far as we were told.
-    exists: u32,
-    /// The folder has grown since it was last searched.
-    grown: bool,
-}
-
-impl<S: Io> Wire<S> {
-    fn new(stream: S, limits: Limits) -> Self {
-        Wire {
-            client: Client::new(Guard::new(stream, limits.clone())),
-            limits,
-            tag: 0,
-            busy: false,
-            broken: false,
-            capabilities: None,
-            alerts: Vec::new(),
-            exists: 0,
-            grown: false,
-        }
-    }
-
-    /// What an ordinary command may cost.
-    fn ordinary(&self, what: &'static str) -> Allowance {
-        Allowance {
-            what,
-            deadline: Some(self.limits.command),
-            silence: Some(self.limits.silence),
-            literal_bytes: SMALL_LITERALS,
-            responses: self.limits.responses,
-        }
-    }
-
-    /// Sends one command and reads to its tagged answer, showing every other answer to `on`.
-    async fn exchange<F>(&mut self, command: &str, allowance: Allowance, mut on: F) -> Result<Done, ImapError>
-    where
-        F: FnMut(&Response<'_>, &mut Guard<S>) -> Result<(), ImapError>,
-    {
-        let tag = self.start(command, allowance).await?;
-        loop {
-            let response = self.read().await?;
-            if let Some(done) = self.tagged(response.parsed(), &tag)? {
-                return done;
-            }
-            if let Err(error) = on(response.parsed(), self.client.get_mut()) {
-                return Err(self.give_up(error));
-            }
-            self.client.get_mut().forget_literals();
-        }
-    }
-
-    /// Sends a command and returns its tag.
-    async fn start(&mut self, command: &str, allowance: Allowance) -> Result<String, ImapError> {
-        if self.broken {
-            return Err(ImapError::Eof);
-        }
-        if self.busy {
-            return Err(self.give_up(ImapError::Protocol("an earlier command was abandoned half-way")));
-        }
-        // The last line of defence against a second command smuggled into the first.
-        if command.bytes().any(|b| b < 0x20 || b == 0x7f) {
-            return Err(ImapError::InvalidArgument("command"));
-        }
-        self.busy = true;
-        self.tag += 1;
-        let tag = format!("M{}", self.tag);
-        self.client.get_mut().begin(allowance);
-        let line = Zeroizing::new(format!("{tag} {command}\r\n"));
-        self.write(line.as_bytes()).await?;
-        Ok(tag)
-    }
-
-    /// Writes directly to the guarded stream: async-imap would log the line.
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), ImapError> {
-        let stream = self.client.get_mut();
-        let sending = async {
-            stream.write_all(bytes).await?;
-            stream.flush().await
-        };
-        match timeout(self.limits.write, sending).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => Err(self.cut(&e)),
-            Err(_) => Err(self.give_up(ImapError::Timeout {
-                what: "sending a command",
-            })),
-        }
-    }
-
-    /// Reads one response. The guard keeps the time.
-    async fn read(&mut self) -> Result<impl Parsed + use<S>, ImapError> {
-        // The parser has had panics on odd input; one mailbox's server must not take its task down.
-        self.client.get_mut().expect();
-        let read = AssertUnwindSafe(self.client.read_response()).catch_unwind().await;
-        let response = match read {
-            Ok(Ok(Some(response))) => Held {
-                response,
-                get: |r| r.parsed(),
-            },
-            Ok(Ok(None)) => return Err(self.give_up(ImapError::Eof)),
-            Ok(Err(e)) => return Err(self.cut(&e)),
-            Err(_) => return Err(self.give_up(ImapError::Protocol("the parser failed on it"))),
-        };
-        self.note(response.parsed());
-        Ok(response)
-    }
-
-    /// Remembers what any answer may tell besides its purpose.
-    fn note(&mut self, response: &Response<'_>) {
-        match response {
-            Response::Capabilities(list) => self.capabilities = Some(capabilities(list)),
-            Response::Data { outcome, .. } | Response::Done { outcome, .. } => match &outcome.code {
-                Some(ResponseCode::Capabilities(list)) => self.capabilities = Some(capabilities(list)),
-                Some(ResponseCode::Alert) if self.alerts.len() < 16 => {
-                    self.alerts
-                        .push(clean(outcome.information.as_deref().unwrap_or_default()));
-                }
-                _ => {}
-            },
-            Response::MailboxData(MailboxDatum::Exists(n)) => {
-                self.grown |= *n > self.exists;
-                self.exists = *n;
-            }
-            Response::Expunge(_) => self.exists = self.exists.saturating_sub(1),
-            _ => {}
-        }
-    }
-
-    /// Whether this response ends the command, and how. A good-bye ends everything.
-    fn tagged(
-        &mut self,
-        response: &Response<'_>,
-        expected: &str,
-    ) -> Result<Option<Result<Done, ImapError>>, ImapError> {
-        match response {
-            Response::Data {
-                status: Status::Bye,
-                outcome,
-            } => {
-                let (code, text) = words(outcome);
-                Err(self.give_up(ImapError::Bye { code, text }))
-            }
-            Response::Done { tag, status, outcome } if tag.0 == expected => {
-                self.busy = false;
-                let (code, text) = words(outcome);
-                Ok(Some(match status {
-                    Status::Ok => Ok(Done { code, text }),
-                    Status::No => Err(ImapError::No { code, text }),
-                    Status::Bad => Err(ImapError::Bad { text }),
-                    _ => Err(self.give_up(ImapError::Protocol("an unknown tagged status"))),
-                }))
-            }
-            Response::Done { .. } => Err(self.give_up(ImapError::Protocol("an answer to another command"))),
-            _ => Ok(None),
-        }
-    }
-
-    /// Takes a share of the process's memory for mail, before anything is asked of the server.
-    async fn reserve(&mut self, bytes: u64) -> Result<OwnedSemaphorePermit, ImapError> {
-        self.limits.budget.reserve(bytes, self.limits.fetch).await
-    }
-
-    /// Marks the connection unusable.
-    fn give_up(&mut self, error: ImapError) -> ImapError {
-        self.broken = true;
-        error
-    }
-
-    /// What a failed read or write means. The parser's own text holds the whole buffer and is never looked at.
-    fn cut(&mut self, error: &io::Error) -> ImapError {
-        let violation = self.client.get_ref().violation().cloned();
-        let meaning = violation.unwrap_or_else(|| match error.kind() {
-            io::ErrorKind::Other => ImapError::Protocol("it is not IMAP as we know it"),
-            _ => ImapError::Eof,
-        });
-        self.give_up(meaning)
-    }
-
-    /// The capabilities, asked for when no answer has told them yet.
-    async fn ensure_capabilities(&mut self) -> Result<Capabilities, ImapError> {
-        if self.capabilities.is_none() {
-            let allowance = self.ordinary("the capabilities");
-            self.exchange("CAPABILITY", allowance, |_, _| Ok(())).await?;
-        }
-        self.capabilities
-            .clone()
-            .ok_or(ImapError::Protocol("no capabilities in the answer"))
-    }
-
-    async fn logout(mut self) {
-        let allowance = Allowance {
-            deadline: Some(FINISH),
-            ..self.ordinary("the good-bye")
-        };
-        // Good manners only: whatever happens, the connection ends here.
-        let _ = timeout(FINISH, self.exchange("LOGOUT", allowance, |_, _| Ok(()))).await;
-        let _ = timeout(Duration::from_secs(1), self.client.get_mut().shutdown()).await;
-    }
-}
 
 /// A server that has greeted us, before the login.
 pub struct Connection<S: AsyncRead + AsyncWrite + Unpin + Send> {
@@ -1177,42 +934,6 @@ fn uid_set(uids: &[u32]) -> String {
         .map(|(a, b)| if a == b { a.to_string() } else { format!("{a}:{b}") })
         .collect();
     parts.join(",")
-}
-
-fn capabilities(list: &[async_imap::imap_proto::Capability<'_>]) -> Capabilities {
-    use async_imap::imap_proto::Capability;
-    Capabilities::new(list.iter().map(|c| match c {
-        Capability::Imap4rev1 => "IMAP4REV1".to_owned(),
-        Capability::Auth(name) => format!("AUTH={name}"),
-        Capability::Atom(name) => name.to_string(),
-    }))
-}
-
-/// The response code and the words of a status. The parser knows few codes; the others are at the head of the text.
-fn words(outcome: &Outcome<'_>) -> (Option<String>, String) {
-    let text = clean(outcome.information.as_deref().unwrap_or_default());
-    let known = outcome.code.as_ref().map(|code| match code {
-        ResponseCode::Alert => "ALERT",
-        ResponseCode::ReadOnly => "READ-ONLY",
-        ResponseCode::ReadWrite => "READ-WRITE",
-        ResponseCode::TryCreate => "TRYCREATE",
-        ResponseCode::Parse => "PARSE",
-        ResponseCode::Capabilities(_) => "CAPABILITY",
-        _ => "OTHER",
-    });
-    if let Some(known) = known {
-        return (Some(known.to_owned()), text);
-    }
-    let Some((code, rest)) = text.strip_prefix('[').and_then(|t| t.split_once(']')) else {
-        return (None, text);
-    };
-    let code = code.split(' ').next().unwrap_or_default().to_ascii_uppercase();
-    ((!code.is_empty()).then_some(code), rest.trim_start().to_owned())
-}
-
-/// A server's words as they may be shown: no control characters, at most 256 characters.
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(256).collect()
 }
 
 /// The JSON of a failure challenge, cleaned and shortened; `None` when it is not there or not text.

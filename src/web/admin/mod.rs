@@ -16,6 +16,7 @@ pub(super) mod desk;
 mod events;
 mod failure;
 mod grants;
+mod identity_provider_form;
 mod identity_providers;
 mod integrations;
 mod mail_templates;
