@@ -107,6 +107,25 @@ pub fn load(env: &Environment, file: Option<&Path>) -> Result<Config, ConfigErro
     Ok(config)
 }
 
+/// The configuration of a service apart from everything that is installed here: defaults, its data in a folder of its own, on
+/// loopback and reaching nothing else. What the environment says about another installation is not its business.
+///
+/// # Errors
+/// When address, URL or folder cannot be used.
+pub fn apart(listen: SocketAddr, base_url: &str, folder: &Path) -> Result<Config, ConfigError> {
+    let (listen, folder) = (listen.to_string(), folder.display().to_string());
+    let loopback = "127.0.0.0/8,::1/128";
+    let environment = Environment::of(&[
+        ("MAILGRANT_LISTEN", &listen),
+        ("MAILGRANT_BASE_URL", base_url),
+        ("MAILGRANT_DATA_DIR", &folder),
+        ("MAILGRANT_ALLOW_NETWORKS", loopback),
+        ("MAILGRANT_ALLOW_WEBHOOK_NETWORKS", loopback),
+        ("MAILGRANT_MAX_CONNECTIONS", "10"),
+    ]);
+    load(&environment, None)
+}
+
 fn read_file(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {

@@ -7,7 +7,7 @@ mod load;
 mod print;
 mod providers;
 
-pub use load::{ConfigError, Environment, load};
+pub use load::{ConfigError, Environment, apart, load};
 pub use print::{describe, example_file, warnings};
 pub use providers::{ConfiguredProvider, ConfiguredRule};
 

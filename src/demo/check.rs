@@ -241,6 +241,7 @@ impl Walk {
         let back = self
             .sandbox()
             .decide(url, Decision::Allow)
+            .await
             .map_err(|error| error.to_string())?;
         Ok((back, format!("given by {}", self.sandbox().mailbox())))
     }
@@ -503,7 +504,10 @@ impl Walk {
 
     /// What one of the demo's buttons does.
     async fn press(&self, fault: &str, mailbox: &str) -> Result<(), String> {
-        routes::apply(self.sandbox(), fault).ok_or("there is no such button")?;
+        let pressed = routes::apply(self.sandbox(), fault).await;
+        pressed
+            .map_err(|error| error.to_string())?
+            .ok_or("there is no such button")?;
         self.poke(mailbox).await
     }
 

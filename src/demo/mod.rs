@@ -18,12 +18,11 @@ use std::time::Duration;
 use actix_web::web;
 use secrecy::SecretString;
 use tempfile::TempDir;
-use url::Url;
 
 use crate::account::{self, AccountError, NewUser};
 use crate::app::{App, StartError};
 use crate::clock::Clock;
-use crate::config::{Config, LogFormat, SecondFactorFor};
+use crate::config::{self, Config, ConfigError};
 use crate::crypto::random_token;
 use crate::ctx::Ctx;
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions, TlsFault};
@@ -59,6 +58,9 @@ pub enum DemoError {
     /// The built-in provider did not start.
     #[error("the built-in provider did not start")]
     Sandbox(#[from] SandboxError),
+    /// The service cannot be configured.
+    #[error("the service cannot be configured")]
+    Config(#[from] ConfigError),
     /// The service did not start.
     #[error("the service did not start")]
     Start(#[from] StartError),
@@ -150,7 +152,9 @@ impl Demo {
             app, inner, folder, ..
         } = self;
         let served = app.run_until_stopped(extras(&inner)).await;
-        drop(inner);
+        if let Some(inner) = Arc::into_inner(inner) {
+            inner.sandbox.stop().await;
+        }
         folder.close()?;
         served
     }
@@ -198,47 +202,10 @@ fn free_address(wanted: SocketAddr) -> Result<(SocketAddr, Option<SocketAddr>), 
     }
 }
 
-/// A configuration of its own: what the environment says about another installation is not this one's business.
-fn config(listen: SocketAddr, folder: &Path, ca_file: &Path) -> Result<Config, DemoError> {
-    let base_url = Url::parse(&format!("http://{listen}")).map_err(|error| DemoError::Listen {
-        address: listen,
-        source: std::io::Error::other(error),
-    })?;
-    let database = folder.join("mailgrant.db");
+fn config(listen: SocketAddr, folder: &Path, ca_file: &Path) -> Result<Config, ConfigError> {
     Ok(Config {
-        listen,
-        base_url,
-        database_url: SecretString::from(format!("sqlite:{}", database.display())),
-        data_dir: folder.to_owned(),
-        key_file: folder.join("key"),
         extra_ca_file: Some(ca_file.to_owned()),
-        allow_networks: ["127.0.0.0/8", "::1/128"]
-            .iter()
-            .filter_map(|network| network.parse().ok())
-            .collect(),
-        allow_webhook_networks: ["127.0.0.0/8", "::1/128"]
-            .iter()
-            .filter_map(|network| network.parse().ok())
-            .collect(),
-        webhook_timeout: 15,
-        event_retention_days: 90,
-        audit_retention_days: 730,
-        trusted_proxies: vec![],
-        proxy_header: crate::config::ProxyHeader::XForwarded,
-        tls_cert_file: None,
-        tls_key_file: None,
-        http_redirect_listen: None,
-        log_format: LogFormat::Text,
-        log_level: "warn".to_owned(),
-        max_connections: 10,
-        require_second_factor: SecondFactorFor::Nobody,
-        oauth_templates: None,
-        open_registration: false,
-        requests_per_token: 3_000,
-        requests_per_address: 6_000,
-        smtp: None,
-        identity_providers: Vec::new(),
-        sources: Vec::new(),
+        ..config::apart(listen, &format!("http://{listen}"), folder)?
     })
 }
 

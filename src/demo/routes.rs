@@ -10,7 +10,7 @@ use crate::ctx::Ctx;
 use crate::grant::{self, StartAuthorization};
 use crate::mailbox;
 use crate::render::Renderer;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, SandboxError};
 use crate::web::admin::views::connect::Leaving;
 use crate::web::admin::views::{Page, Section};
 use crate::web::respond::{base_path, html, see_other, see_other_with};
@@ -96,7 +96,8 @@ async fn faults(
     user: CurrentUser,
     form: FormData,
 ) -> Result<HttpResponse, Problem> {
-    let Some(text) = apply(&demo.sandbox, form.text("fault")) else {
+    let applied = apply(&demo.sandbox, form.text("fault")).await;
+    let Some(text) = applied.map_err(|error| Problem::internal(&error))? else {
         return Err(Problem::bad_request(
             "unknown_fault",
             "the demo has no such fault; nothing was changed",
@@ -113,17 +114,15 @@ async fn faults(
 }
 
 /// Does what a button says; none for a button that does not exist.
-pub(super) fn apply(sandbox: &Sandbox, fault: &str) -> Option<&'static str> {
+pub(super) async fn apply(sandbox: &Sandbox, fault: &str) -> Result<Option<&'static str>, SandboxError> {
     let faults = sandbox.faults();
     let text = match fault {
         "expire_token" => {
-            sandbox.expire_tokens();
-            // As providers do it: a session does not outlive its token.
-            faults.drop_connections();
+            sandbox.expire_tokens().await?;
             "The access token has expired. Mailgrant is fetching a new one; watch the grant's time line."
         }
         "revoke_consent" => {
-            sandbox.revoke_consent();
+            sandbox.revoke_consent().await?;
             "The consent is revoked. In a moment the grant needs a person: the cause and Reconnect appear on the \
              dashboard."
         }
@@ -143,7 +142,7 @@ pub(super) fn apply(sandbox: &Sandbox, fault: &str) -> Option<&'static str> {
             faults.restore_all();
             "Everything works again; mail that waited arrives. A revoked consent needs Reconnect."
         }
-        _ => return None,
+        _ => return Ok(None),
     };
-    Some(text)
+    Ok(Some(text))
 }

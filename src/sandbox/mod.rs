@@ -1,37 +1,43 @@
-//! The built-in provider for `demo` and the tests: OAuth and IMAP on loopback, with faults on request.
+//! A mail provider for `demo` and the tests: OAuth and IMAP on loopback, with faults on request.
 //!
 //! [`Sandbox::start`] gives a mail provider that needs no network and no account. Mailgrant talks to it through
 //! the same sockets as to any other: it is no shortcut into the service, and nothing outside `demo` and the
-//! tests starts it. `oauth` and `tokens` are the authorization server, `imap` the mail server, `samples` the
-//! mail that arrives, `faults` what goes wrong on purpose.
+//! tests starts it. `provider` is the authorization server, a second instance of Mailgrant's own; `layer` stands in
+//! front of it and changes what is said on the wire, `pages` what its pages look like; `imap` is the mail server,
+//! `samples` the mail that arrives, `faults` what goes wrong on purpose, `owner` the person who consents where nobody
+//! is.
 
 mod faults;
 mod imap;
-mod oauth;
+mod layer;
+mod owner;
 mod pages;
+mod provider;
 mod samples;
 mod tls;
-mod tokens;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actix_web::{App, HttpServer, web};
+use actix_web::{HttpServer, web};
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
+use crate::app::StartError;
 use crate::clock::Clock;
 use imap::{MailStore, Transport};
-use oauth::PendingConsent;
+use owner::Owner;
+use provider::{Provider, Setup};
 use tls::{Certificates, TLS_HOST};
-use tokens::{TokenStore, random_text};
 
 pub use faults::{Faults, ImapFault, ImapFaultKind, RewriteAnswer, TlsFault, TokenFault, TokenFaultKind};
 pub use samples::{SAMPLE_KINDS, Sample, SampleKind, Samples};
@@ -44,19 +50,17 @@ const LOG_LENGTH: usize = 10_000;
 pub struct SandboxOptions {
     /// The mailbox, which is also the account that gives consent.
     pub mailbox: String,
-    /// Further accounts with mailboxes of their own. With any, the consent page asks which one.
+    /// Further accounts with mailboxes of their own. `login_hint` says which one signs in.
     pub other_mailboxes: Vec<String>,
     /// Life of an access token.
     pub access_token_life: Duration,
-    /// Whether each refresh gives a new refresh token and ends the old one.
-    pub rotate_refresh: bool,
     /// A sample mail arrives this often; none means only what [`Sandbox::deliver`] brings.
     pub mail_every: Option<Duration>,
     /// How many sample mails are there at the start.
     pub initial_mail: usize,
     /// Redirect URLs of the client, compared byte for byte. [`Sandbox::allow_redirect`] adds more.
     pub redirect_urls: Vec<String>,
-    /// Whether any redirect URL on loopback is accepted too, as RFC 8252 section 7.3 has it for ports.
+    /// Whether any redirect URL on a loopback address is registered when somebody asks with it.
     pub any_loopback_redirect: bool,
     /// The loopback address to listen on.
     pub bind: IpAddr,
@@ -74,7 +78,6 @@ impl Default for SandboxOptions {
             mailbox: "demo@sandbox.test".to_owned(),
             other_mailboxes: Vec::new(),
             access_token_life: Duration::from_secs(3600),
-            rotate_refresh: true,
             mail_every: None,
             initial_mail: 0,
             redirect_urls: Vec::new(),
@@ -105,6 +108,15 @@ pub enum SandboxError {
     /// The certificates could not be made.
     #[error("the sandbox could not make its certificates")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The temporary folder cannot be made.
+    #[error("the sandbox's temporary folder cannot be used; set TMPDIR to a folder this user may write to")]
+    Folder(#[source] std::io::Error),
+    /// The authorization server did not start.
+    #[error("the sandbox's authorization server did not start")]
+    Start(#[from] StartError),
+    /// The authorization server did not do what it was asked.
+    #[error("the sandbox's authorization server: {0}")]
+    Provider(Box<dyn std::error::Error + Send + Sync>),
     /// The authorization URL is none that this provider would answer with a redirect.
     #[error("the sandbox refuses this authorization request: {0}")]
     Authorization(String),
@@ -113,6 +125,10 @@ pub enum SandboxError {
 impl SandboxError {
     fn certificate(cause: impl std::error::Error + Send + Sync + 'static) -> SandboxError {
         SandboxError::Certificate(Box::new(cause))
+    }
+
+    fn provider(cause: impl std::error::Error + Send + Sync + 'static) -> SandboxError {
+        SandboxError::Provider(Box::new(cause))
     }
 }
 
@@ -135,25 +151,17 @@ pub struct Call {
     /// The grant type, or the IMAP command.
     pub detail: Option<&'static str>,
     /// `ok`, `fault`, an OAuth error code, or how the IMAP command ended.
-    pub outcome: &'static str,
+    pub outcome: Cow<'static, str>,
 }
 
-/// A registered application.
-struct Client {
-    id: String,
-    name: &'static str,
-    secret: SecretString,
-}
-
-/// What both servers share.
+/// What the fault layer and the mail server share.
 struct Shared {
     clock: Clock,
     options: SandboxOptions,
     issuer: String,
-    clients: Mutex<Vec<Client>>,
-    redirects: Mutex<BTreeSet<String>>,
-    tokens: Mutex<TokenStore>,
-    pending: Mutex<HashMap<String, PendingConsent>>,
+    provider: Provider,
+    /// The access tokens that went through the layer, for the day they all have to die.
+    issued: Mutex<Vec<SecretString>>,
     mail: MailStore,
     faults: Faults,
     log: Mutex<VecDeque<Call>>,
@@ -164,49 +172,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    fn tokens(&self) -> MutexGuard<'_, TokenStore> {
-        lock(&self.tokens)
-    }
-
-    fn pending(&self) -> MutexGuard<'_, HashMap<String, PendingConsent>> {
-        lock(&self.pending)
-    }
-
-    fn access_token_life(&self) -> chrono::Duration {
-        chrono::Duration::from_std(self.options.access_token_life).unwrap_or(chrono::Duration::hours(1))
-    }
-
-    fn accounts(&self) -> Vec<&str> {
-        let others = self.options.other_mailboxes.iter().map(String::as_str);
-        std::iter::once(self.options.mailbox.as_str())
-            .chain(others)
-            .collect()
-    }
-
-    fn has_account(&self, account: &str) -> bool {
-        self.accounts().contains(&account)
-    }
-
-    fn client_name(&self, id: &str) -> Option<String> {
-        lock(&self.clients)
-            .iter()
-            .find(|client| client.id == id)
-            .map(|client| client.name.to_owned())
-    }
-
-    fn client_secret_of(&self, id: &str) -> Option<SecretString> {
-        lock(&self.clients)
-            .iter()
-            .find(|client| client.id == id)
-            .map(|client| client.secret.clone())
-    }
-
-    fn redirect_is_allowed(&self, redirect_uri: &str) -> bool {
-        lock(&self.redirects).contains(redirect_uri)
-            || self.options.any_loopback_redirect && is_loopback_url(redirect_uri)
-    }
-
-    fn note(&self, endpoint: &'static str, detail: Option<&'static str>, outcome: &'static str) {
+    fn note(
+        &self,
+        endpoint: &'static str,
+        detail: Option<&'static str>,
+        outcome: impl Into<Cow<'static, str>>,
+    ) {
         let mut log = lock(&self.log);
         if log.len() == LOG_LENGTH {
             log.pop_front();
@@ -215,12 +186,12 @@ impl Shared {
             at: self.clock.now(),
             endpoint,
             detail,
-            outcome,
+            outcome: outcome.into(),
         });
     }
 
     /// Whether an XOAUTH2 answer opens a mailbox: the account, or the JSON that says why not.
-    fn check_xoauth2(&self, answer: &[u8]) -> Result<String, String> {
+    async fn check_xoauth2(&self, answer: &[u8]) -> Result<String, String> {
         let refusal =
             |status: &str| format!("{{\"status\":\"{status}\",\"schemes\":\"bearer\",\"scope\":\"imap\"}}");
         let text = std::str::from_utf8(answer).map_err(|_| refusal("400"))?;
@@ -236,17 +207,16 @@ impl Shared {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token)
             .ok_or_else(|| refusal("400"))?;
-        let info = self
-            .tokens()
-            .inspect(token, self.clock.now())
+        let holder = self.provider.introspect(token).await;
+        let holder = holder
+            .map_err(|_| refusal("500"))?
             .ok_or_else(|| refusal("401"))?;
-        let account = (self.accounts().into_iter())
-            .find(|account| account.eq_ignore_ascii_case(user))
-            .ok_or_else(|| refusal("401"))?;
-        if info.authorization.account.is_some_and(|owner| owner != account) {
+        let account = self.provider.account(user).ok_or_else(|| refusal("401"))?;
+        // An application that acts for itself may open any mailbox here, as an app-only grant would.
+        if holder.account.is_some_and(|owner| owner != account) {
             return Err(refusal("401"));
         }
-        match info.authorization.scopes.contains("imap") {
+        match holder.reads_mail {
             true => Ok(account.to_owned()),
             false => Err(refusal("403")),
         }
@@ -257,8 +227,7 @@ fn is_loopback_url(text: &str) -> bool {
     match Url::parse(text).ok().as_ref().and_then(Url::host) {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
+        _ => false,
     }
 }
 
@@ -271,13 +240,15 @@ pub struct Sandbox {
     ca_pem: String,
     imap_port: u16,
     imap_plain_port: u16,
+    // Last, so that it goes when the servers have let go of its files.
+    _folder: TempDir,
 }
 
 impl Sandbox {
-    /// Starts both servers on loopback. Needs a tokio runtime.
+    /// Starts all servers on loopback. Needs a tokio runtime.
     ///
     /// # Errors
-    /// [`SandboxError`] when the address is not loopback or a port is taken.
+    /// [`SandboxError`] when the address is not loopback, a port is taken, or the temporary folder cannot be used.
     pub async fn start(options: SandboxOptions, clock: Clock) -> Result<Sandbox, SandboxError> {
         if !options.bind.is_loopback() {
             return Err(SandboxError::NotLoopback(options.bind));
@@ -290,20 +261,29 @@ impl Sandbox {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => format!("[{address}]"),
         };
+        let issuer = format!("http://{host}:{http_port}");
+        let folder = tempfile::Builder::new()
+            .prefix("mailgrant-sandbox-")
+            .tempdir()
+            .map_err(SandboxError::Folder)?;
+        let mailboxes: Vec<&str> = std::iter::once(&options.mailbox)
+            .chain(&options.other_mailboxes)
+            .map(String::as_str)
+            .collect();
+        let setup = Setup {
+            issuer: &issuer,
+            folder: folder.path(),
+            mailboxes: &mailboxes,
+            redirect_urls: &options.redirect_urls,
+            access_seconds: i64::try_from(options.access_token_life.as_secs()).unwrap_or(3600),
+        };
+        let (own_listener, _) = listen(options.bind, 0)?;
+        let provider = Provider::start(&setup, own_listener, clock.clone()).await?;
         let shared = Arc::new(Shared {
-            issuer: format!("http://{host}:{http_port}"),
-            clients: Mutex::new(vec![
-                client("mailgrant-sandbox", "Mailgrant"),
-                client("foreign-application", "Another application"),
-            ]),
-            redirects: Mutex::new(options.redirect_urls.iter().cloned().collect()),
-            tokens: Mutex::default(),
-            pending: Mutex::default(),
-            mail: MailStore::new(
-                std::iter::once(&options.mailbox)
-                    .chain(&options.other_mailboxes)
-                    .map(String::as_str),
-            ),
+            mail: MailStore::new(mailboxes.iter().copied()),
+            issuer,
+            provider,
+            issued: Mutex::default(),
             faults: Faults::new(clock.clone()),
             log: Mutex::default(),
             clock,
@@ -328,6 +308,7 @@ impl Sandbox {
             ca_pem,
             imap_port,
             imap_plain_port,
+            _folder: folder,
         };
         for _ in 0..sandbox.shared.options.initial_mail {
             sandbox.deliver_next_sample();
@@ -345,64 +326,40 @@ impl Sandbox {
 
     /// Where the browser goes.
     pub fn authorization_endpoint(&self) -> String {
-        format!("{}/authorize", self.shared.issuer)
+        format!("{}/oauth2/authorize", self.shared.issuer)
     }
 
     /// Where codes and refresh tokens are exchanged.
     pub fn token_endpoint(&self) -> String {
-        format!("{}/token", self.shared.issuer)
-    }
-
-    /// RFC 7662; answers without client authentication.
-    pub fn introspection_endpoint(&self) -> String {
-        format!("{}/introspect", self.shared.issuer)
+        format!("{}/oauth2/token", self.shared.issuer)
     }
 
     /// OpenID Connect userinfo.
     pub fn userinfo_endpoint(&self) -> String {
-        format!("{}/userinfo", self.shared.issuer)
+        format!("{}/oauth2/userinfo", self.shared.issuer)
     }
 
     /// The scopes an integration needs here: identity, mail, and a refresh token.
     pub fn scopes(&self) -> Vec<String> {
-        ["openid", "email", "imap", "offline_access"]
-            .map(str::to_owned)
-            .to_vec()
+        provider::scopes()
     }
 
     /// The client id that Mailgrant uses.
     pub fn client_id(&self) -> String {
-        "mailgrant-sandbox".to_owned()
+        provider::CLIENT_ID.to_owned()
     }
 
     /// Its secret, drawn at start.
     pub fn client_secret(&self) -> SecretString {
-        self.shared
-            .client_secret_of("mailgrant-sandbox")
-            .unwrap_or_default()
-    }
-
-    /// Another registered application, whose tokens open the same mailbox but are not Mailgrant's.
-    pub fn foreign_client(&self) -> (String, SecretString) {
-        let id = "foreign-application";
-        (
-            id.to_owned(),
-            self.shared.client_secret_of(id).unwrap_or_default(),
-        )
-    }
-
-    /// Gives the client a new secret; the old one is refused with `invalid_client` from now on.
-    pub fn change_client_secret(&self) -> SecretString {
-        let secret = SecretString::from(random_text("sbx_secret_"));
-        if let Some(client) = lock(&self.shared.clients).first_mut() {
-            client.secret = secret.clone();
-        }
-        secret
+        self.shared.provider.client_secret()
     }
 
     /// Registers a redirect URL.
-    pub fn allow_redirect(&self, url: &str) {
-        lock(&self.shared.redirects).insert(url.to_owned());
+    ///
+    /// # Errors
+    /// When the authorization server does not take it.
+    pub async fn allow_redirect(&self, url: &str) -> Result<(), SandboxError> {
+        self.shared.provider.allow_redirect(url).await
     }
 
     /// The mailbox, also the login name.
@@ -437,48 +394,47 @@ impl Sandbox {
 
     /// Every access token dies now and open IMAP connections end with it, as large providers do it; refreshing
     /// still works.
-    pub fn expire_tokens(&self) {
-        self.shared.tokens().expire_access_tokens();
-        self.shared.faults.drop_connections();
-    }
-
-    /// The mailbox owner takes the consent back: tokens die, refreshing answers `invalid_grant`, and open IMAP
-    /// connections end. A new consent works.
-    pub fn revoke_consent(&self) {
-        self.shared.tokens().revoke_everything();
-        self.shared.faults.drop_connections();
-    }
-
-    /// Answers an authorization request as the consent page would: the URL the browser is sent back to.
     ///
     /// # Errors
-    /// [`SandboxError::Authorization`] when the page would only show an error.
-    pub fn decide(&self, authorization_url: &str, decision: Decision) -> Result<String, SandboxError> {
-        self.decide_as(authorization_url, decision, None)
+    /// When the authorization server fails.
+    pub async fn expire_tokens(&self) -> Result<(), SandboxError> {
+        let issued = std::mem::take(&mut *lock(&self.shared.issued));
+        self.shared.provider.revoke(issued).await?;
+        self.shared.faults.drop_connections();
+        Ok(())
+    }
+
+    /// The mailbox owners take back what they allowed: tokens die, refreshing answers `invalid_grant`, and open IMAP
+    /// connections end. A new consent works.
+    ///
+    /// # Errors
+    /// When the authorization server fails.
+    pub async fn revoke_consent(&self) -> Result<(), SandboxError> {
+        self.shared.provider.revoke_everything().await?;
+        self.shared.faults.drop_connections();
+        Ok(())
+    }
+
+    /// Goes through the provider's pages as the mailbox owner: the URL the browser is sent back to.
+    ///
+    /// # Errors
+    /// [`SandboxError::Authorization`] when the pages only show an error.
+    pub async fn decide(&self, authorization_url: &str, decision: Decision) -> Result<String, SandboxError> {
+        self.decide_as(authorization_url, decision, None).await
     }
 
     /// The same as another account of this sandbox.
     ///
     /// # Errors
-    /// [`SandboxError::Authorization`] when the page would only show an error.
-    pub fn decide_as(
+    /// [`SandboxError::Authorization`] when the pages only show an error.
+    pub async fn decide_as(
         &self,
         authorization_url: &str,
         decision: Decision,
         account: Option<&str>,
     ) -> Result<String, SandboxError> {
-        let url = Url::parse(authorization_url)
-            .map_err(|_| SandboxError::Authorization("it is not a URL".to_owned()))?;
-        let params: HashMap<String, String> = url.query_pairs().into_owned().collect();
-        match oauth::check_request(&self.shared, &params) {
-            Ok(pending) => {
-                let account = account.map_or_else(|| pending.account.clone(), str::to_owned);
-                Ok(oauth::conclude(&self.shared, pending, decision, &account).into())
-            }
-            Err(refused) => oauth::refused_location(&self.shared, refused)
-                .map(String::from)
-                .map_err(SandboxError::Authorization),
-        }
+        let owner = Owner::new(self.shared.provider.http(), &self.shared.issuer);
+        owner.decide(authorization_url, decision, account).await
     }
 
     /// Puts a mail into the mailbox's INBOX and returns its UID.
@@ -553,10 +509,11 @@ impl Sandbox {
             .count()
     }
 
-    /// Ends both servers, and returns when no request is being answered any more.
+    /// Ends all servers, and returns when no request is being answered any more and nothing is left behind.
     pub async fn stop(self) {
         self.stop.cancel();
         self.http.stop(false).await;
+        self.shared.provider.stop().await;
     }
 
     fn deliver_every(&self, every: Duration) {
@@ -579,14 +536,7 @@ impl Drop for Sandbox {
         self.stop.cancel();
         // The command is sent at once; only its completion would have to be awaited.
         drop(self.http.stop(false));
-    }
-}
-
-fn client(id: &str, name: &'static str) -> Client {
-    Client {
-        id: id.to_owned(),
-        name,
-        secret: SecretString::from(random_text("sbx_secret_")),
+        self.shared.provider.abandon();
     }
 }
 
@@ -614,16 +564,20 @@ fn serve_http(
     listener: TcpListener,
 ) -> Result<actix_web::dev::ServerHandle, SandboxError> {
     let data = web::Data::from(shared.clone());
-    let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(oauth::routes))
-        .workers(1)
-        .disable_signals()
-        .shutdown_timeout(1)
-        .listen(listener)
-        .map_err(|cause| SandboxError::Listen {
-            address: "its HTTP port".to_owned(),
-            cause,
-        })?
-        .run();
+    let server = HttpServer::new(move || {
+        actix_web::App::new()
+            .app_data(data.clone())
+            .configure(layer::routes)
+    })
+    .workers(1)
+    .disable_signals()
+    .shutdown_timeout(1)
+    .listen(listener)
+    .map_err(|cause| SandboxError::Listen {
+        address: "its HTTP port".to_owned(),
+        cause,
+    })?
+    .run();
     let handle = server.handle();
     tokio::spawn(server);
     Ok(handle)

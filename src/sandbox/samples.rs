@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 
+use crate::crypto::random_token;
+
 /// What a sample shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SampleKind {
@@ -140,7 +142,7 @@ impl Samples {
         let round = number / SAMPLE_KINDS.len();
         let person = number + round;
         let mail = Mail {
-            message_id: format!("<{}@{}>", super::tokens::random_text("sample-"), company(person)),
+            message_id: format!("<sample-{}@{}>", random_token(32), company(person)),
             from: address(person),
             to: self.mailbox.clone(),
             date: now.to_rfc2822(),

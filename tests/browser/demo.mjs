@@ -27,7 +27,7 @@ export async function openDemo(options = {}) {
 
 /** From the provider's consent page back to Mailgrant. */
 export async function allow(page) {
-  await page.getByRole('heading', { name: /^Allow .* to use your mailbox\?$/ }).waitFor();
+  await page.getByRole('heading', { name: / wants access$/ }).waitFor();
   await page.getByRole('button', { name: 'Allow' }).click();
 }
 

@@ -47,9 +47,11 @@ test('the one-time link signs in, and the first page offers to connect the demo 
 
 test('connecting leads over the consent page to a test that ends green, with nothing more to press', async () => {
   await page.getByRole('button', { name: 'Connect the demo mailbox' }).click();
-  await page.getByRole('heading', { name: /^Allow / }).waitFor();
+  await page.getByRole('heading', { name: 'Mailgrant wants access' }).waitFor();
   assert.notEqual(new URL(page.url()).origin, it.demo.baseUrl, 'the consent page is the provider\'s');
+  await page.getByText('Sandbox provider · only on this machine').waitFor();
   await audit(page, 'the consent page');
+  await screenshot(page, 'demo-consent');
   await allow(page);
   await page.waitForURL(/\/tests\//);
   await page.locator('[data-test-state] .mg-tone-ok').waitFor();

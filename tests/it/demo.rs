@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::guard::{Guarded, free_port, short_dir};
-use crate::support::process::{PROGRAM, http};
+use crate::support::process::PROGRAM;
+use crate::support::visitor::{Seen, Visitor};
 use crate::support::wait::{SOON, eventually};
 
 /// A demo command with a temporary folder of its own, and nothing of this shell's settings.
@@ -65,50 +66,26 @@ impl Running {
         }
     }
 
-    fn url(&self, path: &str) -> String {
-        let origin = self.link.split("/sign-in").next().expect("an origin");
-        format!("{origin}{path}")
+    fn origin(&self) -> &str {
+        self.link.split("/sign-in").next().expect("an origin")
     }
 
     fn printed(&self) -> String {
         std::fs::read_to_string(self.logs.path().join("demo.log")).expect("the log")
     }
 
-    /// Uses the link; the cookie of the session.
-    async fn sign_in(&self) -> String {
-        let answer = http().get(&self.link).send().await.expect("the demo answers");
-        assert_eq!(answer.status(), 303);
-        let cookie = answer.headers().get("set-cookie").expect("a session").to_str();
-        let cookie = cookie.expect("text").split(';').next().expect("a value");
-        cookie.to_owned()
-    }
-
-    async fn dashboard(&self, cookie: &str) -> String {
-        let answer = http().get(self.url("/")).header("cookie", cookie).send().await;
-        answer.expect("the demo answers").text().await.expect("a page")
-    }
-
-    /// Sends a form with the token of the dashboard.
-    async fn post(&self, cookie: &str, path: &str, fault: &str) -> reqwest::Response {
-        let page = self.dashboard(cookie).await;
-        let csrf = between(&page, "name=\"csrf\" value=\"", "\"");
-        let form = [("csrf", csrf.as_str()), ("fault", fault)];
-        let sent = http().post(self.url(path)).header("cookie", cookie).form(&form);
-        sent.send().await.expect("the demo answers")
+    /// Uses the link. One jar for the pages of the demo and those of its provider, as browsers have for one host.
+    async fn sign_in(&self) -> Visitor {
+        let visitor = Visitor::at(self.origin());
+        assert_eq!(visitor.get(&self.link).await.status, 303);
+        visitor
     }
 }
 
-fn between(text: &str, before: &str, after: &str) -> String {
-    let rest = text
-        .split_once(before)
-        .unwrap_or_else(|| panic!("no {before} in {text}"))
-        .1;
-    rest.split(after).next().unwrap_or_default().replace("&amp;", "&")
-}
-
-fn location(answer: &reqwest::Response) -> String {
-    let to = answer.headers().get("location").expect("a redirect");
-    to.to_str().expect("text").to_owned()
+/// Sends a form with the token of the dashboard.
+async fn press(visitor: &Visitor, path: &str, fault: &str) -> Seen {
+    let page = visitor.get("/").await;
+    visitor.submit(&page, path, &[("fault", fault)]).await
 }
 
 #[test]
@@ -136,31 +113,15 @@ fn the_demo_works_without_a_browser_and_leaves_nothing_behind() {
 #[tokio::test]
 async fn the_link_of_the_demo_signs_in_once() {
     let mut running = Running::start("127.0.0.1:0").await;
-    let cookie = running.sign_in().await;
-    let again = http().get(&running.link).send().await.expect("the demo answers");
-    assert_eq!(again.status(), 410, "the link works once");
-    assert!(
-        again
-            .headers()
-            .get("set-cookie")
-            .is_none_or(|set| set != cookie.as_str())
-    );
-    let connected = http()
-        .get(running.url("/demo/connected"))
-        .header("cookie", &cookie);
-    assert_eq!(
-        location(&connected.send().await.expect("the demo answers")),
-        "/",
-        "nothing is connected yet"
-    );
-    let stranger = http()
-        .post(running.url("/demo/faults"))
-        .form(&[("fault", "restore")]);
-    assert_eq!(
-        stranger.send().await.expect("the demo answers").status(),
-        403,
-        "no token, no fault"
-    );
+    let visitor = running.sign_in().await;
+    let again = Visitor::at(running.origin()).get(&running.link).await;
+    assert_eq!(again.status, 410, "the link works once");
+    assert!(!again.headers.contains_key("set-cookie"));
+    let connected = visitor.get("/demo/connected").await;
+    assert_eq!(connected.location, "/", "nothing is connected yet");
+    let stranger = Visitor::at(running.origin());
+    let stranger = stranger.post("/demo/faults", &[("fault", "restore")]).await;
+    assert_eq!(stranger.status, 403, "no token, no fault");
     running.process.stop();
     assert_eq!(
         files_in(running.temporary.path()),
@@ -171,61 +132,51 @@ async fn the_link_of_the_demo_signs_in_once() {
 #[tokio::test]
 async fn the_demo_mailbox_is_connected_broken_and_mended_with_its_buttons() {
     let running = Running::start("127.0.0.1:0").await;
-    let cookie = running.sign_in().await;
-    let leaving = running.post(&cookie, "/demo/connect", "").await;
-    assert_eq!(leaving.status(), 200, "no redirect: form-action would stop it");
-    let leaving = leaving.text().await.expect("a page");
-    let consent_url = between(&leaving, "content=\"0;url=", "\"");
-    let consent = http()
-        .get(&consent_url)
-        .send()
-        .await
-        .expect("the sandbox answers");
-    let request = between(
-        &consent.text().await.expect("a page"),
-        "name=\"request\" value=\"",
-        "\"",
+    let visitor = running.sign_in().await;
+    let leaving = press(&visitor, "/demo/connect", "").await;
+    assert_eq!(leaving.status, 200, "no redirect: form-action would stop it");
+    let mut asked = leaving.refresh();
+    let provider = asked.split("/oauth2/").next().expect("an origin").to_owned();
+    let consent = loop {
+        let seen = visitor.get(&asked).await;
+        match seen.status {
+            303 => asked = format!("{provider}{}", seen.location),
+            _ => break seen,
+        }
+    };
+    assert!(
+        consent.body.contains("Mailgrant wants access"),
+        "{}",
+        consent.body
     );
-    let decide = format!(
-        "{}/authorize/decision",
-        consent_url.split("/authorize").next().expect("an origin")
-    );
-    let answer = [("request", request.as_str()), ("decision", "allow")];
-    let back = location(
-        &http()
-            .post(decide)
-            .form(&answer)
-            .send()
-            .await
-            .expect("the sandbox answers"),
-    );
-    let callback = http()
-        .get(back)
-        .header("cookie", &cookie)
-        .send()
-        .await
-        .expect("the demo answers");
-    assert_eq!(location(&callback), "/demo/connected");
-    let connected = http()
-        .get(running.url("/demo/connected"))
-        .header("cookie", &cookie);
-    let test = location(&connected.send().await.expect("the demo answers"));
+    let answer = [
+        ("decision", "allow"),
+        ("reach", "all"),
+        ("scope", "openid"),
+        ("scope", "profile"),
+        ("scope", "messages:read"),
+        ("scope", "offline_access"),
+    ];
+    let back = visitor.submit(&consent, &asked, &answer).await;
+    let callback = visitor.get(&back.location).await;
+    assert_eq!(callback.location, "/demo/connected", "{}", callback.body);
+    let test = visitor.get("/demo/connected").await.location;
     assert!(test.starts_with("/tests/"), "{test}");
 
-    let shows = async |word: &str| running.dashboard(&cookie).await.contains(word).then_some(());
+    let shows = async |word: &str| visitor.get("/").await.body.contains(word).then_some(());
     eventually("tickets on the dashboard", SOON, async || shows("HELP-1").await).await;
-    let pressed = running.post(&cookie, "/demo/faults", "cut_connection").await;
-    assert_eq!(location(&pressed), "/");
+    let pressed = press(&visitor, "/demo/faults", "cut_connection").await;
+    assert_eq!(pressed.location, "/");
     eventually("the cause on the dashboard", SOON, async || {
         shows("tls_hung_up").await
     })
     .await;
-    assert!(running.dashboard(&cookie).await.contains("Broken now"));
-    running.post(&cookie, "/demo/faults", "restore").await;
-    let mended = async || (!running.dashboard(&cookie).await.contains("tls_hung_up")).then_some(());
+    assert!(visitor.get("/").await.body.contains("Broken now"));
+    press(&visitor, "/demo/faults", "restore").await;
+    let mended = async || (!visitor.get("/").await.body.contains("tls_hung_up")).then_some(());
     eventually("the dashboard is quiet again", SOON, mended).await;
-    let unknown = running.post(&cookie, "/demo/faults", "nonsense").await;
-    assert_eq!(unknown.status(), 400);
+    let unknown = press(&visitor, "/demo/faults", "nonsense").await;
+    assert_eq!(unknown.status, 400);
 }
 
 #[test]

@@ -384,7 +384,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
             }
         };
-        match self.shared.check_xoauth2(&answer) {
+        match self.shared.check_xoauth2(&answer).await {
             Ok(account) => {
                 self.account = Some(account);
                 Ok(Reply::ok("welcome").code(Code::Capability(capabilities(true))))

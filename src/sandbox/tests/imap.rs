@@ -185,9 +185,8 @@ async fn a_refused_token_gets_its_reason_waits_for_the_empty_line_and_then_no() 
     })
     .await;
     let good = connect(&sandbox).await;
-    let narrow = redeem(&sandbox, &allowed_code(&sandbox, &[("scope", Some("email"))]))
-        .await
-        .1;
+    let code = allowed_code(&sandbox, &[("scope", Some("openid"))]).await;
+    let narrow = redeem(&sandbox, &code).await.1;
     let garbage = serde_json::json!({ "access_token": "garbage" });
     let cases = [
         ("demo@sandbox.test", &garbage, "401"),
@@ -450,7 +449,7 @@ async fn connections_cut_for_a_while_come_back_by_the_clock() {
 async fn a_revoked_consent_ends_connections_and_the_token() {
     let (sandbox, mut client) = in_inbox().await;
     let token = connect(&sandbox).await;
-    sandbox.revoke_consent();
+    sandbox.revoke_consent().await.unwrap();
     assert_eq!(client.line().await, "");
     let mut client = Client::plain(&sandbox).await;
     client
@@ -532,7 +531,7 @@ async fn a_command_can_be_delayed_met_with_silence_or_with_the_end_of_the_connec
 #[tokio::test]
 async fn expired_tokens_end_open_connections() {
     let (sandbox, mut client) = in_inbox().await;
-    sandbox.expire_tokens();
+    sandbox.expire_tokens().await.unwrap();
     assert_eq!(client.line().await, "");
 }
 
@@ -540,11 +539,11 @@ async fn expired_tokens_end_open_connections() {
 async fn commands_and_their_outcomes_are_in_the_log() {
     let (sandbox, mut client) = in_inbox().await;
     client.command("SELECT Nowhere").await;
-    let seen: Vec<(Option<&str>, &str)> = sandbox
-        .log()
+    let log = sandbox.log();
+    let seen: Vec<(Option<&str>, &str)> = log
         .iter()
         .filter(|call| call.endpoint == "imap")
-        .map(|c| (c.detail, c.outcome))
+        .map(|c| (c.detail, &*c.outcome))
         .collect();
     assert!(seen.contains(&(Some("AUTHENTICATE"), "ok")));
     assert!(seen.contains(&(Some("SELECT"), "ok")));

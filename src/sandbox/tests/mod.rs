@@ -1,7 +1,7 @@
 //! Tests of the sandbox, over its real sockets.
 
 mod imap;
-mod oauth;
+mod layer;
 mod samples;
 
 use std::collections::HashMap;
@@ -49,12 +49,12 @@ fn challenge() -> String {
 }
 
 fn authorization_url(sandbox: &Sandbox, change: &[(&str, Option<&str>)]) -> String {
-    let (client_id, challenge) = (sandbox.client_id(), challenge());
+    let (client_id, challenge, scopes) = (sandbox.client_id(), challenge(), sandbox.scopes().join(" "));
     let mut params = vec![
         ("response_type", "code"),
         ("client_id", &client_id),
         ("redirect_uri", REDIRECT),
-        ("scope", "openid email imap offline_access"),
+        ("scope", &scopes),
         ("state", "some-state"),
         ("code_challenge", &challenge),
         ("code_challenge_method", "S256"),
@@ -72,10 +72,9 @@ fn query(url: &str) -> HashMap<String, String> {
     Url::parse(url).unwrap().query_pairs().into_owned().collect()
 }
 
-fn allowed_code(sandbox: &Sandbox, change: &[(&str, Option<&str>)]) -> String {
-    let back = sandbox
-        .decide(&authorization_url(sandbox, change), Decision::Allow)
-        .unwrap();
+async fn allowed_code(sandbox: &Sandbox, change: &[(&str, Option<&str>)]) -> String {
+    let url = authorization_url(sandbox, change);
+    let back = sandbox.decide(&url, Decision::Allow).await.unwrap();
     query(&back).remove("code").unwrap()
 }
 
@@ -112,18 +111,13 @@ async fn refresh(sandbox: &Sandbox, token: &Value) -> (u16, Value) {
 
 /// A pair of tokens, by consent and code.
 async fn connect(sandbox: &Sandbox) -> Value {
-    let (status, token) = redeem(sandbox, &allowed_code(sandbox, &[])).await;
+    let (status, token) = redeem(sandbox, &allowed_code(sandbox, &[]).await).await;
     assert_eq!(status, 200, "{token}");
     token
 }
 
+/// Whether the mail server takes an access token.
 async fn is_active(sandbox: &Sandbox, token: &Value) -> bool {
-    let form = [("token", token["access_token"].as_str().unwrap())];
-    let answer = http()
-        .post(sandbox.introspection_endpoint())
-        .form(&form)
-        .send()
-        .await
-        .unwrap();
-    answer.json::<Value>().await.unwrap()["active"].as_bool().unwrap()
+    let token = token["access_token"].as_str().unwrap();
+    sandbox.shared.provider.introspect(token).await.unwrap().is_some()
 }

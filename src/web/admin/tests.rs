@@ -412,7 +412,8 @@ fn provider_url(page: &Seen) -> String {
 
 /// The mailbox owner allows, and the browser comes back.
 async fn allow(admin: &Admin, sandbox: &Sandbox, url: &str, account: &str) -> Seen {
-    let back = sandbox.decide_as(url, Decision::Allow, Some(account)).unwrap();
+    let back = sandbox.decide_as(url, Decision::Allow, Some(account)).await;
+    let back = back.unwrap();
     let path = back.split_once("/oauth2/").unwrap().1;
     admin.get(&format!("/oauth2/{path}")).await
 }
@@ -642,7 +643,8 @@ async fn another_account_takes_over_only_when_somebody_says_so() {
         );
     }
     let refused = admin.post(&format!("/grants/{grant_id}/reconnect"), &[]).await;
-    let back = sandbox.decide(&provider_url(&refused), Decision::Refuse).unwrap();
+    let back = sandbox.decide(&provider_url(&refused), Decision::Refuse).await;
+    let back = back.unwrap();
     let path = back.split_once("/oauth2/").unwrap().1;
     let page = admin.get(&format!("/oauth2/{path}")).await;
     assert!(

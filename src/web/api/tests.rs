@@ -222,7 +222,7 @@ async fn a_consent_started_by_rest_becomes_a_grant_once() {
         (StatusCode::CONFLICT, &json!("/name"))
     );
     let redirect = made["redirectUrl"].as_str().unwrap();
-    sandbox.allow_redirect(redirect);
+    sandbox.allow_redirect(redirect).await.unwrap();
     let integration = made["id"].as_str().unwrap();
 
     let (status, started) = api
@@ -233,6 +233,7 @@ async fn a_consent_started_by_rest_becomes_a_grant_once() {
     assert_eq!(started["grantId"], Value::Null);
     let back = sandbox
         .decide(started["authorizationUrl"].as_str().unwrap(), Decision::Allow)
+        .await
         .unwrap();
     let callback = back.strip_prefix("http://127.0.0.1:8080").unwrap().to_owned();
     let page = api.site.get(&callback).send().await.unwrap();

@@ -28,9 +28,14 @@ pub struct Seen {
 impl Visitor {
     /// With no cookies yet.
     pub fn new(mailgrant: &Mailgrant) -> Self {
+        Self::at(&mailgrant.base_url)
+    }
+
+    /// The same, at a service that was started in another way.
+    pub fn at(base_url: &str) -> Self {
         Self {
             client: http(),
-            base_url: mailgrant.base_url.clone(),
+            base_url: base_url.to_owned(),
             cookies: Mutex::default(),
         }
     }
