@@ -45,7 +45,7 @@ pub use session::{
     ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, end_one, end_others, find, peek, purge, sessions_of,
     set_flash, start, start_in, start_with, strengthen, take_flash,
 };
-pub use sign_in::{SignIn, brake_reset, confirm_password, may_be_mailed, sign_in};
+pub use sign_in::{SignIn, brake_reset, confirm_password, hold, may_be_mailed, sign_in};
 pub use step::{Asked, STEP_MINUTES, Step, begin_step, finish_step, needs_step, step, wants_second_factor};
 pub use token::{DEFAULT_TOKEN_DAYS, authenticate, create_token, issue_token, list_tokens, revoke_token};
 pub use user::{

@@ -1,5 +1,6 @@
 //! Signing in with address and password.
 
+use sea_orm::DatabaseTransaction;
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -49,6 +50,18 @@ pub async fn sign_in(db: &Db, clock: &Clock, attempt: &SignIn<'_>) -> Result<Use
     }
     brake.succeeded(db).await?;
     user.ok_or(AccountError::WrongCredentials)
+}
+
+/// Makes sure that somebody who showed who they are still is who they were then, and stays so until the transaction
+/// ends: a password that was changed meanwhile ends the sign-ins under way as it ends sessions.
+///
+/// # Errors
+/// [`AccountError::WrongCredentials`] if the password is another one by now, or the account is closed.
+pub async fn hold(tx: &DatabaseTransaction, user: &User) -> Result<(), AccountError> {
+    match store::hold_password(tx, &user.id).await? {
+        Some(set_at) if set_at == user.password_set_at => Ok(()),
+        _ => Err(AccountError::WrongCredentials),
+    }
 }
 
 /// Whether somebody who is signed in already knows the password of the account, under the same brake.

@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::AccountError;
 use super::model::{Proof, User};
 use super::second_factor::{self, Offer};
+use super::sign_in;
 use super::store;
 use crate::config::{Config, SecondFactorFor};
 use crate::crypto;
@@ -61,7 +62,7 @@ pub async fn needs_step(ctx: &Ctx, user: &User, proof: &Proof) -> Result<bool, A
 /// Puts a sign-in aside until the second factor is shown: the value for the browser.
 ///
 /// # Errors
-/// The database failed.
+/// [`AccountError::WrongCredentials`] if the password was changed meanwhile.
 pub async fn begin_step(
     ctx: &Ctx,
     user: &User,
@@ -83,7 +84,10 @@ pub async fn begin_step(
         },
         expires_at: now + STEP_MINUTES * 60_000,
     };
-    store::insert_step(ctx.db.write(), &row, now).await?;
+    let tx = ctx.db.begin().await?;
+    sign_in::hold(&tx, user).await?;
+    store::insert_step(&tx, &row, now).await?;
+    tx.commit().await?;
     Ok(SecretString::from(value))
 }
 

@@ -479,3 +479,51 @@ async fn a_token_that_could_do_nothing_or_has_ended_is_not_made() {
 pub(crate) fn code(secret: &SecretString, step: i64) -> String {
     super::totp::code_at(secret, step).unwrap()
 }
+
+#[tokio::test]
+async fn a_sign_in_with_a_password_that_is_changed_meanwhile_comes_to_nothing() {
+    let TestPlace { ctx, _dir } = place().await;
+    create(&ctx.db, &ctx.clock, &ada(), "cli").await.unwrap();
+    let user = try_password(&ctx, "ada@example.org", "correct horse battery", "::1")
+        .await
+        .unwrap();
+    let held = async |user: &User| {
+        let tx = ctx.db.begin().await?;
+        hold(&tx, user).await
+    };
+    held(&user).await.unwrap();
+    begin_step(&ctx, &user, &Proof::password(), "/").await.unwrap();
+
+    ctx.clock.advance(Duration::seconds(1));
+    let new = new_password(&user, "", &"another sentence nobody guesses".into())
+        .await
+        .unwrap();
+    let tx = ctx.db.begin().await.unwrap();
+    set_password(&tx, &ctx.clock, &user.id, &new, Tokens::Keep, &user.id)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let refused = held(&user).await.unwrap_err();
+    assert!(matches!(refused, AccountError::WrongCredentials), "{refused}");
+    let refused = begin_step(&ctx, &user, &Proof::password(), "/")
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, AccountError::WrongCredentials), "{refused}");
+
+    let user = get(&ctx.db, &user.id).await.unwrap().unwrap();
+    held(&user).await.unwrap();
+    let admin = create(
+        &ctx.db,
+        &ctx.clock,
+        &NewUser {
+            email: "bea@example.org".into(),
+            ..ada()
+        },
+        "cli",
+    )
+    .await
+    .unwrap();
+    switch_off(&ctx, &user.id).await.unwrap();
+    assert!(held(&user).await.is_err(), "nobody comes in who is kept out");
+    held(&admin).await.unwrap();
+}

@@ -104,13 +104,17 @@ pub(super) async fn tidy_up(ctx: &Ctx) -> Result<(), DbErr> {
     account::purge(&ctx.db, &ctx.clock).await?;
     outbox::forget_notices(ctx.db.write()).await?;
     idempotency::purge(ctx).await?;
-    sso::purge(ctx).await?;
     loop_guard::tidy_up(ctx.db.write(), now).await?;
     alert::store::purge(ctx.db.write(), now - 90 * DAY_MS).await?;
     // Tokens of another account wait an hour for a confirmation; later nothing opens them any more.
     store::forget_pending_secrets(ctx.db.write(), now - 2 * HOUR_MS).await?;
     store::purge_drafts(ctx.db.write(), now - DAY_MS).await?;
     store::purge(ctx.db.write(), now - 30 * DAY_MS).await
+}
+
+/// Forgets sign-ins through identity providers that nobody came back from: anybody can begin one.
+pub(super) async fn forget_sign_ins(ctx: &Ctx) -> Result<(), DbErr> {
+    sso::purge(ctx).await
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ struct Job {
     run: fn(Ctx) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
 }
 
-const TIMETABLE: [Job; 10] = [
+const TIMETABLE: [Job; 11] = [
     Job {
         name: "refresh_grants",
         when: "*/5 * * * * *",
@@ -72,6 +72,11 @@ const TIMETABLE: [Job; 10] = [
         name: "trim_audit_log",
         when: "15 42 * * * *",
         run: |ctx| Box::pin(async move { Ok(housekeeping::trim_audit(&ctx).await?) }),
+    },
+    Job {
+        name: "forget_sign_ins",
+        when: "15 44 * * * *",
+        run: |ctx| Box::pin(async move { Ok(housekeeping::forget_sign_ins(&ctx).await?) }),
     },
     Job {
         name: "rotate_signing_keys",

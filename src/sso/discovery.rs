@@ -23,6 +23,8 @@ const DOCUMENT_MS: i64 = 3_600_000;
 const KEYS_MS: i64 = 600_000;
 /// Keys that do not fit are fetched anew at most this often.
 const REFETCH_MS: i64 = 1_000;
+/// The same where a stranger can make us look, by naming a key in a token.
+const STRANGERS_REFETCH_MS: i64 = 10_000;
 /// The part of Entra's issuer that stands for somebody's tenant.
 pub(super) const TENANT: &str = "{tenantid}";
 
@@ -52,6 +54,11 @@ struct Entry {
     connection_revision: i64,
     metadata: Option<(Arc<Metadata>, i64)>,
     keys: Option<(Arc<CoreJsonWebKeySet>, i64)>,
+    /// Held by the one request that asks the provider; the others wait for what it learns.
+    asking: Arc<tokio::sync::Mutex<()>>,
+    /// How often asking failed, and why the last time.
+    failures: u64,
+    fault: Option<Fault>,
 }
 
 impl std::fmt::Debug for Cache {
@@ -74,42 +81,90 @@ impl Cache {
     }
 }
 
-/// Where the provider is asked what; from memory, if it was learnt lately.
-pub(super) async fn metadata(ctx: &Ctx, provider: &IdentityProvider) -> Result<Arc<Metadata>, Fault> {
-    let now = ctx.clock.now_ms();
-    let known = ctx.sso.with(provider, |entry| entry.metadata.clone());
-    if let Some((metadata, at)) = known
-        && (0..DOCUMENT_MS).contains(&(now - at))
-    {
-        return Ok(metadata);
-    }
-    let metadata = Arc::new(learn(ctx, &provider.connection).await?);
-    ctx.sso.with(provider, |entry| {
-        entry.metadata = Some((Arc::clone(&metadata), now));
+/// Something learnt, and when.
+type Learnt<T> = Option<(Arc<T>, i64)>;
+
+/// What is known, if it is not older than `life`; else what the provider answers. However many requests want to know,
+/// the provider is asked by one at a time, and what that one learns, or why it does not, is the answer for those who
+/// waited.
+async fn ask_once<T>(
+    ctx: &Ctx,
+    provider: &IdentityProvider,
+    place: impl Fn(&mut Entry) -> &mut Learnt<T>,
+    life: i64,
+    ask: impl Future<Output = Result<T, Fault>>,
+) -> Result<Arc<T>, Fault> {
+    let fresh = |entry: &mut Entry| {
+        let now = ctx.clock.now_ms();
+        let (known, at) = place(entry).as_ref()?;
+        (0..life).contains(&(now - at)).then(|| Arc::clone(known))
+    };
+    let (known, asking, failures) = ctx.sso.with(provider, |entry| {
+        (fresh(entry), Arc::clone(&entry.asking), entry.failures)
     });
-    Ok(metadata)
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let _alone = asking.lock().await;
+    let (known, fault) = ctx.sso.with(provider, |entry| {
+        let fault = entry.fault.clone().filter(|_| entry.failures > failures);
+        (fresh(entry), fault)
+    });
+    match (known, fault) {
+        (Some(known), _) => return Ok(known),
+        (None, Some(fault)) => return Err(fault),
+        (None, None) => {}
+    }
+    let now = ctx.clock.now_ms();
+    match ask.await {
+        Ok(learnt) => {
+            let learnt = Arc::new(learnt);
+            ctx.sso.with(provider, |entry| {
+                *place(entry) = Some((Arc::clone(&learnt), now));
+            });
+            Ok(learnt)
+        }
+        Err(fault) => {
+            ctx.sso.with(provider, |entry| {
+                entry.failures += 1;
+                entry.fault = Some(fault.clone());
+            });
+            Err(fault)
+        }
+    }
 }
 
-/// The provider's keys. With `anew` they are fetched again, unless that was done a moment ago.
+/// Where the provider is asked what; from memory, if it was learnt lately.
+pub(super) async fn metadata(ctx: &Ctx, provider: &IdentityProvider) -> Result<Arc<Metadata>, Fault> {
+    let ask = learn(ctx, &provider.connection);
+    ask_once(ctx, provider, |entry| &mut entry.metadata, DOCUMENT_MS, ask).await
+}
+
+/// How old the keys of a provider may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// As they are kept.
+    Kept,
+    /// Fetched again, unless that was done a moment ago: the kept ones do not fit.
+    Anew,
+    /// The same for something that anybody may have sent.
+    AnewForStrangers,
+}
+
+/// The provider's keys.
 pub(super) async fn keys(
     ctx: &Ctx,
     provider: &IdentityProvider,
     metadata: &Metadata,
-    anew: bool,
+    which: Keys,
 ) -> Result<Arc<CoreJsonWebKeySet>, Fault> {
-    let now = ctx.clock.now_ms();
-    let life = if anew { REFETCH_MS } else { KEYS_MS };
-    let known = ctx.sso.with(provider, |entry| entry.keys.clone());
-    if let Some((keys, at)) = known
-        && (0..life).contains(&(now - at))
-    {
-        return Ok(keys);
-    }
-    let keys = Arc::new(fetch_keys(ctx, &metadata.jwks_uri).await?);
-    ctx.sso.with(provider, |entry| {
-        entry.keys = Some((Arc::clone(&keys), now));
-    });
-    Ok(keys)
+    let life = match which {
+        Keys::Kept => KEYS_MS,
+        Keys::Anew => REFETCH_MS,
+        Keys::AnewForStrangers => STRANGERS_REFETCH_MS,
+    };
+    let ask = fetch_keys(ctx, &metadata.jwks_uri);
+    ask_once(ctx, provider, |entry| &mut entry.keys, life, ask).await
 }
 
 /// Reads the discovery document, or takes what was entered by hand.

@@ -205,7 +205,7 @@ pub async fn try_online(ctx: &Ctx, provider: &IdentityProvider) -> Result<(), Tr
     let metadata = discovery::learn(ctx, &provider.connection)
         .await
         .map_err(|fault| fault.trouble)?;
-    discovery::keys(ctx, provider, &metadata, true)
+    discovery::keys(ctx, provider, &metadata, discovery::Keys::Anew)
         .await
         .map_err(|fault| fault.trouble)?;
     let redirect = flow::redirect_url(&ctx.config, &provider.id);

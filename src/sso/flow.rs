@@ -406,8 +406,8 @@ async fn believe(
             "Nobody was signed in. An administrator should enter the tenant's ID.",
         )
     })?;
-    for anew in [false, true] {
-        let keys = discovery::keys(ctx, provider, metadata, anew).await?;
+    for which in [discovery::Keys::Kept, discovery::Keys::Anew] {
+        let keys = discovery::keys(ctx, provider, metadata, which).await?;
         let expected = Expected {
             issuer: &issuer,
             client_id: &provider.connection.client_id,

@@ -8,7 +8,7 @@ use url::Url;
 use super::discovery::{self, Metadata};
 use super::error::SsoError;
 use super::id_token::{algorithm, key_for};
-use super::model::IdentityProvider;
+use super::model::{IdentityProvider, SessionLink};
 use super::store;
 use super::store::people::Meant;
 use super::strict;
@@ -44,7 +44,9 @@ pub async fn end_session_url(ctx: &Ctx, session_id: &str) -> Result<Option<Url>,
     let mut query = url.query_pairs_mut();
     query.append_pair("client_id", &provider.connection.client_id);
     query.append_pair("post_logout_redirect_uri", &ctx.config.url("/sign-in"));
-    if let Ok(id_token) = id_token {
+    if let Ok(id_token) = id_token
+        && !id_token.expose_secret().is_empty()
+    {
         query.append_pair("id_token_hint", id_token.expose_secret());
     }
     drop(query);
@@ -152,8 +154,8 @@ async fn believe(
         .filter(|alg| metadata.algs.contains(alg))
         .ok_or(refused("an algorithm that is not accepted"))?;
     check_claims(ctx, provider, &metadata, &parts.claims)?;
-    for anew in [false, true] {
-        let keys = discovery::keys(ctx, provider, &metadata, anew)
+    for which in [discovery::Keys::Kept, discovery::Keys::AnewForStrangers] {
+        let keys = discovery::keys(ctx, provider, &metadata, which)
             .await
             .map_err(|_| LogoutError::Unavailable)?;
         if let Some(key) = key_for(&parts.header, &keys, &alg) {
@@ -237,12 +239,19 @@ async fn end(
     Ok(ended)
 }
 
+/// What a session here hangs on at a provider, to be tied to the session that follows it; none if it began here. An ID
+/// token that cannot be opened any more is left out: signing out there then asks once more.
+pub async fn tied(ctx: &Ctx, session_id: &str) -> Result<Option<(SessionLink, SecretString)>, SsoError> {
+    let found = store::people::session(ctx, session_id).await?;
+    Ok(found.map(|(link, id_token)| (link, id_token.unwrap_or_default())))
+}
+
 /// Ties a session that just began to the one at the provider.
 pub async fn tie<C: sea_orm::ConnectionTrait>(
     ctx: &Ctx,
     on: &C,
     session_id: &str,
-    link: &super::model::SessionLink,
+    link: &SessionLink,
     id_token: &SecretString,
 ) -> Result<(), SsoError> {
     let now = ctx.clock.now_ms();

@@ -34,7 +34,7 @@ pub use discovery::Cache;
 pub use error::{SignInError, SsoError};
 pub use file::{take_over, try_online};
 pub use flow::{Finished, Returned, begin, finish, redirect_url};
-pub use logout::{LogoutError, back_channel, end_session_url, frame_origin, front_channel, tie};
+pub use logout::{LogoutError, back_channel, end_session_url, frame_origin, front_channel, tie, tied};
 pub use model::{
     ClientAuth, Connection, FirstAdmin, GroupRule, IdentityProvider, Policy, Preset, ProviderInput,
     RoleChange, SessionLink, Source, TestRun,

@@ -565,6 +565,19 @@ async fn admit_token(request: &HttpRequest) -> Result<(TokenIdentity, Access), P
     Ok((identity, access))
 }
 
+/// Counts a request of an address to a place where strangers make work, beside all it may make.
+pub(super) fn count_address(request: &HttpRequest, place: &str, per_minute: u32) -> Result<(), Problem> {
+    let ctx = ctx(request)?;
+    let limiter = request
+        .app_data::<web::Data<Limiter>>()
+        .ok_or_else(|| Problem::internal(&"the application has no limiter"))?;
+    let subject = format!("{place} {}", respond::client_address(request));
+    let most = per_minute.min(ctx.config.requests_per_address);
+    limiter
+        .take(&subject, most, ctx.clock.now_ms())
+        .map_err(too_often)
+}
+
 /// 429.
 fn too_often(seconds: i64) -> Problem {
     Problem::new(

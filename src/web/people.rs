@@ -17,6 +17,7 @@ use crate::message;
 use crate::outbox::{self, OutboxError, Outgoing, SiteMail};
 use crate::project::MemberError;
 use crate::smtp::{Address, parse_address};
+use crate::sso::{self, SsoError};
 use crate::template::{self, Rendered, Values};
 use crate::ticket::{self, TicketError};
 use crate::{oauth2_server, project};
@@ -123,20 +124,34 @@ pub(super) async fn disable(ctx: &Ctx, user_id: &str, actor: &str) -> Result<(),
 }
 
 /// Sets a password of one's own: every other session ends, what applications hold ends, and this browser goes on under a
-/// new session id.
+/// new session id, which hangs on the same one at the identity provider as the one `before`.
 pub(super) async fn change_password(
     ctx: &Ctx,
     new: &HashedPassword,
     tokens: Tokens,
     session: &NewSession<'_>,
+    before: &str,
 ) -> Result<Started, AccountError> {
     let now = ctx.clock.now_ms();
+    let tied = sso::tied(ctx, before).await.map_err(of_sso)?;
     let tx = ctx.db.begin().await?;
     account::set_password(&tx, &ctx.clock, session.user_id, new, tokens, session.user_id).await?;
     oauth2_server::end_all_of_user(&tx, now, session.user_id, "password_changed").await?;
     let started = account::start_in(&tx, &ctx.clock, session).await?;
+    if let Some((link, id_token)) = &tied {
+        sso::tie(ctx, &tx, &started.session.id, link, id_token)
+            .await
+            .map_err(of_sso)?;
+    }
     tx.commit().await?;
     Ok(started)
+}
+
+fn of_sso(error: SsoError) -> AccountError {
+    match error {
+        SsoError::Db(error) => error.into(),
+        other => AccountError::Sealed(other.to_string()),
+    }
 }
 
 /// Whether this installation can send mail of its own.

@@ -142,7 +142,10 @@ pub async fn begin_session(
         browser: browser(request),
         address: &client_address(request),
     };
-    let started = account::start_with(&ctx.db, &ctx.clock, &new).await?;
+    let tx = ctx.db.begin().await?;
+    account::hold(&tx, user).await?;
+    let started = account::start_in(&tx, &ctx.clock, &new).await?;
+    tx.commit().await?;
     let mut response = see_other(ctx, next.and_then(safe_next).unwrap_or("/"));
     keep_session(ctx, &mut response, &started)?;
     Ok(response)

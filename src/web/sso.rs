@@ -54,6 +54,11 @@ pub(super) fn is_from_provider(method: &Method, path: &str) -> bool {
 /// Largest logout notice, bytes.
 const MAX_BODY: usize = 64 * 1024;
 
+/// Sign-ins that one address may begin, and bring back, in a minute: an office behind one address has a morning.
+const SIGN_INS_PER_MINUTE: u32 = 120;
+/// Notices of ended sessions from one address in a minute.
+const NOTICES_PER_MINUTE: u32 = 600;
+
 #[derive(Deserialize)]
 struct Next {
     #[serde(default)]
@@ -96,6 +101,7 @@ async fn start(
     id: web::Path<String>,
     query: web::Query<Next>,
 ) -> Result<HttpResponse, Problem> {
+    gate::count_address(&scene.request, "sso start", SIGN_INS_PER_MINUTE)?;
     let next = respond::safe_next(&query.next).unwrap_or("/");
     match sso::begin(&scene.ctx, &id, &scene.visitor.browser, next, query.again == "1").await {
         Ok(url) => Ok(off_to(url.as_str())),
@@ -114,6 +120,7 @@ async fn start_test(
     id: web::Path<String>,
     query: web::Query<Ticket>,
 ) -> Result<HttpResponse, Problem> {
+    gate::count_address(&scene.request, "sso start", SIGN_INS_PER_MINUTE)?;
     let ticket = SecretString::from(query.into_inner().ticket);
     match sso::leave_for_test(&scene.ctx, &id, &ticket, &scene.visitor.browser).await {
         Ok(url) => Ok(off_to(url.as_str())),
@@ -128,6 +135,7 @@ fn off_to(url: &str) -> HttpResponse {
 }
 
 async fn callback(scene: Scene, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    gate::count_address(&scene.request, "sso callback", SIGN_INS_PER_MINUTE)?;
     let returned = Returned::of_query(scene.request.query_string());
     let said = returned.said();
     match sso::finish(&scene.ctx, &id, &scene.visitor.browser, &returned).await {
@@ -359,7 +367,9 @@ async fn front_channel(
     ctx: web::Data<Ctx>,
     id: web::Path<String>,
     query: web::Query<Ended>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    gate::count_address(&request, "sso notice", NOTICES_PER_MINUTE)?;
     let ended = sso::front_channel(&ctx, &id, &query.iss, &query.sid).await?;
     if ended > 0 {
         tracing::info!(provider = %id.as_str(), ended, "sessions ended because their provider said so (front channel)");
@@ -380,6 +390,7 @@ async fn back_channel(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
+    gate::count_address(&request, "sso notice", NOTICES_PER_MINUTE)?;
     let body = gate::read_body(payload.into_inner(), MAX_BODY).await?;
     let is_form = actix_web::HttpMessage::content_type(&request) == "application/x-www-form-urlencoded";
     let mut tokens = url::form_urlencoded::parse(&body)

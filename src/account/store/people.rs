@@ -231,6 +231,22 @@ pub(in crate::account) async fn lock_people(tx: &DatabaseTransaction) -> Result<
     Ok(())
 }
 
+/// When the password of somebody who may sign in was set, as it is at this moment; until the transaction ends nobody
+/// changes it.
+pub(in crate::account) async fn hold_password(
+    tx: &DatabaseTransaction,
+    id: &str,
+) -> Result<Option<Option<i64>>, DbErr> {
+    let mut text =
+        "SELECT password_set_at FROM users WHERE id = $1 AND disabled_at IS NULL AND removed_at IS NULL"
+            .to_owned();
+    if tx.get_database_backend() == DatabaseBackend::Postgres {
+        text.push_str(" FOR SHARE");
+    }
+    let row = tx.query_one_raw(sql(tx, &text, [id.into()])).await?;
+    row.map(|row| row.try_get("", "password_set_at")).transpose()
+}
+
 pub(in crate::account) async fn set_email<C: ConnectionTrait>(
     on: &C,
     id: &str,

@@ -5,12 +5,14 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::desk::{Answer, Front};
+use super::sign_in::local_sign_in_off;
 use super::views::account::{ForgotPassword, NewPassword};
 use super::views::parts::FormErrors;
 use super::words;
 use crate::account::{self, AccountError, LinkKind, PasswordLink, Proof};
 use crate::clock::from_ms;
 use crate::crypto::MIN_PASSWORD_CHARS;
+use crate::sso;
 use crate::web::error::Problem;
 use crate::web::extract::FormData;
 use crate::web::route::{Guard, Route};
@@ -47,10 +49,25 @@ fn dead(error: AccountError) -> Problem {
     }
 }
 
+/// The link that was followed. Where passwords let nobody in, the one that lets an admin in from the machine still does.
+async fn followed(front: &Front, token: &SecretString) -> Result<PasswordLink, Problem> {
+    let link = account::look_at_link(&front.ctx, token).await.map_err(dead)?;
+    match link.kind {
+        LinkKind::Recovery => {}
+        LinkKind::Invitation | LinkKind::Reset => refuse_without_local_sign_in(front).await?,
+    }
+    Ok(link)
+}
+
+async fn refuse_without_local_sign_in(front: &Front) -> Result<(), Problem> {
+    match sso::offer(&front.ctx).await?.local {
+        true => Ok(()),
+        false => Err(local_sign_in_off()),
+    }
+}
+
 async fn page(front: Front, query: web::Query<Token>) -> Answer {
-    let link = account::look_at_link(&front.ctx, &query.secret())
-        .await
-        .map_err(dead)?;
+    let link = followed(&front, &query.secret()).await?;
     let name = link.user.name.clone();
     front.show(&view(&front, &query.token, &link, name, FormErrors::default()))
 }
@@ -80,7 +97,7 @@ fn view(front: &Front, token: &str, link: &PasswordLink, name: String, errors: F
 
 async fn set(front: Front, query: web::Query<Token>, form: FormData) -> Answer {
     let token = query.secret();
-    let link = account::look_at_link(&front.ctx, &token).await.map_err(dead)?;
+    let link = followed(&front, &token).await?;
     let name = match link.kind {
         LinkKind::Invitation => form.text("name"),
         LinkKind::Reset | LinkKind::Recovery => "",
@@ -99,6 +116,7 @@ async fn set(front: Front, query: web::Query<Token>, form: FormData) -> Answer {
 }
 
 async fn ask(front: Front) -> Answer {
+    refuse_without_local_sign_in(&front).await?;
     front.show(&ForgotPassword {
         page: front.page("Forgot your password?"),
         can_mail: people::can_mail(&front.ctx).await?,
@@ -109,6 +127,7 @@ async fn ask(front: Front) -> Answer {
 
 /// The same answer in the same time, whoever's address it is: the work is done beside it.
 async fn send(front: Front, form: FormData) -> Answer {
+    refuse_without_local_sign_in(&front).await?;
     let can_mail = people::can_mail(&front.ctx).await?;
     if can_mail {
         let email = form.text("email").to_owned();

@@ -138,6 +138,12 @@ async fn refused(desk: &Desk, name: &str, field: &str, error: AccountError) -> A
 }
 
 async fn change_password(desk: Desk, form: FormData) -> Answer {
+    // A first password is a way in that outlives the one it is made with, and there is no old one to ask for.
+    if desk.current.user().password_set_at.is_none()
+        && let Some(away) = desk.sign_in_again("/profile")
+    {
+        return away;
+    }
     match try_password(&desk, &form).await {
         Ok(started) => {
             let text = "Your password is changed. Every other session has ended, and connected apps have lost their \
@@ -179,7 +185,7 @@ async fn try_password(desk: &Desk, form: &FormData) -> Result<account::Started, 
         browser: respond::browser(desk.request()),
         address: &address,
     };
-    people::change_password(ctx, &new, tokens, &session).await
+    people::change_password(ctx, &new, tokens, &session, &desk.current.session().id).await
 }
 
 async fn end_session(desk: Desk, id: web::Path<String>) -> Answer {

@@ -159,18 +159,23 @@ fn sign_in_view(
     }
 }
 
+/// What is said to somebody who comes with a password, or for one, where passwords let nobody in.
+pub(super) fn local_sign_in_off() -> Problem {
+    Problem::forbidden(
+        "local_sign_in_off",
+        "signing in with address and password is switched off here",
+    )
+    .with_title("Sign in another way")
+    .with_remedy(
+        "Go to the sign-in page and choose a provider. If none of them works, whoever runs the machine makes a \
+         one-time link: mailgrant user recover.",
+    )
+}
+
 async fn sign_in(front: Front, form: FormData) -> Answer {
     let offer = sso::offer(&front.ctx).await?;
     if !offer.local {
-        return Err(Problem::forbidden(
-            "local_sign_in_off",
-            "signing in with address and password is switched off here",
-        )
-        .with_title("Sign in another way")
-        .with_remedy(
-            "Go back and choose a provider. If none of them works, whoever runs the machine makes a one-time link: \
-             mailgrant user recover.",
-        ));
+        return Err(local_sign_in_off());
     }
     let password = form.secret("password");
     let address = respond::client_address(&front.request);

@@ -451,3 +451,58 @@ async fn what_is_dangerous_wants_a_sign_in_of_the_last_quarter_of_an_hour() {
     assert_eq!(gone.name, "Removed person");
     assert!(!gone.email.contains("bob") && gone.removed_at.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_password_is_chosen_only_by_somebody_who_signed_in_a_moment_ago() {
+    let site = site().await;
+    let ctx = site.ctx().clone();
+    ada(&ctx).await;
+    let tx = ctx.db.begin().await.unwrap();
+    let grace = account::invite_in(&tx, &ctx.clock, "grace@example.org", "Grace", false, "cli")
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let new = account::NewSession {
+        user_id: &grace.id,
+        replaces: None,
+        proof: account::Proof::of(&["pwd"]),
+        browser: "",
+        address: "",
+    };
+    let started = account::start_with(&ctx.db, &ctx.clock, &new).await.unwrap();
+    let browser = Browser::new(&site);
+    browser.plant("mailgrant", started.cookie.expose_secret());
+    let fields = [("password", "a sentence that nobody guesses")];
+    ctx.clock.advance(Duration::minutes(20));
+    let sent = browser.post("/profile", "/profile/password", &fields).await;
+    assert!(
+        sent.status == 303 && sent.location.starts_with("/sign-in?again=1"),
+        "{} {}",
+        sent.status,
+        sent.location
+    );
+    let user = account::get(&ctx.db, &grace.id).await.unwrap().unwrap();
+    assert_eq!(user.password_set_at, None);
+
+    let started = account::start_with(&ctx.db, &ctx.clock, &new).await.unwrap();
+    browser.plant("mailgrant", started.cookie.expose_secret());
+    let sent = browser.post("/profile", "/profile/password", &fields).await;
+    assert_eq!((sent.status, sent.location.as_str()), (303, "/profile"));
+    let user = account::get(&ctx.db, &grace.id).await.unwrap().unwrap();
+    assert!(user.password_set_at.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_cannot_begin_sign_ins_without_end() {
+    let site = site().await;
+    ada(site.ctx()).await;
+    for _ in 0..120 {
+        let seen = site.get("/sso/idp_none/start").send().await.unwrap();
+        assert_eq!(seen.status(), StatusCode::NOT_FOUND);
+    }
+    let refused = site.get("/sso/idp_none/start").send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers().contains_key("retry-after"));
+    let other = site.get("/sso/idp_none/callback").send().await.unwrap();
+    assert_eq!(other.status(), StatusCode::BAD_REQUEST, "counted by itself");
+}

@@ -108,6 +108,28 @@ async fn cb_18_local_sign_in_can_be_switched_off_and_a_link_of_the_machine_still
     let csrf_page = browser.get("/sign-in").await;
     let seen = browser.submit(&csrf_page, "/sign-in", &fields).await;
     assert_eq!(seen.status, 403, "{}", seen.body);
+    // Nor does a new password: it would let somebody in without the provider.
+    assert_eq!(browser.get("/forgot-password").await.status, 403);
+    let fields = [("email", ADMIN)];
+    let seen = browser.submit(&csrf_page, "/forgot-password", &fields).await;
+    assert_eq!(seen.status, 403, "{}", seen.body);
+    let users = stage
+        .rest
+        .send(Method::GET, "/api/v1/users", None)
+        .await
+        .ok("users");
+    let path = format!("/api/v1/users/{}/password-links", text(&users["items"][0], "id"));
+    let made = stage
+        .rest
+        .send(Method::POST, &path, Some(&json!({})))
+        .await
+        .ok("a link");
+    let link = text(&made, "url");
+    let seen = browser.get(&link).await;
+    assert_eq!(seen.status, 403, "{}", seen.body);
+    let fields = [("password", "a sentence that nobody guesses")];
+    let seen = browser.submit(&csrf_page, &link, &fields).await;
+    assert_eq!(seen.status, 403, "{}", seen.body);
     let printed = stage.mailgrant.run_ok(&["user", "recover", "--email", ADMIN]);
     let url = printed
         .split_whitespace()

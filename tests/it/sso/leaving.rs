@@ -142,6 +142,27 @@ async fn n58_a_logout_token_that_is_not_right_ends_nothing_and_a_right_one_ends_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_goes_on_belonging_to_the_one_at_the_provider_when_its_person_chooses_a_password() {
+    let stage = Alone::start().await;
+    let browser = signed_in(&stage, "grace", "s1").await;
+    let page = browser.get("/profile").await;
+    let fields = [("password", "a sentence that nobody guesses")];
+    let seen = browser.submit(&page, "/profile/password", &fields).await;
+    assert_eq!(
+        (seen.status, seen.location.as_str()),
+        (303, "/profile"),
+        "{}",
+        seen.body
+    );
+    assert!(is_signed_in(&browser).await);
+    let ended = stage
+        .liar
+        .sign_as("logout+jwt", &logout_claims(&stage, &json!({ "sid": "s1" })));
+    assert_eq!(tell(&stage, &ended).await, 200);
+    assert!(!is_signed_in(&browser).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cb_9_n59_the_front_channel_ends_the_session_that_iss_and_sid_name_and_looks_at_no_cookie() {
     let stage = Alone::start().await;
     let browser = signed_in(&stage, "grace", "s1").await;
