@@ -33,6 +33,14 @@ pub enum AccountError {
     /// Empty or too long.
     #[error("the name must have 1 to {MAX_NAME_CHARS} characters")]
     BadName,
+    /// No telephone number.
+    #[error(
+        "a phone number has 3 to 40 digits, spaces and + - ( ) . /, best with + and the country's number in front"
+    )]
+    BadPhone,
+    /// Too long, or with characters no address has.
+    #[error("an address has at most 500 characters")]
+    BadAddress,
     /// Address and password do not belong together. Said of unknown and disabled accounts too.
     #[error("address or password is wrong")]
     WrongCredentials,
@@ -106,6 +114,8 @@ impl AccountError {
             Self::CommonPassword => "password_common",
             Self::WrongPassword => "wrong_password",
             Self::BadName => "bad_name",
+            Self::BadPhone => "bad_phone",
+            Self::BadAddress => "bad_address",
             Self::WrongCredentials => "wrong_credentials",
             Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::DeadLink => "dead_link",
@@ -135,6 +145,8 @@ impl AccountError {
             }
             Self::WrongPassword => Some("old_password"),
             Self::BadName => Some("name"),
+            Self::BadPhone => Some("phone"),
+            Self::BadAddress => Some("address"),
             Self::WrongCode => Some("code"),
             Self::NoScope => Some("scopes"),
             Self::NoProject => Some("projects"),

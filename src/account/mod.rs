@@ -42,8 +42,8 @@ pub use second_factor::{
     second_factor, with_second_factor,
 };
 pub use session::{
-    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, end_one, end_others, find, peek, purge, sessions_of,
-    set_flash, start, start_in, start_with, strengthen, take_flash,
+    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, end_one, end_others, find, goes_on, peek, purge,
+    sessions_of, set_flash, start, start_in, start_with, strengthen, take_flash,
 };
 pub use sign_in::{SignIn, brake_reset, confirm_password, hold, may_be_mailed, sign_in};
 pub use step::{Asked, STEP_MINUTES, Step, begin_step, finish_step, needs_step, step, wants_second_factor};

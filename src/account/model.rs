@@ -16,6 +16,10 @@ pub struct User {
     pub email: String,
     /// Name shown; the address if none was given.
     pub name: String,
+    /// Telephone number, as they wrote it; may be empty.
+    pub phone: String,
+    /// Postal address in lines, as they wrote it; may be empty.
+    pub address: String,
     /// Whether they may do everything on the site.
     pub is_site_admin: bool,
     /// `auto`, `light` or `dark`.
@@ -50,6 +54,8 @@ pub struct Proof {
     pub identity_provider_id: String,
     /// That provider's name of its own session (`sid`), by which it ends ours; may be empty.
     pub provider_sid: String,
+    /// That provider's name of the class of the sign-in (`acr`); may be empty.
+    pub acr: String,
     /// When they did so, if that was not just now; milliseconds since 1970.
     pub auth_time: Option<i64>,
 }

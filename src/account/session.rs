@@ -134,6 +134,12 @@ async fn live(db: &Db, now: i64, cookie: &SecretString) -> Result<Option<(Sessio
     Ok(Some((session, user, last_seen_at)))
 }
 
+/// Whether a session of a person goes on, named as applications know it.
+pub async fn goes_on(db: &Db, clock: &Clock, user_id: &str, sid: &str) -> Result<bool, DbErr> {
+    let now = clock.now_ms();
+    Ok(!sid.is_empty() && store::is_live(db.read(), user_id, sid, now, now - IDLE_MS).await?)
+}
+
 /// Longest name of a browser that is kept, in characters.
 const BROWSER_CHARS: usize = 200;
 

@@ -226,6 +226,10 @@ pub struct PersonChange {
     pub name: Option<String>,
     /// Address to sign in with.
     pub email: Option<String>,
+    /// Telephone number; an empty one takes it away.
+    pub phone: Option<String>,
+    /// Postal address; an empty one takes it away.
+    pub address: Option<String>,
     /// Whether they may do everything on the site.
     pub is_site_admin: Option<bool>,
 }
@@ -249,6 +253,14 @@ pub async fn change(
     }
     if let Some(name) = &change.name {
         rename(tx, clock, id, name, actor).await?;
+    }
+    let phone = change.phone.as_deref().map(good_phone).transpose()?;
+    let address = change.address.as_deref().map(good_address).transpose()?;
+    let phone = phone.as_ref().unwrap_or(&user.phone);
+    let address = address.as_ref().unwrap_or(&user.address);
+    if (phone, address) != (&user.phone, &user.address) {
+        store::set_contact(tx, id, phone, address).await?;
+        append(tx, clock, "user.changed", id, actor).await?;
     }
     if let Some(email) = change.email.as_deref().map(normal_email)
         && email != user.email
@@ -361,6 +373,26 @@ fn good_name(text: &str) -> Result<String, AccountError> {
     is_good.then(|| name.to_owned()).ok_or(AccountError::BadName)
 }
 
+/// A telephone number as it is stored.
+fn good_phone(text: &str) -> Result<String, AccountError> {
+    let text = text.trim();
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let is_good = text.is_empty()
+        || (digits >= 3
+            && text.len() <= 40
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b"+-()./ ".contains(&b)));
+    is_good.then(|| text.to_owned()).ok_or(AccountError::BadPhone)
+}
+
+/// A postal address as it is stored: lines, whatever a browser puts between them.
+fn good_address(text: &str) -> Result<String, AccountError> {
+    let text = text.trim().replace("\r\n", "\n");
+    let is_good = text.chars().count() <= 500 && !text.chars().any(|c| c.is_control() && c != '\n');
+    is_good.then_some(text).ok_or(AccountError::BadAddress)
+}
+
 /// Keeps the choice of colours; anything but `light` and `dark` is `auto`.
 pub async fn set_theme(db: &Db, id: &str, theme: &str) -> Result<(), DbErr> {
     let theme = match theme {
@@ -413,6 +445,8 @@ pub(super) async fn insert(
         id: id::new("usr", clock),
         email: new.email,
         name: new.name,
+        phone: String::new(),
+        address: String::new(),
         is_site_admin: new.is_site_admin,
         theme: "auto".into(),
         created_at: clock.now_ms(),

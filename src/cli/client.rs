@@ -12,7 +12,7 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::oauth2_server::{
-    self, ApplicationType, ClientAuth, ClientFields, GrantType, NewClient, NewInitialToken,
+    self, ApplicationType, ClientAuth, ClientFields, GrantType, Legacy, NewClient, NewInitialToken,
 };
 use crate::project;
 
@@ -31,8 +31,8 @@ pub(super) enum ClientCommand {
         /// Where codes may be sent; several times for several.
         #[arg(long = "redirect-uri", value_name = "URI")]
         redirect_uris: Vec<String>,
-        /// Way to a token: authorization_code, refresh_token, client_credentials; several times for several. Default:
-        /// the first two.
+        /// Way to a token: authorization_code, refresh_token, client_credentials, device_code, jwt_bearer (or their full
+        /// names, urn:ietf:params:oauth:grant-type:…); several times for several. Default: the first two.
         #[arg(long = "grant", value_name = "GRANT", value_parser = grant)]
         grants: Vec<GrantType>,
         /// What it may ask for; several times for several.
@@ -41,6 +41,10 @@ pub(super) enum ClientCommand {
         /// An application on a device, which keeps no secret.
         #[arg(long)]
         native: bool,
+        /// What older protocols did, less safe, and is off otherwise: pkce_plain, token_in_query, code_id_token,
+        /// id_token_at_api; several times for several. The audit log keeps who asked for it.
+        #[arg(long = "legacy", value_name = "SWITCH", value_parser = legacy)]
+        legacy: Vec<Legacy>,
         /// Print JSON: client_id, client_secret.
         #[arg(long)]
         json: bool,
@@ -83,8 +87,18 @@ pub(super) enum ClientCommand {
 }
 
 fn grant(text: &str) -> Result<GrantType, String> {
-    GrantType::parse(text)
-        .ok_or_else(|| "use authorization_code, refresh_token or client_credentials".to_owned())
+    let full = match text {
+        "device_code" => GrantType::DeviceCode.as_str(),
+        "jwt_bearer" => GrantType::JwtBearer.as_str(),
+        other => other,
+    };
+    GrantType::parse(full).ok_or_else(|| {
+        "use authorization_code, refresh_token, client_credentials, device_code or jwt_bearer".to_owned()
+    })
+}
+
+fn legacy(text: &str) -> Result<Legacy, String> {
+    Legacy::parse(text).ok_or_else(|| format!("use {}", Legacy::ALL.map(Legacy::as_str).join(", ")))
 }
 
 pub(super) async fn run(config: Config, command: ClientCommand) -> anyhow::Result<ExitCode> {
@@ -96,9 +110,11 @@ pub(super) async fn run(config: Config, command: ClientCommand) -> anyhow::Resul
             grants,
             scopes,
             native,
+            legacy,
             json,
         } => {
             let mut fields = ClientFields {
+                legacy,
                 name,
                 redirect_uris,
                 scopes,

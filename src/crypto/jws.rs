@@ -1,42 +1,71 @@
-//! Signed tokens of others (RFC 7515): assertions, request objects and proofs of applications, of whose keys we know the
-//! public half only.
+//! Signed tokens of others (RFC 7515): assertions, request objects and proofs of applications, tokens of issuers that are
+//! trusted; and our own, when they come back.
 //!
 //! What a token says is read before its signature is checked, because it names the key; the type says so.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-/// Algorithms that others may sign with. `none` and everything that shares a secret is not among them, so no public key
-/// can be taken for one.
+/// Algorithms that signed tokens of others may have. `none` and what is not here cannot be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForeignAlg {
     /// RSA, PKCS#1 v1.5, SHA-256.
     Rs256,
+    /// The same with SHA-384.
+    Rs384,
+    /// The same with SHA-512.
+    Rs512,
     /// RSA, PSS, SHA-256.
     Ps256,
+    /// The same with SHA-384.
+    Ps384,
+    /// The same with SHA-512.
+    Ps512,
     /// ECDSA on P-256.
     Es256,
     /// ECDSA on P-384.
     Es384,
     /// Ed25519.
     EdDsa,
+    /// HMAC with SHA-512 and a secret that both sides have: of issuers only, and never under a key.
+    Hs512,
 }
 
 impl ForeignAlg {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Rs256, Self::Ps256, Self::Es256, Self::Es384, Self::EdDsa];
+    /// Those of applications. Nothing that shares a secret is among them, so no public key can be taken for one.
+    pub const CLIENT: [Self; 5] = [Self::Rs256, Self::Ps256, Self::Es256, Self::Es384, Self::EdDsa];
+
+    /// Those of issuers that are trusted: all of them.
+    pub const ISSUER: [Self; 10] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+        Self::Hs512,
+    ];
 
     /// The registered name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
             Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
             Self::EdDsa => "EdDSA",
+            Self::Hs512 => "HS512",
         }
     }
 
@@ -45,22 +74,36 @@ impl ForeignAlg {
         if text == "Ed25519" {
             return Some(Self::EdDsa);
         }
-        Self::ALL.into_iter().find(|alg| alg.as_str() == text)
+        Self::ISSUER.into_iter().find(|alg| alg.as_str() == text)
+    }
+
+    /// Whether it works with a secret that both sides have.
+    pub fn is_shared(self) -> bool {
+        self == Self::Hs512
     }
 
     fn algorithm(self) -> Algorithm {
         match self {
             Self::Rs256 => Algorithm::RS256,
+            Self::Rs384 => Algorithm::RS384,
+            Self::Rs512 => Algorithm::RS512,
             Self::Ps256 => Algorithm::PS256,
+            Self::Ps384 => Algorithm::PS384,
+            Self::Ps512 => Algorithm::PS512,
             Self::Es256 => Algorithm::ES256,
             Self::Es384 => Algorithm::ES384,
             Self::EdDsa => Algorithm::EdDSA,
+            Self::Hs512 => Algorithm::HS512,
         }
     }
 }
 
 /// Longest token that is looked at, bytes.
 const MAX_TOKEN: usize = 32 * 1024;
+/// Longest token of an issuer, bytes.
+const MAX_OF_ISSUER: usize = 16 * 1024;
+/// Members of a header that bring a key, or the address of one, or change what the rest means.
+const BRING_A_KEY: [&str; 5] = ["jwk", "jku", "x5u", "x5c", "zip"];
 /// RSA keys: 2048 to 8192 bits, in bytes.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 /// Members of a JWK that are secret.
@@ -98,6 +141,9 @@ impl Unproven {
         if header.contains_key("crit") || header.contains_key("b64") {
             return None;
         }
+        if header.get("kid").is_some_and(|kid| !kid.is_string()) {
+            return None;
+        }
         Some(Self {
             header,
             claims: object(claims)?,
@@ -106,8 +152,20 @@ impl Unproven {
         })
     }
 
-    /// The algorithm it names, if it is one of ours.
+    /// The same for a token of an issuer: its header chooses neither key nor algorithm, and it says whose it is.
+    pub fn of_issuer(token: &str) -> Option<Self> {
+        let read = Self::read(token).filter(|_| token.len() <= MAX_OF_ISSUER)?;
+        let brings = BRING_A_KEY.iter().any(|name| read.header.contains_key(*name));
+        (!brings && read.any_alg().is_some() && read.text("iss").is_some()).then_some(read)
+    }
+
+    /// The algorithm it names, if it is one of those of applications.
     pub fn alg(&self) -> Option<ForeignAlg> {
+        self.any_alg().filter(|alg| ForeignAlg::CLIENT.contains(alg))
+    }
+
+    /// The algorithm it names, if it is one of those of issuers.
+    pub fn any_alg(&self) -> Option<ForeignAlg> {
         ForeignAlg::parse(self.header.get("alg")?.as_str()?)
     }
 
@@ -159,13 +217,19 @@ impl Unproven {
 
     /// Whether this public key signed it with this algorithm, which must be the one it names.
     pub fn is_signed_by(&self, alg: ForeignAlg, jwk: &Value) -> bool {
-        if self.alg() != Some(alg) || !fits(jwk, alg) {
-            return false;
-        }
-        decoding_key(jwk).is_some_and(|key| {
-            jsonwebtoken::crypto::verify(&self.signature, self.signed.as_bytes(), &key, alg.algorithm())
+        fits(jwk, alg) && decoding_key(jwk).is_some_and(|key| self.holds(alg, &key))
+    }
+
+    /// Whether it was signed with this secret, which both sides have (HS512).
+    pub fn is_signed_with(&self, secret: &SecretString) -> bool {
+        let key = DecodingKey::from_secret(secret.expose_secret().as_bytes());
+        self.holds(ForeignAlg::Hs512, &key)
+    }
+
+    fn holds(&self, alg: ForeignAlg, key: &DecodingKey) -> bool {
+        self.any_alg() == Some(alg)
+            && jsonwebtoken::crypto::verify(&self.signature, self.signed.as_bytes(), key, alg.algorithm())
                 .unwrap_or(false)
-        })
     }
 }
 
@@ -201,7 +265,14 @@ impl<'de> serde::Deserialize<'de> for Strict {
 pub fn fits(jwk: &Value, alg: ForeignAlg) -> bool {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
     let is_kind = match alg {
-        ForeignAlg::Rs256 | ForeignAlg::Ps256 => {
+        // A secret is nobody's public key.
+        ForeignAlg::Hs512 => false,
+        ForeignAlg::Rs256
+        | ForeignAlg::Rs384
+        | ForeignAlg::Rs512
+        | ForeignAlg::Ps256
+        | ForeignAlg::Ps384
+        | ForeignAlg::Ps512 => {
             text("kty") == Some("RSA")
                 && text("n")
                     .and_then(|n| URL_SAFE_NO_PAD.decode(n).ok())
@@ -270,7 +341,12 @@ mod tests {
             );
             assert_eq!((read.text("iss"), read.time_ms("exp")), (Some("a"), Some(5_000)));
             assert!(read.is_signed_by(alg, &jwk), "{alg:?}");
-            for other in ForeignAlg::ALL.into_iter().filter(|other| *other != alg) {
+            assert!(jwk.get("d").is_none() && jwk["kid"] == "k" && jwk["alg"] == ours.as_str());
+            let (head, tail) = token.rsplit_once('.').unwrap();
+            let flipped = if tail.starts_with('A') { "B" } else { "A" };
+            let changed = Unproven::read(&format!("{head}.{flipped}{}", &tail[1..])).unwrap();
+            assert!(!changed.is_signed_by(alg, &jwk), "{alg:?}");
+            for other in ForeignAlg::ISSUER.into_iter().filter(|other| *other != alg) {
                 assert!(!read.is_signed_by(other, &jwk), "{alg:?} as {other:?}");
             }
             let another = public_jwk(ours, "k", &new_signing_key(ours).unwrap()).unwrap();
@@ -319,7 +395,7 @@ mod tests {
         ] {
             assert!(Unproven::read(&bad).is_none(), "{bad}");
         }
-        for alg in ["none", "HS256", "RS512", "es256"] {
+        for alg in ["none", "HS256", "HS512", "RS512", "es256"] {
             let read = Unproven::read(&format!("{}.{claims}.AAAA", encode(&json!({ "alg": alg })))).unwrap();
             assert_eq!(read.alg(), None, "{alg}");
         }
@@ -348,5 +424,84 @@ mod tests {
             ),
             "too small"
         );
+    }
+
+    fn sign_shared(secret: &str, claims: &Value) -> String {
+        let header = jsonwebtoken::Header::new(Algorithm::HS512);
+        let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
+        jsonwebtoken::encode(&header, claims, &key).unwrap()
+    }
+
+    #[test]
+    fn n42_a_header_chooses_neither_key_nor_algorithm() {
+        let claims = encode(&json!({ "iss": "https://idp.example", "sub": "a" }));
+        let of = |header: Value| Unproven::of_issuer(&format!("{}.{claims}.AAAA", encode(&header))).is_some();
+        assert!(of(json!({ "alg": "RS256", "kid": "k" })));
+        for header in [
+            json!({ "alg": "none" }),
+            json!({ "alg": "None" }),
+            json!({ "alg": "HS256" }),
+            json!({ "alg": "RS1" }),
+            json!({ "alg": ["RS256"] }),
+            json!({}),
+            json!({ "alg": "RS256", "jwk": { "kty": "RSA" } }),
+            json!({ "alg": "RS256", "jku": "https://evil.example/keys" }),
+            json!({ "alg": "RS256", "x5u": "https://evil.example/cert" }),
+            json!({ "alg": "RS256", "x5c": ["AAAA"] }),
+            json!({ "alg": "RS256", "zip": "DEF" }),
+            json!({ "alg": "RS256", "crit": ["exp"] }),
+            json!({ "alg": "RS256", "b64": false }),
+            json!({ "alg": "RS256", "kid": 5 }),
+        ] {
+            assert!(!of(header.clone()), "{header}");
+        }
+        for token in ["", ".", "..", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "a.b.c.d"] {
+            assert!(Unproven::of_issuer(token).is_none(), "{token}");
+        }
+        let nobody = encode(&json!({ "sub": "a" }));
+        let header = encode(&json!({ "alg": "RS256" }));
+        assert!(
+            Unproven::of_issuer(&format!("{header}.{nobody}.AAAA")).is_none(),
+            "no iss"
+        );
+        let long = encode(&json!({ "iss": "a", "x": "a".repeat(MAX_OF_ISSUER) }));
+        assert!(
+            Unproven::of_issuer(&format!("{header}.{long}.AAAA")).is_none(),
+            "too long"
+        );
+        assert!(Unproven::read(&"a".repeat(MAX_TOKEN + 1)).is_none());
+    }
+
+    #[test]
+    fn n42_the_public_key_is_no_secret_and_an_algorithm_no_other() {
+        let pem = new_signing_key(SigningAlg::Rs256).unwrap();
+        let jwk = public_jwk(SigningAlg::Rs256, "k", &pem).unwrap();
+        let claims = json!({ "iss": "https://idp.example" });
+        let good = sign_jwt(SigningAlg::Rs256, "k", "JWT", &pem, &claims).unwrap();
+        let good = Unproven::of_issuer(&good).unwrap();
+        assert!(good.is_signed_by(ForeignAlg::Rs256, &jwk));
+        for other in ForeignAlg::ISSUER
+            .into_iter()
+            .filter(|alg| *alg != ForeignAlg::Rs256)
+        {
+            assert!(!good.is_signed_by(other, &jwk), "{other:?}");
+        }
+        // Signed with the text of the public key as a secret.
+        let confused = Unproven::of_issuer(&sign_shared(&jwk.to_string(), &claims)).unwrap();
+        for alg in ForeignAlg::ISSUER {
+            assert!(!confused.is_signed_by(alg, &jwk), "{alg:?}");
+        }
+        assert!(!good.is_signed_with(&SecretString::from(jwk.to_string())));
+        assert!(!confused.is_signed_with(&SecretString::from("another".to_owned())));
+        assert!(confused.is_signed_with(&SecretString::from(jwk.to_string())));
+        // Not even a set that says so makes a secret a key.
+        let oct = json!({ "kty": "oct", "k": encode(&json!("secret")), "alg": "HS512" });
+        assert!(ForeignAlg::ISSUER.into_iter().all(|alg| !fits(&oct, alg)));
+        // A key that says it is for something else, or that is private.
+        for (name, value) in [("use", "enc"), ("alg", "PS256"), ("kty", "oct"), ("d", "AAAA")] {
+            let mut changed = jwk.clone();
+            changed[name] = json!(value);
+            assert!(!good.is_signed_by(ForeignAlg::Rs256, &changed), "{name}");
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Secrets at rest and the numbers nobody may guess: the key ring, sealing, random tokens, hashes of tokens and
 //! passwords. Nothing here knows what the secrets are for, and nothing else in the crate touches a cipher.
 
-mod foreign_jwt;
 mod jws;
 mod jwt;
 mod keyring;
@@ -9,9 +8,8 @@ mod password;
 mod prefixed;
 mod sign;
 
-pub use foreign_jwt::{IssuerAlg, IssuerToken, key_fits, read_unproven, verify_foreign, verify_shared};
 pub use jws::{ForeignAlg, Unproven, fits, jwk_thumbprint};
-pub use jwt::{JwtError, SigningAlg, jwt_key_id, new_signing_key, public_jwk, sign_jwt, verify_jwt};
+pub use jwt::{JwtError, SigningAlg, new_signing_key, public_jwk, sign_jwt};
 pub use keyring::{KeyRing, KeyRingError, Place, SealError};
 pub use password::{MIN_PASSWORD_CHARS, hash_password, normal_password, verify_password};
 pub use prefixed::{is_prefixed, new_prefixed};

@@ -27,7 +27,7 @@ struct Job {
     run: fn(Ctx) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
 }
 
-const TIMETABLE: [Job; 11] = [
+const TIMETABLE: [Job; 12] = [
     Job {
         name: "refresh_grants",
         when: "*/5 * * * * *",
@@ -77,6 +77,11 @@ const TIMETABLE: [Job; 11] = [
         name: "forget_sign_ins",
         when: "15 44 * * * *",
         run: |ctx| Box::pin(async move { Ok(housekeeping::forget_sign_ins(&ctx).await?) }),
+    },
+    Job {
+        name: "forget_seen_ids",
+        when: "20 */5 * * * *",
+        run: |ctx| Box::pin(async move { Ok(oauth2_server::forget_seen(&ctx).await?) }),
     },
     Job {
         name: "rotate_signing_keys",

@@ -1,31 +1,14 @@
-//! The authorization endpoint (RFC 6749, section 4.1; OpenID Connect Core, section 3.1): what a request must look like,
-//! what has to happen before it is answered, and the answer. Pages are `web`'s.
+//! The authorization endpoint (RFC 6749, section 4.1; OpenID Connect Core, section 3.1): what a request must look like.
+//! What happens then is in `decide`; pages are `web`'s.
 
-use sea_orm::ConnectionTrait;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::error::OAuthError;
-use super::model::{
-    AuthorizeRequest, ClaimsRequest, Client, ClientState, Consent, GrantType, ResponseMode, SignIn,
-};
+use super::model::{AuthorizeRequest, ClaimsRequest, Client, ClientState, GrantType, Legacy, ResponseMode};
 use super::request::{self, Unfolded};
-use super::store::{self, requests, tokens};
+use super::store;
 use super::{claims, keys, metadata, redirect, scope};
-use crate::account::{Session, User};
-use crate::audit::{self, NewAuditEvent};
-use crate::crypto::{Unproven, new_prefixed, random_token, sha256_hex};
 use crate::ctx::Ctx;
-use crate::id;
-
-pub(super) use tokens::Interaction;
-
-/// Prefix of authorization codes.
-pub const CODE_PREFIX: &str = "mg_ac_";
-/// Life of a code.
-const CODE_MS: i64 = 60_000;
-/// How long a person may take to sign in and decide.
-const INTERACTION_MS: i64 = 30 * 60_000;
 
 /// Where an answer goes, once client and redirect URI are known to belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,22 +123,19 @@ pub(super) async fn checked(
             _ => return page(OAuthError::invalid_request("redirect_uri is missing")),
         },
     };
-    let mode = match params.get("response_mode") {
-        None | Some("query") => Ok(ResponseMode::Query),
-        Some("form_post") => Ok(ResponseMode::FormPost),
-        Some(_) => Err(OAuthError::invalid_request(
-            "response_mode must be query or form_post",
-        )),
-    };
+    let (mode, is_refused) = mode_of(client, &params);
     let back = ReturnTo {
         redirect_uri: redirect_uri.to_owned(),
         state: params.get("state").map(str::to_owned),
-        mode: *mode.as_ref().unwrap_or(&ResponseMode::Query),
+        mode,
         is_device: false,
     };
     let told = |error| Refused::Redirect(back.clone(), error);
-    mode.map_err(told)?;
-    let told = |error| Refused::Redirect(back.clone(), error);
+    if is_refused {
+        return Err(told(OAuthError::invalid_request(
+            "response_mode must be query or form_post, and with an ID token fragment or form_post",
+        )));
+    }
     if client.protocol.require_pushed_request && !unfolded.is_pushed {
         return Err(told(OAuthError::invalid_request(
             "this client must push its requests to the endpoint for pushed requests first",
@@ -169,14 +149,41 @@ pub(super) async fn checked(
     rest(ctx, client, &params, &back).await.map_err(told)
 }
 
+/// Whether an ID token is asked for beside the code, by a client that may have that.
+fn asks_id_token(client: &Client, params: &Params<'_>) -> bool {
+    // The order of the words means nothing (RFC 6749, section 3.1.1).
+    client.may(Legacy::Hybrid)
+        && matches!(
+            params.get("response_type"),
+            Some("code id_token" | "id_token code")
+        )
+}
+
+/// How the answer travels, errors too, and whether what was asked for is another way.
+pub(super) fn mode_of(client: &Client, params: &Params<'_>) -> (ResponseMode, bool) {
+    let usual = match asks_id_token(client, params) {
+        true => ResponseMode::Fragment,
+        false => ResponseMode::Query,
+    };
+    match (params.get("response_mode"), usual) {
+        (Some("form_post"), _) => (ResponseMode::FormPost, false),
+        (None, _) | (Some("query"), ResponseMode::Query) | (Some("fragment"), ResponseMode::Fragment) => {
+            (usual, false)
+        }
+        (Some(_), _) => (usual, true),
+    }
+}
+
 async fn rest(
     ctx: &Ctx,
     client: &Client,
     params: &Params<'_>,
     back: &ReturnTo,
 ) -> Result<AuthorizeRequest, OAuthError> {
+    let with_id_token = asks_id_token(client, params);
     match params.get("response_type") {
         Some("code") => {}
+        Some(_) if with_id_token => {}
         None => return Err(OAuthError::invalid_request("response_type is missing")),
         Some(_) => {
             return Err(OAuthError::new(
@@ -195,7 +202,16 @@ async fn rest(
     if scopes.is_empty() {
         return Err(OAuthError::invalid_scope("scope is missing: name what is wanted"));
     }
+    if with_id_token && !scopes.iter().any(|scope| scope == "openid") {
+        return Err(OAuthError::invalid_scope("an ID token needs the scope openid"));
+    }
+    if with_id_token && params.get("nonce").is_none() {
+        return Err(OAuthError::invalid_request(
+            "nonce is missing: an ID token that comes through the browser needs one",
+        ));
+    }
     metadata::resource(&ctx.config, params.get("resource"))?;
+    let (code_challenge, plain_challenge) = challenge(client, params)?;
     let hinted_subject = match params.get("id_token_hint") {
         Some(hint) => Some(hinted(ctx, hint).await?),
         None => None,
@@ -205,7 +221,9 @@ async fn rest(
         redirect_uri_given: params.get("redirect_uri").is_some(),
         state: back.state.clone(),
         response_mode: back.mode,
-        code_challenge: challenge(client, params)?,
+        code_challenge,
+        plain_challenge,
+        with_id_token,
         nonce: params.get("nonce").map(str::to_owned),
         prompt: prompts(params.get("prompt"))?,
         max_age: max_age(params.get("max_age"))?.or(client.protocol.default_max_age),
@@ -214,13 +232,14 @@ async fn rest(
             .map(|hint| hint.chars().take(254).collect()),
         hinted_subject,
         dpop_jkt: jkt(params.get("dpop_jkt"))?,
-        claims: claims_of(params.get("claims"), client)?,
+        claims: claims_of(params, client)?,
         device: None,
         scopes,
     })
 }
 
-fn challenge(client: &Client, params: &Params<'_>) -> Result<Option<String>, OAuthError> {
+/// The PKCE challenge, and whether its method is `plain`.
+fn challenge(client: &Client, params: &Params<'_>) -> Result<(Option<String>, bool), OAuthError> {
     let method = params.get("code_challenge_method");
     let Some(challenge) = params.get("code_challenge") else {
         if client.require_pkce || method.is_some() {
@@ -228,8 +247,17 @@ fn challenge(client: &Client, params: &Params<'_>) -> Result<Option<String>, OAu
                 "code_challenge is missing: PKCE is required",
             ));
         }
-        return Ok(None);
+        return Ok((None, false));
     };
+    // Without a method it is `plain` (RFC 7636, section 4.3).
+    if client.may(Legacy::PlainPkce) && matches!(method, None | Some("plain")) {
+        return match is_verifier(challenge) {
+            true => Ok((Some(challenge.to_owned()), true)),
+            false => Err(OAuthError::invalid_request(
+                "code_challenge must be a verifier of 43 to 128 letters, digits and -._~",
+            )),
+        };
+    }
     if method != Some("S256") {
         return Err(OAuthError::invalid_request("code_challenge_method must be S256"));
     }
@@ -242,7 +270,15 @@ fn challenge(client: &Client, params: &Params<'_>) -> Result<Option<String>, OAu
             "code_challenge must be the base64url of a SHA-256, 43 characters without padding",
         ));
     }
-    Ok(Some(challenge.to_owned()))
+    Ok((Some(challenge.to_owned()), false))
+}
+
+/// Whether a text has the form of a PKCE verifier (RFC 7636, section 4.1).
+pub(super) fn is_verifier(text: &str) -> bool {
+    (43..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
 }
 
 /// The thumbprint of a key (RFC 9449, section 10).
@@ -261,11 +297,20 @@ fn jkt(text: Option<&str>) -> Result<Option<String>, OAuthError> {
     }
 }
 
-/// The parameter `claims`: what of it we have and the client may ask for. The rest is not refused, as OpenID Connect Core,
-/// section 5.5.1, wants it.
-fn claims_of(text: Option<&str>, client: &Client) -> Result<ClaimsRequest, OAuthError> {
-    let Some(text) = text else {
-        return Ok(ClaimsRequest::default());
+/// The parameters `claims` and `acr_values`: what of them we have and the client may ask for. The rest is not refused, as
+/// OpenID Connect Core, section 5.5.1, wants it.
+fn claims_of(params: &Params<'_>, client: &Client) -> Result<ClaimsRequest, OAuthError> {
+    let wished: Vec<String> = params
+        .get("acr_values")
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let Some(text) = params.get("claims") else {
+        return Ok(ClaimsRequest {
+            wished_acr: wished,
+            ..ClaimsRequest::default()
+        });
     };
     let wrong = || OAuthError::invalid_request("claims is not the JSON that OpenID Connect describes");
     let asked: Value = serde_json::from_str(text).map_err(|_| wrong())?;
@@ -299,13 +344,22 @@ fn claims_of(text: Option<&str>, client: &Client) -> Result<ClaimsRequest, OAuth
             .collect()
     };
     let is_essential = |claim: &Value| claim.get("essential") == Some(&Value::Bool(true));
-    let acr = id_token.get("acr").filter(|claim| is_essential(claim));
+    let acr = id_token.get("acr");
+    let is_demanded = acr.is_some_and(is_essential);
+    let classes = values(acr);
     let subject = values(id_token.get("sub")).into_iter().next();
     Ok(ClaimsRequest {
         userinfo: named(&userinfo),
         id_token: named(&id_token),
         subject: subject.or_else(|| values(userinfo.get("sub")).into_iter().next()),
-        essential_acr: values(acr),
+        wished_acr: match is_demanded || classes.is_empty() {
+            true => wished,
+            false => classes.clone(),
+        },
+        essential_acr: match is_demanded {
+            true => classes,
+            false => Vec::new(),
+        },
     })
 }
 
@@ -338,422 +392,7 @@ fn max_age(text: Option<&str>) -> Result<Option<i64>, OAuthError> {
 
 /// The subject of an ID token of ours; it may be long expired.
 async fn hinted(ctx: &Ctx, hint: &str) -> Result<String, OAuthError> {
-    // Access tokens and answers of introspection are signed with the same keys, and are no ID tokens.
-    let is_id_token = Unproven::read(hint).is_some_and(|read| read.typ() == "jwt");
-    let claims = keys::verify(ctx, hint).await?.filter(|_| is_id_token);
-    let issuer = metadata::issuer(&ctx.config);
-    claims
-        .filter(|claims| claims.get("iss").and_then(|iss| iss.as_str()) == Some(issuer.as_str()))
-        .and_then(|claims| claims.get("sub").and_then(|sub| sub.as_str()).map(str::to_owned))
+    let read = keys::id_token(ctx, hint).await?;
+    read.and_then(|read| read.text("sub").map(str::to_owned))
         .ok_or_else(|| OAuthError::invalid_request("id_token_hint is not an ID token of this server"))
-}
-
-/// What must happen before a checked request can be answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Somebody must sign in, or sign in again.
-    SignIn,
-    /// The person must be asked.
-    Consent,
-    /// Nothing: the code can be given, for these scopes in these projects.
-    Ready {
-        /// What was allowed.
-        scopes: Vec<String>,
-        /// In which projects; empty for all.
-        projects: Vec<String>,
-    },
-}
-
-/// Decides the next step. `since` is when the request came in: `prompt=login` is satisfied by a sign-in after it.
-///
-/// # Errors
-/// With `prompt=none`, what would need the person.
-pub async fn next_step(
-    ctx: &Ctx,
-    client: &Client,
-    request: &AuthorizeRequest,
-    who: Option<(&Session, &User)>,
-    since: Option<i64>,
-) -> Result<Step, Refused> {
-    let silent = request.prompts("none");
-    let told = |code, description: &str| {
-        Refused::Redirect(ReturnTo::of(request), OAuthError::new(code, description))
-    };
-    let Some((session, user)) =
-        who.filter(|(session, user)| is_signed_in(ctx, request, session, user, since))
-    else {
-        return match silent {
-            true => Err(told("login_required", "nobody suitable is signed in")),
-            false => Ok(Step::SignIn),
-        };
-    };
-    if let Some(refused) = unmet(request, session, since) {
-        return match silent || refused {
-            true => Err(told(
-                "unmet_authentication_requirements",
-                "nobody can sign in here in a way that the request demands",
-            )),
-            false => Ok(Step::SignIn),
-        };
-    }
-    let asked = request.asked_scopes();
-    // A device is never allowed silently: its code may have been sent by somebody else.
-    if request.device.is_some() {
-        return Ok(Step::Consent);
-    }
-    if client.auto_grant && !request.prompts("consent") {
-        return Ok(Step::Ready {
-            scopes: asked,
-            projects: Vec::new(),
-        });
-    }
-    let consent = tokens::consent(ctx.db.read(), &user.id, &client.id, ctx.clock.now_ms()).await?;
-    let remembered = consent.filter(|consent| {
-        // A public client on a device cannot prove that it is the one that was allowed (RFC 8252, section 8.6).
-        scope::covers(&consent.scopes, &asked) && (client.is_confidential() || is_web(client))
-    });
-    match remembered {
-        Some(consent) if !request.prompts("consent") => Ok(Step::Ready {
-            scopes: asked,
-            projects: consent.projects,
-        }),
-        _ if silent => Err(told("consent_required", "the person must be asked")),
-        _ => Ok(Step::Consent),
-    }
-}
-
-/// Whether the sign-in is of no class that the request demands: `Some(true)` if signing in again was of no use.
-fn unmet(request: &AuthorizeRequest, session: &Session, since: Option<i64>) -> Option<bool> {
-    let demanded = &request.claims.essential_acr;
-    let acr = SignIn::of(session).acr();
-    // Two factors are good where one is enough.
-    let is_met = demanded.is_empty()
-        || demanded
-            .iter()
-            .any(|asked| asked == acr || (asked == SignIn::SINGLE && acr == SignIn::MULTI));
-    let is_new = since.is_some_and(|since| session.created_at >= since);
-    (!is_met).then_some(is_new)
-}
-
-fn is_web(client: &Client) -> bool {
-    client.application_type == redirect::ApplicationType::Web
-}
-
-fn is_signed_in(
-    ctx: &Ctx,
-    request: &AuthorizeRequest,
-    session: &Session,
-    user: &User,
-    since: Option<i64>,
-) -> bool {
-    let wants_new = request.prompts("login") || request.prompts("select_account");
-    let is_new = since.is_some_and(|since| session.created_at >= since);
-    let is_too_old = request.max_age.is_some_and(|seconds| {
-        ctx.clock.now_ms() - SignIn::of(session).auth_time > seconds.saturating_mul(1000)
-    });
-    let is_expected = [&request.hinted_subject, &request.claims.subject]
-        .into_iter()
-        .flatten()
-        .all(|subject| *subject == user.id);
-    is_expected && (!wants_new || is_new) && (!is_too_old || is_new)
-}
-
-/// Puts a request aside until the person signed in and decided. `browser` names the browser it came from: nobody else
-/// can finish it.
-pub async fn put_aside(
-    ctx: &Ctx,
-    client: &Client,
-    request: AuthorizeRequest,
-    browser: &str,
-) -> Result<String, Refused> {
-    let now = ctx.clock.now_ms();
-    let pending = Interaction {
-        id: format!("itx_{}", random_token(24)),
-        client: client.id.clone(),
-        request,
-        browser: browser.to_owned(),
-        created_at: now,
-    };
-    tokens::insert_interaction(ctx.db.write(), &pending, now + INTERACTION_MS).await?;
-    Ok(pending.id)
-}
-
-/// A request that waits, as its page shows it.
-#[derive(Clone, Debug)]
-pub struct Pending {
-    /// The client that asks.
-    pub client: Client,
-    /// What it asks.
-    pub request: AuthorizeRequest,
-    /// When it came in, milliseconds since 1970.
-    pub since: i64,
-}
-
-/// A request that was put aside by this browser.
-///
-/// # Errors
-/// A page if it is unknown, over, answered already, or another browser's.
-pub async fn pending(ctx: &Ctx, id: &str, browser: &str) -> Result<Pending, Refused> {
-    let found = tokens::interaction(ctx.db.read(), id, ctx.clock.now_ms()).await?;
-    complete(ctx, found, browser).await
-}
-
-/// The same, taken out: of two answers one counts.
-pub async fn take(ctx: &Ctx, id: &str, browser: &str) -> Result<Pending, Refused> {
-    let found = tokens::take_interaction(ctx.db.write(), id, browser, ctx.clock.now_ms()).await?;
-    complete(ctx, found, browser).await
-}
-
-async fn complete(ctx: &Ctx, found: Option<Interaction>, browser: &str) -> Result<Pending, Refused> {
-    let gone = || {
-        Refused::Page(OAuthError {
-            status: 403,
-            ..OAuthError::new(
-                "access_denied",
-                "this request is over, was answered already, or was begun in another browser",
-            )
-        })
-    };
-    let found = found.filter(|found| found.browser == browser).ok_or_else(gone)?;
-    let client = store::client(ctx.db.read(), &found.client).await?;
-    let client = client
-        .filter(|client| client.state == ClientState::Approved)
-        .ok_or_else(gone)?;
-    Ok(Pending {
-        client,
-        request: found.request,
-        since: found.created_at,
-    })
-}
-
-/// What a person allowed.
-#[derive(Clone, Debug)]
-pub struct Allowed {
-    /// The scopes, each among those asked for.
-    pub scopes: Vec<String>,
-    /// In which projects; empty for all.
-    pub projects: Vec<String>,
-    /// For how long, seconds; none for until revoked.
-    pub seconds: Option<i64>,
-}
-
-/// What an allowed request ends in.
-#[derive(Debug)]
-pub enum Given {
-    /// A code, to be sent to the client.
-    Code(SecretString),
-    /// Nothing to send: the device fetches it.
-    Device,
-}
-
-/// Keeps a person's consent, and gives the code or lets the device have its tokens.
-pub async fn allow(
-    ctx: &Ctx,
-    pending: &Pending,
-    session: &Session,
-    user: &User,
-    allowed: Allowed,
-) -> Result<Given, Refused> {
-    let request = &pending.request;
-    // In the order of the request, each once, whatever the form sent.
-    let scopes: Vec<String> = request
-        .asked_scopes()
-        .into_iter()
-        .filter(|scope| allowed.scopes.contains(scope))
-        .collect();
-    if !request.scopes.iter().any(|scope| scopes.contains(scope)) {
-        deny_device(ctx, request, &user.id).await?;
-        return Err(Refused::Redirect(
-            ReturnTo::of(request),
-            OAuthError::new("access_denied", "nothing was allowed"),
-        ));
-    }
-    let now = ctx.clock.now_ms();
-    let txn = ctx.db.begin().await?;
-    let before = tokens::consent(&txn, &user.id, &pending.client.id, now).await?;
-    let mut remembered = scopes.clone();
-    // A narrower choice of projects replaces what was allowed before; more scopes in the same projects add to it.
-    if let Some(before) = before
-        .as_ref()
-        .filter(|before| before.projects == allowed.projects)
-    {
-        for scope in &before.scopes {
-            if !remembered.contains(scope) && !request.asked_scopes().contains(scope) {
-                remembered.push(scope.clone());
-            }
-        }
-    }
-    // What was given before and goes beyond what is allowed from now on ends with this decision.
-    let is_narrower = before.as_ref().is_some_and(|before| {
-        !scope::covers(&remembered, &before.scopes)
-            || (!allowed.projects.is_empty()
-                && (before.projects.is_empty() || !scope::covers(&allowed.projects, &before.projects)))
-    });
-    if is_narrower {
-        end_given(&txn, &user.id, Some(&pending.client.id), now, "consent_narrowed").await?;
-    }
-    let consent = Consent {
-        user_id: user.id.clone(),
-        client: pending.client.id.clone(),
-        scopes: remembered,
-        projects: allowed.projects.clone(),
-        granted_at: now,
-        last_used_at: now,
-        expires_at: allowed.seconds.map(|seconds| now + seconds * 1000),
-    };
-    tokens::put_consent(&txn, &consent).await?;
-    let grant = granted(request, session, scopes, allowed.projects);
-    let given = match &request.device {
-        Some(device) => {
-            if !requests::decide_device(&txn, &device.code_hash, &user.id, Some(&grant), now).await? {
-                return Err(Refused::Page(OAuthError {
-                    status: 403,
-                    ..OAuthError::new(
-                        "expired_token",
-                        "the code of the device is over, or was used already",
-                    )
-                }));
-            }
-            Given::Device
-        }
-        None => Given::Code(insert_code(ctx, &txn, &pending.client, user, grant).await?),
-    };
-    let noted = NewAuditEvent::new("consent.granted", "client", &pending.client.id)
-        .by(&user.id)
-        .in_project(&pending.client.project_id)
-        .saying(json!({
-            "scopes": consent.scopes, "projects": consent.projects, "device": request.device.is_some(),
-        }));
-    audit::append(&txn, &ctx.clock, noted).await?;
-    txn.commit().await?;
-    Ok(given)
-}
-
-/// Tells a device that the person refused; of other requests nothing is kept.
-pub async fn refuse(ctx: &Ctx, pending: &Pending, user: &User) -> Result<(), Refused> {
-    Ok(deny_device(ctx, &pending.request, &user.id).await?)
-}
-
-async fn deny_device(ctx: &Ctx, request: &AuthorizeRequest, user_id: &str) -> Result<(), sea_orm::DbErr> {
-    if let Some(device) = &request.device {
-        let now = ctx.clock.now_ms();
-        requests::decide_device(ctx.db.write(), &device.code_hash, user_id, None, now).await?;
-    }
-    Ok(())
-}
-
-/// Gives a code for a request that needs nothing more.
-pub async fn give_code(
-    ctx: &Ctx,
-    client: &Client,
-    request: &AuthorizeRequest,
-    session: &Session,
-    user: &User,
-    scopes: Vec<String>,
-    projects: Vec<String>,
-) -> Result<SecretString, Refused> {
-    let grant = granted(request, session, scopes, projects);
-    Ok(insert_code(ctx, ctx.db.write(), client, user, grant).await?)
-}
-
-/// What was allowed of a request: its own scopes, and the single claims whose scopes are among `allowed`.
-fn granted(
-    request: &AuthorizeRequest,
-    session: &Session,
-    allowed: Vec<String>,
-    projects: Vec<String>,
-) -> tokens::CodeGrant {
-    let is_allowed =
-        |name: &String| claims::scope_of(name).is_some_and(|scope| allowed.iter().any(|have| have == scope));
-    let mut claims = request.claims.clone();
-    claims.userinfo.retain(is_allowed);
-    claims.id_token.retain(is_allowed);
-    let mut sign_in = SignIn::of(session);
-    if request.device.is_some() {
-        // A device goes on when the browser that allowed it signs out.
-        sign_in.sid.clear();
-    }
-    tokens::CodeGrant {
-        scopes: request
-            .scopes
-            .iter()
-            .filter(|scope| allowed.contains(scope))
-            .cloned()
-            .collect(),
-        projects,
-        sign_in,
-        claims,
-        request: request.clone(),
-    }
-}
-
-async fn insert_code<C: ConnectionTrait>(
-    ctx: &Ctx,
-    on: &C,
-    client: &Client,
-    user: &User,
-    grant: tokens::CodeGrant,
-) -> Result<SecretString, sea_orm::DbErr> {
-    let now = ctx.clock.now_ms();
-    let code = new_prefixed(CODE_PREFIX);
-    let row = tokens::Code {
-        client: client.id.clone(),
-        user_id: user.id.clone(),
-        family_id: id::new("fam", &ctx.clock),
-        grant,
-        expires_at: now + CODE_MS,
-        used_at: None,
-    };
-    let hash = sha256_hex(code.expose_secret().as_bytes());
-    tokens::insert_code(on, &hash, &row, now).await?;
-    Ok(code)
-}
-
-/// The apps a person connected, with what they allowed.
-pub async fn connected_apps(ctx: &Ctx, user_id: &str) -> Result<Vec<(Client, Consent)>, sea_orm::DbErr> {
-    let mut apps = Vec::new();
-    for consent in tokens::consents_of(ctx.db.read(), user_id, ctx.clock.now_ms()).await? {
-        if let Some(client) = store::client(ctx.db.read(), &consent.client).await? {
-            apps.push((client, consent));
-        }
-    }
-    Ok(apps)
-}
-
-/// Takes a consent back: every token that hangs on it ends at once. False if there was none.
-pub async fn disconnect(ctx: &Ctx, user_id: &str, client: &str) -> Result<bool, sea_orm::DbErr> {
-    let txn = ctx.db.begin().await?;
-    let found = tokens::delete_consent(&txn, user_id, client).await?;
-    let now = ctx.clock.now_ms();
-    end_given(&txn, user_id, Some(client), now, "consent_revoked").await?;
-    if found {
-        let noted = NewAuditEvent::new("consent.revoked", "client", client).by(user_id);
-        audit::append(&txn, &ctx.clock, noted).await?;
-    }
-    txn.commit().await?;
-    Ok(found)
-}
-
-/// Ends what a person gave, all of it: their password changed, or their account was switched off. In the transaction that
-/// does that.
-pub async fn end_all_of_user<C: ConnectionTrait>(
-    on: &C,
-    now: i64,
-    user_id: &str,
-    why: &str,
-) -> Result<(), sea_orm::DbErr> {
-    end_given(on, user_id, None, now, why).await
-}
-
-/// Ends what a person gave: tokens, codes, and devices that wait for theirs. Of one client, or of all.
-async fn end_given<C: ConnectionTrait>(
-    on: &C,
-    user_id: &str,
-    client: Option<&str>,
-    now: i64,
-    why: &str,
-) -> Result<(), sea_orm::DbErr> {
-    tokens::revoke_families_of_user(on, user_id, client, now, why).await?;
-    tokens::delete_codes_of(on, user_id, client).await?;
-    requests::deny_devices_of(on, user_id, client).await
 }

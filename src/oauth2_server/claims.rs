@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sea_orm::DbErr;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::model::Family;
@@ -15,11 +15,14 @@ use crate::ctx::Ctx;
 use crate::project;
 
 /// The claims we have, each with the scope that opens it.
-const CLAIMS: [(&str, &str); 5] = [
+const CLAIMS: [(&str, &str); 8] = [
     ("name", "profile"),
     ("preferred_username", "profile"),
     ("email", "email"),
     ("email_verified", "email"),
+    ("phone_number", "phone"),
+    ("phone_number_verified", "phone"),
+    ("address", "address"),
     ("groups", "groups"),
 ];
 
@@ -56,6 +59,12 @@ pub(super) async fn of(
             "preferred_username" | "email" => user.email.clone().into(),
             // An admin typed the address, or its owner followed a link: nobody proved it by mail.
             "email_verified" => false.into(),
+            // What somebody did not write is not said, rather than said to be nothing.
+            "phone_number" | "phone_number_verified" if user.phone.is_empty() => continue,
+            "address" if user.address.is_empty() => continue,
+            "phone_number" => user.phone.clone().into(),
+            "phone_number_verified" => false.into(),
+            "address" => json!({ "formatted": user.address }),
             _ => groups(ctx, user, &family.projects).await?.into(),
         };
         claims.insert(name.into(), value);
@@ -83,10 +92,10 @@ async fn groups(ctx: &Ctx, user: &User, limit: &[String]) -> Result<Vec<String>,
     Ok(groups)
 }
 
-/// The claim that ties an access token to an ID token: the left half of its hash, by the hash of the signature
-/// algorithm, which is SHA-512 for Ed25519 and SHA-256 for the others.
-pub(super) fn at_hash(alg: SigningAlg, access_token: &SecretString) -> String {
-    let token = access_token.expose_secret().as_bytes();
+/// What ties an access token (`at_hash`) or a code (`c_hash`) to an ID token: the left half of its hash, by the hash of the
+/// signature algorithm, which is SHA-512 for Ed25519 and SHA-256 for the others.
+pub(super) fn half_hash(alg: SigningAlg, of: &SecretString) -> String {
+    let token = of.expose_secret().as_bytes();
     let digest = match alg {
         SigningAlg::EdDsa => Sha512::digest(token).to_vec(),
         _ => Sha256::digest(token).to_vec(),

@@ -3,11 +3,10 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::model::{Client, ClientAuth, ClientState, GrantType, SecretInfo, TokenFormat};
-use super::redirect::ApplicationType;
-use super::registration::{self, ClientProtocol};
-use super::{scope, store};
+use super::model::{Client, ClientAuth, ClientFields, ClientState, SecretInfo};
+use super::{registration, scope, store};
 use crate::access::{self, Role};
+use crate::audit::{self, NewAuditEvent};
 use crate::crypto::{self, new_prefixed, sha256_hex};
 use crate::ctx::Ctx;
 use crate::db::is_duplicate;
@@ -41,141 +40,6 @@ pub enum ClientError {
     /// The database failed.
     #[error("database: {0}")]
     Db(#[from] sea_orm::DbErr),
-}
-
-/// What a client is registered with, and what can be changed of it.
-#[derive(Clone, Debug)]
-pub struct ClientFields {
-    /// Shown on the consent page.
-    pub name: String,
-    /// What it is for.
-    pub description: String,
-    /// Its homepage.
-    pub client_uri: String,
-    /// Its logo.
-    pub logo_uri: String,
-    /// Its privacy policy.
-    pub policy_uri: String,
-    /// Its terms.
-    pub tos_uri: String,
-    /// Whom to write to.
-    pub contacts: Vec<String>,
-    /// On a server or on a device.
-    pub application_type: ApplicationType,
-    /// Where codes may be sent.
-    pub redirect_uris: Vec<String>,
-    /// Ways to a token.
-    pub grant_types: Vec<GrantType>,
-    /// Scopes it may ask for.
-    pub scopes: Vec<String>,
-    /// How it authenticates.
-    pub auth_method: ClientAuth,
-    /// Whether PKCE is demanded.
-    pub require_pkce: bool,
-    /// Whether nobody is asked for consent.
-    pub auto_grant: bool,
-    /// Whether it may introspect tokens of other clients.
-    pub may_introspect: bool,
-    /// What its access tokens look like.
-    pub token_format: TokenFormat,
-    /// Algorithm of its ID tokens.
-    pub id_token_alg: String,
-    /// Life of an access token, seconds.
-    pub access_seconds: i64,
-    /// Idle limit of refresh tokens, seconds.
-    pub refresh_idle_seconds: i64,
-    /// Absolute limit of refresh tokens, seconds.
-    pub refresh_absolute_seconds: i64,
-    /// Whether it may be used.
-    pub state: ClientState,
-    /// Keys, and how far it goes beyond OAuth 2.0's basics.
-    pub protocol: ClientProtocol,
-}
-
-impl Default for ClientFields {
-    /// The defaults of a confidential web application: PKCE, one hour, 30 and 180 days.
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            description: String::new(),
-            client_uri: String::new(),
-            logo_uri: String::new(),
-            policy_uri: String::new(),
-            tos_uri: String::new(),
-            contacts: Vec::new(),
-            application_type: ApplicationType::Web,
-            redirect_uris: Vec::new(),
-            grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
-            scopes: Vec::new(),
-            auth_method: ClientAuth::Basic,
-            require_pkce: true,
-            auto_grant: false,
-            may_introspect: false,
-            token_format: TokenFormat::Opaque,
-            id_token_alg: "RS256".into(),
-            access_seconds: 3_600,
-            refresh_idle_seconds: 30 * 86_400,
-            refresh_absolute_seconds: 180 * 86_400,
-            state: ClientState::Approved,
-            protocol: ClientProtocol::default(),
-        }
-    }
-}
-
-impl ClientFields {
-    /// What a stored client has: the beginning of a change.
-    pub fn of(client: &Client) -> Self {
-        let client = client.clone();
-        Self {
-            name: client.name,
-            description: client.description,
-            client_uri: client.client_uri,
-            logo_uri: client.logo_uri,
-            policy_uri: client.policy_uri,
-            tos_uri: client.tos_uri,
-            contacts: client.contacts,
-            application_type: client.application_type,
-            redirect_uris: client.redirect_uris,
-            grant_types: client.grant_types,
-            scopes: client.scopes,
-            auth_method: client.auth_method,
-            require_pkce: client.require_pkce,
-            auto_grant: client.auto_grant,
-            may_introspect: client.may_introspect,
-            token_format: client.token_format,
-            id_token_alg: client.id_token_alg,
-            access_seconds: client.access_seconds,
-            refresh_idle_seconds: client.refresh_idle_seconds,
-            refresh_absolute_seconds: client.refresh_absolute_seconds,
-            state: client.state,
-            protocol: client.protocol,
-        }
-    }
-
-    fn onto(self, client: &mut Client) {
-        client.name = self.name.trim().to_owned();
-        client.description = self.description.trim().to_owned();
-        client.client_uri = self.client_uri;
-        client.logo_uri = self.logo_uri;
-        client.policy_uri = self.policy_uri;
-        client.tos_uri = self.tos_uri;
-        client.contacts = self.contacts;
-        client.application_type = self.application_type;
-        client.redirect_uris = self.redirect_uris;
-        client.grant_types = self.grant_types;
-        client.scopes = self.scopes;
-        client.auth_method = self.auth_method;
-        client.require_pkce = self.require_pkce;
-        client.auto_grant = self.auto_grant;
-        client.may_introspect = self.may_introspect;
-        client.token_format = self.token_format;
-        client.id_token_alg = self.id_token_alg;
-        client.access_seconds = self.access_seconds;
-        client.refresh_idle_seconds = self.refresh_idle_seconds;
-        client.refresh_absolute_seconds = self.refresh_absolute_seconds;
-        client.state = self.state;
-        client.protocol = self.protocol;
-    }
 }
 
 /// A registration: the fields, and what may be chosen once.
@@ -240,16 +104,33 @@ pub(super) fn prepare(ctx: &Ctx, actor: &str, new: NewClient) -> Result<Register
         return Err(ClientError::Invalid(errors));
     }
     let now = ctx.clock.now_ms();
-    let mut client = blank(ctx, actor, &new.project_id, now);
-    if !chosen.is_empty() {
-        chosen.clone_into(&mut client.client_id);
-    }
-    new.fields.onto(&mut client);
+    let client = Client {
+        id: id::new("cli", &ctx.clock),
+        client_id: match chosen {
+            "" => new_prefixed(CLIENT_ID_PREFIX).expose_secret().to_owned(),
+            chosen => chosen.to_owned(),
+        },
+        project_id: new.project_id,
+        fields: trimmed(new.fields),
+        created_by: actor.to_owned(),
+        last_used_at: None,
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+    };
     let secret = client.has_secret().then(|| match supplied {
         "" => new_prefixed(SECRET_PREFIX),
         _ => new.client_secret.clone(),
     });
     Ok(Registered { client, secret })
+}
+
+/// Fields as they are stored.
+fn trimmed(mut fields: ClientFields) -> ClientFields {
+    for text in [&mut fields.name, &mut fields.description] {
+        *text = text.trim().to_owned();
+    }
+    fields
 }
 
 /// Stores a client in the caller's transaction.
@@ -275,6 +156,7 @@ pub(super) async fn insert(
         store::insert_secret(txn, &row, &client.id, &hash(secret)).await?;
     }
     note(ctx, txn, "client.created", actor, client).await?;
+    note_relaxations(ctx, txn, actor, client, None).await?;
     Ok(made)
 }
 
@@ -292,16 +174,24 @@ pub async fn update(
         return Err(ClientError::Invalid(errors));
     }
     let old = get(ctx, id).await?;
-    if fields.auto_grant && super::dynamic::registered_itself(ctx, id).await? {
-        return Err(ClientError::Invalid(vec![FieldError::new(
-            "autoGrant",
-            "registered_itself",
-            "People are always asked about a client that registered itself.",
-        )]));
+    let relaxed = relaxations(&fields, Some(&old));
+    if !relaxed.is_empty() && super::dynamic::registered_itself(ctx, id).await? {
+        let never = |field| {
+            FieldError::new(
+                field,
+                "registered_itself",
+                "A client that registered itself is never relaxed: register it by hand.",
+            )
+        };
+        return Err(ClientError::Invalid(
+            relaxed.into_iter().map(|(field, _)| never(field)).collect(),
+        ));
     }
-    let mut client = old.clone();
-    fields.onto(&mut client);
-    client.updated_at = ctx.clock.now_ms();
+    let client = Client {
+        fields: trimmed(fields),
+        updated_at: ctx.clock.now_ms(),
+        ..old.clone()
+    };
     let txn = ctx.db.begin().await?;
     if !store::update_client(&txn, &client, seen).await? {
         return Err(ClientError::Conflict);
@@ -311,7 +201,12 @@ pub async fn update(
     if narrowed || kept_out {
         store::revoke_families_of_client(&txn, id, client.updated_at, "client_changed").await?;
     }
+    if old.has_secret() && !client.has_secret() {
+        // They must not open anything when it has secrets again.
+        store::end_secrets(&txn, id, client.updated_at).await?;
+    }
     note(ctx, &txn, "client.updated", actor, &client).await?;
+    note_relaxations(ctx, &txn, actor, &client, Some(&old)).await?;
     txn.commit().await?;
     get(ctx, id).await
 }
@@ -319,8 +214,10 @@ pub async fn update(
 /// Approves a client, or switches it off, whatever else somebody changed meanwhile.
 pub async fn set_state(ctx: &Ctx, actor: &str, id: &str, state: ClientState) -> Result<Client, ClientError> {
     let client = get(ctx, id).await?;
-    let mut fields = ClientFields::of(&client);
-    fields.state = state;
+    let fields = ClientFields {
+        state,
+        ..client.fields.clone()
+    };
     update(ctx, actor, id, client.revision, fields).await
 }
 
@@ -334,8 +231,8 @@ pub fn beyond_a_project(fields: &ClientFields, before: Option<&Client>) -> Vec<F
             format!("{what} is a site admin's to give."),
         ));
     };
-    if fields.auto_grant && !before.is_some_and(|client| client.auto_grant) {
-        only("autoGrant", "To leave the consent page out");
+    for (field, what) in relaxations(fields, before) {
+        only(field, what);
     }
     if fields.may_introspect && !before.is_some_and(|client| client.may_introspect) {
         only("mayIntrospect", "To introspect tokens of other clients");
@@ -348,6 +245,23 @@ pub fn beyond_a_project(fields: &ClientFields, before: Option<&Client>) -> Vec<F
         }
     }
     errors
+}
+
+/// What these fields take away of a client's protection that `before` still had: the field, and what it is.
+fn relaxations(fields: &ClientFields, before: Option<&Client>) -> Vec<(&'static str, &'static str)> {
+    let mut found = Vec::new();
+    if !fields.require_pkce && before.is_none_or(|client| client.require_pkce) {
+        found.push(("requirePkce", "To leave PKCE out"));
+    }
+    if fields.auto_grant && !before.is_some_and(|client| client.auto_grant) {
+        found.push(("autoGrant", "To leave the consent page out"));
+    }
+    for switch in &fields.legacy {
+        if !before.is_some_and(|client| client.may(*switch)) {
+            found.push(("legacy", switch.label()));
+        }
+    }
+    found
 }
 
 /// Removes a client with everything that was given to it.
@@ -413,43 +327,6 @@ pub async fn secrets(ctx: &Ctx, id: &str) -> Result<Vec<SecretInfo>, ClientError
         .collect())
 }
 
-fn blank(ctx: &Ctx, actor: &str, project_id: &str, now: i64) -> Client {
-    let mut client = Client {
-        id: id::new("cli", &ctx.clock),
-        client_id: new_prefixed(CLIENT_ID_PREFIX).expose_secret().to_owned(),
-        project_id: project_id.to_owned(),
-        name: String::new(),
-        description: String::new(),
-        client_uri: String::new(),
-        logo_uri: String::new(),
-        policy_uri: String::new(),
-        tos_uri: String::new(),
-        contacts: Vec::new(),
-        application_type: ApplicationType::Web,
-        redirect_uris: Vec::new(),
-        grant_types: Vec::new(),
-        scopes: Vec::new(),
-        auth_method: ClientAuth::Basic,
-        require_pkce: true,
-        auto_grant: false,
-        may_introspect: false,
-        token_format: TokenFormat::Opaque,
-        id_token_alg: String::new(),
-        access_seconds: 0,
-        refresh_idle_seconds: 0,
-        refresh_absolute_seconds: 0,
-        state: ClientState::Draft,
-        protocol: ClientProtocol::default(),
-        created_by: actor.to_owned(),
-        last_used_at: None,
-        revision: 1,
-        created_at: now,
-        updated_at: now,
-    };
-    ClientFields::default().onto(&mut client);
-    client
-}
-
 /// The last four characters of a secret, by which people tell it from others.
 pub(super) fn hint(secret: &SecretString) -> String {
     let text = secret.expose_secret();
@@ -490,6 +367,28 @@ fn is_client_id(text: &str) -> bool {
         && !text.starts_with(CLIENT_ID_PREFIX)
 }
 
+/// Notes what protection was taken away from a client, and what was given back.
+async fn note_relaxations(
+    ctx: &Ctx,
+    txn: &sea_orm::DatabaseTransaction,
+    actor: &str,
+    client: &Client,
+    before: Option<&Client>,
+) -> Result<(), sea_orm::DbErr> {
+    let relaxed = relaxations(client, before);
+    let tightened = before.map_or_else(Vec::new, |before| relaxations(before, Some(client)));
+    for (action, changes) in [("client.relaxed", relaxed), ("client.tightened", tightened)] {
+        for (field, what) in changes {
+            let noted = NewAuditEvent::new(action, "client", &client.id)
+                .by(actor)
+                .in_project(&client.project_id)
+                .saying(json!({ "clientId": client.client_id, "field": field, "what": what }));
+            audit::append(txn, &ctx.clock, noted).await?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn note(
     ctx: &Ctx,
     txn: &sea_orm::DatabaseTransaction,
@@ -507,6 +406,7 @@ pub(super) async fn note(
             "state": client.state.as_str(),
             "requirePkce": client.require_pkce,
             "autoGrant": client.auto_grant,
+            "legacy": client.legacy.iter().map(|switch| switch.as_str()).collect::<Vec<_>>(),
         }),
     };
     event::append(txn, &ctx.clock, event).await.map(|_| ())

@@ -4,8 +4,7 @@
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
-use super::client::ClientFields;
-use super::model::{Client, ClientAuth, GrantType};
+use super::model::{Client, ClientAuth, ClientFields, GrantType};
 use super::redirect::ApplicationType;
 use super::registration::ClientProtocol;
 use crate::ctx::Ctx;
@@ -294,8 +293,6 @@ impl Asked {
         fields.auth_method = asked.auth_method;
         fields.id_token_alg = asked.id_token_alg;
         fields.protocol = asked.protocol;
-        // Nobody asks nobody.
-        fields.auto_grant = false;
     }
 }
 

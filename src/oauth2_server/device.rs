@@ -3,7 +3,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::authorize::{self, Refused};
+use super::authorize::Refused;
+use super::decide;
 use super::error::OAuthError;
 use super::model::{AuthorizeRequest, Client, ClientState, DeviceHint, GrantType, ResponseMode};
 use super::store::{self, requests};
@@ -132,9 +133,7 @@ pub async fn open(ctx: &Ctx, text: &str, browser: &str) -> Result<Option<String>
         }),
         ..AuthorizeRequest::new(String::new(), ResponseMode::Query)
     };
-    authorize::put_aside(ctx, &client, request, browser)
-        .await
-        .map(Some)
+    decide::put_aside(ctx, &client, request, browser).await.map(Some)
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::client::{self, ClientError, ClientFields, NewClient, Registered};
+use super::client::{self, ClientError, NewClient, Registered};
 use super::client_metadata::{self, Asked, Invalid};
 use super::error::OAuthError;
-use super::model::{Client, ClientAuth, ClientState};
+use super::model::{Client, ClientAuth, ClientFields, ClientState};
 use super::scope;
 use super::store::{self, registrations};
+use crate::access::Projects;
 use crate::crypto::{is_prefixed, new_prefixed, sha256_hex};
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent};
@@ -149,14 +150,28 @@ fn check(new: &NewInitialToken) -> Vec<FieldError> {
     errors
 }
 
-/// The initial access tokens, the newest first.
-pub async fn initial_tokens(ctx: &Ctx) -> Result<Vec<InitialToken>, ClientError> {
-    Ok(registrations::tokens(ctx.db.read()).await?)
+/// The initial access tokens of these projects, the newest first; those of the site are there for all of them.
+pub async fn initial_tokens(ctx: &Ctx, projects: &Projects) -> Result<Vec<InitialToken>, ClientError> {
+    Ok(registrations::tokens(ctx.db.read(), projects).await?)
 }
 
-/// Revokes an initial access token; the clients it registered stay.
-pub async fn revoke_initial_token(ctx: &Ctx, actor: &str, id: &str) -> Result<(), ClientError> {
-    let found = initial_tokens(ctx).await?;
+/// What of a new token reaches beyond a project, and so is a site admin's to give.
+pub fn token_beyond_a_project(new: &NewInitialToken) -> Vec<FieldError> {
+    let fields = ClientFields {
+        scopes: new.scopes.clone(),
+        ..ClientFields::default()
+    };
+    client::beyond_a_project(&fields, None)
+}
+
+/// Revokes an initial access token of these projects; the clients it registered stay.
+pub async fn revoke_initial_token(
+    ctx: &Ctx,
+    projects: &Projects,
+    actor: &str,
+    id: &str,
+) -> Result<(), ClientError> {
+    let found = initial_tokens(ctx, projects).await?;
     let token = found
         .into_iter()
         .find(|token| token.id == id)
@@ -454,7 +469,7 @@ pub async fn update(
     }
     let asked = client_metadata::read(sent)?;
     client_metadata::check_addresses(ctx, &asked).await?;
-    let before = ClientFields::of(&client);
+    let before = client.fields.clone();
     let mut fields = before.clone();
     // What an admin gave beyond the limit may stay.
     let mut limit = registration.scope_limit.clone();

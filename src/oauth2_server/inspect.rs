@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 use super::claims;
 use super::error::OAuthError;
 use super::issue::{ACCESS_PREFIX, REFRESH_PREFIX, subject};
-use super::model::{Client, TokenUse};
-use super::store::tokens;
+use super::model::{Client, Legacy, TokenUse};
+use super::store::{client_keys, tokens};
 use super::token::Fields;
 use super::{keys, metadata, scope};
 use crate::account;
-use crate::crypto::{is_prefixed, sha256_hex};
+use crate::crypto::{Unproven, is_prefixed, sha256_hex};
 use crate::ctx::Ctx;
 
 /// Whether a text can be an access token of ours: shape and checksum, or a signed token.
@@ -26,16 +26,66 @@ pub async fn authenticate(ctx: &Ctx, token: &SecretString) -> Result<Option<Toke
     if !is_access_token(text) {
         return Ok(None);
     }
-    // Signed tokens are stored by their hash as well: what is not there was not made here, whoever signed it.
+    // Signed tokens are stored by their hash as well: what is not there was not made here, whoever signed it. Those of a
+    // key that is published no more end with it: resource servers refuse them, and so do we.
+    if let Some(read) = Unproven::read(text)
+        && !keys::is_published(ctx, read.kid().unwrap_or_default()).await?
+    {
+        return Ok(None);
+    }
     let hash = sha256_hex(text.as_bytes());
     let now = ctx.clock.now_ms();
-    let Some((found, is_first_use)) = tokens::access(ctx.db.read(), &hash, now).await? else {
+    live(ctx, tokens::Kind::Access, &hash, now).await
+}
+
+async fn live(
+    ctx: &Ctx,
+    kind: tokens::Kind,
+    hash: &str,
+    now: i64,
+) -> Result<Option<TokenUse>, sea_orm::DbErr> {
+    let Some((found, is_first_use)) = tokens::access(ctx.db.read(), kind, hash, now).await? else {
         return Ok(None);
     };
     if is_first_use {
-        tokens::mark_used(ctx.db.write(), &hash, now).await?;
+        tokens::mark_used(ctx.db.write(), hash, now).await?;
     }
     Ok(Some(found))
+}
+
+/// Whom an ID token speaks for at the API: one that a published key of ours signed, made for the API as well, of a client
+/// whose legacy switch is still on, while the session it tells of goes on. `None` for everything else.
+pub async fn authenticate_id_token(ctx: &Ctx, token: &SecretString) -> Result<Option<TokenUse>, OAuthError> {
+    let text = token.expose_secret();
+    let Some(read) = keys::id_token(ctx, text).await? else {
+        return Ok(None);
+    };
+    let now = ctx.clock.now_ms();
+    let api = metadata::api(&ctx.config);
+    let said = |name: &str| read.text(name).unwrap_or_default();
+    let audience = read.claim("aud").and_then(Value::as_array);
+    let is_for_us = audience.is_some_and(|audience| audience.iter().any(|one| *one == api));
+    if !is_for_us || read.time_ms("exp").is_none_or(|end| end <= now) {
+        return Ok(None);
+    }
+    let hash = sha256_hex(text.as_bytes());
+    let Some(found) = live(ctx, tokens::Kind::Id, &hash, now).await? else {
+        return Ok(None);
+    };
+    let is_same = found.client_id == said("azp") && found.family.user_id == said("sub");
+    let is_on = found.legacy.contains(&Legacy::IdTokenAtApi) && is_for_api(ctx, &found);
+    let goes_on = account::goes_on(&ctx.db, &ctx.clock, &found.family.user_id, said("sid")).await?;
+    Ok(Some(found).filter(|_| is_same && is_on && goes_on))
+}
+
+/// Whether a token may come in an address: one of a client whose legacy switch is on, dead or alive.
+pub async fn may_travel_in_query(ctx: &Ctx, token: &SecretString) -> Result<bool, sea_orm::DbErr> {
+    let text = token.expose_secret();
+    if !is_access_token(text) {
+        return Ok(false);
+    }
+    let legacy = tokens::legacy_of_access(ctx.db.read(), &sha256_hex(text.as_bytes())).await?;
+    Ok(legacy.contains(&Legacy::TokenInQuery))
 }
 
 /// Whether a token may be used at the REST API.
@@ -184,7 +234,13 @@ pub async fn userinfo(ctx: &Ctx, token: &TokenUse) -> Result<Value, OAuthError> 
     Ok(Value::Object(answer))
 }
 
-/// Removes what is over. For a daily job.
+/// Forgets proofs and assertions that would not count any more anyway. They come with every request that is bound to a
+/// key: for a job of every few minutes.
+pub async fn forget_seen(ctx: &Ctx) -> Result<(), sea_orm::DbErr> {
+    client_keys::forget_seen(ctx.db.write(), ctx.clock.now_ms()).await
+}
+
+/// Removes what is over. For an hourly job.
 pub async fn purge(ctx: &Ctx) -> Result<(), sea_orm::DbErr> {
     tokens::purge(ctx.db.write(), ctx.clock.now_ms()).await
 }

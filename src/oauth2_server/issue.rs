@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::claims;
 use super::error::OAuthError;
 use super::keys::{self, Signer};
-use super::model::{Client, Family, TokenFormat};
+use super::model::{Client, Family, Legacy, TokenFormat};
 use super::store::tokens;
-use super::{logout, metadata, scope};
+use super::{metadata, scope};
 use crate::account;
 use crate::crypto::{self, new_prefixed, sha256_hex};
 use crate::ctx::Ctx;
@@ -18,6 +18,9 @@ use crate::ctx::Ctx;
 pub const ACCESS_PREFIX: &str = "mg_at_";
 /// Prefix of refresh tokens.
 pub const REFRESH_PREFIX: &str = "mg_rt_";
+
+/// Life of an ID token.
+const ID_TOKEN_SECONDS: i64 = 600;
 
 /// What a client is given.
 #[derive(Debug)]
@@ -110,6 +113,7 @@ impl<'a> Issuer<'a> {
         };
         let hash = sha256_hex(access_token.expose_secret().as_bytes());
         let new = tokens::NewAccess {
+            kind: tokens::Kind::Access,
             hash: &hash,
             family_id: &family.id,
             refresh_hash: &refresh_hash,
@@ -167,37 +171,109 @@ pub(super) fn subject<'a>(client: &'a Client, family: &'a Family) -> &'a str {
     }
 }
 
+/// What an ID token goes with.
+#[derive(Default)]
+pub(super) struct IdTokenOf<'a> {
+    /// The value of the request that it answers.
+    pub(super) nonce: Option<&'a str>,
+    /// The access token beside it; none in the front channel, where it says nothing but who signed in.
+    pub(super) access: Option<&'a Issued>,
+    /// The code beside it.
+    pub(super) code: Option<&'a SecretString>,
+}
+
+/// Whether the ID tokens of a family open the API, as a legacy switch has it. A key binds nothing of an ID token, so not
+/// where tokens are bound to one.
+fn opens_api(client: &Client, family: &Family) -> bool {
+    client.may(Legacy::IdTokenAtApi) && !client.protocol.dpop_bound && family.jkt.is_empty()
+}
+
+impl Issuer<'_> {
+    /// Puts an ID token beside tokens that were just stored.
+    pub(super) async fn add_id_token(
+        &self,
+        issued: &mut Issued,
+        family: &Family,
+        nonce: Option<&str>,
+    ) -> Result<(), OAuthError> {
+        let (ctx, client) = (self.ctx, self.client);
+        let about = IdTokenOf {
+            nonce,
+            access: Some(&*issued),
+            code: None,
+        };
+        let token = id_token(ctx, client, family, &about).await?;
+        if opens_api(client, family) {
+            let now = ctx.clock.now_ms();
+            let refresh = issued.refresh_token.as_ref();
+            // What opens the API is stored, like access tokens, and ends with them.
+            let new = tokens::NewAccess {
+                kind: tokens::Kind::Id,
+                hash: &sha256_hex(token.as_bytes()),
+                family_id: &family.id,
+                refresh_hash: &refresh
+                    .map(|token| sha256_hex(token.expose_secret().as_bytes()))
+                    .unwrap_or_default(),
+                scopes: &issued.scopes,
+                jkt: "",
+                now,
+                expires_at: (now + ID_TOKEN_SECONDS * 1000).min(family.expires_at),
+            };
+            tokens::insert_access(ctx.db.write(), &new).await?;
+        }
+        issued.id_token = Some(token);
+        Ok(())
+    }
+}
+
 pub(super) async fn id_token(
     ctx: &Ctx,
     client: &Client,
     family: &Family,
-    nonce: Option<&str>,
-    access_token: &SecretString,
+    about: &IdTokenOf<'_>,
 ) -> Result<String, OAuthError> {
     let now = ctx.clock.now_ms();
+    let signer = keys::signer(ctx, &client.id_token_alg).await?;
     let mut claims = Map::new();
     claims.insert("iss".into(), metadata::issuer(&ctx.config).into());
     claims.insert("sub".into(), family.user_id.clone().into());
     claims.insert("aud".into(), client.client_id.clone().into());
     claims.insert("iat".into(), (now / 1000).into());
-    claims.insert("exp".into(), (now / 1000 + 600).into());
+    claims.insert("exp".into(), (now / 1000 + ID_TOKEN_SECONDS).into());
     claims.insert("auth_time".into(), (family.sign_in.auth_time / 1000).into());
     claims.insert("acr".into(), family.sign_in.acr().into());
     claims.insert("amr".into(), json!(family.sign_in.amr));
-    let signer = keys::signer(ctx, &client.id_token_alg).await?;
-    claims.insert(
-        "at_hash".into(),
-        claims::at_hash(signer.alg(), access_token).into(),
-    );
+    if let Some(code) = about.code {
+        claims.insert("c_hash".into(), claims::half_hash(signer.alg(), code).into());
+    }
     if !family.sign_in.sid.is_empty() {
-        logout::join(ctx, client, family).await?;
         claims.insert("sid".into(), family.sign_in.sid.clone().into());
     }
-    if let Some(nonce) = nonce {
+    if let Some(nonce) = about.nonce {
         claims.insert("nonce".into(), nonce.into());
     }
+    let Some(issued) = about.access else {
+        return signer.sign("JWT", &Value::Object(claims));
+    };
+    claims.insert(
+        "at_hash".into(),
+        claims::half_hash(signer.alg(), &issued.access_token).into(),
+    );
+    if opens_api(client, family) {
+        let api = metadata::api(&ctx.config);
+        claims.insert("aud".into(), json!([client.client_id, api]));
+        claims.insert("azp".into(), client.client_id.clone().into());
+        // What it opens, so that nobody has to guess.
+        let scopes: Vec<String> = issued
+            .scopes
+            .iter()
+            .filter(|value| scope::known(value).is_some_and(|scope| !scope.is_personal))
+            .cloned()
+            .collect();
+        claims.insert("scope".into(), scope::join(&scopes).into());
+    }
     if let Some(user) = account::get(&ctx.db, &family.user_id).await? {
-        claims.extend(claims::of(ctx, &user, family, &family.scopes, &family.claims.id_token).await?);
+        claims.extend(claims::of(ctx, &user, family, &issued.scopes, &family.claims.id_token).await?);
     }
     signer.sign("JWT", &Value::Object(claims))
 }

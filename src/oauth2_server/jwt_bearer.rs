@@ -4,7 +4,7 @@
 use super::error::OAuthError;
 use super::issue::{Issued, Issuer};
 use super::model::{ClaimsRequest, Family, SignIn};
-use super::store::tokens;
+use super::store::{client_keys, tokens};
 use super::token::Fields;
 use super::{metadata, scope};
 use crate::id;
@@ -81,7 +81,7 @@ impl Issuer<'_> {
         };
         let txn = ctx.db.begin().await?;
         let (once, until) = &found.once;
-        if !tokens::assertion_is_new(&txn, once, *until).await? {
+        if !client_keys::see_once(&txn, once, *until).await? {
             return Err(OAuthError::invalid_grant("the assertion was used before"));
         }
         tokens::insert_family(&txn, &family).await?;

@@ -4,8 +4,9 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::error::OAuthError;
+use super::metadata;
 use super::store::keys::{self, StoredKey};
-use crate::crypto::{self, SigningAlg};
+use crate::crypto::{self, SigningAlg, Unproven};
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent};
 
@@ -109,17 +110,29 @@ pub(super) async fn signer(ctx: &Ctx, alg: &str) -> Result<Signer, OAuthError> {
     })
 }
 
-/// The claims of a token that one of our published keys signed; `None` if none did.
-pub(super) async fn verify(ctx: &Ctx, token: &str) -> Result<Option<Value>, OAuthError> {
-    let Some((kid, alg)) = crypto::jwt_key_id(token) else {
+/// An ID token of ours, however old: one of our published keys signed it, as this issuer. Access tokens, answers of
+/// introspection and logout tokens are signed with the same keys, and are none. `None` for everything else.
+pub(super) async fn id_token(ctx: &Ctx, token: &str) -> Result<Option<Unproven>, OAuthError> {
+    let read = Unproven::read(token).filter(|read| read.typ() == "jwt");
+    let Some((read, alg)) = read.and_then(|read| read.alg().map(|alg| (read, alg))) else {
         return Ok(None);
     };
     let found = keys::published(ctx.db.read(), ctx.clock.now_ms()).await?;
-    let Some(key) = found.iter().find(|key| key.kid == kid && key.alg == alg.as_str()) else {
-        return Ok(None);
-    };
-    let jwk: Value = serde_json::from_str(&key.public_jwk).unwrap_or_default();
-    Ok(crypto::verify_jwt(token, alg, &jwk).ok())
+    let key = found
+        .iter()
+        .find(|key| read.kid() == Some(key.kid.as_str()) && key.alg == alg.as_str());
+    let holds = key.is_some_and(|key| {
+        let jwk: Value = serde_json::from_str(&key.public_jwk).unwrap_or_default();
+        read.is_signed_by(alg, &jwk)
+    });
+    let is_ours = read.text("iss") == Some(metadata::issuer(&ctx.config).as_str());
+    Ok(Some(read).filter(|_| holds && is_ours))
+}
+
+/// Whether a key is still published.
+pub(super) async fn is_published(ctx: &Ctx, kid: &str) -> Result<bool, sea_orm::DbErr> {
+    let found = keys::published(ctx.db.read(), ctx.clock.now_ms()).await?;
+    Ok(found.iter().any(|key| key.kid == kid))
 }
 
 fn broken(error: &dyn std::fmt::Display) -> OAuthError {
@@ -183,7 +196,7 @@ pub async fn rotate_when_due(ctx: &Ctx) -> Result<(), OAuthError> {
         let found = keys::published(ctx.db.read(), now).await?;
         let newest = found.iter().find(|key| key.alg == alg.as_str());
         if newest.is_some_and(|key| now - key.signs_from >= SIGNS_MS - AHEAD_MS) {
-            replace(ctx, "system", alg, now + AHEAD_MS, OVERLAP_MS).await?;
+            replace(ctx, "system", alg, now + AHEAD_MS, Some(OVERLAP_MS)).await?;
         }
     }
     Ok(())
@@ -194,17 +207,28 @@ pub async fn rotate_when_due(ctx: &Ctx) -> Result<(), OAuthError> {
 pub async fn rotate_now(ctx: &Ctx, actor: &str, discard: bool) -> Result<(), OAuthError> {
     let now = ctx.clock.now_ms();
     for alg in SigningAlg::ALL {
-        replace(ctx, actor, alg, now, if discard { 0 } else { OVERLAP_MS }).await?;
+        replace(ctx, actor, alg, now, (!discard).then_some(OVERLAP_MS)).await?;
     }
     Ok(())
 }
 
-async fn replace(ctx: &Ctx, actor: &str, alg: SigningAlg, from: i64, overlap: i64) -> Result<(), OAuthError> {
+/// Lets a new key sign from a time on. `overlap` is how long the one before stays published; none for no key before it, those
+/// that were replaced earlier included.
+async fn replace(
+    ctx: &Ctx,
+    actor: &str,
+    alg: SigningAlg,
+    from: i64,
+    overlap: Option<i64>,
+) -> Result<(), OAuthError> {
     let now = ctx.clock.now_ms();
     let mut made = make(ctx, alg, now).await?;
     made.signs_from = from;
     let txn = ctx.db.begin().await?;
-    keys::retire(&txn, alg.as_str(), from, from + overlap).await?;
+    match overlap {
+        Some(overlap) => keys::retire(&txn, alg.as_str(), from, from + overlap).await?,
+        None => keys::discard(&txn, alg.as_str(), from).await?,
+    }
     keys::insert(&txn, &made).await?;
     let event = NewEvent {
         kind: "signing_key.rotated",

@@ -34,8 +34,11 @@ const LEASE_MS: i64 = 60_000;
 /// Applications told at once.
 const AT_ONCE: u32 = 16;
 
-/// Notes that the session behind a family signs in to its client: the client is told when it ends.
+/// Notes that the session behind a family signs in to its client: the client is told when it ends. A device has none.
 pub(super) async fn join(ctx: &Ctx, client: &Client, family: &Family) -> Result<(), sea_orm::DbErr> {
+    if family.sign_in.sid.is_empty() {
+        return Ok(());
+    }
     let joined = logout::Joined {
         client: client.id.clone(),
         user_id: family.user_id.clone(),
@@ -137,7 +140,7 @@ pub async fn check(
     };
     Ok(SignOut {
         client: client.as_ref().map(|client| client.id.clone()),
-        client_name: client.map(|client| client.name).unwrap_or_default(),
+        client_name: client.map(|client| client.name.clone()).unwrap_or_default(),
         then,
         must_ask: !proves,
     })
@@ -151,19 +154,14 @@ struct Hint {
 /// An ID token of ours, however old.
 async fn hinted(ctx: &Ctx, token: &str) -> Result<Hint, OAuthError> {
     let wrong = || OAuthError::invalid_request("id_token_hint is not an ID token of this server");
-    let claims = keys::verify(ctx, token).await?.ok_or_else(wrong)?;
-    let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
-    // An access token is signed by the same keys, and is no proof of a sign-in: it has no `auth_time`.
-    if text("iss").as_deref() != Some(&metadata::issuer(&ctx.config)) || claims.get("auth_time").is_none() {
-        return Err(wrong());
-    }
-    let audience = match claims.get("aud") {
+    let read = keys::id_token(ctx, token).await?.ok_or_else(wrong)?;
+    let audience = match read.claim("aud") {
         Some(Value::String(one)) => vec![one.clone()],
         Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => return Err(wrong()),
     };
     Ok(Hint {
-        subject: text("sub").ok_or_else(wrong)?,
+        subject: read.text("sub").map(str::to_owned).ok_or_else(wrong)?,
         audience,
     })
 }
@@ -208,7 +206,7 @@ pub async fn leave(ctx: &Ctx, session: &Session) -> Result<Vec<Frame>, sea_orm::
         }
         if let Some(url) = frame(ctx, &client, &one.sid) {
             frames.push(Frame {
-                name: client.name,
+                name: client.name.clone(),
                 url,
             });
         }

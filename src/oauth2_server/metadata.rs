@@ -44,7 +44,7 @@ pub fn document(config: &Config) -> Value {
         .collect();
     let scopes: Vec<&str> = scope::all().map(|scope| scope.value).collect();
     let algs: Vec<&str> = SigningAlg::ALL.iter().map(|alg| alg.as_str()).collect();
-    let client_algs: Vec<&str> = ForeignAlg::ALL.iter().map(|alg| alg.as_str()).collect();
+    let client_algs: Vec<&str> = ForeignAlg::CLIENT.iter().map(|alg| alg.as_str()).collect();
     let claims: Vec<&str> = OWN_CLAIMS.into_iter().chain(claims::names()).collect();
     let mut document = json!({
         "issuer": issuer(config),
@@ -76,7 +76,7 @@ pub fn document(config: &Config) -> Value {
         "require_signed_request_object": false,
         "claim_types_supported": ["normal"],
         "claims_supported": claims,
-        "acr_values_supported": [SignIn::SINGLE, SignIn::MULTI],
+        "acr_values_supported": [SignIn::SINGLE, SignIn::MULTI, SignIn::PROVIDER],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "ui_locales_supported": ["en"],
         "claims_parameter_supported": true,
@@ -132,7 +132,7 @@ pub fn protected_resource(config: &Config) -> Value {
         "resource": api(config),
         "authorization_servers": [issuer(config)],
         "bearer_methods_supported": ["header"],
-        "dpop_signing_alg_values_supported": ForeignAlg::ALL.map(ForeignAlg::as_str),
+        "dpop_signing_alg_values_supported": ForeignAlg::CLIENT.map(ForeignAlg::as_str),
         "dpop_bound_access_tokens_required": false,
         "scopes_supported": scopes,
         "resource_name": "Mailgrant",

@@ -1,11 +1,11 @@
 //! Mailgrant's own authorization server (OAuth 2.1, RFC 9700) and OpenID Provider: clients, consents, codes, tokens, keys.
 //!
 //! Knows nothing of HTTP (that is `web/oauth2`) and nothing of mail. Left out on purpose, because they cannot be made
-//! safe: the password grant, implicit, every response type that puts a token into a URL, PKCE `plain`, tokens in a
-//! query.
+//! safe: the password grant, implicit, every response type that puts an access token into a URL. What older protocols did
+//! beyond that is off unless a site admin switches it on for one client ([`Legacy`]).
 //!
-//! Reading order: `model` has the words; [`metadata`] names the endpoints; `authorize` checks a request, says what must
-//! happen first, and gives a code, `request` unfolds signed and pushed ones, `device` begins those of devices;
+//! Reading order: `model` has the words; [`metadata`] names the endpoints; `authorize` checks a request, `decide` says what
+//! must happen first, and gives a code, `request` unfolds signed and pushed ones, `device` begins those of devices;
 //! `client_auth` says which client asks, `token` turns codes, refresh tokens and credentials into tokens, `issue` makes
 //! them, `dpop` binds them to keys; `inspect` says what a token is worth, and ends it; `keys` sign; `client` registers, `sessions`
 //! are what a client has now.
@@ -16,6 +16,7 @@ mod client;
 mod client_auth;
 mod client_keys;
 mod client_metadata;
+mod decide;
 mod device;
 pub mod dpop;
 mod dynamic;
@@ -28,6 +29,7 @@ mod logout;
 pub mod metadata;
 mod model;
 mod redirect;
+mod registered;
 mod registration;
 mod request;
 mod scope;
@@ -38,26 +40,28 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use authorize::{
-    Allowed, Given, Pending, Refused, ReturnTo, Step, allow, check, connected_apps, disconnect,
-    end_all_of_user, give_code, next_step, pending, put_aside, refuse, take,
-};
+pub use authorize::{Refused, ReturnTo, check};
 pub use client::{
-    ClientError, ClientFields, NewClient, Registered, SECRET_OVERLAP_MS, beyond_a_project, create, delete,
-    get, list, revoke_all, rotate_secret, secrets, set_state, update,
+    ClientError, NewClient, Registered, SECRET_OVERLAP_MS, beyond_a_project, create, delete, get, list,
+    revoke_all, rotate_secret, secrets, set_state, update,
 };
 pub use client_auth::{Credentials, authenticate_client};
+pub use decide::{
+    Allowed, Given, Pending, Reply, Step, allow, connected_apps, disconnect, end_all_of_user, give_code,
+    next_step, pending, put_aside, refuse, take,
+};
 pub use device::{
     Begun, From as DeviceFrom, begin as begin_device, open as open_device, typed as typed_code,
 };
 pub use dynamic::{
     InitialToken, NewInitialToken, create_initial_token, initial_tokens, purge as purge_registrations,
     read as read_registration, register, registered_itself, remove as remove_registration,
-    revoke_initial_token, update as update_registration,
+    revoke_initial_token, token_beyond_a_project, update as update_registration,
 };
 pub use error::OAuthError;
 pub use inspect::{
-    authenticate, introspect, is_access_token, is_for_api, purge, revoke, sign_introspection, userinfo,
+    authenticate, authenticate_id_token, forget_seen, introspect, is_access_token, is_for_api,
+    may_travel_in_query, purge, revoke, sign_introspection, userinfo,
 };
 pub use issue::Issued;
 pub use keys::{KeyInfo, jwks, list as signing_keys, rotate_now, rotate_when_due};
@@ -67,8 +71,8 @@ pub use logout::{
     tell as tell_logout,
 };
 pub use model::{
-    AuthorizeRequest, ClaimsRequest, Client, ClientAuth, ClientSession, ClientState, Consent, DeviceHint,
-    Family, GrantType, ResponseMode, SecretInfo, SignIn, TokenFormat, TokenUse,
+    AuthorizeRequest, ClaimsRequest, Client, ClientAuth, ClientFields, ClientSession, ClientState, Consent,
+    DeviceHint, Family, GrantType, Legacy, ResponseMode, SecretInfo, SignIn, TokenFormat, TokenUse,
 };
 pub use redirect::ApplicationType;
 pub use registration::ClientProtocol;

@@ -1,238 +1,10 @@
-//! Plain types: clients, consents, families of tokens. No secret is in any of them.
+//! Plain types: requests, consents, families of tokens; clients are in `registered`. No secret is in any of them.
 
 use serde::{Deserialize, Serialize};
 
-use super::redirect::ApplicationType;
-use super::registration::ClientProtocol;
-
-/// How a client proves that it is itself (RFC 7591, `token_endpoint_auth_method`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// `Authorization: Basic`.
-    Basic,
-    /// `client_secret` in the body.
-    Post,
-    /// With an assertion that it signs.
-    PrivateKeyJwt,
-    /// Not at all: a public client.
-    None,
-}
-
-impl ClientAuth {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Basic, Self::Post, Self::PrivateKeyJwt, Self::None];
-
-    /// The registered name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Basic => "client_secret_basic",
-            Self::Post => "client_secret_post",
-            Self::PrivateKeyJwt => "private_key_jwt",
-            Self::None => "none",
-        }
-    }
-
-    /// Reads the registered name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.as_str() == text)
-    }
-}
-
-/// Ways to a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GrantType {
-    /// Authorization code with PKCE.
-    AuthorizationCode,
-    /// Refresh token.
-    RefreshToken,
-    /// Client credentials.
-    ClientCredentials,
-    /// The code of a device.
-    DeviceCode,
-    /// An assertion of a trusted issuer.
-    JwtBearer,
-}
-
-impl GrantType {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::AuthorizationCode,
-        Self::RefreshToken,
-        Self::ClientCredentials,
-        Self::DeviceCode,
-        Self::JwtBearer,
-    ];
-
-    /// The registered name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AuthorizationCode => "authorization_code",
-            Self::RefreshToken => "refresh_token",
-            Self::ClientCredentials => "client_credentials",
-            Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
-            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
-        }
-    }
-
-    /// Reads the registered name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|grant| grant.as_str() == text)
-    }
-}
-
-/// Whether a client may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientState {
-    /// Being prepared.
-    Draft,
-    /// Waits for an admin.
-    Pending,
-    /// In use.
-    Approved,
-    /// Switched off; its tokens open nothing.
-    Disabled,
-}
-
-impl ClientState {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Draft, Self::Pending, Self::Approved, Self::Disabled];
-
-    /// The text in the database and the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Draft => "draft",
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Disabled => "disabled",
-        }
-    }
-
-    /// Reads the text.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-}
-
-/// What an access token looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenFormat {
-    /// `mg_at_…`, to be introspected.
-    Opaque,
-    /// A signed JWT (RFC 9068).
-    Jwt,
-}
-
-impl TokenFormat {
-    /// The text in the database and the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Opaque => "opaque",
-            Self::Jwt => "jwt",
-        }
-    }
-
-    /// Reads the text.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Opaque, Self::Jwt]
-            .into_iter()
-            .find(|format| format.as_str() == text)
-    }
-}
-
-/// An application registered here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Client {
-    /// `cli_` + ULID: names the row.
-    pub id: String,
-    /// `mg_cid_…`, or one that was chosen: what the protocol calls `client_id`.
-    pub client_id: String,
-    /// The project it belongs to; empty for the site.
-    pub project_id: String,
-    /// Shown on the consent page.
-    pub name: String,
-    /// What it is for.
-    pub description: String,
-    /// Its homepage.
-    pub client_uri: String,
-    /// Its logo.
-    pub logo_uri: String,
-    /// Its privacy policy.
-    pub policy_uri: String,
-    /// Its terms.
-    pub tos_uri: String,
-    /// Whom to write to.
-    pub contacts: Vec<String>,
-    /// On a server or on a device.
-    pub application_type: ApplicationType,
-    /// Where codes may be sent.
-    pub redirect_uris: Vec<String>,
-    /// Ways to a token.
-    pub grant_types: Vec<GrantType>,
-    /// Scopes it may ask for.
-    pub scopes: Vec<String>,
-    /// How it authenticates.
-    pub auth_method: ClientAuth,
-    /// False is a relaxation: the client may leave PKCE out.
-    pub require_pkce: bool,
-    /// Nobody is asked for consent: for the operator's own applications only.
-    pub auto_grant: bool,
-    /// Whether it may introspect tokens of other clients, as a resource server does.
-    pub may_introspect: bool,
-    /// What its access tokens look like.
-    pub token_format: TokenFormat,
-    /// Algorithm of its ID tokens.
-    pub id_token_alg: String,
-    /// Life of an access token, seconds.
-    pub access_seconds: i64,
-    /// A refresh token that nobody uses ends after so many seconds.
-    pub refresh_idle_seconds: i64,
-    /// Every chain of refresh tokens ends after so many seconds.
-    pub refresh_absolute_seconds: i64,
-    /// Whether it may be used.
-    pub state: ClientState,
-    /// Keys, and how far it goes beyond OAuth 2.0's basics.
-    pub protocol: ClientProtocol,
-    /// Who registered it.
-    pub created_by: String,
-    /// When it was given a token last, milliseconds since 1970.
-    pub last_used_at: Option<i64>,
-    /// Grows with every change.
-    pub revision: i64,
-    /// Milliseconds since 1970.
-    pub created_at: i64,
-    /// Milliseconds since 1970.
-    pub updated_at: i64,
-}
-
-impl Client {
-    /// Whether it can keep a secret.
-    pub fn is_confidential(&self) -> bool {
-        self.auth_method != ClientAuth::None
-    }
-
-    /// Whether it has a secret.
-    pub fn has_secret(&self) -> bool {
-        matches!(self.auth_method, ClientAuth::Basic | ClientAuth::Post)
-    }
-
-    /// Whether this way to a token is registered for it.
-    pub fn has_grant(&self, grant: GrantType) -> bool {
-        self.grant_types.contains(&grant)
-    }
-}
-
-/// A client's secret as listed: never the secret itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretInfo {
-    /// `sec_` + ULID.
-    pub id: String,
-    /// Its last four characters.
-    pub hint: String,
-    /// Milliseconds since 1970.
-    pub created_at: i64,
-    /// When it stops working, if a newer one took over; milliseconds since 1970.
-    pub expires_at: Option<i64>,
-}
+pub use super::registered::{
+    Client, ClientAuth, ClientFields, ClientState, GrantType, Legacy, SecretInfo, TokenFormat,
+};
 
 /// How the answer of the authorization endpoint travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,6 +14,8 @@ pub enum ResponseMode {
     Query,
     /// In a form that the browser posts (OAuth 2.0 Form Post Response Mode).
     FormPost,
+    /// Behind the `#` of the redirect URI: the way of answers with an ID token.
+    Fragment,
 }
 
 /// A request for authorization that was checked: what codes and pending pages carry.
@@ -257,8 +31,14 @@ pub struct AuthorizeRequest {
     pub response_mode: ResponseMode,
     /// What is asked for.
     pub scopes: Vec<String>,
-    /// PKCE challenge, method S256; none only where the client's PKCE is relaxed.
+    /// PKCE challenge; none only where the client's PKCE is relaxed.
     pub code_challenge: Option<String>,
+    /// Whether its method is `plain`, which a legacy switch allows; else S256.
+    #[serde(default)]
+    pub plain_challenge: bool,
+    /// Whether an ID token goes beside the code, which a legacy switch allows.
+    #[serde(default)]
+    pub with_id_token: bool,
     /// For the ID token.
     pub nonce: Option<String>,
     /// `login`, `consent`, `select_account` or `none`.
@@ -295,6 +75,9 @@ pub struct ClaimsRequest {
     /// Ways to sign in that will do, and no other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub essential_acr: Vec<String>,
+    /// Ways to sign in that are wished for, and not demanded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wished_acr: Vec<String>,
 }
 
 impl ClaimsRequest {
@@ -329,6 +112,8 @@ impl AuthorizeRequest {
             response_mode,
             scopes: Vec::new(),
             code_challenge: None,
+            plain_challenge: false,
+            with_id_token: false,
             nonce: None,
             prompt: Vec::new(),
             max_age: None,
@@ -387,6 +172,9 @@ pub struct SignIn {
     /// The session, as applications know it; empty where there is none (any more) that could end.
     #[serde(default)]
     pub sid: String,
+    /// The class that the identity provider named which vouched for it; empty for sign-ins here.
+    #[serde(default)]
+    pub acr: String,
 }
 
 impl SignIn {
@@ -395,21 +183,41 @@ impl SignIn {
     /// The sign-in had two.
     pub const MULTI: &'static str = "urn:mailgrant:acr:multi-factor";
 
+    /// An identity provider vouched for it, and did not say how.
+    pub const PROVIDER: &'static str = "urn:mailgrant:acr:identity-provider";
+
     /// Of a session.
     pub fn of(session: &crate::account::Session) -> Self {
+        let proof = &session.proof;
+        let acr = match (proof.identity_provider_id.as_str(), proof.acr.as_str()) {
+            ("", _) => "",
+            (_, "") if !proof.has("mfa") => Self::PROVIDER,
+            (_, named) => named,
+        };
         Self {
             auth_time: session.auth_time,
-            amr: session.proof.amr.clone(),
+            amr: proof.amr.clone(),
             sid: session.sid.clone(),
+            acr: acr.to_owned(),
         }
     }
 
-    /// The class it belongs to.
-    pub fn acr(&self) -> &'static str {
-        match self.amr.iter().any(|method| method == "mfa") {
-            true => Self::MULTI,
-            false => Self::SINGLE,
+    fn is_strong(&self) -> bool {
+        self.amr.iter().any(|method| method == "mfa")
+    }
+
+    /// The class it belongs to: what an identity provider called it, else by how many factors there were.
+    pub fn acr(&self) -> &str {
+        match (self.acr.as_str(), self.is_strong()) {
+            ("", true) => Self::MULTI,
+            ("", false) => Self::SINGLE,
+            (named, _) => named,
         }
+    }
+
+    /// Whether it will do where this class is asked for. Two factors are good where one is enough.
+    pub fn meets(&self, asked: &str) -> bool {
+        asked == self.acr() || asked == Self::SINGLE || (asked == Self::MULTI && self.is_strong())
     }
 }
 
@@ -456,6 +264,8 @@ pub struct TokenUse {
     pub project_id: String,
     /// What this token may do.
     pub scopes: Vec<String>,
+    /// What of older protocols the client may do.
+    pub legacy: Vec<Legacy>,
     /// The key it is bound to; empty for none.
     pub jkt: String,
     /// Milliseconds since 1970.

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::client::ClientFields;
-use super::model::{ClientAuth, GrantType};
+use super::model::{ClientAuth, ClientFields, GrantType};
 use super::{redirect, scope};
 use crate::crypto::ForeignAlg;
 use crate::trouble::FieldError;
@@ -241,7 +240,7 @@ fn is_link(uri: &str) -> bool {
 
 fn check_protocol(fields: &ClientFields, errors: &mut Vec<FieldError>) {
     let protocol = &fields.protocol;
-    let client_algs = ForeignAlg::ALL.map(ForeignAlg::as_str);
+    let client_algs = ForeignAlg::CLIENT.map(ForeignAlg::as_str);
     let has_keys = !protocol.jwks.is_empty() || !protocol.jwks_uri.is_empty();
     if fields.auth_method == ClientAuth::PrivateKeyJwt && !has_keys {
         errors.push(FieldError::new(

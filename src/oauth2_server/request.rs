@@ -9,7 +9,7 @@ use super::authorize::{self, Params, Refused, ReturnTo};
 use super::client_keys;
 use super::error::OAuthError;
 use super::metadata;
-use super::model::{Client, ResponseMode};
+use super::model::Client;
 use super::redirect;
 use super::store::requests;
 use super::token::Fields;
@@ -141,10 +141,7 @@ fn refuse(client: &Client, outside: &Params<'_>, error: OAuthError) -> Refused {
             let back = ReturnTo {
                 redirect_uri: uri.to_owned(),
                 state: outside.get("state").map(str::to_owned),
-                mode: match outside.get("response_mode") {
-                    Some("form_post") => ResponseMode::FormPost,
-                    _ => ResponseMode::Query,
-                },
+                mode: authorize::mode_of(client, outside).0,
                 is_device: false,
             };
             Refused::Redirect(back, error)

@@ -15,13 +15,15 @@ pub struct Scope {
 }
 
 /// The scopes of OpenID Connect, in the order the consent page shows them.
-const PERSONAL: [(&str, &str); 5] = [
+const PERSONAL: [(&str, &str); 7] = [
     (
         "openid",
         "Know who you are: sign you in with your Mailgrant account",
     ),
     ("profile", "See your name"),
     ("email", "See your e-mail address"),
+    ("phone", "See your phone number"),
+    ("address", "See your postal address"),
     ("groups", "See which projects you work in, and your role there"),
     (
         "offline_access",

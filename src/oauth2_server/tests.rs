@@ -105,7 +105,7 @@ impl World {
     async fn code(&self, client: &Client, scopes: &str) -> SecretString {
         let pending = self.ask(client, &[("scope", scopes)]).await.unwrap();
         match self.allow(&pending, scopes, &[]).await.unwrap() {
-            Given::Code(code) => code,
+            Given::Reply(reply) => reply.code,
             Given::Device => panic!("no device asked"),
         }
     }

@@ -5,13 +5,14 @@ use sea_orm::DatabaseTransaction;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
+use super::authorize::is_verifier;
 use super::device::DEVICE_PREFIX;
 use super::error::OAuthError;
-use super::issue::{Issued, Issuer, REFRESH_PREFIX, id_token};
-use super::model::{Client, Family, GrantType, SignIn};
+use super::issue::{Issued, Issuer, REFRESH_PREFIX};
+use super::model::{AuthorizeRequest, Client, Family, GrantType, Legacy, SignIn};
 use super::store::tokens::CodeGrant;
 use super::store::{self, requests, tokens};
-use super::{metadata, scope};
+use super::{logout, metadata, scope};
 use crate::account;
 use crate::crypto::{self, is_prefixed, sha256_hex};
 use crate::ctx::Ctx;
@@ -115,7 +116,7 @@ impl Issuer<'_> {
         let (ctx, client) = (self.ctx, self.client);
         let dead = || OAuthError::invalid_grant("the code is wrong, over, used, or not this client's");
         let code = fields.required("code")?;
-        if !is_prefixed(super::authorize::CODE_PREFIX, code) {
+        if !is_prefixed(super::decide::CODE_PREFIX, code) {
             return Err(dead());
         }
         let hash = sha256_hex(code.as_bytes());
@@ -140,7 +141,7 @@ impl Issuer<'_> {
         // From here on the code is spent, also if the rest does not fit: nobody tries verifiers on it.
         tokens::use_code(&txn, &hash, now).await?;
         let request = &found.grant.request;
-        if !fits(request, fields) {
+        if !fits(client, request, fields) {
             txn.commit().await?;
             return Err(OAuthError::invalid_grant(
                 "code_verifier or redirect_uri does not fit the code",
@@ -224,20 +225,7 @@ impl Issuer<'_> {
         let Some(until) = allowed_until(txn, client, user_id, now).await? else {
             return Ok(None);
         };
-        let family = Family {
-            id: family_id.to_owned(),
-            client: client.id.clone(),
-            user_id: user_id.to_owned(),
-            scopes: grant.scopes.clone(),
-            projects: grant.projects.clone(),
-            audience: metadata::api(&ctx.config),
-            sign_in: grant.sign_in.clone(),
-            claims: grant.claims.clone(),
-            jkt: self.jkt.clone(),
-            created_at: now,
-            expires_at: until.min(now + client.refresh_absolute_seconds * 1000),
-            revoked_at: None,
-        };
+        let family = grant.family(ctx, client, (family_id, user_id), self.jkt.clone(), until);
         tokens::insert_family(txn, &family).await?;
         Ok(Some(family))
     }
@@ -254,7 +242,8 @@ impl Issuer<'_> {
         let mut issued = self.issue(&txn, family, &family.scopes, with_refresh).await?;
         txn.commit().await?;
         if scope::covers(&family.scopes, &["openid".to_owned()]) {
-            issued.id_token = Some(id_token(ctx, client, family, nonce, &issued.access_token).await?);
+            logout::join(ctx, client, family).await?;
+            self.add_id_token(&mut issued, family, nonce).await?;
         }
         Ok(issued)
     }
@@ -310,7 +299,7 @@ impl Issuer<'_> {
                     tokens::set_refresh(&txn, &unused, "dead", "", now).await?;
                     tokens::revoke_siblings(&txn, &unused, now).await?;
                 }
-                let issued = self.issue(&txn, &family, &scopes, true).await?;
+                let mut issued = self.issue(&txn, &family, &scopes, true).await?;
                 let successor = issued
                     .refresh_token
                     .as_ref()
@@ -318,6 +307,10 @@ impl Issuer<'_> {
                     .unwrap_or_default();
                 tokens::set_refresh(&txn, &row.hash, "rotated", &successor, now).await?;
                 txn.commit().await?;
+                if !family.user_id.is_empty() && scope::covers(&scopes, &["openid".to_owned()]) {
+                    // Of the same sign-in, and without the nonce of its first one (OpenID Connect Core, section 12.2).
+                    self.add_id_token(&mut issued, &family, None).await?;
+                }
                 Ok(issued)
             }
             Judgement::Late => Err(dead()),
@@ -386,7 +379,35 @@ impl Issuer<'_> {
     }
 }
 
-fn fits(request: &super::model::AuthorizeRequest, fields: &Fields) -> bool {
+impl CodeGrant {
+    /// The family that begins with what was granted: its id, and whose it is. `until` is when the consent ends.
+    pub(super) fn family(
+        &self,
+        ctx: &Ctx,
+        client: &Client,
+        (id, user_id): (&str, &str),
+        jkt: String,
+        until: i64,
+    ) -> Family {
+        let now = ctx.clock.now_ms();
+        Family {
+            id: id.to_owned(),
+            client: client.id.clone(),
+            user_id: user_id.to_owned(),
+            scopes: self.scopes.clone(),
+            projects: self.projects.clone(),
+            audience: metadata::api(&ctx.config),
+            sign_in: self.sign_in.clone(),
+            claims: self.claims.clone(),
+            jkt,
+            created_at: now,
+            expires_at: until.min(now + client.refresh_absolute_seconds * 1000),
+            revoked_at: None,
+        }
+    }
+}
+
+fn fits(client: &Client, request: &AuthorizeRequest, fields: &Fields) -> bool {
     let redirect_fits = match fields.get("redirect_uri") {
         Some(sent) => sent == request.redirect_uri,
         None => !request.redirect_uri_given,
@@ -394,11 +415,13 @@ fn fits(request: &super::model::AuthorizeRequest, fields: &Fields) -> bool {
     let verifier_fits = match (&request.code_challenge, fields.get("code_verifier")) {
         (None, None) => true,
         (Some(challenge), Some(verifier)) => {
-            let is_verifier = (43..=128).contains(&verifier.len())
-                && verifier
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
-            is_verifier && crypto::same_secret(&crypto::pkce_challenge(verifier), challenge)
+            let expected = match request.plain_challenge {
+                true => verifier.to_owned(),
+                false => crypto::pkce_challenge(verifier),
+            };
+            is_verifier(verifier)
+                && crypto::same_secret(&expected, challenge)
+                && (!request.plain_challenge || client.may(Legacy::PlainPkce))
         }
         // A verifier without challenge is a downgrade (RFC 9700, section 4.8.2).
         _ => false,

@@ -170,7 +170,7 @@ impl Provider {
         if client.redirect_uris.iter().any(|known| known == url) {
             return Ok(());
         }
-        let mut fields = ClientFields::of(&client);
+        let mut fields = client.fields.clone();
         fields.redirect_uris.push(url.to_owned());
         oauth2_server::update(&self.ctx, SYSTEM, &self.client, client.revision, fields)
             .await

@@ -233,6 +233,13 @@ pub(super) fn methods(claims: &Map<String, Value>) -> Vec<String> {
         .collect()
 }
 
+/// What the provider calls the class of the sign-in: a short word or URI, or nothing.
+pub(super) fn class(claims: &Map<String, Value>) -> String {
+    let named = claims.get("acr").and_then(Value::as_str).unwrap_or_default();
+    let is_plain = named.len() <= 200 && named.bytes().all(|b| b.is_ascii_graphic());
+    if is_plain { named.to_owned() } else { String::new() }
+}
+
 /// The claims as a test shows them.
 pub(super) fn masked(claims: &Map<String, Value>) -> Value {
     let shown = claims.iter().map(|(name, value)| {

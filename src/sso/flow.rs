@@ -493,6 +493,7 @@ async fn come_in(
             subject: person.subject,
             sid: person.sid,
             amr: claims::methods(&person.claims),
+            acr: claims::class(&person.claims),
             auth_time: claims::signed_in_at(&person.claims, ctx.clock.now_ms()),
         },
         id_token,

@@ -331,6 +331,8 @@ pub struct SessionLink {
     pub sid: String,
     /// How they signed in there, in the words of RFC 8176, as far as the provider says.
     pub amr: Vec<String>,
+    /// The provider's name of the class of that sign-in; empty if it says none.
+    pub acr: String,
     /// When, if the provider says; milliseconds since 1970.
     pub auth_time: Option<i64>,
 }

@@ -14,12 +14,9 @@ use super::model::{KeySource, SubjectMapping, TrustedIssuer, Use};
 use super::service::place;
 use super::{assertion, keys, store};
 use crate::account::User;
-use crate::crypto::{read_unproven, sha256_hex};
+use crate::crypto::{Unproven, sha256_hex};
 use crate::ctx::Ctx;
 use crate::id;
-
-/// Types that an access token may have; an ID token, a logout token or a proof is none.
-const TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
 
 /// Claims that only an ID token has.
 const OF_ID_TOKENS: [&str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
@@ -110,19 +107,20 @@ pub async fn authenticate(
     audience: &str,
 ) -> Result<Option<Foreign>, Refusal> {
     let text = token.expose_secret();
-    match read_unproven(text) {
+    match Unproven::of_issuer(text) {
         Some(unproven) => {
             let mut refusal = None;
-            for issuer in store::enabled_of(ctx.db.read(), &unproven.issuer).await? {
+            for issuer in store::enabled_of(ctx.db.read(), unproven.text("iss").unwrap_or_default()).await? {
                 if !issuer.is_for(Use::Api) {
                     continue;
                 }
                 let proven = match issuer.key_source {
                     KeySource::Introspection => ask(ctx, &issuer, text).await,
-                    _ if unproven.typ.as_deref().is_some_and(|typ| !TYPES.contains(&typ)) => {
+                    // An access token, if it says what it is; a logout token or a proof is none.
+                    _ if !matches!(unproven.typ().as_str(), "" | "jwt" | "at+jwt") => {
                         Err(Refusal::Token("the token is none for an API"))
                     }
-                    _ => check::proven(ctx, &issuer, text, &unproven).await,
+                    _ => check::proven(ctx, &issuer, &unproven).await,
                 };
                 match proven {
                     Ok(claims) => return hold(ctx, &issuer, &claims, audience).await.map(Some),

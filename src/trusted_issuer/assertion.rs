@@ -6,7 +6,7 @@ use super::check::{self, Refusal, SKEW};
 use super::model::{SubjectMapping, TrustedIssuer, Use};
 use super::store;
 use crate::account::{self, User};
-use crate::crypto::read_unproven;
+use crate::crypto::Unproven;
 use crate::ctx::Ctx;
 
 /// How old an assertion without an end may be, seconds.
@@ -39,17 +39,18 @@ pub async fn assertion(
     token: &str,
     audiences: &[String],
 ) -> Result<Assertion, Refusal> {
-    let unproven = read_unproven(token).ok_or(Refusal::Token("the assertion is no signed token"))?;
-    if unproven.typ.as_deref().is_some_and(|typ| !TYPES.contains(&typ)) {
+    let unproven = Unproven::of_issuer(token).ok_or(Refusal::Token("the assertion is no signed token"))?;
+    let typ = unproven.typ();
+    if !typ.is_empty() && !TYPES.contains(&typ.as_str()) {
         return Err(Refusal::Token("the assertion is a token for another purpose"));
     }
-    let issuers = store::enabled_of(ctx.db.read(), &unproven.issuer).await?;
+    let issuers = store::enabled_of(ctx.db.read(), unproven.text("iss").unwrap_or_default()).await?;
     let mut refusal = Refusal::Token("no issuer of this name is trusted for this client");
     for issuer in issuers {
         if !issuer.is_for(Use::JwtBearer) || !issuer.clients.iter().any(|known| known == client) {
             continue;
         }
-        match check::proven(ctx, &issuer, token, &unproven).await {
+        match check::proven(ctx, &issuer, &unproven).await {
             Ok(claims) => return hold(ctx, issuer, token, &claims, audiences).await,
             Err(error) => refusal = error,
         }

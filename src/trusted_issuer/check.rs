@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::keys;
 use super::model::{KeySource, TrustedIssuer};
 use super::service::place;
-use crate::crypto::{self, IssuerToken};
+use crate::crypto::Unproven;
 use crate::ctx::Ctx;
 
 /// How far two clocks may be apart, seconds.
@@ -55,31 +55,26 @@ pub(super) fn text<'a>(claims: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 /// The claims of a token whose signature holds under a key of the issuer and an algorithm that was agreed on.
-pub(super) async fn proven(
-    ctx: &Ctx,
-    issuer: &TrustedIssuer,
-    token: &str,
-    unproven: &IssuerToken,
-) -> Result<Value, Refusal> {
+pub(super) async fn proven(ctx: &Ctx, issuer: &TrustedIssuer, token: &Unproven) -> Result<Value, Refusal> {
     let wrong = Refusal::Token("the signature of the token does not hold");
-    if !issuer.algorithms.contains(&unproven.alg) {
-        return Err(Refusal::Token(
-            "the algorithm of the token is not one that was agreed on",
-        ));
-    }
-    let claims = if issuer.key_source == KeySource::SharedSecret {
+    let agreed = token.any_alg().filter(|alg| issuer.algorithms.contains(alg));
+    let alg = agreed.ok_or(Refusal::Token(
+        "the algorithm of the token is not one that was agreed on",
+    ))?;
+    let holds = if issuer.key_source == KeySource::SharedSecret {
         let secret = ctx
             .keys
             .open(&place(&issuer.id), &issuer.secret_sealed)
             .map_err(|error| Refusal::Db(error.to_string()))?;
-        crypto::verify_shared(token, &secret).map_err(|_| wrong)?
+        token.is_signed_with(&secret)
     } else {
-        let found = keys::find(ctx, issuer, unproven.kid.as_deref(), unproven.alg).await?;
-        found
-            .iter()
-            .find_map(|key| crypto::verify_foreign(token, unproven.alg, key).ok())
-            .ok_or(wrong)?
+        let found = keys::find(ctx, issuer, token.kid(), alg).await?;
+        found.iter().any(|key| token.is_signed_by(alg, key))
     };
+    if !holds {
+        return Err(wrong);
+    }
+    let claims = Value::Object(token.claims().clone());
     // What was read before the proof is what was proven.
     if text(&claims, "iss") != Some(issuer.issuer.as_str()) {
         return Err(Refusal::Token("the token is of another issuer"));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::check::Refusal;
 use super::model::{KeySource, TrustedIssuer};
 use super::store;
-use crate::crypto::{IssuerAlg, key_fits};
+use crate::crypto::{ForeignAlg, fits};
 use crate::ctx::Ctx;
 
 /// Largest key set, bytes.
@@ -30,9 +30,9 @@ const FRESH_MS: i64 = 10 * 60_000;
 const STALE_MS: i64 = 24 * 3_600_000;
 
 /// How many keys of a set can be used with these algorithms.
-pub(super) fn usable(set: &Value, algorithms: &[IssuerAlg]) -> usize {
+pub(super) fn usable(set: &Value, algorithms: &[ForeignAlg]) -> usize {
     keys_of(set)
-        .filter(|key| algorithms.iter().any(|alg| key_fits(key, *alg)))
+        .filter(|key| algorithms.iter().any(|alg| fits(key, *alg)))
         .count()
 }
 
@@ -45,8 +45,8 @@ fn keys_of(set: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// The keys that a token with this key id and algorithm may be signed with; the only fitting one if it names none.
-fn matching(set: &Value, kid: Option<&str>, alg: IssuerAlg) -> Vec<Value> {
-    let fitting: Vec<&Value> = keys_of(set).filter(|key| key_fits(key, alg)).collect();
+fn matching(set: &Value, kid: Option<&str>, alg: ForeignAlg) -> Vec<Value> {
+    let fitting: Vec<&Value> = keys_of(set).filter(|key| fits(key, alg)).collect();
     match kid {
         Some(kid) => fitting
             .into_iter()
@@ -68,7 +68,7 @@ pub(super) async fn find(
     ctx: &Ctx,
     issuer: &TrustedIssuer,
     kid: Option<&str>,
-    alg: IssuerAlg,
+    alg: ForeignAlg,
 ) -> Result<Vec<Value>, Refusal> {
     match issuer.key_source {
         KeySource::Jwks => Ok(matching(&parse(&issuer.jwks).unwrap_or_default(), kid, alg)),
@@ -81,7 +81,7 @@ async fn published(
     ctx: &Ctx,
     issuer: &TrustedIssuer,
     kid: Option<&str>,
-    alg: IssuerAlg,
+    alg: ForeignAlg,
 ) -> Result<Vec<Value>, Refusal> {
     let now = ctx.clock.now_ms();
     let kept = store::kept(ctx.db.read(), &issuer.id, &issuer.jwks_uri).await?;
@@ -145,6 +145,8 @@ async fn fetch(ctx: &Ctx, uri: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
 
     use super::*;
@@ -152,9 +154,12 @@ mod tests {
     #[test]
     fn a_key_is_found_by_its_id_or_because_it_is_the_only_one() {
         let key = |kid: &str| json!({ "kty": "EC", "crv": "P-256", "kid": kid, "x": "a", "y": "b" });
-        let two =
-            json!({ "keys": [key("a"), key("b"), { "kty": "RSA", "kid": "c", "n": "a", "e": "AQAB" }] });
-        let found = |set: &Value, kid| matching(set, kid, IssuerAlg::Es256).len();
+        // Of 2048 bits; a shorter one is none.
+        let n = URL_SAFE_NO_PAD.encode([0xff_u8; 256]);
+        let rsa = json!({ "kty": "RSA", "kid": "c", "n": n, "e": "AQAB" });
+        let weak = json!({ "kty": "RSA", "kid": "d", "n": n[..200], "e": "AQAB" });
+        let two = json!({ "keys": [key("a"), key("b"), rsa, weak] });
+        let found = |set: &Value, kid| matching(set, kid, ForeignAlg::Es256).len();
         assert_eq!(
             (
                 found(&two, Some("a")),
@@ -166,6 +171,6 @@ mod tests {
         assert_eq!(found(&two, None), 0);
         assert_eq!(found(&json!({ "keys": [key("a")] }), None), 1);
         assert_eq!(found(&json!({ "keys": {} }), None), 0);
-        assert_eq!(usable(&two, &[IssuerAlg::Rs256]), 1);
+        assert_eq!(usable(&two, &[ForeignAlg::Rs256]), 1);
     }
 }

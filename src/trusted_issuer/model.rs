@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-use crate::crypto::{IssuerAlg, SealError};
+use crate::crypto::{ForeignAlg, SealError};
 use crate::trouble::FieldError;
 
 /// What tokens of an issuer are good for.
@@ -119,7 +119,7 @@ pub struct TrustedIssuer {
     /// Where it publishes them.
     pub jwks_uri: String,
     /// The algorithms that count.
-    pub algorithms: Vec<IssuerAlg>,
+    pub algorithms: Vec<ForeignAlg>,
     /// Where it says what a token is worth.
     pub introspection_endpoint: String,
     /// Who asks it.
@@ -187,7 +187,7 @@ pub struct Fields {
     pub key_source: Option<KeySource>,
     pub jwks: Option<String>,
     pub jwks_uri: Option<String>,
-    pub algorithms: Option<Vec<IssuerAlg>>,
+    pub algorithms: Option<Vec<ForeignAlg>>,
     pub introspection_endpoint: Option<String>,
     pub introspection_client_id: Option<String>,
     pub secret: Option<SecretString>,

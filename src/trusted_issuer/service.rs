@@ -8,7 +8,7 @@ use url::Url;
 use super::model::{Fields, IssuerError, KeySource, SubjectMapping, TrustedIssuer, Use};
 use super::{keys, store};
 use crate::audit::{self, NewAuditEvent};
-use crate::crypto::{IssuerAlg, Place, random_token};
+use crate::crypto::{ForeignAlg, Place, random_token};
 use crate::ctx::Ctx;
 use crate::id;
 use crate::trouble::FieldError;
@@ -221,8 +221,8 @@ fn apply(ctx: &Ctx, issuer: &mut TrustedIssuer, fields: Fields) -> Result<Option
     }
     if issuer.algorithms.is_empty() {
         issuer.algorithms = match issuer.key_source {
-            KeySource::SharedSecret => vec![IssuerAlg::Hs512],
-            _ => vec![IssuerAlg::Rs256, IssuerAlg::Es256, IssuerAlg::EdDsa],
+            KeySource::SharedSecret => vec![ForeignAlg::Hs512],
+            _ => vec![ForeignAlg::Rs256, ForeignAlg::Es256, ForeignAlg::EdDsa],
         };
     }
     // A secret goes to the place it was entered for and to no other.

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::model::{KeySource, SubjectMapping, TrustedIssuer, Use};
-use crate::crypto::IssuerAlg;
+use crate::crypto::ForeignAlg;
 use crate::db::sql;
 
 const COLUMNS: &str = "id, name, issuer, uses, enabled, key_source, jwks, jwks_uri, algorithms, introspection_endpoint, \
@@ -38,7 +38,7 @@ fn read(row: &QueryResult) -> Result<TrustedIssuer, DbErr> {
         jwks_uri: word("jwks_uri")?,
         algorithms: words(row, "algorithms")?
             .iter()
-            .filter_map(|word| IssuerAlg::parse(word))
+            .filter_map(|word| ForeignAlg::parse(word))
             .collect(),
         introspection_endpoint: word("introspection_endpoint")?,
         introspection_client_id: word("introspection_client_id")?,

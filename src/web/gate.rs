@@ -29,7 +29,7 @@ use crate::audit::{self, NewAuditEvent, Origin, Via};
 use crate::config::Config;
 use crate::crypto;
 use crate::ctx::Ctx;
-use crate::oauth2_server::{self, OAuthError, dpop};
+use crate::oauth2_server::{self, OAuthError, TokenUse, dpop};
 
 /// Largest body of a form, bytes.
 pub const MAX_FORM_BYTES: usize = 1024 * 1024;
@@ -463,9 +463,13 @@ pub(super) async fn require_bearer(
         ctx.and_then(|ctx| header::HeaderValue::from_str(&dpop::nonce(&ctx)).ok())
     });
     let nonce = nonce.flatten();
+    let is_in_query = presented::is_in_query(request.request());
     let mut response = admitted(request, next).await?;
     if let Some(nonce) = nonce {
         response.headers_mut().insert(presented::DPOP_NONCE, nonce);
+    }
+    if is_in_query {
+        presented::keep_private(response.headers_mut());
     }
     Ok(response)
 }
@@ -591,12 +595,22 @@ fn too_often(seconds: i64) -> Problem {
 /// Who asks. `is_new` where the request just came in: then a token that is bound to a key needs its proof.
 async fn identify(request: &HttpRequest, is_new: bool) -> Result<(TokenIdentity, Access), Problem> {
     let ctx = ctx(request)?;
-    presented::refuse_query(request).map_err(|error| {
-        Problem::bad_request("token_in_address", error.description.clone())
-            .with_challenge(presented::challenge(Scheme::Bearer, Some(&error)))
-    })?;
-    let sent = presented::presented(request.headers());
+    let in_query = presented::in_query(&ctx, request)
+        .await
+        .map_err(|error| match error.status {
+            400 => Problem::bad_request("token_in_address", error.description.clone())
+                .with_challenge(presented::challenge(Scheme::Bearer, Some(&error))),
+            _ => Problem::internal(&error),
+        })?;
+    let sent = in_query.or_else(|| presented::presented(request.headers()));
     let found = match &sent {
+        Some(sent) if sent.scheme == Scheme::IdToken => {
+            let found = oauth2_server::authenticate_id_token(&ctx, &sent.token).await;
+            match found.map_err(|error| Problem::internal(&error))? {
+                Some(found) => who(&ctx, &found).await?,
+                None => None,
+            }
+        }
         Some(sent) if oauth2_server::is_access_token(sent.token.expose_secret()) => {
             by_access_token(&ctx, request, sent, is_new).await?
         }
@@ -652,6 +666,11 @@ async fn by_access_token(
                     .with_challenge(presented::challenge(Scheme::Dpop, Some(&error)))
             })?;
     }
+    who(ctx, &found).await
+}
+
+/// What a live token of our authorization server may do now.
+async fn who(ctx: &Ctx, found: &TokenUse) -> Result<Option<(TokenIdentity, Access)>, Problem> {
     let owner = match found.family.user_id.as_str() {
         "" => match found.project_id.as_str() {
             "" => Access::machine(),

@@ -1,12 +1,12 @@
 //! The access token that a request presents: by which scheme, and whether whoever sends it holds the key it is bound to.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::crypto::ForeignAlg;
 use crate::ctx::Ctx;
-use crate::oauth2_server::{OAuthError, TokenUse, dpop};
+use crate::oauth2_server::{self, OAuthError, TokenUse, dpop};
 
 /// The header that carries a nonce for the next proof.
 pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -18,6 +18,8 @@ pub(super) enum Scheme {
     Bearer,
     /// RFC 9449: with a proof.
     Dpop,
+    /// An ID token by itself, as Teamwork Cloud's clients send one: a legacy switch of the client lets it count.
+    IdToken,
 }
 
 /// A token as it was sent.
@@ -43,6 +45,7 @@ pub(super) fn presented(headers: &HeaderMap) -> Option<Presented> {
     let scheme = match name.to_ascii_lowercase().as_str() {
         "bearer" => Scheme::Bearer,
         "dpop" => Scheme::Dpop,
+        "token" => Scheme::IdToken,
         _ => return None,
     };
     Some(Presented {
@@ -51,16 +54,50 @@ pub(super) fn presented(headers: &HeaderMap) -> Option<Presented> {
     })
 }
 
-/// Refuses a token in the address, where logs and histories keep it (RFC 6750, section 2.3; RFC 9700, section 4.3.2).
-pub(super) fn refuse_query(request: &HttpRequest) -> Result<(), OAuthError> {
-    let is_there = url::form_urlencoded::parse(request.query_string().as_bytes())
-        .any(|(name, _)| name == "access_token");
-    match is_there {
-        true => Err(OAuthError::invalid_request(
+/// The name of the parameter that carries a token in an address (RFC 6750, section 2.3).
+pub(super) const IN_QUERY: &str = "access_token";
+
+/// Whether there is a token in the address.
+pub(super) fn is_in_query(request: &HttpRequest) -> bool {
+    url::form_urlencoded::parse(request.query_string().as_bytes()).any(|(name, _)| name == IN_QUERY)
+}
+
+/// The token in the address, where logs and histories keep it (RFC 9700, section 4.3.2): it counts only if it is the one
+/// token of the request, and its client is one whose legacy switch is on.
+///
+/// # Errors
+/// `invalid_request` for every other.
+pub(super) async fn in_query(ctx: &Ctx, request: &HttpRequest) -> Result<Option<Presented>, OAuthError> {
+    let sent: Vec<String> = url::form_urlencoded::parse(request.query_string().as_bytes())
+        .filter(|(name, _)| name == IN_QUERY)
+        .map(|(_, value)| value.into_owned())
+        .collect();
+    let refused = || {
+        OAuthError::invalid_request(
             "a token does not travel in an address here: send it in the header Authorization",
-        )),
-        false => Ok(()),
+        )
+    };
+    match sent.as_slice() {
+        [] => Ok(None),
+        [token] if !request.headers().contains_key(header::AUTHORIZATION) => {
+            let found = Presented::bearer(token);
+            match oauth2_server::may_travel_in_query(ctx, &found.token).await? {
+                true => Ok(Some(found)),
+                false => Err(refused()),
+            }
+        }
+        _ => Err(refused()),
     }
+}
+
+/// What keeps an answer to a request with a token in its address out of caches, and the address out of other sites' logs
+/// (RFC 6750, section 2.3).
+pub(super) fn keep_private(headers: &mut HeaderMap) {
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-store"),
+    );
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
 /// The proof that came with a request.
@@ -90,6 +127,10 @@ pub(super) async fn check_binding(
     let unauthorized = |error: OAuthError| OAuthError { status: 401, ..error };
     match (sent.scheme, token.jkt.as_str()) {
         (Scheme::Bearer, "") => Ok(()),
+        (Scheme::IdToken, _) => Err(unauthorized(OAuthError::new(
+            "invalid_token",
+            "the scheme Token is for ID tokens: send an access token with the scheme Bearer",
+        ))),
         (Scheme::Bearer, _) => Err(unauthorized(OAuthError::new(
             "invalid_token",
             "the token is bound to a key: send it with the scheme DPoP and a proof",
@@ -126,9 +167,9 @@ pub(super) async fn check_binding(
 /// What `WWW-Authenticate` says (RFC 6750, section 3; RFC 9449, section 7.1).
 pub(super) fn challenge(scheme: Scheme, error: Option<&OAuthError>) -> String {
     let mut text = match scheme {
-        Scheme::Bearer => "Bearer realm=\"mailgrant\"".to_owned(),
+        Scheme::Bearer | Scheme::IdToken => "Bearer realm=\"mailgrant\"".to_owned(),
         Scheme::Dpop => {
-            let algs = ForeignAlg::ALL.map(ForeignAlg::as_str).join(" ");
+            let algs = ForeignAlg::CLIENT.map(ForeignAlg::as_str).join(" ");
             format!("DPoP realm=\"mailgrant\", algs=\"{algs}\"")
         }
     };

@@ -88,6 +88,8 @@ pub struct Route {
     pub guard: Guard,
     /// What a `POST` does; the other methods may be repeated as they are.
     pub effect: Effect,
+    /// Whether a `GET` answers `HEAD` as well.
+    pub by_head: bool,
     handler: fn() -> actix_web::Route,
     doc: Option<fn() -> Doc>,
 }
@@ -105,6 +107,7 @@ impl Route {
             path,
             guard,
             effect: Effect::Changes,
+            by_head: true,
             handler,
             doc: None,
         }
@@ -128,6 +131,14 @@ impl Route {
     #[must_use]
     pub const fn sends_mail(mut self) -> Self {
         self.effect = Effect::SendsMail;
+        self
+    }
+
+    /// The same for a `GET` that does something by being asked, as protocols have it: whoever only looks, such as the
+    /// preview of a link, must not spend a code or sign somebody out.
+    #[must_use]
+    pub const fn not_by_head(mut self) -> Self {
+        self.by_head = false;
         self
     }
 
@@ -165,7 +176,7 @@ impl Route {
 
     fn mount(&self) -> actix_web::Route {
         let route = (self.handler)();
-        let route = if self.method == Method::GET {
+        let route = if self.method == Method::GET && self.by_head {
             route.guard(guard::Any(guard::Get()).or(guard::Head()))
         } else {
             let method = self.method.clone();
@@ -249,7 +260,10 @@ fn specific_first<'a>(by_path: BTreeMap<&'a str, Vec<&'a Route>>) -> Vec<(&'a st
 
 fn resource(path: &str, routes: &[&Route]) -> actix_web::Resource {
     let mut allowed: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
-    if allowed.contains(&"GET") {
+    if routes
+        .iter()
+        .any(|route| route.method == Method::GET && route.by_head)
+    {
         allowed.push("HEAD");
     }
     let allowed = allowed.join(", ");

@@ -27,7 +27,7 @@ use crate::trouble::Trouble;
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/sso/{id}/start", Guard::Public, || web::to(start)),
     Route::get("/sso/{id}/test", Guard::Public, || web::to(start_test)),
-    Route::get("/sso/{id}/callback", Guard::Public, || web::to(callback)),
+    Route::get("/sso/{id}/callback", Guard::Public, || web::to(callback)).not_by_head(),
     Route::get("/sso/{id}/jwks", Guard::Public, || web::to(jwks)),
     Route::get("/sso/{id}/frontchannel-logout", Guard::Public, || {
         web::to(front_channel)
@@ -175,6 +175,7 @@ impl Scene {
             proof: Proof {
                 identity_provider_id: who.link.provider_id.clone(),
                 provider_sid: who.link.sid.clone(),
+                acr: who.link.acr.clone(),
                 auth_time: who.link.auth_time,
                 ..Proof::of(&who.link.amr.iter().map(String::as_str).collect::<Vec<_>>())
             },

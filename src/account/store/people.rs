@@ -20,6 +20,8 @@ mod users {
         pub id: String,
         pub email: String,
         pub name: String,
+        pub phone: String,
+        pub address: String,
         pub password_hash: String,
         pub site_admin: bool,
         pub theme: String,
@@ -43,6 +45,8 @@ impl From<users::Model> for User {
             id: row.id,
             email: row.email,
             name: row.name,
+            phone: row.phone,
+            address: row.address,
             is_site_admin: row.site_admin,
             theme: row.theme,
             created_at: row.created_at,
@@ -64,6 +68,8 @@ pub(in crate::account) async fn insert_user<C: ConnectionTrait>(
         id: Set(user.id.clone()),
         email: Set(user.email.clone()),
         name: Set(user.name.clone()),
+        phone: Set(user.phone.clone()),
+        address: Set(user.address.clone()),
         password_hash: Set(hash.to_owned()),
         site_admin: Set(user.is_site_admin),
         theme: Set(user.theme.clone()),
@@ -192,6 +198,19 @@ pub(in crate::account) async fn set_name<C: ConnectionTrait>(
         .map(|_| ())
 }
 
+/// Where a person can be reached beside their address for mail.
+pub(in crate::account) async fn set_contact<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    phone: &str,
+    address: &str,
+) -> Result<(), DbErr> {
+    update_user(on, id, users::Column::Phone, phone.into()).await?;
+    update_user(on, id, users::Column::Address, address.into())
+        .await
+        .map(|_| ())
+}
+
 pub(in crate::account) async fn set_theme<C: ConnectionTrait>(
     on: &C,
     id: &str,
@@ -264,7 +283,7 @@ pub(in crate::account) async fn overwrite_person<C: ConnectionTrait>(
     name: &str,
     now: i64,
 ) -> Result<(), DbErr> {
-    let text = "UPDATE users SET email = $2, name = $3, password_hash = '', site_admin = FALSE, password_set_at = NULL, \
+    let text = "UPDATE users SET email = $2, name = $3, phone = '', address = '', password_hash = '', site_admin = FALSE, password_set_at = NULL, \
                 disabled_at = COALESCE(disabled_at, $4), removed_at = $4 WHERE id = $1";
     let email = format!("{id}@removed.invalid");
     let values: [Value; 4] = [id.into(), email.into(), name.into(), now.into()];

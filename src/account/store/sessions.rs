@@ -27,6 +27,7 @@ mod row {
         pub auth_time: i64,
         pub identity_provider_id: String,
         pub provider_sid: String,
+        pub acr: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -40,6 +41,7 @@ fn proof(row: &row::Model) -> Proof {
         amr: row.amr.split_whitespace().map(str::to_owned).collect(),
         identity_provider_id: row.identity_provider_id.clone(),
         provider_sid: row.provider_sid.clone(),
+        acr: row.acr.clone(),
         auth_time: Some(row.auth_time),
     }
 }
@@ -77,6 +79,7 @@ pub(in crate::account) async fn insert_session<C: ConnectionTrait>(
         auth_time: Set(session.auth_time),
         identity_provider_id: Set(session.proof.identity_provider_id.clone()),
         provider_sid: Set(session.proof.provider_sid.clone()),
+        acr: Set(session.proof.acr.clone()),
     };
     row::Entity::insert(row)
         .exec_without_returning(on)
@@ -104,6 +107,24 @@ pub(in crate::account) async fn session<C: ConnectionTrait>(
         };
         (session, row.last_seen_at)
     }))
+}
+
+/// Whether a session goes on, named as applications know it.
+pub(in crate::account) async fn is_live<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    sid: &str,
+    now: i64,
+    idle_since: i64,
+) -> Result<bool, DbErr> {
+    let found = row::Entity::find()
+        .filter(row::Column::Sid.eq(sid))
+        .filter(row::Column::UserId.eq(user_id))
+        .filter(row::Column::ExpiresAt.gt(now))
+        .filter(row::Column::LastSeenAt.gt(idle_since))
+        .one(on)
+        .await?;
+    Ok(found.is_some())
 }
 
 /// The sessions that are not over, of one person or of all, the last used first.

@@ -22,8 +22,8 @@ pub(in crate::account) async fn insert_step<C: ConnectionTrait>(
     now: i64,
 ) -> Result<(), DbErr> {
     let text = "INSERT INTO sign_in_steps (id, user_id, amr, identity_provider_id, provider_sid, next, secret_sealed, \
-                created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    let values: [Value; 9] = [
+                created_at, expires_at, acr) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let values: [Value; 10] = [
         row.id.clone().into(),
         row.user_id.clone().into(),
         row.proof.amr.join(" ").into(),
@@ -33,6 +33,7 @@ pub(in crate::account) async fn insert_step<C: ConnectionTrait>(
         row.offer.clone().into(),
         now.into(),
         row.expires_at.into(),
+        row.proof.acr.clone().into(),
     ];
     on.execute_raw(sql(on, text, values)).await.map(|_| ())
 }
@@ -54,6 +55,7 @@ pub(in crate::account) async fn step<C: ConnectionTrait>(
             amr: amr.split_whitespace().map(str::to_owned).collect(),
             identity_provider_id: row.try_get("", "identity_provider_id")?,
             provider_sid: row.try_get("", "provider_sid")?,
+            acr: row.try_get("", "acr")?,
             auth_time: None,
         },
         next: row.try_get("", "next")?,

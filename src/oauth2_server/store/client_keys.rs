@@ -2,6 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr};
 
+use super::run;
 use crate::db::sql;
 
 /// A key set as kept.
@@ -61,7 +62,19 @@ pub(in crate::oauth2_server) async fn keep<C: ConnectionTrait>(
     on.execute_raw(sql(on, text, values)).await.map(|_| ())
 }
 
-/// Notes an id that counts once, until it means nothing any more. False if it was seen before.
+/// How many ids are forgotten in one statement: other writers get their turn in between.
+const AT_ONCE: i64 = 2_000;
+
+/// Forgets ids that mean nothing any more.
+pub(in crate::oauth2_server) async fn forget_seen<C: ConnectionTrait>(on: &C, now: i64) -> Result<(), DbErr> {
+    let text = "DELETE FROM oauth2_seen_ids WHERE id_hash IN \
+                (SELECT id_hash FROM oauth2_seen_ids WHERE expires_at <= $1 LIMIT $2)";
+    while run(on, text, [now.into(), AT_ONCE.into()]).await? == u64::try_from(AT_ONCE).unwrap_or(0) {}
+    Ok(())
+}
+
+/// Notes an id that counts once, until it means nothing any more. False if it was seen before. One row for each: a proof
+/// that was seen must be refused by every node, and after a restart too.
 pub(in crate::oauth2_server) async fn see_once<C: ConnectionTrait>(
     on: &C,
     id_hash: &str,

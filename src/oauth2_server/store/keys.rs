@@ -122,6 +122,16 @@ pub(crate) async fn retire<C: ConnectionTrait>(
     .map(|_| ())
 }
 
+/// Lets no key of an algorithm sign or be published any more, whatever was meant for it.
+pub(crate) async fn discard<C: ConnectionTrait>(on: &C, alg: &str, now: i64) -> Result<(), DbErr> {
+    let text = "UPDATE oauth2_signing_keys SET published_until = $1, \
+                signs_until = CASE WHEN signs_until < $1 THEN signs_until ELSE $1 END \
+                WHERE alg = $2 AND (published_until IS NULL OR published_until > $1)";
+    on.execute_raw(sql(on, text, [now.into(), alg.into()]))
+        .await
+        .map(|_| ())
+}
+
 /// Removes keys that are published no more.
 pub(crate) async fn purge<C: ConnectionTrait>(on: &C, now: i64) -> Result<(), DbErr> {
     let text = "DELETE FROM oauth2_signing_keys WHERE published_until <= $1";

@@ -12,7 +12,9 @@ pub(super) mod tokens;
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QueryResult};
 
-use super::model::{Client, ClientAuth, ClientState, GrantType, SecretInfo, TokenFormat};
+use super::model::{
+    Client, ClientAuth, ClientFields, ClientState, GrantType, Legacy, SecretInfo, TokenFormat,
+};
 use super::redirect::ApplicationType;
 use super::registration::ClientProtocol;
 use crate::db::sql;
@@ -52,6 +54,7 @@ mod clients {
         pub auth_method: String,
         pub require_pkce: bool,
         pub auto_grant: bool,
+        pub legacy: String,
         pub may_introspect: bool,
         pub token_format: String,
         pub id_token_alg: String,
@@ -90,7 +93,7 @@ mod clients {
 }
 
 /// A list as the column keeps it.
-pub(super) fn to_list(values: &[String]) -> String {
+pub(super) fn to_list(values: &[impl serde::Serialize]) -> String {
     serde_json::to_string(values).unwrap_or_else(|_| "[]".into())
 }
 
@@ -101,18 +104,29 @@ pub(super) fn from_list(text: &str) -> Vec<String> {
 
 impl From<clients::Model> for Client {
     fn from(row: clients::Model) -> Self {
-        let grants = from_list(&row.grant_types);
-        Self {
-            contacts: from_list(&row.contacts),
+        let words = |text: &str| from_list(text);
+        let fields = ClientFields {
+            name: row.name,
+            description: row.description,
+            client_uri: row.client_uri,
+            logo_uri: row.logo_uri,
+            policy_uri: row.policy_uri,
+            tos_uri: row.tos_uri,
+            contacts: words(&row.contacts),
             application_type: ApplicationType::parse(&row.application_type).unwrap_or(ApplicationType::Web),
-            redirect_uris: from_list(&row.redirect_uris),
-            grant_types: grants
-                .iter()
-                .filter_map(|grant| GrantType::parse(grant))
-                .collect(),
-            scopes: from_list(&row.scopes),
+            redirect_uris: words(&row.redirect_uris),
+            grant_types: parsed(&row.grant_types, GrantType::parse),
+            scopes: words(&row.scopes),
             auth_method: ClientAuth::parse(&row.auth_method).unwrap_or(ClientAuth::Basic),
+            require_pkce: row.require_pkce,
+            auto_grant: row.auto_grant,
+            legacy: parsed(&row.legacy, Legacy::parse),
+            may_introspect: row.may_introspect,
             token_format: TokenFormat::parse(&row.token_format).unwrap_or(TokenFormat::Opaque),
+            id_token_alg: row.id_token_alg,
+            access_seconds: row.access_seconds,
+            refresh_idle_seconds: row.refresh_idle_seconds,
+            refresh_absolute_seconds: row.refresh_absolute_seconds,
             // A word nobody knows opens nothing.
             state: ClientState::parse(&row.state).unwrap_or(ClientState::Disabled),
             protocol: ClientProtocol {
@@ -125,7 +139,7 @@ impl From<clients::Model> for Client {
                 dpop_bound: row.dpop_bound,
                 introspection_alg: row.introspection_alg,
                 default_max_age: row.default_max_age,
-                post_logout_redirect_uris: from_list(&row.post_logout_redirect_uris),
+                post_logout_redirect_uris: words(&row.post_logout_redirect_uris),
                 frontchannel_logout_uri: row.frontchannel_logout_uri,
                 frontchannel_logout_session_required: row.frontchannel_logout_session_required,
                 backchannel_logout_uri: row.backchannel_logout_uri,
@@ -134,22 +148,12 @@ impl From<clients::Model> for Client {
                 software_id: row.software_id,
                 software_version: row.software_version,
             },
+        };
+        Self {
             id: row.id,
             client_id: row.client_id,
             project_id: row.project_id,
-            name: row.name,
-            description: row.description,
-            client_uri: row.client_uri,
-            logo_uri: row.logo_uri,
-            policy_uri: row.policy_uri,
-            tos_uri: row.tos_uri,
-            require_pkce: row.require_pkce,
-            auto_grant: row.auto_grant,
-            may_introspect: row.may_introspect,
-            id_token_alg: row.id_token_alg,
-            access_seconds: row.access_seconds,
-            refresh_idle_seconds: row.refresh_idle_seconds,
-            refresh_absolute_seconds: row.refresh_absolute_seconds,
+            fields,
             created_by: row.created_by,
             last_used_at: row.last_used_at,
             revision: row.revision,
@@ -159,39 +163,43 @@ impl From<clients::Model> for Client {
     }
 }
 
+/// The words of a column that mean something.
+fn parsed<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    from_list(text).iter().filter_map(|word| parse(word)).collect()
+}
+
 fn active(client: &Client) -> clients::ActiveModel {
     let client = client.clone();
-    let grants: Vec<String> = client
-        .grant_types
-        .iter()
-        .map(|grant| grant.as_str().to_owned())
-        .collect();
-    let protocol = client.protocol;
+    let fields = client.fields;
+    let protocol = fields.protocol;
+    let grants: Vec<&str> = fields.grant_types.iter().map(|grant| grant.as_str()).collect();
+    let legacy: Vec<&str> = fields.legacy.iter().map(|switch| switch.as_str()).collect();
     clients::ActiveModel {
         id: Set(client.id),
         client_id: Set(client.client_id),
         project_id: Set(client.project_id),
-        name: Set(client.name),
-        description: Set(client.description),
-        client_uri: Set(client.client_uri),
-        logo_uri: Set(client.logo_uri),
-        policy_uri: Set(client.policy_uri),
-        tos_uri: Set(client.tos_uri),
-        contacts: Set(to_list(&client.contacts)),
-        application_type: Set(client.application_type.as_str().to_owned()),
-        redirect_uris: Set(to_list(&client.redirect_uris)),
+        name: Set(fields.name),
+        description: Set(fields.description),
+        client_uri: Set(fields.client_uri),
+        logo_uri: Set(fields.logo_uri),
+        policy_uri: Set(fields.policy_uri),
+        tos_uri: Set(fields.tos_uri),
+        contacts: Set(to_list(&fields.contacts)),
+        application_type: Set(fields.application_type.as_str().to_owned()),
+        redirect_uris: Set(to_list(&fields.redirect_uris)),
         grant_types: Set(to_list(&grants)),
-        scopes: Set(to_list(&client.scopes)),
-        auth_method: Set(client.auth_method.as_str().to_owned()),
-        require_pkce: Set(client.require_pkce),
-        auto_grant: Set(client.auto_grant),
-        may_introspect: Set(client.may_introspect),
-        token_format: Set(client.token_format.as_str().to_owned()),
-        id_token_alg: Set(client.id_token_alg),
-        access_seconds: Set(client.access_seconds),
-        refresh_idle_seconds: Set(client.refresh_idle_seconds),
-        refresh_absolute_seconds: Set(client.refresh_absolute_seconds),
-        state: Set(client.state.as_str().to_owned()),
+        scopes: Set(to_list(&fields.scopes)),
+        auth_method: Set(fields.auth_method.as_str().to_owned()),
+        require_pkce: Set(fields.require_pkce),
+        auto_grant: Set(fields.auto_grant),
+        legacy: Set(to_list(&legacy)),
+        may_introspect: Set(fields.may_introspect),
+        token_format: Set(fields.token_format.as_str().to_owned()),
+        id_token_alg: Set(fields.id_token_alg),
+        access_seconds: Set(fields.access_seconds),
+        refresh_idle_seconds: Set(fields.refresh_idle_seconds),
+        refresh_absolute_seconds: Set(fields.refresh_absolute_seconds),
+        state: Set(fields.state.as_str().to_owned()),
         jwks: Set(protocol.jwks),
         jwks_uri: Set(protocol.jwks_uri),
         auth_signing_alg: Set(protocol.auth_signing_alg),

@@ -3,7 +3,8 @@
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::{from_list, to_list};
-use crate::db::sql;
+use crate::access::Projects;
+use crate::db::{sql, within_sql};
 use crate::oauth2_server::dynamic::InitialToken;
 
 const TOKEN: &str = "id, hint, name, project_id, scopes, approves, uses_left, uses, created_by, created_at, expires_at, \
@@ -51,10 +52,14 @@ pub(crate) async fn insert_token<C: ConnectionTrait>(
     on.execute_raw(sql(on, text, values)).await.map(|_| ())
 }
 
-/// All initial access tokens, the newest first.
-pub(crate) async fn tokens<C: ConnectionTrait>(on: &C) -> Result<Vec<InitialToken>, DbErr> {
-    let text = format!("SELECT {TOKEN} FROM oauth2_initial_tokens ORDER BY id DESC");
-    let rows = on.query_all_raw(sql(on, &text, [])).await?;
+/// The initial access tokens of these projects, the newest first; those of the site are there for all of them.
+pub(crate) async fn tokens<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+) -> Result<Vec<InitialToken>, DbErr> {
+    let (mine, ids) = within_sql(projects, "project_id", 1);
+    let text = format!("SELECT {TOKEN} FROM oauth2_initial_tokens WHERE {mine} ORDER BY id DESC");
+    let rows = on.query_all_raw(sql(on, &text, ids)).await?;
     rows.iter().map(read_token).collect()
 }
 

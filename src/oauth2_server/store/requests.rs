@@ -213,12 +213,12 @@ pub(crate) async fn deny_devices_of<C: ConnectionTrait>(
 /// Removes what is over.
 pub(crate) async fn purge<C: ConnectionTrait>(on: &C, now: i64) -> Result<(), DbErr> {
     const HOUR_MS: i64 = 3_600_000;
-    for text in [
-        "DELETE FROM oauth2_seen_ids WHERE expires_at <= $1",
+    run(
+        on,
         "DELETE FROM oauth2_pushed_requests WHERE expires_at <= $1",
-    ] {
-        run(on, text, [now.into()]).await?;
-    }
+        [now.into()],
+    )
+    .await?;
     // A device that comes late is told that its code is over, not that there never was one.
     let text = "DELETE FROM oauth2_device_codes WHERE expires_at <= $1";
     run(on, text, [(now - HOUR_MS).into()]).await.map(|_| ())

@@ -7,7 +7,7 @@ use crate::db::sql;
 use crate::oauth2_server::model::ClientSession;
 
 const COLUMNS: &str = "f.id, f.user_id, f.scopes, f.projects, f.created_at, f.expires_at, u.name, u.email, \
-     (SELECT COUNT(*) FROM oauth2_access_tokens a WHERE a.family_id = f.id AND a.revoked_at IS NULL \
+     (SELECT COUNT(*) FROM oauth2_access_tokens a WHERE a.family_id = f.id AND a.kind = 'access' AND a.revoked_at IS NULL \
       AND a.expires_at > $2) AS tokens, \
      (SELECT MAX(a.created_at) FROM oauth2_access_tokens a WHERE a.family_id = f.id) AS last_at, \
      (SELECT COUNT(*) FROM oauth2_refresh_tokens r WHERE r.family_id = f.id AND r.state = 'live' \

@@ -2,9 +2,11 @@
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
-use super::{from_list, run, to_list};
+use super::{from_list, parsed, run, to_list};
 use crate::db::sql;
-use crate::oauth2_server::model::{AuthorizeRequest, ClaimsRequest, Consent, Family, SignIn, TokenUse};
+use crate::oauth2_server::model::{
+    AuthorizeRequest, ClaimsRequest, Consent, Family, Legacy, SignIn, TokenUse,
+};
 
 /// Appended to a `SELECT` whose row must not change before the transaction ends. SQLite has one writer anyway.
 pub(super) fn for_update<C: ConnectionTrait>(on: &C) -> &'static str {
@@ -257,7 +259,7 @@ pub(crate) async fn delete_codes_of<C: ConnectionTrait>(
 // Families.
 
 const FAMILY: &str = "f.id, f.client, f.user_id, f.scopes, f.projects, f.audience, f.auth_time, f.amr, f.claims, \
-                      f.jkt, f.created_at, f.expires_at, f.revoked_at";
+                      f.jkt, f.sid, f.acr, f.created_at, f.expires_at, f.revoked_at";
 
 fn read_family(row: &QueryResult) -> Result<Family, DbErr> {
     let scopes: String = row.try_get("", "scopes")?;
@@ -274,7 +276,8 @@ fn read_family(row: &QueryResult) -> Result<Family, DbErr> {
         sign_in: SignIn {
             auth_time: row.try_get("", "auth_time")?,
             amr: from_list(&amr),
-            sid: String::new(),
+            sid: row.try_get("", "sid")?,
+            acr: row.try_get("", "acr")?,
         },
         claims: serde_json::from_str(&claims).unwrap_or_default(),
         jkt: row.try_get("", "jkt")?,
@@ -286,8 +289,8 @@ fn read_family(row: &QueryResult) -> Result<Family, DbErr> {
 
 pub(crate) async fn insert_family<C: ConnectionTrait>(on: &C, family: &Family) -> Result<(), DbErr> {
     let text = "INSERT INTO oauth2_families (id, client, user_id, scopes, projects, audience, auth_time, created_at, \
-                last_used_at, expires_at, revoked_why, amr, claims, jkt) \
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, '', $10, $11, $12)";
+                last_used_at, expires_at, revoked_why, amr, claims, jkt, sid, acr) \
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, '', $10, $11, $12, $13, $14)";
     let values = [
         family.id.clone().into(),
         family.client.clone().into(),
@@ -301,19 +304,10 @@ pub(crate) async fn insert_family<C: ConnectionTrait>(on: &C, family: &Family) -
         to_list(&family.sign_in.amr).into(),
         serde_json::to_string(&family.claims).unwrap_or_default().into(),
         family.jkt.clone().into(),
+        family.sign_in.sid.clone().into(),
+        family.sign_in.acr.clone().into(),
     ];
     run(on, text, values).await.map(|_| ())
-}
-
-/// Notes an assertion that counts once, until it means nothing any more. False if it was seen before.
-pub(crate) async fn assertion_is_new<C: ConnectionTrait>(
-    on: &C,
-    id_hash: &str,
-    expires_at: i64,
-) -> Result<bool, DbErr> {
-    let text =
-        "INSERT INTO oauth2_seen_ids (id_hash, expires_at) VALUES ($1, $2) ON CONFLICT (id_hash) DO NOTHING";
-    Ok(run(on, text, [id_hash.into(), expires_at.into()]).await? == 1)
 }
 
 /// Notes that a family was begun by what an issuer said.
@@ -488,8 +482,25 @@ pub(crate) async fn revoke_siblings<C: ConnectionTrait>(
 
 // Access tokens.
 
+/// What a token is: an ID token opens the API only where a legacy switch lets it, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Access,
+    Id,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Id => "id",
+        }
+    }
+}
+
 /// An access token that is about to be stored.
 pub(crate) struct NewAccess<'a> {
+    pub(crate) kind: Kind,
     pub(crate) hash: &'a str,
     pub(crate) family_id: &'a str,
     /// The refresh token that came with it; empty if none did.
@@ -503,7 +514,7 @@ pub(crate) struct NewAccess<'a> {
 
 pub(crate) async fn insert_access<C: ConnectionTrait>(on: &C, new: &NewAccess<'_>) -> Result<(), DbErr> {
     let text = "INSERT INTO oauth2_access_tokens (token_hash, family_id, refresh_hash, scopes, created_at, expires_at, \
-                jkt) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+                jkt, kind) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let values = [
         new.hash.into(),
         new.family_id.into(),
@@ -512,6 +523,7 @@ pub(crate) async fn insert_access<C: ConnectionTrait>(on: &C, new: &NewAccess<'_
         new.now.into(),
         new.expires_at.into(),
         new.jkt.into(),
+        new.kind.as_str().into(),
     ];
     run(on, text, values).await.map(|_| ())
 }
@@ -520,23 +532,25 @@ pub(crate) async fn insert_access<C: ConnectionTrait>(on: &C, new: &NewAccess<'_
 /// query: its own life, its family, the client and the person.
 pub(crate) async fn access<C: ConnectionTrait>(
     on: &C,
+    kind: Kind,
     hash: &str,
     now: i64,
 ) -> Result<Option<(TokenUse, bool)>, DbErr> {
     let text = format!(
         "SELECT {FAMILY}, a.scopes AS token_scopes, a.jkt AS token_jkt, a.created_at AS issued_at, a.expires_at AS ends_at, \
-         a.first_used_at, c.client_id, c.name AS client_name, c.project_id FROM oauth2_access_tokens a \
+         a.first_used_at, c.legacy, c.client_id, c.name AS client_name, c.project_id FROM oauth2_access_tokens a \
          JOIN oauth2_families f ON f.id = a.family_id JOIN oauth2_clients c ON c.id = f.client \
          LEFT JOIN users u ON u.id = f.user_id \
-         WHERE a.token_hash = $1 AND a.expires_at > $2 AND a.revoked_at IS NULL AND f.revoked_at IS NULL \
+         WHERE a.token_hash = $1 AND a.kind = $3 AND a.expires_at > $2 AND a.revoked_at IS NULL AND f.revoked_at IS NULL \
          AND c.state = 'approved' AND (f.user_id = '' OR (u.id IS NOT NULL AND u.disabled_at IS NULL AND u.removed_at IS NULL))"
     );
     let Some(row) = on
-        .query_one_raw(sql(on, &text, [hash.into(), now.into()]))
+        .query_one_raw(sql(on, &text, [hash.into(), now.into(), kind.as_str().into()]))
         .await?
     else {
         return Ok(None);
     };
+    let legacy: String = row.try_get("", "legacy")?;
     let scopes: String = row.try_get("", "token_scopes")?;
     let first_used_at: Option<i64> = row.try_get("", "first_used_at")?;
     let found = TokenUse {
@@ -545,11 +559,23 @@ pub(crate) async fn access<C: ConnectionTrait>(
         client_name: row.try_get("", "client_name")?,
         project_id: row.try_get("", "project_id")?,
         scopes: from_list(&scopes),
+        legacy: parsed(&legacy, Legacy::parse),
         jkt: row.try_get("", "token_jkt")?,
         issued_at: row.try_get("", "issued_at")?,
         expires_at: row.try_get("", "ends_at")?,
     };
     Ok(Some((found, first_used_at.is_none())))
+}
+
+/// What of older protocols the client of an access token may do, whether the token is dead or alive.
+pub(crate) async fn legacy_of_access<C: ConnectionTrait>(on: &C, hash: &str) -> Result<Vec<Legacy>, DbErr> {
+    let text = "SELECT c.legacy FROM oauth2_access_tokens a JOIN oauth2_families f ON f.id = a.family_id \
+                JOIN oauth2_clients c ON c.id = f.client WHERE a.token_hash = $1 AND a.kind = 'access'";
+    let Some(row) = on.query_one_raw(sql(on, text, [hash.into()])).await? else {
+        return Ok(Vec::new());
+    };
+    let legacy: String = row.try_get("", "legacy")?;
+    Ok(parsed(&legacy, Legacy::parse))
 }
 
 /// The family of an access token, dead or alive.

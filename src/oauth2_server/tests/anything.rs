@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
-use crate::oauth2_server::{DeviceFrom, ReturnTo, metadata};
+use crate::oauth2_server::{DeviceFrom, Legacy, ReturnTo, metadata};
 
 const SCOPES: [&str; 6] = [
     "openid",
@@ -96,7 +96,7 @@ struct Play {
     codes: Vec<(usize, SecretString)>,
     devices: Vec<(usize, SecretString, String)>,
     refresh: Vec<(usize, SecretString)>,
-    /// Every access token there ever was, with the client it was given to and whether a person is behind it.
+    /// Every access token and ID token there ever was, with the client it was given to.
     access: Vec<(usize, SecretString)>,
 }
 
@@ -108,6 +108,9 @@ impl Play {
             clients.push(
                 world
                     .client(|fields| {
+                        if at == 1 {
+                            fields.legacy = vec![Legacy::IdTokenAtApi];
+                        }
                         if at == 2 {
                             fields.scopes = words("openid offline_access tickets:read");
                         }
@@ -144,6 +147,8 @@ impl Play {
     fn got(&mut self, client: usize, result: Result<Issued, OAuthError>) {
         if let Ok(issued) = result {
             self.access.push((client, issued.access_token));
+            self.access
+                .extend(issued.id_token.map(|token| (client, SecretString::from(token))));
             self.refresh
                 .extend(issued.refresh_token.map(|token| (client, token)));
         }
@@ -172,7 +177,7 @@ impl Play {
                     scopes,
                     projects,
                 );
-                self.codes.push((at, code.await.unwrap()));
+                self.codes.push((at, code.await.unwrap().code));
             }
             Ok(Step::Consent) => {
                 // The form may send more than the page offered.
@@ -181,8 +186,8 @@ impl Play {
                 match self.world.allow(&pending, &ticked, &chosen).await {
                     Ok(given) => {
                         self.decided(&client, &pending, &ticked, &chosen);
-                        if let Given::Code(code) = given {
-                            self.codes.push((at, code));
+                        if let Given::Reply(reply) = given {
+                            self.codes.push((at, reply.code));
                         }
                     }
                     Err(error) => assert!(
@@ -319,13 +324,17 @@ impl Play {
     /// Every token that opens anything is within what was decided.
     async fn check(&self) {
         for (at, token) in &self.access {
-            let Some(found) = crate::oauth2_server::authenticate(&self.world.ctx, token)
+            let ctx = &self.world.ctx;
+            let client = &self.clients[*at];
+            let as_access = crate::oauth2_server::authenticate(ctx, token).await.unwrap();
+            let as_id = crate::oauth2_server::authenticate_id_token(ctx, token)
                 .await
-                .unwrap()
-            else {
+                .unwrap();
+            assert!(as_access.is_none() || as_id.is_none(), "a token is of one kind");
+            assert!(as_id.is_none() || client.may(Legacy::IdTokenAtApi), "{as_id:?}");
+            let Some(found) = as_access.or(as_id) else {
                 continue;
             };
-            let client = &self.clients[*at];
             assert_eq!(found.family.client, client.id, "a token changed its client");
             assert_eq!(found.family.audience, metadata::api(&self.world.ctx.config));
             assert!(

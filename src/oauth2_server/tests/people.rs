@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::access::Role;
 use crate::account::NewUser;
-use crate::oauth2_server::{SignIn, next_step, userinfo};
+use crate::oauth2_server::{Reply, SignIn, next_step, userinfo};
 use crate::project::{self, NewProject};
 
 fn claims(token: &str) -> Value {
@@ -111,7 +111,7 @@ async fn single_claims_are_asked_for_like_their_scope_and_given_only_if_they_wer
         let mut asked = pending.request.asked_scopes();
         asked.sort();
         assert_eq!(asked, ["email", "openid", "profile"]);
-        let Given::Code(code) = world.allow(&pending, ticked, &[]).await.unwrap() else {
+        let Given::Reply(Reply { code, .. }) = world.allow(&pending, ticked, &[]).await.unwrap() else {
             panic!("no device asked");
         };
         let given = world.redeem(&client, &code).await.unwrap();
@@ -184,11 +184,210 @@ async fn groups_are_the_projects_of_the_consent_with_the_role_in_each() {
         (vec![ids[1].clone()], vec!["SALES:agent"]),
     ] {
         let pending = world.ask(&client, &[("scope", "openid groups")]).await.unwrap();
-        let Given::Code(code) = world.allow(&pending, "openid groups", &projects).await.unwrap() else {
+        let Given::Reply(Reply { code, .. }) =
+            world.allow(&pending, "openid groups", &projects).await.unwrap()
+        else {
             panic!("no device asked");
         };
         let given = world.redeem(&client, &code).await.unwrap();
         let told = claims(given.id_token.as_deref().unwrap());
         assert_eq!(told["groups"], serde_json::json!(expected), "{told}");
     }
+}
+
+#[tokio::test]
+async fn each_refresh_brings_an_id_token_of_the_same_sign_in_without_its_nonce() {
+    let world = World::new().await;
+    let client = world.client(|_| {}).await;
+    let scopes = "openid profile offline_access";
+    let request = [("scope", scopes), ("nonce", "n0nce")];
+    let pending = world.ask(&client, &request).await.unwrap();
+    let Given::Reply(Reply { code, .. }) = world.allow(&pending, scopes, &[]).await.unwrap() else {
+        panic!("no device asked");
+    };
+    let first = world.redeem(&client, &code).await.unwrap();
+    let before = claims(&first.id_token.unwrap());
+    assert_eq!(before["nonce"], "n0nce");
+    world.later(120);
+    let second = world
+        .refresh(&client, &first.refresh_token.unwrap())
+        .await
+        .unwrap();
+    let token = second.refresh_token.unwrap();
+    let after = claims(second.id_token.as_deref().unwrap());
+    for same in ["iss", "sub", "aud", "auth_time", "acr", "amr", "sid", "name"] {
+        assert_eq!(before[same], after[same], "{same}");
+    }
+    assert!(after.get("nonce").is_none());
+    assert_eq!(
+        after["iat"].as_i64().unwrap() - before["iat"].as_i64().unwrap(),
+        120
+    );
+    assert_ne!(before["at_hash"], after["at_hash"]);
+    // Narrowed, it says less; without openid there is none, and none where nobody signed in.
+    let narrow = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", token.expose_secret()),
+        ("scope", "openid"),
+    ];
+    let narrowed = world.token(&client, &narrow).await.unwrap();
+    let said = claims(&narrowed.id_token.unwrap());
+    assert!(said.get("name").is_none() && said["sub"] == before["sub"]);
+    let token = narrowed.refresh_token.unwrap();
+    let silent = [
+        narrow[0],
+        ("refresh_token", token.expose_secret()),
+        ("scope", "profile"),
+    ];
+    assert!(world.token(&client, &silent).await.unwrap().id_token.is_none());
+    let code = world.code(&client, "tickets:read").await;
+    let plain = world.redeem(&client, &code).await.unwrap();
+    let plain = world
+        .refresh(&client, &plain.refresh_token.unwrap())
+        .await
+        .unwrap();
+    assert!(plain.id_token.is_none());
+}
+
+#[tokio::test]
+async fn phone_and_address_are_said_where_they_were_allowed_and_written() {
+    let world = World::new().await;
+    let scopes = "openid phone address";
+    let client = world.client(|fields| fields.scopes = words(scopes)).await;
+    let said = async |allowed: &str| {
+        let pending = world.ask(&client, &[("scope", scopes)]).await.unwrap();
+        let Given::Reply(Reply { code, .. }) = world.allow(&pending, allowed, &[]).await.unwrap() else {
+            panic!("no device asked");
+        };
+        let given = world.redeem(&client, &code).await.unwrap();
+        let used = crate::oauth2_server::authenticate(&world.ctx, &given.access_token).await;
+        userinfo(&world.ctx, &used.unwrap().unwrap()).await.unwrap()
+    };
+    let nothing = said(scopes).await;
+    assert!(
+        nothing.get("phone_number").is_none() && nothing.get("address").is_none(),
+        "{nothing}"
+    );
+    let change = async |phone: &str, address: &str| {
+        let change = account::PersonChange {
+            phone: Some(phone.into()),
+            address: Some(address.into()),
+            ..account::PersonChange::default()
+        };
+        let tx = world.ctx.db.begin().await.unwrap();
+        let done = account::change(&tx, &world.ctx.clock, &world.user.id, None, &change, "cli").await;
+        tx.commit().await.unwrap();
+        done.map_err(|error| error.code())
+    };
+    change(" +49 (30) 123-45.67 ", "Example Street 1\r\n10115 Berlin")
+        .await
+        .unwrap();
+    let all = said(scopes).await;
+    assert_eq!(all["phone_number"], "+49 (30) 123-45.67");
+    assert_eq!(all["phone_number_verified"], false);
+    assert_eq!(
+        all["address"],
+        serde_json::json!({ "formatted": "Example Street 1\n10115 Berlin" })
+    );
+    let less = said("openid phone").await;
+    assert!(
+        less.get("address").is_none() && less["phone_number"].is_string(),
+        "{less}"
+    );
+    for phone in [
+        "12",
+        "call me",
+        "+49\u{660}\u{661}\u{662}",
+        &"1".repeat(41),
+        "<b>123</b>",
+    ] {
+        assert_eq!(change(phone, "").await, Err("bad_phone"), "{phone}");
+    }
+    for address in ["a\u{7}b", &"a".repeat(501)] {
+        assert_eq!(change("", address).await, Err("bad_address"));
+    }
+    change("", "").await.unwrap();
+    assert!(said(scopes).await.get("address").is_none());
+}
+
+#[tokio::test]
+async fn the_class_of_a_sign_in_is_what_it_was_and_a_wished_one_stops_nobody() {
+    let world = World::new().await;
+    let client = world.client(|_| {}).await;
+    let session = |amr: &[&str], provider: &str, acr: &str| Session {
+        proof: account::Proof {
+            identity_provider_id: provider.into(),
+            acr: acr.into(),
+            ..account::Proof::of(amr)
+        },
+        ..world.session.clone()
+    };
+    let (single, multi, provider) = (SignIn::SINGLE, SignIn::MULTI, SignIn::PROVIDER);
+    for (session, acr, met) in [
+        (session(&["pwd"], "", ""), single, vec![single]),
+        (session(&["link"], "", ""), single, vec![single]),
+        (
+            session(&["pwd", "otp", "mfa"], "", ""),
+            multi,
+            vec![single, multi],
+        ),
+        (session(&[], "idp_1", ""), provider, vec![single, provider]),
+        (session(&["mfa"], "idp_1", ""), multi, vec![single, multi]),
+        (
+            session(&[], "idp_1", "urn:theirs:silver"),
+            "urn:theirs:silver",
+            vec![single, "urn:theirs:silver"],
+        ),
+        (session(&["mfa"], "idp_1", "2"), "2", vec![single, multi, "2"]),
+        // Nobody names a class for a sign-in here.
+        (session(&["pwd"], "", "urn:theirs:silver"), single, vec![single]),
+    ] {
+        let sign_in = SignIn::of(&session);
+        assert_eq!(sign_in.acr(), acr, "{session:?}");
+        for asked in [single, multi, provider, "urn:theirs:silver", "2", "0", ""] {
+            assert_eq!(sign_in.meets(asked), met.contains(&asked), "{acr} for {asked}");
+        }
+    }
+    // Wished for: a second factor that the person does not have, a class that does not exist.
+    let wished = |classes: &'static str| [("scope", "openid"), ("acr_values", classes)];
+    let two = "urn:mailgrant:acr:multi-factor";
+    for classes in [
+        two,
+        "1 2",
+        "urn:mailgrant:acr:single-factor urn:mailgrant:acr:multi-factor",
+    ] {
+        assert_eq!(
+            world.step(&client, &wished(classes), None).await,
+            Ok(Step::Consent),
+            "{classes}"
+        );
+    }
+    let text =
+        "INSERT INTO totp_secrets (user_id, secret_sealed, confirmed_at, last_step) VALUES ($1, '', 1, 0)";
+    let db = world.ctx.db.write();
+    sea_orm::ConnectionTrait::execute_raw(db, crate::db::sql(db, text, [world.user.id.clone().into()]))
+        .await
+        .unwrap();
+    // They have one: they are asked for it, once, and where nobody may be asked it goes on without.
+    assert_eq!(world.step(&client, &wished(two), None).await, Ok(Step::SignIn));
+    let named = r#"{"id_token":{"acr":{"values":["urn:mailgrant:acr:multi-factor"]}}}"#;
+    let by_claims = [("scope", "openid"), ("claims", named)];
+    assert_eq!(world.step(&client, &by_claims, None).await, Ok(Step::SignIn));
+    let since = world.session.created_at;
+    assert_eq!(
+        world.step(&client, &wished(two), Some(since)).await,
+        Ok(Step::Consent)
+    );
+    let silent = [("scope", "openid"), ("acr_values", two), ("prompt", "none")];
+    assert_eq!(world.step(&client, &silent, None).await, Err("consent_required"));
+    let either = wished("urn:mailgrant:acr:single-factor urn:mailgrant:acr:multi-factor");
+    assert_eq!(world.step(&client, &either, None).await, Ok(Step::Consent));
+    // Demanded, what cannot be had is said.
+    let demanded = r#"{"id_token":{"acr":{"essential":true,"values":["urn:theirs:gold"]}}}"#;
+    let demanded = [("scope", "openid"), ("claims", demanded)];
+    assert_eq!(world.step(&client, &demanded, None).await, Ok(Step::SignIn));
+    assert_eq!(
+        world.step(&client, &demanded, Some(since)).await,
+        Err("unmet_authentication_requirements")
+    );
 }

@@ -168,6 +168,7 @@ pub(in crate::sso) async fn session(
             subject: row.try_get("", "subject")?,
             sid: row.try_get("", "sid")?,
             amr: Vec::new(),
+            acr: String::new(),
             auth_time: None,
         };
         Ok((link, ctx.keys.open(&id_token_place(session_id), &sealed)))

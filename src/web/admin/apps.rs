@@ -30,8 +30,8 @@ async fn list(desk: Desk) -> Answer {
         }
         apps.push(ConnectedApp {
             id: client.id,
-            name: client.name,
-            home: client.client_uri,
+            name: client.fields.name,
+            home: client.fields.client_uri,
             allowed: consent
                 .scopes
                 .iter()

@@ -45,19 +45,22 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 async fn page(desk: Desk) -> Answer {
-    let name = desk.current.user().name.clone();
-    desk.show(&view(&desk, name, FormErrors::default()).await?)
+    let typed = PersonChange::default();
+    desk.show(&view(&desk, typed, FormErrors::default()).await?)
 }
 
-async fn view(desk: &Desk, name: String, errors: FormErrors) -> Result<Profile, Problem> {
+/// The page with what was typed; where nothing was, with what is.
+async fn view(desk: &Desk, typed: PersonChange, errors: FormErrors) -> Result<Profile, Problem> {
     let user = desk.current.user();
     let sessions = account::sessions_of(&desk.ctx.db, &desk.ctx.clock, Some(&user.id)).await?;
     let own = &desk.current.session().id;
     let factor = account::second_factor(&desk.ctx, &user.id).await?;
     Ok(Profile {
         page: desk.page("My profile", Section::Profile).await?,
-        name,
+        name: typed.name.unwrap_or_else(|| user.name.clone()),
         email: user.email.clone(),
+        phone: typed.phone.unwrap_or_else(|| user.phone.clone()),
+        address: typed.address.unwrap_or_else(|| user.address.clone()),
         themes: Settings::themes(Theme::from_value(&user.theme)),
         password_set: user.password_set_at.map(|at| words::when(desk.now(), at)),
         password_min: u32::try_from(MIN_PASSWORD_CHARS).unwrap_or(u32::MAX),
@@ -111,19 +114,20 @@ fn how(proof: &Proof) -> &'static str {
 }
 
 async fn rename(desk: Desk, form: FormData) -> Answer {
-    let name = form.text("name");
     let change = PersonChange {
-        name: Some(name.to_owned()),
+        name: Some(form.text("name").to_owned()),
+        phone: Some(form.text("phone").to_owned()),
+        address: Some(form.text("address").to_owned()),
         ..PersonChange::default()
     };
     match people::change(&desk.ctx, desk.actor(), None, &change, desk.actor()).await {
-        Ok(()) => desk.done("Your name is saved.", "/profile").await,
-        Err(error) => refused(&desk, name, "name", error).await,
+        Ok(()) => desk.done("Your profile is saved.", "/profile").await,
+        Err(error) => refused(&desk, change, "name", error).await,
     }
 }
 
 /// The page again with what is wrong; what belongs to no field is another matter.
-async fn refused(desk: &Desk, name: &str, field: &str, error: AccountError) -> Answer {
+async fn refused(desk: &Desk, typed: PersonChange, field: &str, error: AccountError) -> Answer {
     match error {
         error @ AccountError::TooManyAttempts { .. } => Err(error.into()),
         error if error.field().is_some() => {
@@ -131,7 +135,7 @@ async fn refused(desk: &Desk, name: &str, field: &str, error: AccountError) -> A
                 error.field().unwrap_or(field),
                 &words::sentence(&error.to_string()),
             );
-            desk.show_again(&view(desk, name.to_owned(), errors).await?)
+            desk.show_again(&view(desk, typed, errors).await?)
         }
         error => Err(error.into()),
     }
@@ -154,10 +158,7 @@ async fn change_password(desk: Desk, form: FormData) -> Answer {
             respond::keep_session(&desk.ctx, &mut response, &started)?;
             Ok(response)
         }
-        Err(error) => {
-            let name = desk.current.user().name.clone();
-            refused(&desk, &name, "", error).await
-        }
+        Err(error) => refused(&desk, PersonChange::default(), "", error).await,
     }
 }
 

@@ -12,7 +12,7 @@ use super::views::trusted_issuers::{
     TrustedIssuerForm, TrustedIssuerList, TrustedIssuerRow, TrustedIssuerValues,
 };
 use crate::access::{Projects, Role, Scope};
-use crate::crypto::IssuerAlg;
+use crate::crypto::ForeignAlg;
 use crate::oauth2_server;
 use crate::project;
 use crate::trusted_issuer::{self, Fields, IssuerError, KeySource, Made, SubjectMapping, TrustedIssuer, Use};
@@ -233,7 +233,7 @@ fn read(data: &FormData) -> (Fields, FormErrors) {
         key_source: KeySource::parse(data.text("key_source")),
         jwks: text("jwks"),
         jwks_uri: text("jwks_uri"),
-        algorithms: Some(data.all("algorithms").filter_map(IssuerAlg::parse).collect()),
+        algorithms: Some(data.all("algorithms").filter_map(ForeignAlg::parse).collect()),
         introspection_endpoint: text("introspection_endpoint"),
         introspection_client_id: text("introspection_client_id"),
         secret: Some(data.secret("secret")).filter(|secret| !secret.expose_secret().is_empty()),
@@ -362,7 +362,7 @@ async fn form(
                 )
             })
             .collect(),
-        algorithms: IssuerAlg::ALL
+        algorithms: ForeignAlg::ISSUER
             .iter()
             .map(|alg| {
                 let stored = issuer.is_some_and(|issuer| issuer.algorithms.contains(alg));

@@ -139,6 +139,7 @@ async fn change(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
         name: Some(form.text("name").to_owned()),
         email: Some(form.text("email").to_owned()),
         is_site_admin: Some(is_site_admin),
+        ..PersonChange::default()
     };
     match people::change(&desk.ctx, &user.id, None, &change, desk.actor()).await {
         Ok(()) => desk.done("Saved.", &path).await,

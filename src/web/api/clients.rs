@@ -12,7 +12,7 @@ use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::oauth2_server::{
     self, ApplicationType, Client, ClientAuth, ClientError, ClientFields, ClientSession, ClientState,
-    GrantType, NewClient, TokenFormat,
+    GrantType, Legacy, NewClient, TokenFormat,
 };
 use crate::project;
 use crate::web::error::Problem;
@@ -28,7 +28,7 @@ pub(super) const ROUTES: &[Route] = &[
     }),
     Route::post("/api/v1/clients", MANAGE, || web::to(create)).doc(|| {
         Doc::new("Register a client")
-            .about("The secret is in this answer and in no other. `autoGrant` and `mayIntrospect` are a site admin's to give.")
+            .about("The secret is in this answer and in no other. `autoGrant`, `legacy`, `mayIntrospect` and `requirePkce: false` are a site admin's to give.")
             .takes(fields(
                 &["name"],
                 [("projectId", id("prj").or_null()), ("clientId", text()), ("clientSecret", text())],
@@ -87,17 +87,20 @@ const METHODS: [&str; 4] = [
     "private_key_jwt",
     "none",
 ];
+const LEGACY: [&str; 4] = ["pkce_plain", "token_in_query", "code_id_token", "id_token_at_api"];
 const STATES: [&str; 4] = ["draft", "pending", "approved", "disabled"];
 const ALGS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
 
-fn fields<'a>(required: &[&str], more: impl IntoIterator<Item = (&'a str, Schema)>) -> Schema {
-    let members = [
+/// What can be set of a client and is shown of it: texts that may be empty are `null` where they are shown.
+fn members(shown: bool) -> Vec<(&'static str, Schema)> {
+    let optional = || if shown { text().or_null() } else { text() };
+    let mut members = vec![
         ("name", text().about("Shown to people when they are asked")),
-        ("description", text()),
-        ("clientUri", text()),
-        ("logoUri", text()),
-        ("policyUri", text()),
-        ("tosUri", text()),
+        ("description", optional()),
+        ("clientUri", optional()),
+        ("logoUri", optional()),
+        ("policyUri", optional()),
+        ("tosUri", optional()),
         ("contacts", list_of(text())),
         ("applicationType", word(&["web", "native"])),
         ("redirectUris", list_of(text())),
@@ -106,6 +109,10 @@ fn fields<'a>(required: &[&str], more: impl IntoIterator<Item = (&'a str, Schema
         ("tokenEndpointAuthMethod", word(&METHODS)),
         ("requirePkce", boolean()),
         ("autoGrant", boolean()),
+        (
+            "legacy",
+            list_of(word(&LEGACY)).about("What it may do though it is less safe"),
+        ),
         ("mayIntrospect", boolean()),
         ("accessTokenFormat", word(&["opaque", "jwt"])),
         ("idTokenAlg", word(&ALGS)),
@@ -114,48 +121,30 @@ fn fields<'a>(required: &[&str], more: impl IntoIterator<Item = (&'a str, Schema
         ("refreshTokenAbsoluteSeconds", integer()),
         ("state", word(&STATES)),
     ];
-    input(
-        required,
-        members.into_iter().chain(client_protocol::members()).chain(more),
-    )
+    members.extend(client_protocol::members());
+    members
+}
+
+fn fields<'a>(required: &[&str], more: impl IntoIterator<Item = (&'a str, Schema)>) -> Schema {
+    input(required, members(false).into_iter().chain(more))
 }
 
 /// A client as [`show`] writes it.
 fn client() -> Schema {
-    let members = [
+    let own = [
         ("id", id("cli")),
         ("clientId", text()),
         ("projectId", id("prj").or_null()),
-        ("name", text()),
-        ("description", text().or_null()),
-        ("clientUri", text().or_null()),
-        ("logoUri", text().or_null()),
-        ("policyUri", text().or_null()),
-        ("tosUri", text().or_null()),
-        ("contacts", list_of(text())),
-        ("applicationType", word(&["web", "native"])),
-        ("redirectUris", list_of(text())),
-        ("grantTypes", list_of(word(&GRANTS))),
-        ("scopes", list_of(text())),
-        ("tokenEndpointAuthMethod", word(&METHODS)),
-        ("requirePkce", boolean()),
-        ("autoGrant", boolean()),
-        ("mayIntrospect", boolean()),
-        ("accessTokenFormat", word(&["opaque", "jwt"])),
-        ("idTokenAlg", word(&ALGS)),
-        ("accessTokenSeconds", integer()),
-        ("refreshTokenIdleSeconds", integer()),
-        ("refreshTokenAbsoluteSeconds", integer()),
-        ("state", word(&STATES)),
         ("lastUsedAt", time().or_null()),
         ("createdAt", time()),
         ("updatedAt", time()),
     ];
-    object(members.into_iter().chain(client_protocol::members())).named("Client")
+    object(own.into_iter().chain(members(true))).named("Client")
 }
 
 fn show(client: &Client) -> Value {
     let grants: Vec<&str> = client.grant_types.iter().map(|grant| grant.as_str()).collect();
+    let legacy: Vec<&str> = client.legacy.iter().map(|switch| switch.as_str()).collect();
     let mut shown = json!({
         "id": client.id,
         "clientId": client.client_id,
@@ -174,6 +163,7 @@ fn show(client: &Client) -> Value {
         "tokenEndpointAuthMethod": client.auth_method.as_str(),
         "requirePkce": client.require_pkce,
         "autoGrant": client.auto_grant,
+        "legacy": legacy,
         "mayIntrospect": client.may_introspect,
         "accessTokenFormat": client.token_format.as_str(),
         "idTokenAlg": client.id_token_alg,
@@ -254,6 +244,12 @@ fn read(input: &mut Input, mut fields: ClientFields) -> ClientFields {
         .unwrap_or(fields.auth_method);
     fields.require_pkce = input.boolean("requirePkce").unwrap_or(fields.require_pkce);
     fields.auto_grant = input.boolean("autoGrant").unwrap_or(fields.auto_grant);
+    if let Some(asked) = words(input, "legacy") {
+        fields.legacy = Legacy::ALL
+            .into_iter()
+            .filter(|switch| asked.iter().any(|word| word == switch.as_str()))
+            .collect();
+    }
     fields.may_introspect = input.boolean("mayIntrospect").unwrap_or(fields.may_introspect);
     fields.token_format = input
         .word("accessTokenFormat", TokenFormat::parse, "opaque, jwt")
@@ -342,7 +338,7 @@ async fn update(
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access, &id).await?;
     check_match(&request, old.revision)?;
-    let fields = read(&mut input, ClientFields::of(&old));
+    let fields = read(&mut input, old.fields.clone());
     check_reach(&access, &mut input, &fields, Some(&old));
     input.finish()?;
     let new = oauth2_server::update(&ctx, access.actor(), &id, old.revision, fields)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::input::{Input, Query};
 use super::output;
-use crate::access::{Access, Projects, Scope};
+use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::oauth2_server::{self, ClientError, InitialToken, NewInitialToken};
@@ -16,19 +16,19 @@ use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{Schema, boolean, id, input, integer, list_of, object, text, time};
 use crate::web::route::{Guard, Route};
 
-const SITE: Guard = Guard::Site(Scope::ClientsManage);
+const MANAGE: Guard = Guard::Scope(Scope::ClientsManage);
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/api/v1/initial-access-tokens", SITE, || web::to(list)).doc(|| {
+    Route::get("/api/v1/initial-access-tokens", MANAGE, || web::to(list)).doc(|| {
         Doc::new("List initial access tokens")
-            .about("Each lets applications register themselves at `/oauth2/register` within its limits.")
+            .about("Each lets applications register themselves at `/oauth2/register` within its limits: for a project, or for the site.")
             .lists(token())
     }),
-    Route::post("/api/v1/initial-access-tokens", SITE, || web::to(create)).doc(|| {
+    Route::post("/api/v1/initial-access-tokens", MANAGE, || web::to(create)).doc(|| {
         Doc::new("Make an initial access token")
             .about(
                 "The token is in this answer and in no other. Without `uses` it can be used without a limit, without \
-                 `expiresInSeconds` it has no end; with `approves` its clients need no approval.",
+                 `expiresInSeconds` it has no end; with `approves` its clients need no approval. Who does not manage the site names a project.",
             )
             .takes(input(
                 &["name", "scopes"],
@@ -43,7 +43,7 @@ pub(super) const ROUTES: &[Route] = &[
             ))
             .answers(201, "The new token", token().and("token", text()).named("NewInitialAccessToken"))
     }),
-    Route::delete("/api/v1/initial-access-tokens/{id}", SITE, || web::to(revoke)).doc(|| {
+    Route::delete("/api/v1/initial-access-tokens/{id}", MANAGE, || web::to(revoke)).doc(|| {
         Doc::new("Revoke an initial access token")
             .about("The clients it registered stay.")
             .answers_nothing(204, "Revoked")
@@ -101,16 +101,22 @@ fn refused(error: ClientError) -> Problem {
     }
 }
 
-async fn list(ctx: web::Data<Ctx>, query: Query) -> Result<HttpResponse, Problem> {
-    let all = oauth2_server::initial_tokens(&ctx).await.map_err(refused)?;
+async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
+    let all = oauth2_server::initial_tokens(&ctx, &access.projects())
+        .await
+        .map_err(refused)?;
     Ok(output::list_from_all(&query, all, |token| &token.id, show))
 }
 
 async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
     let name = input.required_text("name");
     let project_id = input.text("projectId").unwrap_or_default();
-    if !project_id.is_empty() && project::get(&ctx, &Projects::All, &project_id).await.is_err() {
-        input.problem("projectId", "unknown", "there is no such project");
+    if !project_id.is_empty() {
+        if project::get(&ctx, &access.projects(), &project_id).await.is_err() {
+            input.problem("projectId", "unknown", "there is no such project");
+        }
+    } else if !access.has_site(Scope::ClientsManage) {
+        input.problem("projectId", "required", "name the project its clients belong to");
     }
     let new = NewInitialToken {
         name,
@@ -120,6 +126,11 @@ async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result
         uses: input.integer("uses"),
         seconds: input.integer("expiresInSeconds"),
     };
+    if !access.has_site(Scope::ClientsManage) {
+        for error in oauth2_server::token_beyond_a_project(&new) {
+            input.problem(error.field, error.code, error.message);
+        }
+    }
     input.finish()?;
     let (made, secret) = oauth2_server::create_initial_token(&ctx, access.actor(), new)
         .await
@@ -130,7 +141,7 @@ async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result
 }
 
 async fn revoke(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    oauth2_server::revoke_initial_token(&ctx, access.actor(), &id)
+    oauth2_server::revoke_initial_token(&ctx, &access.projects(), access.actor(), &id)
         .await
         .map_err(refused)?;
     Ok(output::done())

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::json;
 use crate::web::error::{FieldProblem, Problem};
 use crate::web::openapi::check::escaped;
+use crate::web::presented::IN_QUERY;
 
 /// Largest JSON body, bytes.
 pub(super) const MAX_JSON_BYTES: usize = 256 * 1024;
@@ -318,6 +319,8 @@ impl Query {
     fn read(request: &HttpRequest) -> Result<Self, Problem> {
         let pairs: Vec<(String, String)> = url::form_urlencoded::parse(request.query_string().as_bytes())
             .into_owned()
+            // What the next part is asked with is shown in this one.
+            .filter(|(name, _): &(String, String)| name != IN_QUERY)
             .collect();
         let of = |name: &str| {
             pairs

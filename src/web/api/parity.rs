@@ -53,7 +53,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("/profile/second-factor/remove", "-a person's own second factor"),
     ("/profile/tokens", "POST /api/v1/tokens"),
     ("/profile/tokens/{id}/revoke", "DELETE /api/v1/tokens/{id}"),
-    ("/profile", "-a person's own name"),
+    ("/profile", "-a person's own name, phone and address"),
     ("/profile/password", "-a person's own password"),
     ("/profile/sessions/{id}/end", "DELETE /api/v1/sessions/{id}"),
     ("/profile/sessions/end-others", "DELETE /api/v1/sessions/{id}"),

@@ -9,7 +9,7 @@ use super::input::{Input, Query, changed_meanwhile, check_match};
 use super::output;
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
-use crate::crypto::IssuerAlg;
+use crate::crypto::ForeignAlg;
 use crate::ctx::Ctx;
 use crate::oauth2_server;
 use crate::trusted_issuer::{self, Fields, IssuerError, KeySource, Made, SubjectMapping, TrustedIssuer, Use};
@@ -221,7 +221,7 @@ fn read(input: &mut Input) -> Fields {
     };
     let uses = words(input, "uses").map(|words| words.iter().filter_map(|word| Use::parse(word)).collect());
     let algorithms = words(input, "algorithms")
-        .map(|words| words.iter().filter_map(|word| IssuerAlg::parse(word)).collect());
+        .map(|words| words.iter().filter_map(|word| ForeignAlg::parse(word)).collect());
     let jwks = match input.value("jwks") {
         Some(set) => Some(set.to_string()),
         None => input.mentions("jwks").then(String::new),

@@ -56,6 +56,8 @@ pub(super) const ROUTES: &[Route] = &[
                 [
                     ("name", text()),
                     ("email", text()),
+                    ("phoneNumber", text().or_null()),
+                    ("address", text().or_null()),
                     ("isSiteAdmin", boolean()),
                     ("isDisabled", boolean()),
                 ],
@@ -66,7 +68,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::delete("/api/v1/users/{id}", Guard::Site(Scope::Admin), || web::to(remove)).doc(|| {
         Doc::new("Remove a person for good")
             .about(
-                "Name, address, password, second factor and roles are deleted, and everything they are signed in with \
+                "Name, addresses, phone number, password, second factor and roles are deleted, and everything they are signed in with \
                  ends. What they did stays, under “Removed person”.",
             )
             .answers_nothing(204, "Removed")
@@ -129,6 +131,8 @@ fn user() -> Schema {
         ("id", id("usr")),
         ("email", text()),
         ("name", text()),
+        ("phoneNumber", text().or_null()),
+        ("address", text().or_null().about("In lines")),
         ("isSiteAdmin", boolean()),
         ("isDisabled", boolean()),
         ("hasPassword", boolean()),
@@ -164,6 +168,8 @@ fn show(user: &User, beside: &Beside) -> Value {
         "id": user.id,
         "email": user.email,
         "name": user.name,
+        "phoneNumber": output::text(&user.phone),
+        "address": output::text(&user.address),
         "isSiteAdmin": user.is_site_admin,
         "isDisabled": user.disabled_at.is_some(),
         "hasPassword": user.password_set_at.is_some(),
@@ -266,6 +272,8 @@ async fn update(
     let change = PersonChange {
         name: input.text("name"),
         email: input.text("email"),
+        phone: optional(&mut input, "phoneNumber"),
+        address: optional(&mut input, "address"),
         is_site_admin: input.boolean("isSiteAdmin"),
     };
     let is_disabled = input.boolean("isDisabled");
@@ -277,6 +285,11 @@ async fn update(
         None => {}
     }
     get(ctx, access, id).await
+}
+
+/// A text that null or an empty one takes away.
+fn optional(input: &mut Input, name: &str) -> Option<String> {
+    input.mentions(name).then(|| input.text(name).unwrap_or_default())
 }
 
 async fn remove(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {

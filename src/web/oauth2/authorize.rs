@@ -5,7 +5,6 @@
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
-use secrecy::ExposeSecret;
 
 use crate::access::Projects;
 use crate::account::User;
@@ -27,11 +26,12 @@ use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/oauth2/authorize", Guard::Public, || web::to(authorize)),
+    Route::get("/oauth2/authorize", Guard::Public, || web::to(authorize)).not_by_head(),
     Route::post("/oauth2/authorize", Guard::Public, || web::to(authorize_by_form)),
     Route::get("/oauth2/interactions/{id}", Guard::Public, || {
         web::to(interaction)
-    }),
+    })
+    .not_by_head(),
     Route::post("/oauth2/interactions/{id}", Guard::Public, || web::to(decide)),
 ];
 
@@ -88,7 +88,7 @@ async fn authorize(
                 projects,
             );
             match code.await {
-                Ok(code) => drawing.answer(&ReturnTo::of(&asked), &[("code", code.expose_secret())], false),
+                Ok(reply) => drawing.answer(&ReturnTo::of(&asked), &reply.params(), false),
                 Err(refused) => drawing.refused(refused),
             }
         }
@@ -149,11 +149,7 @@ async fn interaction(
                 projects,
             );
             match code.await {
-                Ok(code) => drawing.answer(
-                    &ReturnTo::of(&taken.request),
-                    &[("code", code.expose_secret())],
-                    true,
-                ),
+                Ok(reply) => drawing.answer(&ReturnTo::of(&taken.request), &reply.params(), true),
                 Err(refused) => drawing.refused(refused),
             }
         }
@@ -211,7 +207,7 @@ async fn decide(
         }
     };
     match oauth2_server::allow(&ctx, &pending, &current.session, &current.user, allowed).await {
-        Ok(Given::Code(code)) => drawing.answer(&back, &[("code", code.expose_secret())], false),
+        Ok(Given::Reply(reply)) => drawing.answer(&back, &reply.params(), false),
         Ok(Given::Device) => drawing.device_done(&pending.client.name),
         Err(refused) => drawing.refused(refused),
     }
@@ -445,7 +441,10 @@ impl Drawing<'_> {
             set_policy(&mut response, &back.redirect_uri, "");
             return Ok(response);
         }
-        let url = with_params(&back.redirect_uri, &all);
+        let url = match back.mode {
+            ResponseMode::Fragment => with_fragment(&back.redirect_uri, &all),
+            _ => with_params(&back.redirect_uri, &all),
+        };
         if softly {
             return self.page(&Onward {
                 page,
@@ -484,6 +483,14 @@ fn with_params(uri: &str, params: &[(&str, &str)]) -> String {
         Some(_) => "&",
     };
     format!("{uri}{separator}{query}")
+}
+
+/// The same behind the `#`, which a registered redirect URI has none of.
+fn with_fragment(uri: &str, params: &[(&str, &str)]) -> String {
+    let fragment = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(params)
+        .finish();
+    format!("{uri}#{fragment}")
 }
 
 /// What a person recognises of an address: its host, or the scheme of an application on a device.

@@ -18,10 +18,15 @@ use crate::web::respond;
 /// Largest body, bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// The access token of a request: in the header, or in the body of a POST (RFC 6750, section 2.2), not in both.
-pub(super) async fn token_of(request: &HttpRequest, body: Payload) -> Result<Option<Presented>, OAuthError> {
-    presented::refuse_query(request)?;
-    let from_header = presented::presented(request.headers());
+/// The access token of a request: in the header, in the body of a POST (RFC 6750, section 2.2), or where a legacy switch
+/// allows it in the address; not in two of them.
+pub(super) async fn token_of(
+    ctx: &Ctx,
+    request: &HttpRequest,
+    body: Payload,
+) -> Result<Option<Presented>, OAuthError> {
+    let in_query = presented::in_query(ctx, request).await?;
+    let from_header = in_query.or_else(|| presented::presented(request.headers()));
     let from_body = match request.method() == Method::POST && is_form(request) {
         true => {
             let fields = Fields::new(read(body).await?)?;

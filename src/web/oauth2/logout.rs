@@ -17,7 +17,7 @@ use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
-    Route::get("/oauth2/logout", Guard::Public, || web::to(by_query)),
+    Route::get("/oauth2/logout", Guard::Public, || web::to(by_query)).not_by_head(),
     Route::post("/oauth2/logout", Guard::Public, || web::to(by_form)),
     Route::post("/oauth2/logout/confirm", Guard::Public, || web::to(confirm)),
 ];

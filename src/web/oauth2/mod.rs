@@ -36,7 +36,8 @@ use crate::render::Renderer;
 pub(super) fn routes() -> Vec<Route> {
     let callback = Route::get("/oauth2/callback/{callbackId}", Guard::Public, || {
         web::to(callback)
-    });
+    })
+    .not_by_head();
     [
         &[callback],
         protocol::ROUTES,

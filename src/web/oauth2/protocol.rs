@@ -326,7 +326,12 @@ async fn introspect(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) ->
 }
 
 async fn userinfo(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) -> Result<HttpResponse, Problem> {
-    let answered = |response| Ok(with_nonce(&ctx, &request, response, false));
+    let answered = |mut response: HttpResponse| {
+        if presented::is_in_query(&request) {
+            presented::keep_private(response.headers_mut());
+        }
+        Ok(with_nonce(&ctx, &request, response, false))
+    };
     let challenge = |error: &OAuthError, scheme: presented::Scheme| {
         let mut response = refused(error);
         if let Ok(value) = header::HeaderValue::from_str(&presented::challenge(scheme, Some(error))) {
@@ -334,7 +339,7 @@ async fn userinfo(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) -> R
         }
         response
     };
-    let found = match token_of(&request, body).await {
+    let found = match token_of(&ctx, &request, body).await {
         Ok(Some(found)) => found,
         Ok(None) => {
             let bare = header::HeaderValue::from_static("Bearer realm=\"mailgrant\"");

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn n1_to_n6_a_doubtful_redirect_uri_is_never_redirected_to() {
+async fn n1_n2_n3_n4_n6_a_doubtful_redirect_uri_is_never_redirected_to() {
     let server = Server::start().await;
     let visitor = Visitor::new(&server.mailgrant);
     let disabled = server.add_client(&json!({ "state": "disabled" })).await;
@@ -56,7 +56,7 @@ async fn n1_to_n6_a_doubtful_redirect_uri_is_never_redirected_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn n7_to_n16_what_is_wrong_otherwise_is_told_to_the_client() {
+async fn n7_n8_n9_n10_n11_n16_what_is_wrong_otherwise_is_told_to_the_client() {
     let server = Server::start().await;
     let visitor = Visitor::new(&server.mailgrant);
     let cases: &[(&[(&str, &str)], &str)] = &[
@@ -83,9 +83,6 @@ async fn n7_to_n16_what_is_wrong_otherwise_is_told_to_the_client() {
         (&[("scope", "tickets:write")], "invalid_scope"),
         (&[("scope", "open\"id")], "invalid_scope"),
         (&[("scope", "")], "invalid_scope"),
-        (&[("prompt", "none")], "login_required"),
-        (&[("prompt", "none login")], "invalid_request"),
-        (&[("prompt", "garbage")], "invalid_request"),
         (&[("max_age", "-1")], "invalid_request"),
         (
             &[("request", "eyJhbGciOiJub25lIn0.e30.")],
@@ -119,6 +116,245 @@ async fn n7_to_n16_what_is_wrong_otherwise_is_told_to_the_client() {
             "{changes:?}"
         );
     }
+}
+
+/// What is told to the client, and no page in between.
+async fn told(server: &Server, visitor: &Visitor, changes: &[(&str, &str)]) -> String {
+    let seen = visitor.get(&server.request(changes)).await;
+    assert_eq!(seen.status, 303, "{changes:?}: {}", seen.body);
+    assert!(
+        seen.location.starts_with(CALLBACK),
+        "{changes:?}: {}",
+        seen.location
+    );
+    assert_eq!(seen.param("state").as_deref(), Some("st4te"), "{changes:?}");
+    assert_eq!(
+        seen.param("iss"),
+        Some(server.mailgrant.base_url.clone()),
+        "{changes:?}"
+    );
+    assert!(seen.param("error").is_none() || seen.param("code").is_none());
+    seen.param("error").unwrap_or_else(|| "none".to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n12_prompt_none_asks_nobody_and_says_what_it_would_have_asked() {
+    let server = Server::start().await;
+    let visitor = Visitor::new(&server.mailgrant);
+    let silent = [("prompt", "none")];
+    assert_eq!(told(&server, &visitor, &silent).await, "login_required");
+    let page = visitor.get("/sign-in").await;
+    visitor.sign_in(&page, EMAIL, &SecretString::from(PASSWORD)).await;
+    // Signed in, and never asked; then asked for less than is wanted now.
+    assert_eq!(told(&server, &visitor, &silent).await, "consent_required");
+    let allowed = server
+        .consent(&visitor, &server.request(&[("scope", "openid")]))
+        .await;
+    assert!(allowed.param("code").is_some(), "{}", allowed.body);
+    assert_eq!(told(&server, &visitor, &silent).await, "consent_required");
+    let enough = [("prompt", "none"), ("scope", "openid")];
+    assert_eq!(told(&server, &visitor, &enough).await, "none");
+    // What needs a new sign-in needs the person.
+    let old = [("prompt", "none"), ("scope", "openid"), ("max_age", "0")];
+    assert_eq!(told(&server, &visitor, &old).await, "login_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n13_prompt_none_stands_alone_and_a_prompt_that_does_not_exist_is_refused() {
+    let server = Server::start().await;
+    let visitor = Visitor::new(&server.mailgrant);
+    for prompt in [
+        "none login",
+        "login none",
+        "none consent",
+        "none select_account",
+        "garbage",
+        "login garbage",
+        "NONE",
+    ] {
+        let changes = [("prompt", prompt)];
+        assert_eq!(
+            told(&server, &visitor, &changes).await,
+            "invalid_request",
+            "{prompt}"
+        );
+    }
+    // Others go together.
+    let seen = visitor.get(&server.request(&[("prompt", "login consent")])).await;
+    assert!(
+        seen.location.starts_with("/oauth2/interactions/"),
+        "{}",
+        seen.location
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n15_a_hint_names_the_person_and_everything_that_is_no_id_token_is_no_hint() {
+    let server = Server::start().await;
+    let (ada, bo) = (Visitor::new(&server.mailgrant), Visitor::new(&server.mailgrant));
+    let jwt = server.add_client(&json!({ "accessTokenFormat": "jwt" })).await;
+    let seen = server.consent(&ada, &server.request(&[])).await;
+    let of_ada = server.redeem(&seen.param("code").unwrap()).await.text("id_token");
+    let seen = server.consent(&ada, &server.request_of(&jwt, &[])).await;
+    let code = seen.param("code").unwrap();
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", super::VERIFIER),
+    ];
+    let other = server.ask(&jwt, "/oauth2/token", &fields).await;
+    super::logout::add_bo(&server);
+    let page = bo.get("/sign-in").await;
+    bo.sign_in(&page, "bo@example.test", &SecretString::from(PASSWORD))
+        .await;
+    // Ada's hint, Bo's browser: nothing silent, and no code for Bo.
+    let hint = ("id_token_hint", of_ada.as_str());
+    assert_eq!(
+        told(&server, &bo, &[("prompt", "none"), hint]).await,
+        "login_required"
+    );
+    let seen = bo.get(&server.request(&[hint])).await;
+    let seen = bo.get(&seen.location).await;
+    assert!(
+        seen.location.contains("/sign-in"),
+        "{} {}",
+        seen.location,
+        seen.body
+    );
+    // Nobody's browser; Ada's own; a hint that another client was given for her.
+    let nobody = Visitor::new(&server.mailgrant);
+    assert_eq!(
+        told(&server, &nobody, &[("prompt", "none"), hint]).await,
+        "login_required"
+    );
+    assert_eq!(told(&server, &ada, &[("prompt", "none"), hint]).await, "none");
+    let foreign = other.text("id_token");
+    let hinted = [("prompt", "none"), ("id_token_hint", foreign.as_str())];
+    assert_eq!(told(&server, &ada, &hinted).await, "none");
+    // An access token is signed by the same keys, and is none; nor is what was changed, cut, or signed by nobody.
+    let (head, signature) = of_ada.rsplit_once('.').unwrap();
+    let flipped = if signature.starts_with('A') { "B" } else { "A" };
+    for wrong in [
+        other.text("access_token"),
+        format!("{head}.{flipped}{}", &signature[1..]),
+        format!("{head}."),
+        "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1c3JfeCJ9.".to_owned(),
+        "x".to_owned(),
+    ] {
+        let changes = [("prompt", "none"), ("id_token_hint", wrong.as_str())];
+        assert_eq!(told(&server, &ada, &changes).await, "invalid_request", "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n69_what_was_sent_comes_back_as_plain_text_or_not_at_all() {
+    let server = Server::start().await;
+    let visitor = Visitor::new(&server.mailgrant);
+    let evil = "<script>alert(1)</script>\"\\\r\nSet-Cookie: evil=1\u{e9}\u{202e}\u{7f}";
+    let is_safe = |text: &str| {
+        text.bytes()
+            .all(|b| matches!(b, 0x20..=0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+            && text.len() <= 300
+    };
+    // Told in an address.
+    for changes in [
+        [("scope", evil)],
+        [("prompt", evil)],
+        [("response_type", evil)],
+        [("resource", evil)],
+        [("id_token_hint", evil)],
+        [("request", evil)],
+        [("claims", evil)],
+    ] {
+        let seen = visitor.get(&server.request(&changes)).await;
+        let description = seen.param("error_description").expect("a description");
+        assert!(is_safe(&description), "{changes:?}: {description:?}");
+        assert!(
+            !seen.location.contains(['\r', '\n', '<', '"']),
+            "{}",
+            seen.location
+        );
+        assert!(
+            seen.headers
+                .get_all("set-cookie")
+                .iter()
+                .all(|set| !set.as_bytes().starts_with(b"evil"))
+        );
+    }
+    // The state is the client's own, and comes back as it was.
+    let seen = visitor
+        .get(&server.request(&[("scope", "nonsense"), ("state", evil)]))
+        .await;
+    assert_eq!(seen.param("state").as_deref(), Some(evil));
+    // Told on a page.
+    for changes in [[("client_id", evil)], [("redirect_uri", evil)], [("code", evil)]] {
+        let seen = visitor.get(&server.request(&changes)).await;
+        assert!(!seen.body.contains("<script>alert"), "{changes:?}: {}", seen.body);
+    }
+    // Told to a program, in JSON and in headers.
+    for (path, fields) in [
+        ("/oauth2/token", vec![("grant_type", evil)]),
+        (
+            "/oauth2/token",
+            vec![("grant_type", "client_credentials"), ("scope", evil)],
+        ),
+        (
+            "/oauth2/token",
+            vec![("grant_type", "refresh_token"), ("refresh_token", evil)],
+        ),
+        (
+            "/oauth2/token",
+            vec![("grant_type", "client_credentials"), ("resource", evil)],
+        ),
+        ("/oauth2/par", vec![("scope", evil), ("response_type", "code")]),
+        ("/oauth2/device_authorization", vec![("scope", evil)]),
+        ("/oauth2/introspect", vec![("token_type_hint", evil)]),
+    ] {
+        let answer = server.ask(&server.client, path, &fields).await;
+        assert!(
+            (400..500).contains(&answer.status),
+            "{path} {fields:?}: {}",
+            answer.json
+        );
+        let description = text(&answer.json, "error_description");
+        assert!(is_safe(&description), "{path} {fields:?}: {description:?}");
+        assert!(answer.headers.get("set-cookie").is_none(), "{path}");
+    }
+    let (status, demand) = server
+        .resource("/oauth2/userinfo", "Bearer", "mg_at_<x>", None)
+        .await;
+    assert_eq!(status, 401);
+    assert!(!demand.contains('<'), "{demand}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_spends_no_pushed_request_and_signs_nobody_out() {
+    let server = Server::start().await;
+    let visitor = Visitor::new(&server.mailgrant);
+    let pushed = [
+        ("response_type", "code"),
+        ("redirect_uri", CALLBACK),
+        ("scope", "openid"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    let answer = server.ask(&server.client, "/oauth2/par", &pushed).await;
+    assert_eq!(answer.status, 201, "{}", answer.json);
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("client_id", &text(&server.client, "clientId"))
+        .append_pair("request_uri", &text(&answer.json, "request_uri"))
+        .finish();
+    for path in [format!("/oauth2/authorize?{query}"), "/oauth2/logout".to_owned()] {
+        let url = format!("{}{path}", server.mailgrant.base_url);
+        let looked = crate::support::process::http().head(url).send().await.unwrap();
+        assert_eq!(looked.status().as_u16(), 405, "{path}");
+        assert_eq!(looked.headers()["allow"], "GET, POST", "{path}");
+    }
+    let seen = server
+        .consent(&visitor, &format!("/oauth2/authorize?{query}"))
+        .await;
+    assert!(seen.param("code").is_some(), "{} {}", seen.location, seen.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,13 @@ use serde_json::{Value, json};
 
 impl Server {
     /// Asks with a proof in the header.
-    async fn ask_with(&self, client: &Value, path: &str, proof: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(super) async fn ask_with(
+        &self,
+        client: &Value,
+        path: &str,
+        proof: &str,
+        fields: &[(&str, &str)],
+    ) -> Answer {
         let mut all = fields.to_vec();
         let id = text(client, "clientId");
         let mut request = http()
@@ -22,12 +28,18 @@ impl Server {
         super::send(request, &all).await
     }
 
-    fn endpoint(&self, path: &str) -> String {
+    pub(super) fn endpoint(&self, path: &str) -> String {
         format!("{}{path}", self.mailgrant.base_url)
     }
 
     /// What a resource answers: status, and what it demands.
-    async fn resource(&self, path: &str, scheme: &str, token: &str, proof: Option<&str>) -> (u16, String) {
+    pub(super) async fn resource(
+        &self,
+        path: &str,
+        scheme: &str,
+        token: &str,
+        proof: Option<&str>,
+    ) -> (u16, String) {
         let mut request = http()
             .get(self.endpoint(path))
             .header("authorization", format!("{scheme} {token}"));

@@ -111,6 +111,104 @@ impl Conversation {
     }
 }
 
+/// Types the code of a device that its link fills in, and allows it all it asks for.
+async fn allow_device(visitor: &Visitor, address: &str) {
+    let page = visitor.get(address).await;
+    let code = page.body.split("name=\"user_code\"").nth(1).unwrap();
+    let code = code
+        .split("value=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
+    let next = visitor.submit(&page, "/device", &[("user_code", &code)]).await;
+    let consent = visitor.get(&next.location).await;
+    let scopes = all_scopes(&consent);
+    let mut fields: Vec<(&str, &str)> = scopes.iter().map(|scope| ("scope", scope.as_str())).collect();
+    fields.extend([("decision", "allow"), ("reach", "all"), ("lasts", "")]);
+    let done = visitor.submit(&consent, &next.location, &fields).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openid_client_signs_pushes_binds_waits_for_a_device_and_signs_out() {
+    let server = Server::start().await;
+    let goodbye = "https://app.example/bye";
+    let key = Key::new("node");
+    let client = server
+        .add_client(&json!({
+            "tokenEndpointAuthMethod": "private_key_jwt", "jwks": key.set(), "dpopBoundAccessTokens": true,
+            "requirePushedAuthorizationRequests": true, "requireSignedRequestObject": true,
+            "postLogoutRedirectUris": [goodbye],
+            "scopes": ["openid", "profile", "phone", "address", "offline_access", "tickets:read"],
+        }))
+        .await;
+    let device = server
+        .add_client(&json!({
+            "applicationType": "native", "tokenEndpointAuthMethod": "none", "redirectUris": [],
+            "grantTypes": ["urn:ietf:params:oauth:grant-type:device_code"],
+        }))
+        .await;
+    let ada = server.rest.get("/api/v1/users").await["items"][0].clone();
+    let path = format!("/api/v1/users/{}", text(&ada, "id"));
+    let contact = json!({ "phoneNumber": "+49 30 1234567", "address": "Example Street 1\n10115 Berlin" });
+    let changed = server
+        .rest
+        .send(reqwest::Method::PATCH, &path, Some(&contact))
+        .await;
+    assert_eq!(changed.status, 200, "{}", changed.json);
+    let input = json!({
+        "issuer": server.mailgrant.base_url, "clientId": client["clientId"], "privateKey": key.pem(), "kid": key.kid,
+        "redirectUri": CALLBACK, "deviceClientId": device["clientId"], "goodbye": goodbye,
+    });
+    let mut script = Conversation::begin("openid-client-bound.mjs");
+    let asked = tokio::task::block_in_place(|| script.say(&input.to_string()));
+    let visitor = Visitor::new(&server.mailgrant);
+    let seen = server.consent(&visitor, &text(&asked, "address")).await;
+    assert!(
+        seen.location.starts_with(CALLBACK),
+        "{} {}",
+        seen.location,
+        seen.body
+    );
+    let asked = tokio::task::block_in_place(|| script.say(&seen.location));
+    allow_device(&visitor, &text(&asked, "address")).await;
+    let asked = tokio::task::block_in_place(|| script.say("allowed"));
+    let left = visitor.get(&text(&asked, "address")).await;
+    let seen = tokio::task::block_in_place(|| script.say(&left.location));
+    assert_eq!(seen["pushed"], json!(["client_id", "request_uri"]), "{seen}");
+    assert_eq!(
+        (&seen["type"], &seen["api"]),
+        (&json!("dpop"), &json!(200)),
+        "{seen}"
+    );
+    assert_eq!(seen["unbound"], 401, "{seen}");
+    assert_eq!(seen["introspected"], json!([true, "DPoP", "string"]), "{seen}");
+    let person = &seen["userinfo"];
+    assert_eq!(
+        (&person["name"], &person["phone_number"]),
+        (&json!("Ada"), &contact["phoneNumber"]),
+        "{seen}"
+    );
+    assert_eq!(person["phone_number_verified"], false, "{seen}");
+    assert_eq!(
+        person["address"],
+        json!({ "formatted": contact["address"] }),
+        "{seen}"
+    );
+    assert_eq!(
+        (&seen["renewed"], &seen["nonce"]),
+        (&json!(true), &Value::Null),
+        "{seen}"
+    );
+    assert_eq!(seen["revoked"], false, "{seen}");
+    assert_eq!(seen["machine"], json!(["dpop", 200]), "{seen}");
+    assert_eq!(seen["device"], json!(["bearer", true]), "{seen}");
+    assert_eq!(seen["goodbye"], format!("{goodbye}?state=bye"), "{seen}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn oauth4webapi_signs_pushes_binds_and_waits_for_a_device() {
     let server = Server::start().await;
@@ -144,23 +242,7 @@ async fn oauth4webapi_signs_pushes_binds_and_waits_for_a_device() {
         seen.body
     );
     let asked = tokio::task::block_in_place(|| script.say(&seen.location));
-    let page = visitor.get(&text(&asked, "address")).await;
-    let code = page.body.split("name=\"user_code\"").nth(1).unwrap();
-    let code = code
-        .split("value=\"")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap()
-        .to_owned();
-    let next = visitor.submit(&page, "/device", &[("user_code", &code)]).await;
-    let consent = visitor.get(&next.location).await;
-    let scopes = all_scopes(&consent);
-    let mut fields: Vec<(&str, &str)> = scopes.iter().map(|scope| ("scope", scope.as_str())).collect();
-    fields.extend([("decision", "allow"), ("reach", "all"), ("lasts", "")]);
-    let done = visitor.submit(&consent, &next.location, &fields).await;
-    assert_eq!(done.status, 200, "{}", done.body);
+    allow_device(&visitor, &text(&asked, "address")).await;
     let seen = tokio::task::block_in_place(|| script.say("allowed"));
     assert_eq!(seen["type"], "dpop", "{seen}");
     assert_eq!(

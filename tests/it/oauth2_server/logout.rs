@@ -15,21 +15,21 @@ use crate::support::visitor::{Seen, Visitor};
 use crate::support::wait::eventually;
 use crate::world::text;
 
-const BYE: &str = "https://app.example/bye";
+pub(super) const BYE: &str = "https://app.example/bye";
 
 /// The claims of a token, unchecked.
-fn claims(token: &str) -> Value {
+pub(super) fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).expect("a payload");
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON")
 }
 
-fn header(token: &str) -> Value {
+pub(super) fn header(token: &str) -> Value {
     let first = token.split('.').next().expect("a header");
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(first).expect("base64url")).expect("JSON")
 }
 
 /// Signs Ada in to a client and returns her browser and the ID token.
-async fn signed_in(server: &Server, client: &Value) -> (Visitor, String) {
+pub(super) async fn signed_in(server: &Server, client: &Value) -> (Visitor, String) {
     let visitor = Visitor::new(&server.mailgrant);
     let id_token = sign_in_with(server, client, &visitor).await;
     (visitor, id_token)
@@ -55,19 +55,19 @@ async fn sign_in_with(server: &Server, client: &Value, visitor: &Visitor) -> Str
         .text("id_token")
 }
 
-fn logout(params: &[(&str, &str)]) -> String {
+pub(super) fn logout(params: &[(&str, &str)]) -> String {
     let query = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(params)
         .finish();
     format!("/oauth2/logout?{query}")
 }
 
-async fn is_signed_in(visitor: &Visitor) -> bool {
+pub(super) async fn is_signed_in(visitor: &Visitor) -> bool {
     visitor.get("/profile").await.status == 200
 }
 
 /// A second site admin, with Ada's password.
-fn add_bo(server: &Server) {
+pub(super) fn add_bo(server: &Server) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), super::PASSWORD).unwrap();
     let made = server
@@ -285,7 +285,7 @@ async fn applications_in_the_browser_are_told_in_frames_that_show_them_only() {
 }
 
 /// The logout tokens an application was sent.
-async fn told(app: &ScriptedHttp, least: usize) -> Vec<String> {
+pub(super) async fn told(app: &ScriptedHttp, least: usize) -> Vec<String> {
     let requests = eventually("the application is told", Duration::from_secs(20), async || {
         Some(app.requests()).filter(|requests| requests.len() >= least)
     })

@@ -3,10 +3,12 @@
 mod apache;
 mod authorize;
 mod conformance;
+mod conformance_logout;
 mod device;
 mod dpop;
 mod interop;
 mod keys;
+mod legacy;
 mod libraries;
 mod logout;
 mod registration;
@@ -192,6 +194,14 @@ impl Server {
             .await;
         assert_eq!(answer.status, 200, "{:?}", answer.json);
         answer.json["active"] == true
+    }
+
+    /// The ids of the keys that are published now.
+    async fn key_ids(&self) -> Vec<String> {
+        let url = format!("{}/oauth2/jwks", self.mailgrant.base_url);
+        let set: Value = http().get(url).send().await.unwrap().json().await.unwrap();
+        let keys = set["keys"].as_array().expect("keys");
+        keys.iter().map(|key| text(key, "kid")).collect()
     }
 
     /// What the REST API answers to this token.

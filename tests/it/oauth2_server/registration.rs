@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Answer, CALLBACK, Server, client_with};
 use crate::on_each_database;
 use crate::support::database::TestDatabase;
-use crate::support::process::{Mailgrant, Settings, http};
+use crate::support::process::{Mailgrant, Rest, Settings, http};
 use crate::support::visitor::Visitor;
 use crate::world::text;
 
@@ -398,4 +398,64 @@ async fn n55_a_client_manages_itself_and_no_other_and_what_it_changes_waits_agai
             .status,
         403
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_admin_lets_applications_register_for_the_project_and_no_further() {
+    let server = Server::start().await;
+    let project = async |key: &str| {
+        let made = server
+            .rest
+            .post("/api/v1/projects", &json!({ "key": key, "name": key }))
+            .await;
+        text(&made, "id")
+    };
+    let (mine, other) = (project("MINE").await, project("OTHER").await);
+    let path = "/api/v1/initial-access-tokens";
+    let ask = |project: &str, scopes: &[&str]| json!({ "name": "p", "projectId": project, "scopes": scopes, "approves": true });
+    let foreign = server.rest.post(path, &ask(&other, &["tickets:read"])).await;
+    let site = server
+        .rest
+        .post(path, &json!({ "name": "s", "scopes": ["openid"] }))
+        .await;
+    let narrow = json!({ "name": "n", "scopes": ["clients:manage"], "projectIds": [mine] });
+    let narrow = text(&server.rest.post("/api/v1/tokens", &narrow).await, "token");
+    let narrow = Rest::new(&server.mailgrant.base_url, &narrow);
+    for (body, field) in [
+        (json!({ "name": "p", "scopes": ["openid"] }), "/projectId"),
+        (ask(&other, &["openid"]), "/projectId"),
+        (ask(&mine, &["admin"]), "/scopes"),
+    ] {
+        let refused = narrow.send(Method::POST, path, Some(&body)).await;
+        assert_eq!(refused.status, 422, "{body}");
+        assert_eq!(
+            refused.json["errors"][0]["pointer"], field,
+            "{body}: {}",
+            refused.json
+        );
+    }
+    let made = narrow.post(path, &ask(&mine, &["openid", "tickets:read"])).await;
+    let seen = narrow.get(path).await;
+    assert_eq!(seen["items"].as_array().unwrap().len(), 1, "{seen}");
+    for token in [&foreign, &site] {
+        let one = format!("{path}/{}", text(token, "id"));
+        assert_eq!(narrow.send(Method::DELETE, &one, None).await.status, 404);
+    }
+    let registered: Value = http()
+        .post(format!("{}/oauth2/register", server.mailgrant.base_url))
+        .bearer_auth(text(&made, "token"))
+        .json(&json!({ "redirect_uris": ["https://app.example/cb"] }))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let clients = narrow.get("/api/v1/clients").await;
+    assert_eq!(
+        clients["items"][0]["clientId"], registered["client_id"],
+        "{clients}"
+    );
+    let one = format!("{path}/{}", text(&made, "id"));
+    assert_eq!(narrow.send(Method::DELETE, &one, None).await.status, 204);
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Answer, CALLBACK, Server, VERIFIER, client_with, send};
+use super::{Answer, CALLBACK, EMAIL, PASSWORD, Server, VERIFIER, client_with, send};
 use crate::support::database::TestDatabase;
 use crate::support::process::{Rest, http};
+use crate::support::visitor::Visitor;
 use crate::world::text;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ async fn n20_n70_the_token_endpoint_takes_forms_only_and_is_never_cached() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn n21_to_n25_a_client_proves_itself_in_one_way_and_not_in_the_address() {
+async fn n21_n22_n24_n25_a_client_proves_itself_in_one_way_and_not_in_the_address() {
     let server = Server::start().await;
     let (id, secret) = (
         text(&server.client, "clientId"),
@@ -266,7 +267,7 @@ crate::on_each_database!(
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn n30_to_n33_a_refresh_token_rotates_forgives_a_lost_answer_and_nothing_else() {
+async fn n30_n31_n32_n33_a_refresh_token_rotates_forgives_a_lost_answer_and_nothing_else() {
     let server = Server::start().await;
     let other = server.add_client(&json!({})).await;
     let scope = [("scope", "openid offline_access tickets:read")];
@@ -311,16 +312,87 @@ async fn n30_to_n33_a_refresh_token_rotates_forgives_a_lost_answer_and_nothing_e
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn n35_to_n38_what_was_taken_back_or_never_given_is_refused() {
+async fn n36_a_grant_that_does_not_exist_or_is_not_the_clients_is_refused() {
+    let server = Server::start().await;
+    for never in [
+        "password",
+        "implicit",
+        "token",
+        "authorization_code ",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    ] {
+        let fields = [
+            ("grant_type", never),
+            ("username", EMAIL),
+            ("password", PASSWORD),
+            ("scope", "openid"),
+        ];
+        let answer = server.token(&fields).await;
+        assert_eq!(answer.error(), (400, "unsupported_grant_type"), "{never}");
+    }
+    assert_eq!(server.token(&[]).await.error(), (400, "invalid_request"));
+    let code = server
+        .add_client(&json!({ "grantTypes": ["authorization_code"] }))
+        .await;
+    let machine = server
+        .add_client(&json!({ "grantTypes": ["client_credentials"], "redirectUris": [] }))
+        .await;
+    for (client, grants) in [
+        (
+            &code,
+            vec![
+                "client_credentials",
+                "refresh_token",
+                "urn:ietf:params:oauth:grant-type:device_code",
+                "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            ],
+        ),
+        (&machine, vec!["authorization_code", "refresh_token"]),
+    ] {
+        for grant in grants {
+            // Before anything of the rest is looked at.
+            let answer = server
+                .ask(client, "/oauth2/token", &[("grant_type", grant)])
+                .await;
+            assert_eq!(answer.error(), (400, "unauthorized_client"), "{grant}");
+        }
+    }
+    let seen = Visitor::new(&server.mailgrant)
+        .get(&server.request_of(&machine, &[("redirect_uri", "")]))
+        .await;
+    assert_eq!((seen.status, seen.location.as_str()), (400, ""), "{}", seen.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n37_a_public_client_has_no_credentials() {
     let server = Server::start().await;
     let public = server
         .add_client(&json!({
             "tokenEndpointAuthMethod": "none", "grantTypes": ["authorization_code", "refresh_token"],
         }))
         .await;
-    let credentials = [("grant_type", "client_credentials")];
+    let credentials = [("grant_type", "client_credentials"), ("scope", "tickets:read")];
     let answer = server.ask(&public, "/oauth2/token", &credentials).await;
-    assert_eq!(answer.error(), (400, "unauthorized_client"), "N37");
+    assert_eq!(answer.error(), (400, "unauthorized_client"));
+    // Nor does a secret that it makes up, or the one of a client that became public.
+    let id = text(&public, "clientId");
+    let url = format!("{}/oauth2/token", server.mailgrant.base_url);
+    let answer = send(http().post(&url).basic_auth(&id, Some("made-up")), &credentials).await;
+    assert_eq!(answer.error(), (401, "invalid_client"));
+    let path = format!("/api/v1/clients/{}", text(&server.client, "id"));
+    let change = json!({ "tokenEndpointAuthMethod": "none" });
+    let refused = server.rest.send(Method::PATCH, &path, Some(&change)).await;
+    assert_eq!(refused.status, 422, "while it has client_credentials");
+    let change = json!({ "tokenEndpointAuthMethod": "none", "grantTypes": ["authorization_code"] });
+    let changed = server.rest.send(Method::PATCH, &path, Some(&change)).await;
+    assert_eq!(changed.status, 200, "{}", changed.json);
+    assert_eq!(server.token(&credentials).await.error(), (401, "invalid_client"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n35_n38_what_was_taken_back_or_never_given_is_refused() {
+    let server = Server::start().await;
+    let credentials = [("grant_type", "client_credentials")];
     let refused = server
         .rest
         .send(
@@ -344,11 +416,6 @@ async fn n35_to_n38_what_was_taken_back_or_never_given_is_refused() {
         server.api(&machine.text("access_token"), "/api/v1/tickets").await,
         200
     );
-    let only_code = server
-        .add_client(&json!({ "grantTypes": ["authorization_code"] }))
-        .await;
-    let answer = server.ask(&only_code, "/oauth2/token", &credentials).await;
-    assert_eq!(answer.error(), (400, "unauthorized_client"), "N36");
     // N35: a scope taken from the client ends what lives on it.
     let tokens = server
         .redeem(&server.code(&[("scope", "openid offline_access")]).await)
@@ -367,7 +434,7 @@ async fn n35_to_n38_what_was_taken_back_or_never_given_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn n44_to_n47_introspection_and_revocation_tell_nothing_to_strangers() {
+async fn n44_n45_n46_n47_introspection_and_revocation_tell_nothing_to_strangers() {
     let server = Server::start().await;
     let other = server.add_client(&json!({})).await;
     let resource_server = server.add_client(&json!({ "mayIntrospect": true })).await;
@@ -519,6 +586,53 @@ async fn n48_n49_n51_the_api_and_userinfo_take_the_right_tokens_in_the_right_pla
             .unwrap()
             .contains("insufficient_scope")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n66_a_signed_access_token_opens_the_api_until_its_key_is_published_no_more() {
+    let server = Server::start().await;
+    let client = server.add_client(&json!({ "accessTokenFormat": "jwt" })).await;
+    let grant = [("grant_type", "client_credentials"), ("scope", "tickets:read")];
+    let given = async || {
+        server
+            .ask(&client, "/oauth2/token", &grant)
+            .await
+            .text("access_token")
+    };
+    let works = async |token: &str| {
+        let seen = server
+            .ask(&client, "/oauth2/introspect", &[("token", token)])
+            .await;
+        (
+            server.api(token, "/api/v1/tickets").await,
+            seen.json["active"] == true,
+        )
+    };
+    let rotate = async |discard: bool| {
+        let body = json!({ "discard": discard });
+        let answer = server
+            .rest
+            .send(Method::POST, "/api/v1/signing-keys/rotate", Some(&body))
+            .await;
+        assert_eq!(answer.status, 204);
+    };
+    let first = given().await;
+    rotate(false).await;
+    let second = given().await;
+    // Both keys are published: what either signed holds, with no restart.
+    assert_eq!(
+        (works(&first).await, works(&second).await),
+        ((200, true), (200, true))
+    );
+    let before = server.key_ids().await;
+    rotate(true).await;
+    let third = given().await;
+    assert_eq!(
+        (works(&first).await, works(&second).await),
+        ((401, false), (401, false))
+    );
+    assert_eq!(works(&third).await, (200, true));
+    assert!(server.key_ids().await.iter().all(|kid| !before.contains(kid)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

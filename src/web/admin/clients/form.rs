@@ -5,7 +5,7 @@ use actix_web::web;
 use super::{ADMIN, find, refused, shown_once};
 use crate::access::{Role, Scope};
 use crate::oauth2_server::{
-    self, ApplicationType, Client, ClientAuth, ClientError, ClientFields, ClientProtocol, GrantType,
+    self, ApplicationType, Client, ClientAuth, ClientError, ClientFields, ClientProtocol, GrantType, Legacy,
     NewClient, TokenFormat,
 };
 use crate::project;
@@ -88,6 +88,7 @@ impl Typed {
             initiate_login_uri: fields.protocol.initiate_login_uri.clone(),
             relax_pkce: !fields.require_pkce,
             auto_grant: fields.auto_grant,
+            legacy: words_of(&fields.legacy),
             may_introspect: fields.may_introspect,
         };
         Self {
@@ -128,6 +129,7 @@ impl Typed {
             initiate_login_uri: text("initiate_login_uri"),
             relax_pkce: form.is_checked("relax_pkce"),
             auto_grant: form.is_checked("auto_grant"),
+            legacy: form.all("legacy").map(str::to_owned).collect(),
             may_introspect: form.is_checked("may_introspect"),
         };
         fields.name.clone_from(&values.name);
@@ -138,10 +140,14 @@ impl Typed {
         fields.tos_uri.clone_from(&values.tos_uri);
         fields.redirect_uris = lines(&values.redirect_uris);
         fields.contacts = lines(&values.contacts);
-        fields.require_pkce = !values.relax_pkce;
         read_protocol(&mut fields.protocol, &values, errors);
         if may_site {
+            fields.require_pkce = !values.relax_pkce;
             fields.auto_grant = values.auto_grant;
+            fields.legacy = Legacy::ALL
+                .into_iter()
+                .filter(|switch| values.legacy.iter().any(|word| word == switch.as_str()))
+                .collect();
             fields.may_introspect = values.may_introspect;
         }
         fields.application_type =
@@ -207,7 +213,7 @@ impl Typed {
             },
             kinds: kinds(fields.application_type),
             grants: grants(&fields.grant_types),
-            scopes: scopes(desk, fields),
+            scopes: scopes(desk, &fields.scopes, &fields.scopes),
             auth_methods: auth_methods(fields.auth_method),
             formats: vec![
                 Choice::new("opaque", "Opaque", fields.token_format == TokenFormat::Opaque),
@@ -216,6 +222,12 @@ impl Typed {
             algs: ["RS256", "ES256", "EdDSA"]
                 .into_iter()
                 .map(|alg| Choice::new(alg, alg, alg == fields.id_token_alg))
+                .collect(),
+            legacy: Legacy::ALL
+                .into_iter()
+                .map(|switch| {
+                    Choice::new(switch.as_str(), switch.label(), fields.may(switch)).with_hint(switch.risk())
+                })
                 .collect(),
             may_site: desk.access().is_site_admin(),
             open: open(stored.is_some(), &self.values, &errors),
@@ -252,6 +264,10 @@ fn read_protocol(protocol: &mut ClientProtocol, values: &ClientValues, errors: &
             age
         }
     };
+}
+
+fn words_of(switches: &[Legacy]) -> Vec<String> {
+    switches.iter().map(|switch| switch.as_str().to_owned()).collect()
 }
 
 fn lines(text: &str) -> Vec<String> {
@@ -299,15 +315,16 @@ fn open(exists: bool, values: &ClientValues, errors: &FormErrors) -> Open {
             "default_max_age",
         ]) || !values.backchannel_logout_uri.is_empty()
             || !values.post_logout_redirect_uris.is_empty(),
-        relaxed: wrong(&["relax_pkce", "auto_grant", "may_introspect"])
+        relaxed: wrong(&["relax_pkce", "auto_grant", "legacy", "may_introspect"])
             || values.relax_pkce
+            || !values.legacy.is_empty()
             || values.auto_grant
             || values.may_introspect,
     }
 }
 
 /// The projects somebody can register for, and the site for its admins.
-async fn projects(desk: &Desk, chosen: &str) -> Result<Vec<Choice>, Problem> {
+pub(super) async fn projects(desk: &Desk, chosen: &str) -> Result<Vec<Choice>, Problem> {
     let mut choices = Vec::new();
     if desk.access().has_site(Scope::ClientsManage) {
         choices.push(Choice::new("", "The site", chosen.is_empty()));
@@ -364,16 +381,24 @@ fn grants(chosen: &[GrantType]) -> Vec<Choice> {
         .collect()
 }
 
-/// The scopes that may be given, and those the client has already.
-fn scopes(desk: &Desk, fields: &ClientFields) -> Vec<Choice> {
+/// Whether somebody may register applications for a project, or (empty) for the site.
+pub(super) fn may_register_for(desk: &Desk, project_id: &str) -> bool {
+    match project_id {
+        "" => desk.access().has_site(Scope::ClientsManage),
+        project => desk.access().projects().contains(project),
+    }
+}
+
+/// The scopes that may be given, and those that were `had` already.
+pub(super) fn scopes(desk: &Desk, ticked: &[String], had: &[String]) -> Vec<Choice> {
     let is_site_admin = desk.access().is_site_admin();
     oauth2_server::scopes()
         .filter(|scope| {
             let in_project = Scope::parse(scope.value).is_none_or(|scope| Role::ProjectAdmin.allows(scope));
-            is_site_admin || in_project || fields.scopes.iter().any(|have| have == scope.value)
+            is_site_admin || in_project || had.iter().any(|have| have == scope.value)
         })
         .map(|scope| {
-            let has = fields.scopes.iter().any(|have| have == scope.value);
+            let has = ticked.iter().any(|have| have == scope.value);
             Choice::new(scope.value, scope.value, has).with_hint(scope.sentence)
         })
         .collect()
@@ -438,11 +463,7 @@ async fn create(desk: Desk, form: FormData) -> Answer {
     let mut errors = FormErrors::default();
     let may_site = desk.access().is_site_admin();
     let typed = Typed::of_form(&form, ClientFields::default(), may_site, &mut errors);
-    let is_allowed = match typed.project_id.as_str() {
-        "" => desk.access().has_site(Scope::ClientsManage),
-        project => desk.access().projects().contains(project),
-    };
-    if !is_allowed {
+    if !may_register_for(&desk, &typed.project_id) {
         errors.add("project_id", "Choose the project the client belongs to.");
     }
     if !may_site {
@@ -469,7 +490,7 @@ async fn create(desk: Desk, form: FormData) -> Answer {
 
 async fn edit(desk: Desk, id: web::Path<String>) -> Answer {
     let client = find(&desk, &id).await?;
-    let typed = Typed::of_client(ClientFields::of(&client), client.revision);
+    let typed = Typed::of_client(client.fields.clone(), client.revision);
     desk.show(&typed.view(&desk, Some(&client), FormErrors::default()).await?)
 }
 
@@ -477,7 +498,7 @@ async fn update(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     let client = find(&desk, &id).await?;
     let mut errors = FormErrors::default();
     let may_site = desk.access().is_site_admin();
-    let typed = Typed::of_form(&form, ClientFields::of(&client), may_site, &mut errors);
+    let typed = Typed::of_form(&form, client.fields.clone(), may_site, &mut errors);
     if !may_site {
         add(
             &mut errors,

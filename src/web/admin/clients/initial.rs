@@ -3,25 +3,26 @@
 use actix_web::web;
 use secrecy::ExposeSecret;
 
+use super::form::{may_register_for, projects as projects_of, scopes as scopes_of};
 use crate::access::{Projects, Role};
 use crate::oauth2_server::{self, ClientError, InitialToken, NewInitialToken};
 use crate::project;
 use crate::web::admin::desk::{Answer, Desk};
 use crate::web::admin::views::Section;
 use crate::web::admin::views::clients::{InitialTokenRow, InitialTokens};
-use crate::web::admin::views::parts::{Badge, Choice, FormErrors, Tone};
+use crate::web::admin::views::parts::{Badge, FormErrors, Tone};
 use crate::web::admin::words;
 use crate::web::error::Problem;
 use crate::web::extract::FormData;
 use crate::web::route::{Guard, Route};
 
-const SITE: Guard = Guard::Role(Role::SiteAdmin);
+const ADMIN: Guard = Guard::Role(Role::ProjectAdmin);
 
 /// The routes of this file.
 pub(in crate::web::admin) const ROUTES: &[Route] = &[
-    Route::get("/clients/registration", SITE, || web::to(list)),
-    Route::post("/clients/registration", SITE, || web::to(create)),
-    Route::post("/clients/registration/{id}/revoke", SITE, || web::to(revoke)),
+    Route::get("/clients/registration", ADMIN, || web::to(list)),
+    Route::post("/clients/registration", ADMIN, || web::to(create)),
+    Route::post("/clients/registration/{id}/revoke", ADMIN, || web::to(revoke)),
 ];
 
 async fn list(desk: Desk) -> Answer {
@@ -37,17 +38,11 @@ async fn view(
 ) -> Result<InitialTokens, Problem> {
     let now = desk.now();
     let mut rows = Vec::new();
-    for token in oauth2_server::initial_tokens(&desk.ctx).await.map_err(refused)? {
+    for token in oauth2_server::initial_tokens(&desk.ctx, &desk.access().projects())
+        .await
+        .map_err(refused)?
+    {
         rows.push(row(desk, token, now).await);
-    }
-    let mut projects = vec![Choice::new("", "The site", form.text("project_id").is_empty())];
-    for project in project::list(&desk.ctx, &Projects::All).await? {
-        let selected = project.id == form.text("project_id");
-        projects.push(Choice::new(
-            project.id,
-            format!("{} · {}", project.key, project.name),
-            selected,
-        ));
     }
     Ok(InitialTokens {
         page: desk
@@ -67,13 +62,12 @@ async fn view(
             false => "7".to_owned(),
         },
         approves: form.is_checked("approves"),
-        projects,
-        scopes: oauth2_server::scopes()
-            .map(|scope| {
-                let ticked = form.all("scope").any(|value| value == scope.value);
-                Choice::new(scope.value, scope.value, ticked).with_hint(scope.sentence)
-            })
-            .collect(),
+        projects: projects_of(desk, form.text("project_id")).await?,
+        scopes: scopes_of(
+            desk,
+            &form.all("scope").map(str::to_owned).collect::<Vec<_>>(),
+            &[],
+        ),
         errors,
     })
 }
@@ -132,20 +126,25 @@ fn number(form: &FormData, name: &str, errors: &mut FormErrors) -> Option<i64> {
 async fn create(desk: Desk, form: FormData) -> Answer {
     let mut errors = FormErrors::default();
     let project_id = form.text("project_id").to_owned();
-    if !project_id.is_empty() {
-        project::get(&desk.ctx, &Projects::All, &project_id).await?;
+    if !may_register_for(&desk, &project_id) {
+        errors.add("project_id", "Choose the project its clients belong to.");
     }
     let uses = number(&form, "uses", &mut errors);
     let days = number(&form, "days", &mut errors);
+    let new = NewInitialToken {
+        name: form.text("name").to_owned(),
+        project_id,
+        scopes: form.all("scope").map(str::to_owned).collect(),
+        approves: form.is_checked("approves"),
+        uses,
+        seconds: days.map(|days| days.saturating_mul(86_400)),
+    };
+    if !desk.access().is_site_admin() {
+        for error in oauth2_server::token_beyond_a_project(&new) {
+            errors.add(error.field, error.message);
+        }
+    }
     if errors.is_empty() {
-        let new = NewInitialToken {
-            name: form.text("name").to_owned(),
-            project_id,
-            scopes: form.all("scope").map(str::to_owned).collect(),
-            approves: form.is_checked("approves"),
-            uses,
-            seconds: days.map(|days| days.saturating_mul(86_400)),
-        };
         match oauth2_server::create_initial_token(&desk.ctx, desk.actor(), new).await {
             Ok((_, secret)) => {
                 let shown = secret.expose_secret().to_owned();
@@ -168,7 +167,7 @@ async fn create(desk: Desk, form: FormData) -> Answer {
 }
 
 async fn revoke(desk: Desk, id: web::Path<String>) -> Answer {
-    oauth2_server::revoke_initial_token(&desk.ctx, desk.actor(), &id)
+    oauth2_server::revoke_initial_token(&desk.ctx, &desk.access().projects(), desk.actor(), &id)
         .await
         .map_err(refused)?;
     desk.done(

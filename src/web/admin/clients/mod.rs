@@ -104,7 +104,7 @@ async fn list(desk: Desk) -> Answer {
             owner: owner(&desk, &client).await,
             used: client.last_used_at.map(|at| words::when(now, at)),
             id: client.id,
-            name: client.name,
+            name: client.fields.name,
         });
     }
     desk.show(&ClientList {
@@ -139,6 +139,9 @@ fn relaxations(client: &Client) -> Vec<(String, String)> {
     }
     if client.auto_grant {
         add("Asks nobody", "Nobody is asked for consent.");
+    }
+    for switch in &client.legacy {
+        add(switch.label(), &format!("{}: {}", switch.label(), switch.risk()));
     }
     found
 }

@@ -98,6 +98,28 @@ async fn a_client_is_registered_its_secret_shown_once_and_approved_or_switched_o
         admin.post(&here, &change).await.status,
         StatusCode::UNPROCESSABLE_ENTITY
     );
+    // What older protocols did: off, then on, and then it stands in red on the page and in the list.
+    assert!(
+        !admin
+            .get(&here)
+            .await
+            .text
+            .contains("Access tokens in an address")
+    );
+    let mut change = with("legacy", "token_in_query");
+    change.extend([("legacy", "nonsense"), ("revision", "2")]);
+    assert_eq!(admin.post(&here, &change).await.status, StatusCode::SEE_OTHER);
+    let ctx = admin.site.ctx().clone();
+    let stored = oauth2_server::get(&ctx, &id).await.unwrap();
+    assert_eq!(stored.legacy, [oauth2_server::Legacy::TokenInQuery]);
+    assert!(stored.require_pkce, "the form was sent without it");
+    for page in [here.as_str(), "/clients"] {
+        let seen = admin.get(page).await.text;
+        assert!(seen.contains("Access tokens in an address"), "{page}: {seen}");
+    }
+    let form = admin.get(&format!("{here}/edit")).await.text;
+    let ticked = form.split("value=\"token_in_query\"").nth(1).unwrap();
+    assert!(ticked.starts_with(" checked"), "{form}");
     let rotated = admin.post(&format!("{here}/secrets"), &[]).await;
     assert!(rotated.text.contains("mg_cs_"), "{}", rotated.text);
     assert_eq!(admin.get(&format!("{here}/disable")).await.status, StatusCode::OK);
@@ -156,12 +178,18 @@ async fn the_admin_of_a_project_manages_its_clients_and_nothing_beyond() {
     // What only a site admin may give is not even read from the form.
     mine.push(("auto_grant", "true"));
     mine.push(("may_introspect", "true"));
+    mine.push(("relax_pkce", "true"));
+    mine.push(("legacy", "pkce_plain"));
     assert_eq!(admin.post("/clients", &mine).await.status, StatusCode::OK);
     let all = oauth2_server::list(&ctx, None).await.unwrap();
     assert_eq!(all.len(), 2);
     assert!(
         all.iter()
             .all(|client| !client.auto_grant && !client.may_introspect)
+    );
+    assert!(
+        all.iter()
+            .all(|client| client.require_pkce && client.legacy.is_empty())
     );
     assert!(all.iter().all(|client| client.project_id == help));
     // Another's client is not there.
@@ -190,6 +218,41 @@ async fn the_admin_of_a_project_manages_its_clients_and_nothing_beyond() {
         );
     }
     assert_eq!(admin.get("/settings/keys").await.status, StatusCode::FORBIDDEN);
+    // Tokens with which applications register themselves: for the project, within what its admin may give.
+    let new = oauth2_server::NewInitialToken {
+        name: "The site's".into(),
+        scopes: vec!["openid".into()],
+        ..oauth2_server::NewInitialToken::default()
+    };
+    let (site, _) = oauth2_server::create_initial_token(&ctx, "cli", new)
+        .await
+        .unwrap();
+    let page = admin.get("/clients/registration").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(
+        !page.text.contains("The site&#x27;s") && !page.text.contains("value=\"audit:read\""),
+        "{}",
+        page.text
+    );
+    let wrong = StatusCode::UNPROCESSABLE_ENTITY;
+    for (project, scope, status) in [
+        ("", "openid", wrong),
+        ("prj_unknown", "openid", wrong),
+        (help.as_str(), "admin", wrong),
+        (help.as_str(), "tickets:read", StatusCode::OK),
+    ] {
+        let fields = [
+            ("name", "Partners"),
+            ("project_id", project),
+            ("scope", scope),
+            ("uses", "1"),
+            ("days", "7"),
+        ];
+        let seen = admin.post("/clients/registration", &fields).await;
+        assert_eq!(seen.status, status, "{project} {scope}");
+    }
+    let revoke = format!("/clients/registration/{}/revoke", site.id);
+    assert_eq!(admin.post(&revoke, &[]).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,6 +95,8 @@ pub struct ClientForm {
     pub formats: Vec<Choice>,
     /// Algorithms of its ID tokens.
     pub algs: Vec<Choice>,
+    /// What of older protocols it may do.
+    pub legacy: Vec<Choice>,
     /// Whether what reaches beyond a project may be given.
     pub may_site: bool,
     /// Which folded parts hold something that is filled in or wrong.
@@ -175,6 +177,8 @@ pub struct ClientValues {
     pub relax_pkce: bool,
     /// Whether nobody is asked.
     pub auto_grant: bool,
+    /// Words of what it may do of older protocols.
+    pub legacy: Vec<String>,
     /// Whether it may introspect tokens of others.
     pub may_introspect: bool,
 }
@@ -203,6 +207,9 @@ impl View for ClientForm {
             auth_methods: vec![Choice::new("client_secret_basic", "In the header", true)],
             formats: vec![Choice::new("opaque", "Opaque", true)],
             algs: vec![Choice::new("RS256", "RS256", true)],
+            legacy: vec![
+                Choice::new("pkce_plain", "PKCE with the method plain", false).with_hint("Why not."),
+            ],
             may_site: true,
             open: Open::default(),
             errors,

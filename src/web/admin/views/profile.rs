@@ -10,7 +10,7 @@ use crate::render::View;
 
 /// `GET /profile`.
 ///
-/// Forms: `POST /profile` with `name`; `POST /theme` with `theme` and `back`; `POST /profile/password` with
+/// Forms: `POST /profile` with `name`, `phone`, `address`; `POST /theme` with `theme` and `back`; `POST /profile/password` with
 /// `old_password` (only where there is one), `password`, `revoke_tokens` (a checkbox); `POST
 /// /profile/sessions/{id}/end`; `POST /profile/sessions/end-others`; `POST /profile/second-factor/codes`; `POST
 /// /profile/tokens/{id}/revoke`. Links: `/profile/second-factor`, `/profile/second-factor/remove`,
@@ -23,6 +23,10 @@ pub struct Profile {
     pub name: String,
     /// The address they sign in with.
     pub email: String,
+    /// What was typed, or the telephone number.
+    pub phone: String,
+    /// What was typed, or the postal address.
+    pub address: String,
     /// Looks.
     pub themes: Vec<Choice>,
     /// When the password was set; none if there is none.
@@ -98,6 +102,16 @@ impl View for Profile {
             page: Page::sample("My profile", Section::Profile),
             name: "Ada Lovelace".to_owned(),
             email: "ada@example.org".to_owned(),
+            phone: if has_all {
+                "+49 30 1234567".to_owned()
+            } else {
+                String::new()
+            },
+            address: if has_all {
+                "Example Street 1\n10115 Berlin".to_owned()
+            } else {
+                String::new()
+            },
             themes: Settings::themes(Theme::Auto),
             password_set,
             password_min: 8,
