@@ -1,10 +1,11 @@
 //! What every service is handed: database, clock, keys, dialer, configuration. Built in `app` only.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Refusals;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::{KeyRing, random_token};
@@ -13,6 +14,7 @@ use crate::event::Head;
 use crate::mailbox::imap::ByteBudget;
 use crate::net::Dialer;
 use crate::sso;
+use crate::trouble::Trouble;
 use crate::trusted_issuer::Remembered;
 
 /// The parts that services work with. Cheap to clone.
@@ -48,6 +50,10 @@ pub struct Ctx {
     pub log: Head,
     /// What is known of identity providers at the moment.
     pub sso: sso::Cache,
+    /// What was refused a moment ago.
+    pub refusals: Refusals,
+    /// What is wrong with the TLS certificate in the files, while the one before is in use.
+    pub certificate: Complaint,
 }
 
 /// The bytes that all IMAP sessions of a process together may hold: some mailboxes' largest mails, not all of them.
@@ -72,7 +78,25 @@ impl Ctx {
             foreign_tokens: Remembered::default(),
             log: Head::default(),
             sso: sso::Cache::default(),
+            refusals: Refusals::default(),
+            certificate: Complaint::default(),
         }
+    }
+}
+
+/// Something that is wrong until it is mended, and since when (milliseconds since 1970); told to admins.
+#[derive(Clone, Debug, Default)]
+pub struct Complaint(Arc<Mutex<Option<(Trouble, i64)>>>);
+
+impl Complaint {
+    /// Complains, or says that all is well.
+    pub fn set(&self, complaint: Option<(Trouble, i64)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = complaint;
+    }
+
+    /// What is wrong, if something is.
+    pub fn get(&self) -> Option<(Trouble, i64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -23,6 +23,7 @@ mod m0015_clients;
 mod m0016_sso;
 mod m0017_audit;
 mod m0020_legacy;
+mod m0022_recheck;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_sso::Migration),
             Box::new(m0017_audit::Migration),
             Box::new(m0020_legacy::Migration),
+            Box::new(m0022_recheck::Migration),
         ]
     }
 }

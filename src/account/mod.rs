@@ -8,6 +8,7 @@ mod guessable;
 mod invitation;
 mod link;
 mod model;
+mod new_email;
 mod outside;
 mod password;
 mod second_factor;
@@ -34,8 +35,10 @@ pub use model::{
     Flash, FlashKind, NewSession, NewToken, NewUser, Proof, Session, SessionInfo, TokenIdentity, TokenInfo,
     User,
 };
+pub use new_email::{EMAIL_LINK_HOURS, NewEmail, ask_for_email, confirm_email, look_at_email};
 pub use outside::{
-    add_in, by_email_in, count_in, end_in, forget_setup_links, is_email, lock_people, set_site_admin_in,
+    add_in, by_email_in, count_in, end_in, forget_setup_links, is_email, lock_people, normal_email,
+    set_site_admin_in,
 };
 pub use second_factor::{
     Offer, RECOVERY_CODES, SecondFactor, check_code, enrol, offer, remove_second_factor, renew_codes,

@@ -14,6 +14,11 @@ pub fn is_email(text: &str) -> bool {
     user::is_email(text)
 }
 
+/// An address as it is compared and kept.
+pub fn normal_email(text: &str) -> String {
+    user::normal_email(text)
+}
+
 /// Lets one transaction at a time decide by who has an account.
 pub async fn lock_people(tx: &DatabaseTransaction) -> Result<(), DbErr> {
     store::lock_people(tx).await

@@ -212,6 +212,7 @@ pub async fn purge(db: &Db, clock: &Clock) -> Result<(), DbErr> {
     let now = clock.now_ms();
     store::purge_sessions(db.write(), now, now - IDLE_MS).await?;
     store::purge_links(db.write(), now).await?;
+    store::purge_email_changes(db.write(), now).await?;
     store::purge_steps(db.write(), now).await?;
     brake::purge(db, now).await
 }

@@ -139,6 +139,7 @@ async fn shut_out(tx: &DatabaseTransaction, clock: &Clock, id: &str) -> Result<(
     session::end_all(tx, id).await?;
     store::revoke_tokens_of(tx, id, clock.now_ms()).await?;
     store::delete_steps_of(tx, id).await?;
+    store::delete_email_change_of(tx, id).await?;
     store::delete_links_of(tx, id).await
 }
 
@@ -212,6 +213,7 @@ pub async fn set_password(
     session::end_all(tx, id).await?;
     store::delete_steps_of(tx, id).await?;
     store::delete_links_of(tx, id).await?;
+    store::delete_email_change_of(tx, id).await?;
     if tokens == Tokens::Revoke {
         store::revoke_tokens_of(tx, id, clock.now_ms()).await?;
     }
@@ -272,6 +274,7 @@ pub async fn change(
             .await
             .map_err(|error| duplicate(error, &email))?;
         store::delete_links_of(tx, id).await?;
+        store::delete_email_change_of(tx, id).await?;
         append(tx, clock, "user.changed", id, actor).await?;
     }
     if let Some(wanted) = change.is_site_admin
@@ -463,8 +466,19 @@ pub(super) async fn insert(
     Ok(User { revision: 2, ..user })
 }
 
+/// Without space around it, in small letters. A letter of another alphabet never becomes one of ours: the sign for Kelvin
+/// is no k, and whoever owns an address with it owns no other.
 pub(super) fn normal_email(text: &str) -> String {
-    text.trim().to_lowercase()
+    let mut normal = String::with_capacity(text.len());
+    for c in text.trim().chars() {
+        let mut small = c.to_lowercase();
+        if c.is_ascii() || !small.any(|c| c.is_ascii()) {
+            normal.extend(c.to_lowercase());
+        } else {
+            normal.push(c);
+        }
+    }
+    normal
 }
 
 pub(super) fn is_email(text: &str) -> bool {

@@ -4,6 +4,7 @@
 //!   person, an app or the machine is here by itself; `append` is for what has no such event;
 //! * `origin`: by which way and from where, known to the edge and carried along with the request;
 //! * `chain`: after the commit every event gets its place and a seal over itself and the one before;
+//! * `refusals`: what was refused, counted so that nobody floods the log;
 //! * `verify`: goes along the chain and names the first place where it does not hold.
 //!
 //! Secrets, tokens and mail text are never in it; `mask` is the net under that rule. Who may see what is decided by
@@ -12,6 +13,7 @@
 mod chain;
 mod mask;
 mod origin;
+mod refusals;
 mod store;
 mod verify;
 
@@ -20,6 +22,7 @@ mod tests;
 
 pub use chain::{AuditError, Head, appended, of_event, seal, trim};
 pub use origin::{Origin, Via, act_as, actor, noted, within};
+pub use refusals::{Refusals, Refused};
 pub use store::{AuditEvent, Filter, by_id, list, placed};
 pub use verify::{Anchor, Break, Report, accept, verify};
 

@@ -55,7 +55,7 @@ impl House {
     }
 
     async fn broken(&self) -> Option<(i64, Break)> {
-        let report = verify(self.db.read(), &self.keys, &self.anchor).await.unwrap();
+        let report = verify(&self.db, &self.keys, &self.anchor).await.unwrap();
         report.broken.map(|(place, _, how)| (place, how))
     }
 
@@ -85,10 +85,10 @@ async fn a_log_that_nobody_touched_holds_and_goes_on() {
     let house = House::with(5).await;
     assert_eq!(house.broken().await, None);
     house.note("prj_x").await;
-    let report = verify(house.db.read(), &house.keys, &house.anchor).await.unwrap();
+    let report = verify(&house.db, &house.keys, &house.anchor).await.unwrap();
     assert_eq!((report.sealed, report.open, report.last), (5, 1, 5));
     assert_eq!(house.seal().await.unwrap(), 1);
-    let report = verify(house.db.read(), &house.keys, &house.anchor).await.unwrap();
+    let report = verify(&house.db, &house.keys, &house.anchor).await.unwrap();
     assert_eq!((report.sealed, report.open, report.last), (6, 0, 6));
     assert_eq!(report.broken, None);
 }
@@ -245,7 +245,7 @@ async fn a_log_begun_anew_is_not_the_one_this_machine_has_seen() {
 async fn another_key_file_makes_no_seal_that_holds() {
     let house = House::with(4).await;
     let other = KeyRing::create(&house._dir.path().join("other")).unwrap();
-    let report = verify(house.db.read(), &other, &house.anchor).await.unwrap();
+    let report = verify(&house.db, &other, &house.anchor).await.unwrap();
     assert!(matches!(report.broken, Some((_, _, Break::ForgedHead))));
 }
 
@@ -271,7 +271,7 @@ async fn old_events_go_and_the_rest_can_still_be_verified() {
         0
     );
     house.seal().await.unwrap();
-    let report = verify(house.db.read(), &house.keys, &house.anchor).await.unwrap();
+    let report = verify(&house.db, &house.keys, &house.anchor).await.unwrap();
     assert_eq!((report.first, report.sealed, report.broken), (6, 3, None));
     house.attack(&["DELETE FROM audit_events WHERE place = 6"]).await;
     assert_eq!(house.broken().await, Some((6, Break::Removed)));

@@ -10,6 +10,7 @@ use sea_orm::ConnectionTrait;
 use super::chain::{AuditError, Head, Keys};
 use super::{AuditEvent, store};
 use crate::crypto::KeyRing;
+use crate::db::Db;
 
 /// Events read at once.
 const PAGE: u64 = 500;
@@ -132,16 +133,24 @@ pub struct Report {
     pub broken: Option<(i64, String, Break)>,
 }
 
-/// Goes along the whole chain.
+/// Goes along the whole chain, as it is in one moment: it may be sealed on and trimmed meanwhile.
 ///
 /// # Errors
 /// The database, or the anchor's file.
-pub async fn verify<C: ConnectionTrait>(
+pub async fn verify(db: &Db, keys: &KeyRing, anchor: &Anchor) -> Result<Report, AuditError> {
+    // Read first: what this machine has seen by now is committed.
+    let anchored = anchor.read()?;
+    let snapshot = db.snapshot().await?;
+    let report = walk(&snapshot, &Keys::of(keys), anchored).await;
+    snapshot.rollback().await?;
+    report
+}
+
+async fn walk<C: ConnectionTrait>(
     on: &C,
-    keys: &KeyRing,
-    anchor: &Anchor,
+    keys: &Keys<'_>,
+    anchored: Option<(i64, String)>,
 ) -> Result<Report, AuditError> {
-    let keys = Keys::of(keys);
     let head = store::head(on, false).await?.unwrap_or_default();
     let mut report = Report {
         sealed: 0,
@@ -155,10 +164,10 @@ pub async fn verify<C: ConnectionTrait>(
         return Ok(report);
     }
     let mut walk = Walk {
-        keys: &keys,
+        keys,
         place: head.floor,
         seal: head.floor_seal.clone(),
-        anchored: anchor.read()?,
+        anchored,
         passed: VecDeque::new(),
     };
     let mut ahead: VecDeque<AuditEvent> = VecDeque::new();
@@ -174,11 +183,8 @@ pub async fn verify<C: ConnectionTrait>(
         let Some(event) = ahead.pop_front() else {
             break;
         };
-        // Sealed while this walk went on: the head that was read does not know it yet.
         if event.place > head.last && walk.place == head.last {
-            let now = store::head(on, false).await?.unwrap_or_default();
-            let broken = (event.place > now.last).then(|| (event.place, event.id.clone(), Break::BeyondEnd));
-            report.broken = broken;
+            report.broken = Some((event.place, event.id, Break::BeyondEnd));
             return Ok(report);
         }
         if let Some((place, how)) = walk.step(&event, &ahead) {

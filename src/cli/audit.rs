@@ -55,7 +55,7 @@ async fn verify(ctx: &Ctx, accept: bool, as_json: bool) -> anyhow::Result<ExitCo
     }
     // What was appended a moment ago, or while no service ran. A log that cannot be gone on with is reported below.
     let went_on = audit::seal(&ctx.db, &ctx.keys, &anchor).await;
-    let report = audit::verify(ctx.db.read(), &ctx.keys, &anchor).await?;
+    let report = audit::verify(&ctx.db, &ctx.keys, &anchor).await?;
     if let (None, Err(error)) = (&report.broken, went_on) {
         return Err(error.into());
     }

@@ -38,6 +38,8 @@ pub struct ConfiguredProvider {
     pub userinfo_endpoint: Option<String>,
     /// Endpoint by hand.
     pub end_session_endpoint: Option<String>,
+    /// Endpoint by hand.
+    pub revocation_endpoint: Option<String>,
     /// Hosts beside the issuer's.
     pub other_hosts: Option<Vec<String>>,
     /// Client id.
@@ -73,6 +75,8 @@ pub struct ConfiguredProvider {
     pub group_rules: Option<Vec<ConfiguredRule>>,
     /// Whether address and password still work.
     pub local_sign_in: Option<bool>,
+    /// How often the provider is asked whether somebody is still one of its people, minutes; 0 for never.
+    pub recheck_minutes: Option<i64>,
     /// Subject of the first administrator.
     pub first_admin_subject: Option<String>,
     /// Verified address of the first administrator.
@@ -172,6 +176,7 @@ pub(super) const EXAMPLE: &str = r#"
 #groups_claim = "groups"
 #group_rules = [{ group = "helpdesk", role = "agent", project = "HELP" }, { group = "mail-admins", role = "site_admin" }]
 #local_sign_in = true
+#recheck_minutes = 15 # ask again whether somebody is still there, while they work here; 0 for never
 #first_admin_email = "ada@example.com" # in place of the set-up link, while nobody has an account
 "#;
 

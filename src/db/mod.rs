@@ -143,6 +143,23 @@ impl Db {
         Ok(transaction)
     }
 
+    /// Begins to read what is committed now: whatever others write meanwhile, every query sees the same. For long walks;
+    /// it holds nobody up.
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
+        let isolation_level = self
+            .is_postgres()
+            .then_some(sea_orm::IsolationLevel::RepeatableRead);
+        let access_mode = self.is_postgres().then_some(sea_orm::AccessMode::ReadOnly);
+        self.inner
+            .read
+            .begin_with_options(TransactionOptions {
+                isolation_level,
+                access_mode,
+                ..TransactionOptions::default()
+            })
+            .await
+    }
+
     /// The connection for single statements that write.
     pub fn write(&self) -> &DatabaseConnection {
         &self.inner.write

@@ -5,6 +5,7 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use serde_json::{Value, json};
 
 use crate::access::Projects;
+use crate::audit::{self, NewAuditEvent, Via};
 use crate::clock::Clock;
 use crate::ctx::Ctx;
 use crate::event::SYSTEM;
@@ -13,7 +14,7 @@ use crate::message::{self, Message, Outline};
 use crate::outbox::{self, Kind, NewMail, OutboxError, Through};
 use crate::project::{self, Project, ProjectError};
 use crate::rule::loop_guard::{self, Pass, Purpose};
-use crate::rule::{Decision, LoopMarks};
+use crate::rule::{Decision, Fitted, LoopMarks};
 use crate::smtp::{Address, File, parse_address};
 use crate::template::{self, Values};
 use crate::ticket::{self, OutgoingMail, reply_identity};
@@ -65,6 +66,9 @@ impl Automatic<'_> {
                 })
                 .await?;
             all &= sent.outcome.is_ok();
+            if let Some(rule) = decision.forwarded_by.get(to) {
+                self.note(txn, rule, "message.forwarded", &sent).await?;
+            }
             log.push(sent);
         }
         Ok(all)
@@ -94,8 +98,29 @@ impl Automatic<'_> {
             let message = self.message;
             ticket::remember_address(txn, &message.project_id, ticket_id, &message.id, address).await?;
         }
+        self.note(txn, &decision.answered_by, "message.answered", &sent)
+            .await?;
         log.push(sent);
         Ok(())
+    }
+
+    /// Notes for whoever asks later who sent this: a rule did. What was not sent stands with the message.
+    async fn note(
+        &self,
+        txn: &DatabaseTransaction,
+        rule: &Fitted,
+        action: &str,
+        sent: &Sent,
+    ) -> Result<(), DbErr> {
+        let Ok(outgoing) = &sent.outcome else {
+            return Ok(());
+        };
+        let event = NewAuditEvent::new(action, "message", &self.message.id)
+            .by(&rule.id)
+            .in_project(&self.message.project_id)
+            .through(Via::Rule)
+            .saying(json!({ "rule": rule.name, "to": sent.to, "outgoingId": outgoing }));
+        audit::append(txn, &self.ctx.clock, event).await.map(drop)
     }
 
     /// Tells the sender in the project's own words that there is a ticket now, if the project has it so.

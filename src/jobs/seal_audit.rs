@@ -1,4 +1,5 @@
-//! Closes the chain of the audit log over what was appended: at once for this process, within [`IDLE`] for others.
+//! Closes the chain of the audit log over what was appended: at once for this process, within [`IDLE`] for others. Before
+//! that, what was refused and counted is appended.
 
 use std::time::Duration;
 
@@ -19,6 +20,13 @@ pub(super) async fn run(ctx: Ctx) {
     let mut appended = audit::appended();
     let mut pause = IDLE;
     loop {
+        if let Err(error) = ctx
+            .refusals
+            .close(&ctx.db, &ctx.clock, ctx.stop.is_cancelled())
+            .await
+        {
+            tracing::error!("refused requests are not in the audit log yet: {error}");
+        }
         match audit::seal(&ctx.db, &ctx.keys, &anchor).await {
             Ok(0) => pause = (pause * 2).min(IDLE),
             Ok(_) => pause = IDLE,
@@ -27,8 +35,11 @@ pub(super) async fn run(ctx: Ctx) {
                 pause = COMPLAINT;
             }
         }
+        if ctx.stop.is_cancelled() {
+            return;
+        }
         tokio::select! {
-            () = ctx.stop.cancelled() => return,
+            () = ctx.stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
             Ok(()) = appended.changed(), if pause < COMPLAINT => pause = SOON,
         }

@@ -313,6 +313,11 @@ pub async fn get(ctx: &Ctx, id: &str) -> Result<Client, ClientError> {
         .ok_or(ClientError::NotFound)
 }
 
+/// The client that calls itself this, if there is one.
+pub async fn by_client_id(ctx: &Ctx, client_id: &str) -> Result<Option<Client>, ClientError> {
+    Ok(store::client_by_client_id(ctx.db.read(), client_id).await?)
+}
+
 /// Clients of the projects (all if `None`), oldest first.
 pub async fn list(ctx: &Ctx, projects: Option<&[String]>) -> Result<Vec<Client>, ClientError> {
     Ok(store::clients(ctx.db.read(), projects).await?)

@@ -42,8 +42,8 @@ mod tests;
 
 pub use authorize::{Refused, ReturnTo, check};
 pub use client::{
-    ClientError, NewClient, Registered, SECRET_OVERLAP_MS, beyond_a_project, create, delete, get, list,
-    revoke_all, rotate_secret, secrets, set_state, update,
+    ClientError, NewClient, Registered, SECRET_OVERLAP_MS, beyond_a_project, by_client_id, create, delete,
+    get, list, revoke_all, rotate_secret, secrets, set_state, update,
 };
 pub use client_auth::{Credentials, authenticate_client};
 pub use decide::{

@@ -3,6 +3,8 @@
 //! Rules are asked in order. The first that decides where the mail goes has decided it; priority and assignee likewise;
 //! labels, copies and answers add up. A rule that drops or quarantines ends the list, as does one that says *stop*.
 
+use std::collections::BTreeMap;
+
 use regex::{Regex, RegexBuilder};
 
 use super::glob;
@@ -159,6 +161,10 @@ pub struct Decision {
     pub forward_to: Vec<String>,
     /// Text of the automatic answer; empty sends none. One mail gets one answer: the first rule's.
     pub answer: String,
+    /// The rule whose answer it is.
+    pub answered_by: Fitted,
+    /// The first rule that names each address for a copy.
+    pub forwarded_by: BTreeMap<String, Fitted>,
 }
 
 /// A rule that fitted.
@@ -198,6 +204,14 @@ impl Decision {
         if *place != Place::Default && self.place.is_none() {
             self.place = Some((*place, fitted.clone()));
             self.ticket_key.clone_from(ticket_key);
+        }
+        if self.answer.is_empty() && !answer.is_empty() {
+            self.answered_by = fitted.clone();
+        }
+        for to in forward_to {
+            self.forwarded_by
+                .entry(to.clone())
+                .or_insert_with(|| fitted.clone());
         }
         for (mine, theirs) in [
             (&mut self.priority, priority),

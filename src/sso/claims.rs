@@ -88,11 +88,8 @@ fn address(claims: &Map<String, Value>) -> Result<Option<String>, Fault> {
 
 /// White space goes wherever it stands, letters become small; `None` for what is no address.
 pub(super) fn as_address(text: &str) -> Option<String> {
-    let email: String = text
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .collect::<String>()
-        .to_lowercase();
+    let bare: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let email = crate::account::normal_email(&bare);
     crate::account::is_email(&email).then_some(email)
 }
 
@@ -341,6 +338,16 @@ mod tests {
             Some("ada@example.org")
         );
         assert_eq!(read(json!({ "email": "no address" })).email, None);
+        // Somebody else's mailbox, although it looks the same and its letters have the same small ones.
+        for (other, looks_like) in [
+            ("mar\u{212a}@example.org", "mark@example.org"),
+            ("\u{410}da@example.org", "ada@example.org"),
+            ("\u{130}da@example.org", "ida@example.org"),
+            ("ada@example.org\u{2024}", "ada@example.org"),
+            ("a\u{200b}da@example.org", "ada@example.org"),
+        ] {
+            assert_ne!(read(json!({ "email": other })).email.as_deref(), Some(looks_like));
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(super) struct Metadata {
     pub(super) userinfo_endpoint: String,
     /// Empty if there is none.
     pub(super) end_session_endpoint: String,
+    /// Empty if there is none.
+    pub(super) revocation_endpoint: String,
     pub(super) algs: Vec<CoreJwsSigningAlgorithm>,
     /// Whether authorization answers carry `iss` (RFC 9207).
     pub(super) iss_announced: bool,
@@ -177,6 +179,7 @@ pub(super) async fn learn(ctx: &Ctx, connection: &Connection) -> Result<Metadata
             jwks_uri: connection.jwks_uri.clone(),
             userinfo_endpoint: connection.userinfo_endpoint.clone(),
             end_session_endpoint: connection.end_session_endpoint.clone(),
+            revocation_endpoint: connection.revocation_endpoint.clone(),
             algs: default_algs(),
             iss_announced: false,
         });
@@ -280,6 +283,7 @@ fn read(document: &Map<String, Value>, connection: &Connection) -> Result<Metada
         jwks_uri: needed("jwks_uri")?,
         userinfo_endpoint: text("userinfo_endpoint")?,
         end_session_endpoint: text("end_session_endpoint")?,
+        revocation_endpoint: text("revocation_endpoint")?,
         algs,
         iss_announced: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
@@ -303,6 +307,7 @@ async fn check_endpoints(ctx: &Ctx, connection: &Connection, metadata: &Metadata
         ("jwks_uri", &metadata.jwks_uri),
         ("userinfo_endpoint", &metadata.userinfo_endpoint),
         ("end_session_endpoint", &metadata.end_session_endpoint),
+        ("revocation_endpoint", &metadata.revocation_endpoint),
     ] {
         if endpoint.is_empty() {
             continue;

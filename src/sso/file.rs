@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::error::SsoError;
 use super::model::{ClientAuth, FirstAdmin, GroupRule, IdentityProvider, Preset, ProviderInput, Source};
 use super::store;
-use super::{discovery, flow, preset, service, token};
+use super::{discovery, flow, preset, recheck, service, token};
 use crate::access::{Projects, Role};
 use crate::config::ConfiguredProvider;
 use crate::ctx::Ctx;
@@ -78,6 +78,9 @@ async fn put(
     store::replace(&tx, &new, sealed, old.revision)
         .await
         .map_err(service::duplicate_name)?;
+    if old.policy.recheck_minutes != new.policy.recheck_minutes {
+        store::checks::set_pace(&tx, &id, recheck::pace(&new)).await?;
+    }
     Ok(tx.commit().await?)
 }
 
@@ -123,6 +126,10 @@ fn input(
         &mut connection.end_session_endpoint,
         &configured.end_session_endpoint,
     );
+    put(
+        &mut connection.revocation_endpoint,
+        &configured.revocation_endpoint,
+    );
     put(&mut connection.other_hosts, &configured.other_hosts);
     put(&mut connection.client_id, &configured.client_id);
     put(&mut connection.scopes, &configured.scopes);
@@ -140,6 +147,7 @@ fn input(
     put(&mut policy.trust_email, &configured.trust_email);
     put(&mut policy.groups_claim, &configured.groups_claim);
     put(&mut policy.local_sign_in, &configured.local_sign_in);
+    put(&mut policy.recheck_minutes, &configured.recheck_minutes);
     if let Some(word) = &configured.default_role {
         match Role::of_member(word) {
             Some(role) => policy.default_role = role,

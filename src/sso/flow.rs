@@ -9,23 +9,26 @@ use openidconnect::{
     RedirectUrl, Scope,
 };
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::discovery::{self, Metadata};
 use super::error::{Fault, SignInError, SsoError};
 use super::id_token::{self, Expected, Rejected};
-use super::model::{IdentityProvider, Person, SessionLink};
+use super::model::{IdentityProvider, Kept, Person, Preset, SessionLink};
 use super::store::attempts::{self as store, Attempt, NewAttempt};
-use super::{claims, people, strict, test, token};
+use super::{claims, people, recheck, strict, test, token};
 use crate::account::User;
-use crate::audit::{self, NewAuditEvent};
+use crate::audit::Refused;
 use crate::config::Config;
 use crate::crypto::{random_token, sha256_hex};
 use crate::ctx::Ctx;
 
 /// How long somebody may take at the provider.
 const ATTEMPT_MS: i64 = 600_000;
+
+/// The scope of refresh tokens.
+const OFFLINE: &str = "offline_access";
 
 /// What a sign-in is begun for.
 #[derive(Clone, Copy, Debug)]
@@ -73,8 +76,16 @@ pub(super) async fn leave(
     let verifier = SecretString::from(random_token(32));
     let mut url =
         authorization_url(ctx, provider, &metadata, (&state, &nonce), &verifier).map_err(refused)?;
-    if again {
-        url.query_pairs_mut().append_pair("prompt", "login");
+    let prompts = [
+        again.then_some("login"),
+        wants_consent(provider).then_some("consent"),
+    ];
+    let prompts: Vec<&str> = prompts.into_iter().flatten().collect();
+    if !prompts.is_empty() {
+        url.query_pairs_mut().append_pair("prompt", &prompts.join(" "));
+    }
+    if provider.connection.preset == Preset::Google && wants_offline(provider) {
+        url.query_pairs_mut().append_pair("access_type", "offline");
     }
     let attempt = NewAttempt {
         state_hash: sha256_hex(state.as_bytes()),
@@ -89,6 +100,20 @@ pub(super) async fn leave(
     };
     store::insert(ctx, attempt).await?;
     Ok(url)
+}
+
+/// Whether a refresh token is asked for.
+fn wants_offline(provider: &IdentityProvider) -> bool {
+    provider.connection.scopes.iter().any(|scope| scope == OFFLINE)
+}
+
+/// Whether a refresh token is given only where the person is asked (OpenID Connect Core, section 11).
+fn wants_consent(provider: &IdentityProvider) -> bool {
+    let asks = !matches!(
+        provider.connection.preset,
+        Preset::Entra | Preset::Keycloak | Preset::Okta
+    );
+    asks && wants_offline(provider)
 }
 
 fn authorization_url(
@@ -123,6 +148,8 @@ fn authorization_url(
         .scopes
         .iter()
         .filter(|scope| *scope != "openid")
+        // Google has a parameter of its own for it, and refuses the scope.
+        .filter(|scope| *scope != OFFLINE || connection.preset != Preset::Google)
         .cloned()
         .map(Scope::new);
     let (state, nonce) = (state.to_owned(), nonce.to_owned());
@@ -182,6 +209,19 @@ impl Returned {
     }
 }
 
+/// What a session keeps of what its provider gave.
+#[derive(Debug)]
+pub struct Given {
+    /// To show the provider when signing out.
+    pub(super) id_token: SecretString,
+    /// To ask again; empty where nobody does.
+    pub(super) kept: Kept,
+    /// When to ask next, milliseconds since 1970.
+    pub(super) look_at: Option<i64>,
+    /// When the provider said yes last, milliseconds since 1970.
+    pub(super) checked_at: i64,
+}
+
 /// What became of it.
 #[derive(Debug)]
 pub enum Finished {
@@ -193,8 +233,8 @@ pub enum Finished {
         return_to: String,
         /// The session at the provider.
         link: SessionLink,
-        /// To show the provider when signing out.
-        id_token: SecretString,
+        /// What the provider gave.
+        given: Given,
     },
     /// It was a test, and it passed.
     Tested {
@@ -220,15 +260,19 @@ pub async fn finish(
     let found = checked_person(ctx, &provider, &attempt, returned).await;
     if attempt.test_id.is_empty() {
         let came_in = match found {
-            Ok((person, id_token)) => come_in(ctx, &provider, &attempt, person, id_token).await,
+            Ok((person, given)) => come_in(ctx, &provider, &attempt, person, given).await,
             Err(Failed::Fault(fault)) => Err(refused(fault, &attempt.return_to)),
             Err(Failed::Ours(error)) => Err(error.into()),
         };
         if let Err(SignInError::Refused { trouble, .. }) = &came_in {
-            let event = NewAuditEvent::new("session.refused", "identity_provider", &provider.id)
-                .by(audit::NOBODY)
-                .saying(json!({ "code": trouble.code }));
-            audit::append(ctx.db.write(), &ctx.clock, event).await?;
+            let refused = Refused {
+                action: "session.refused",
+                target_kind: "identity_provider",
+                target_id: &provider.id,
+                code: &trouble.code,
+                details: Value::Null,
+            };
+            ctx.refusals.note(&ctx.db, &ctx.clock, &refused).await?;
         }
         return came_in;
     }
@@ -293,7 +337,7 @@ async fn checked_person(
     provider: &IdentityProvider,
     attempt: &Attempt,
     returned: &Returned,
-) -> Result<(Person, SecretString), Failed> {
+) -> Result<(Person, Given), Failed> {
     if attempt.connection_revision != provider.connection_revision
         || (attempt.test_id.is_empty() && !provider.enabled)
     {
@@ -318,9 +362,24 @@ async fn checked_person(
     )
     .await??;
     let claims = believe(ctx, provider, &metadata, attempt, &tokens).await?;
-    let claims = complete(ctx, provider, &metadata, claims, tokens.access_token.as_ref()).await?;
+    let claims = complete(
+        ctx,
+        provider,
+        &metadata,
+        claims,
+        tokens.kept.access_token.as_ref(),
+    )
+    .await?;
     let person = claims::person(&provider.connection, &provider.policy, claims)?;
-    Ok((person, tokens.id_token))
+    let has_userinfo = !metadata.userinfo_endpoint.is_empty();
+    let (kept, look_at) = recheck::keep(provider, &tokens.kept, ctx.clock.now_ms(), has_userinfo);
+    let given = Given {
+        id_token: tokens.id_token,
+        kept,
+        look_at,
+        checked_at: ctx.clock.now_ms(),
+    };
+    Ok((person, given))
 }
 
 /// The answer comes from this provider (RFC 9207), and says yes.
@@ -413,7 +472,7 @@ async fn believe(
             client_id: &provider.connection.client_id,
             nonce_hash: &attempt.nonce_hash,
             algs: &metadata.algs,
-            access_token: tokens.access_token.as_ref(),
+            access_token: tokens.kept.access_token.as_ref(),
             now: ctx.clock.now(),
         };
         match id_token::check(id_token, &keys, &expected) {
@@ -469,7 +528,7 @@ async fn come_in(
     provider: &IdentityProvider,
     attempt: &Attempt,
     person: Person,
-    id_token: SecretString,
+    given: Given,
 ) -> Result<Finished, SignInError> {
     let tx = ctx.db.begin().await?;
     let user = match people::sign_in(ctx, &tx, provider, &person).await? {
@@ -496,7 +555,7 @@ async fn come_in(
             acr: claims::class(&person.claims),
             auth_time: claims::signed_in_at(&person.claims, ctx.clock.now_ms()),
         },
-        id_token,
+        given,
     })
 }
 

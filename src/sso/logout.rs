@@ -7,11 +7,12 @@ use url::Url;
 
 use super::discovery::{self, Metadata};
 use super::error::SsoError;
+use super::flow::Given;
 use super::id_token::{algorithm, key_for};
-use super::model::{IdentityProvider, SessionLink};
-use super::store;
+use super::model::{IdentityProvider, Kept, SessionLink};
 use super::store::people::Meant;
 use super::strict;
+use super::{recheck, store};
 use crate::account;
 use crate::audit::{self, NewAuditEvent};
 use crate::crypto::sha256_hex;
@@ -228,22 +229,29 @@ async fn end(
     }
     let mut ended = 0;
     for (session_id, user_id) in store::people::sessions(&tx, &provider.id, issuer, meant).await? {
-        account::end_in(&tx, &session_id).await?;
-        let event = NewAuditEvent::new("session.ended", "user", &user_id)
-            .by(&provider.id)
-            .saying(json!({ "by": "identity provider" }));
-        audit::append(&tx, &ctx.clock, event).await?;
+        end_one(ctx, &tx, provider, (&session_id, &user_id), recheck::SIGNED_OUT).await?;
         ended += 1;
     }
     tx.commit().await?;
     Ok(ended)
 }
 
-/// What a session here hangs on at a provider, to be tied to the session that follows it; none if it began here. An ID
-/// token that cannot be opened any more is left out: signing out there then asks once more.
-pub async fn tied(ctx: &Ctx, session_id: &str) -> Result<Option<(SessionLink, SecretString)>, SsoError> {
-    let found = store::people::session(ctx, session_id).await?;
-    Ok(found.map(|(link, id_token)| (link, id_token.unwrap_or_default())))
+/// Ends a session because its provider wants it so, and keeps why for its person.
+pub(super) async fn end_one<C: sea_orm::ConnectionTrait>(
+    ctx: &Ctx,
+    on: &C,
+    provider: &IdentityProvider,
+    (session_id, user_id): (&str, &str),
+    code: &str,
+) -> Result<(), SsoError> {
+    account::end_in(on, session_id).await?;
+    let now = ctx.clock.now_ms();
+    store::checks::insert_ending(on, session_id, &provider.name, code, now).await?;
+    let event = NewAuditEvent::new("session.ended", "user", user_id)
+        .by(&provider.id)
+        .saying(json!({ "by": "identity provider", "code": code }));
+    audit::append(on, &ctx.clock, event).await?;
+    Ok(())
 }
 
 /// Ties a session that just began to the one at the provider.
@@ -252,8 +260,38 @@ pub async fn tie<C: sea_orm::ConnectionTrait>(
     on: &C,
     session_id: &str,
     link: &SessionLink,
-    id_token: &SecretString,
+    given: &Given,
 ) -> Result<(), SsoError> {
     let now = ctx.clock.now_ms();
-    Ok(store::people::insert_session(ctx, on, session_id, link, id_token, now).await?)
+    store::people::insert_session(ctx, on, session_id, link, &given.id_token, now).await?;
+    Ok(store::checks::passed(ctx, on, session_id, &given.kept, given.checked_at, given.look_at).await?)
+}
+
+/// What a session here hangs on at a provider, to be tied to the session that follows it; none if it began here. A token that
+/// cannot be opened any more is left out: signing out there then asks once more.
+pub async fn tied(ctx: &Ctx, session_id: &str) -> Result<Option<(SessionLink, Given)>, SsoError> {
+    let Some((link, id_token)) = store::people::session(ctx, session_id).await? else {
+        return Ok(None);
+    };
+    let Some(due) = store::checks::kept(ctx.db.read(), session_id).await? else {
+        return Ok(None);
+    };
+    let kept = Kept {
+        refresh_token: due.refresh_token(ctx, session_id).ok().flatten(),
+        access_token: due.access_token(ctx, session_id).ok().flatten(),
+        access_expires_at: due.access_expires_at,
+    };
+    let given = Given {
+        id_token: id_token.unwrap_or_default(),
+        kept,
+        look_at: due.next_check_at,
+        checked_at: due.checked_at,
+    };
+    Ok(Some((link, given)))
+}
+
+/// Forgets by which accounts at providers somebody comes in, for they are removed. Who comes with one of them again is
+/// somebody new.
+pub async fn forget_person<C: sea_orm::ConnectionTrait>(on: &C, user_id: &str) -> Result<(), sea_orm::DbErr> {
+    store::people::forget_person(on, user_id).await
 }

@@ -6,6 +6,7 @@
 //! * `claims`, `people`: who that is here, and which roles follow;
 //! * `test`: the same way, looked at, with nobody signed in;
 //! * `file`: providers of the configuration file;
+//! * `recheck`: whether somebody is still one of the provider's people, asked while they work here;
 //! * `logout`: a session that ends there ends here, and the other way round.
 //!
 //! Knows nothing of HTTP servers, cookies or mail. The library `openidconnect` comes in here and nowhere else; its
@@ -24,6 +25,7 @@ mod logout;
 mod model;
 mod people;
 mod preset;
+mod recheck;
 mod service;
 mod store;
 mod strict;
@@ -33,12 +35,15 @@ mod token;
 pub use discovery::Cache;
 pub use error::{SignInError, SsoError};
 pub use file::{take_over, try_online};
-pub use flow::{Finished, Returned, begin, finish, redirect_url};
-pub use logout::{LogoutError, back_channel, end_session_url, frame_origin, front_channel, tie, tied};
+pub use flow::{Finished, Given, Returned, begin, finish, redirect_url};
+pub use logout::{
+    LogoutError, back_channel, end_session_url, forget_person, frame_origin, front_channel, tie, tied,
+};
 pub use model::{
     ClientAuth, Connection, FirstAdmin, GroupRule, IdentityProvider, Policy, Preset, ProviderInput,
     RoleChange, SessionLink, Source, TestRun,
 };
 pub use preset::{Start, start};
+pub use recheck::{give_back, standing, still_vouched, why_ended};
 pub use service::{Offer, create, delete, get, list, offer, set_enabled, update};
 pub use test::{begin_test, get_test, leave_for_test, preview_claims, preview_groups, purge, tests_of};

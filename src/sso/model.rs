@@ -1,5 +1,6 @@
 //! Identity providers and what comes of a sign-in, as plain values. No secret is in any of them.
 
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -87,6 +88,8 @@ pub struct Connection {
     pub userinfo_endpoint: String,
     /// Where people are sent when they sign out, by hand; may be empty.
     pub end_session_endpoint: String,
+    /// Where tokens are given back, by hand; may be empty.
+    pub revocation_endpoint: String,
     /// Hosts beside the issuer's that discovered endpoints may be on.
     pub other_hosts: Vec<String>,
     /// Client id.
@@ -153,6 +156,9 @@ pub struct Policy {
     pub group_rules: Vec<GroupRule>,
     /// Whether people can still sign in with address and password while this provider is enabled.
     pub local_sign_in: bool,
+    /// How often, while somebody works here, the provider is asked whether they are still one of its people, in minutes; 0
+    /// for never.
+    pub recheck_minutes: i64,
     /// Who becomes the administrator while nobody has an account.
     pub first_admin: FirstAdmin,
 }
@@ -171,6 +177,7 @@ impl Default for Policy {
             groups_claim: String::new(),
             group_rules: Vec::new(),
             local_sign_in: true,
+            recheck_minutes: 15,
             first_admin: FirstAdmin::default(),
         }
     }
@@ -224,7 +231,7 @@ pub struct ProviderInput {
     /// Who may come in.
     pub policy: Policy,
     /// A new client secret; `None` keeps the stored one.
-    pub client_secret: Option<secrecy::SecretString>,
+    pub client_secret: Option<SecretString>,
 }
 
 /// Who somebody is, as a provider says and we have checked.
@@ -318,6 +325,18 @@ pub struct TestRun {
     pub finished_at: Option<i64>,
 }
 
+/// What a provider gave beside the ID token, as far as it is kept. All of it is sealed where it is stored, and goes with the
+/// session.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// To ask again, and for new tokens.
+    pub refresh_token: Option<SecretString>,
+    /// To ask userinfo.
+    pub access_token: Option<SecretString>,
+    /// Its end, if the provider says; milliseconds since 1970.
+    pub access_expires_at: Option<i64>,
+}
+
 /// How a session here hangs together with one at a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionLink {
@@ -335,4 +354,28 @@ pub struct SessionLink {
     pub acr: String,
     /// When, if the provider says; milliseconds since 1970.
     pub auth_time: Option<i64>,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A provider with nothing special about it.
+    pub(in crate::sso) fn provider() -> IdentityProvider {
+        IdentityProvider {
+            id: "idp_1".to_owned(),
+            name: "Company".to_owned(),
+            source: Source::Database,
+            enabled: true,
+            connection: Connection::default(),
+            policy: Policy::default(),
+            has_secret: false,
+            key_public: String::new(),
+            connection_revision: 1,
+            tested_revision: 1,
+            revision: 1,
+            created_at: 0,
+            updated_at: 0,
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::discovery;
 use super::error::{DbErr, Fault, SsoError};
 use super::model::{ClientAuth, Connection, IdentityProvider, Policy, ProviderInput, Source};
 use super::store::{self, Sealed};
-use super::{people, preset};
+use super::{people, preset, recheck};
 use crate::access::{Projects, Role};
 use crate::crypto::{self, SigningAlg};
 use crate::ctx::Ctx;
@@ -17,6 +17,9 @@ use crate::db::is_duplicate;
 use crate::event::{self, NewEvent};
 use crate::trouble::FieldError;
 use crate::{account, id, project};
+
+/// The longest time between two looks, minutes: a session lasts no longer.
+const MAX_RECHECK_MINUTES: i64 = 720;
 
 /// One provider.
 pub async fn get(ctx: &Ctx, id: &str) -> Result<IdentityProvider, SsoError> {
@@ -89,7 +92,16 @@ pub async fn update(
             old.tested_revision
         };
     }
-    save(ctx, actor, new, sealed, seen, "identity_provider.updated").await
+    let paced = old.policy.recheck_minutes != new.policy.recheck_minutes;
+    save(
+        ctx,
+        actor,
+        new,
+        sealed,
+        (seen, paced),
+        "identity_provider.updated",
+    )
+    .await
 }
 
 /// Whether a change concerns who answers for people, or for whom.
@@ -128,7 +140,7 @@ pub async fn set_enabled(
     } else {
         "identity_provider.disabled"
     };
-    save(ctx, actor, new, Sealed::default(), seen, kind).await
+    save(ctx, actor, new, Sealed::default(), (seen, false), kind).await
 }
 
 /// Removes a provider: the roles it manages are taken back and sessions that began with it end. Accounts stay.
@@ -170,7 +182,7 @@ async fn save(
     actor: &str,
     mut new: IdentityProvider,
     sealed: Sealed,
-    seen: i64,
+    (seen, paced): (i64, bool),
     kind: &'static str,
 ) -> Result<IdentityProvider, SsoError> {
     let tx = ctx.db.begin().await?;
@@ -179,6 +191,9 @@ async fn save(
         .map_err(duplicate_name)?
     {
         return Err(SsoError::Conflict);
+    }
+    if paced {
+        store::checks::set_pace(&tx, &new.id, recheck::pace(&new)).await?;
     }
     append(ctx, &tx, kind, &new, actor).await?;
     tx.commit().await?;
@@ -292,6 +307,7 @@ fn tidy(input: &mut ProviderInput) {
         &mut connection.jwks_uri,
         &mut connection.userinfo_endpoint,
         &mut connection.end_session_endpoint,
+        &mut connection.revocation_endpoint,
         &mut connection.client_id,
         &mut input.policy.groups_claim,
         &mut input.policy.link_claim,
@@ -310,6 +326,7 @@ fn tidy(input: &mut ProviderInput) {
             &mut connection.jwks_uri,
             &mut connection.userinfo_endpoint,
             &mut connection.end_session_endpoint,
+            &mut connection.revocation_endpoint,
         ] {
             text.clear();
         }
@@ -328,7 +345,7 @@ fn tidy(input: &mut ProviderInput) {
     });
     policy.name_claims = words(&policy.name_claims, str::to_owned);
     policy.default_projects = words(&policy.default_projects, str::to_owned);
-    let email = policy.first_admin.email.trim().to_lowercase();
+    let email = account::normal_email(&policy.first_admin.email);
     policy.first_admin.email = email;
     policy
         .group_rules
@@ -467,6 +484,13 @@ fn check_policy(connection: &Connection, policy: &Policy) -> Vec<FieldError> {
             "Nobody becomes a site admin by being new.",
         ));
     }
+    if !(0..=MAX_RECHECK_MINUTES).contains(&policy.recheck_minutes) {
+        errors.push(FieldError::new(
+            "recheckMinutes",
+            "invalid",
+            format!("Write how many minutes, at most {MAX_RECHECK_MINUTES}; 0 for never."),
+        ));
+    }
     let first = &policy.first_admin;
     if !first.email.is_empty() && !account::is_email(&first.email) {
         errors.push(FieldError::new(
@@ -520,6 +544,7 @@ async fn check_provider(ctx: &Ctx, connection: &Connection) -> Vec<FieldError> {
         ("jwksUri", &connection.jwks_uri),
         ("userinfoEndpoint", &connection.userinfo_endpoint),
         ("endSessionEndpoint", &connection.end_session_endpoint),
+        ("revocationEndpoint", &connection.revocation_endpoint),
     ] {
         if !endpoint.is_empty()
             && let Err(fault) = discovery::check_endpoint(ctx, field, endpoint).await

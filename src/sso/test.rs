@@ -10,7 +10,7 @@ use super::error::{SignInError, SsoError};
 use super::flow::{self, Finished, Purpose};
 use super::model::{Decision, IdentityProvider, Person, RoleChange, TestRun};
 use super::store::attempts::{self as store, Attempt};
-use super::{claims, people, preset};
+use super::{claims, people, preset, recheck};
 use crate::account;
 use crate::crypto::{random_token, sha256_hex};
 use crate::ctx::Ctx;
@@ -181,5 +181,5 @@ pub async fn tests_of(ctx: &Ctx, id_: &str) -> Result<Vec<TestRun>, SsoError> {
 /// Removes what is over.
 pub async fn purge(ctx: &Ctx) -> Result<(), sea_orm::DbErr> {
     let now = ctx.clock.now_ms();
-    store::purge(ctx, now, now - 30 * 24 * 3_600_000).await
+    store::purge(ctx, now, (now - 30 * 24 * 3_600_000, now - recheck::ENDINGS_MS)).await
 }

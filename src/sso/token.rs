@@ -7,21 +7,24 @@ use serde_json::{Map, Value, json};
 
 use super::discovery::Metadata;
 use super::error::{Fault, SsoError};
-use super::model::{ClientAuth, IdentityProvider};
+use super::model::{ClientAuth, IdentityProvider, Kept};
 use super::{store, strict};
 use crate::crypto::{self, SigningAlg};
 use crate::ctx::Ctx;
+use crate::net::{HttpError, HttpResponse};
 
 /// No token answer and no userinfo is larger than this.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// An access token that lasts longer than a session is as good as one that ends with it, seconds.
+const MAX_LIFE_SECONDS: i64 = 7 * 24 * 3600;
 /// How long an assertion about ourselves is good, seconds.
 const ASSERTION_SECONDS: i64 = 60;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// What the token endpoint gave.
+/// What the token endpoint gave for a code.
 pub(super) struct Tokens {
     pub(super) id_token: SecretString,
-    pub(super) access_token: Option<SecretString>,
+    pub(super) kept: Kept,
 }
 
 /// Exchanges a code.
@@ -43,13 +46,7 @@ pub(super) async fn exchange(
         Ok(answer) => answer,
         Err(fault) => return Ok(Err(fault)),
     };
-    let text = |name: &str| {
-        answer
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-    };
-    let Some(id_token) = text("id_token") else {
+    let Some(id_token) = secret_in(&answer, "id_token") else {
         return Ok(Err(Fault::new(
             "no_id_token",
             "The provider gave no ID token, so it did not say who you are.",
@@ -57,10 +54,65 @@ pub(super) async fn exchange(
              this client.",
         )));
     };
-    Ok(Ok(Tokens {
-        id_token: SecretString::from(id_token.to_owned()),
-        access_token: text("access_token").map(|token| SecretString::from(token.to_owned())),
-    }))
+    let kept = kept(ctx, &answer);
+    Ok(Ok(Tokens { id_token, kept }))
+}
+
+/// A token of an answer.
+fn secret_in(answer: &Map<String, Value>, name: &str) -> Option<SecretString> {
+    let text = answer.get(name).and_then(Value::as_str)?;
+    (!text.is_empty()).then(|| SecretString::from(text.to_owned()))
+}
+
+fn kept(ctx: &Ctx, answer: &Map<String, Value>) -> Kept {
+    let seconds = answer.get("expires_in").and_then(Value::as_i64);
+    Kept {
+        refresh_token: secret_in(answer, "refresh_token"),
+        access_token: secret_in(answer, "access_token"),
+        access_expires_at: seconds
+            .map(|seconds| ctx.clock.now_ms() + seconds.clamp(0, MAX_LIFE_SECONDS) * 1000),
+    }
+}
+
+/// Gets new tokens for a refresh token, and the ID token that may come along.
+pub(super) async fn refresh(
+    ctx: &Ctx,
+    provider: &IdentityProvider,
+    metadata: &Metadata,
+    refresh_token: &SecretString,
+) -> Result<Result<(Option<SecretString>, Kept), Fault>, SsoError> {
+    let form = vec![
+        ("grant_type".to_owned(), "refresh_token".to_owned()),
+        (
+            "refresh_token".to_owned(),
+            refresh_token.expose_secret().to_owned(),
+        ),
+    ];
+    let answer = post(ctx, provider, metadata, form).await?;
+    Ok(answer.map(|answer| (secret_in(&answer, "id_token"), kept(ctx, &answer))))
+}
+
+/// Gives a refresh token back (RFC 7009).
+pub(super) async fn revoke(
+    ctx: &Ctx,
+    provider: &IdentityProvider,
+    metadata: &Metadata,
+    refresh_token: &SecretString,
+) -> Result<Result<(), Fault>, SsoError> {
+    let form = vec![
+        ("token".to_owned(), refresh_token.expose_secret().to_owned()),
+        ("token_type_hint".to_owned(), "refresh_token".to_owned()),
+    ];
+    let url = &metadata.revocation_endpoint;
+    let answer = match send(ctx, provider, metadata, url, form).await? {
+        Ok(answer) => answer,
+        Err(error) => return Ok(Err(Fault::unreachable("revocation endpoint", &error))),
+    };
+    // Its body says nothing.
+    Ok(match answer.status {
+        200..300 => Ok(()),
+        status => Err(Fault::status("revocation endpoint", url, status)),
+    })
 }
 
 /// Whether the provider knows this client: a code that cannot be right is refused with `invalid_grant` by those that
@@ -85,9 +137,23 @@ async fn post(
     ctx: &Ctx,
     provider: &IdentityProvider,
     metadata: &Metadata,
-    mut form: Vec<(String, String)>,
+    form: Vec<(String, String)>,
 ) -> Result<Result<Map<String, Value>, Fault>, SsoError> {
     let url = &metadata.token_endpoint;
+    Ok(match send(ctx, provider, metadata, url, form).await? {
+        Err(error) => Err(Fault::unreachable("token endpoint", &error)),
+        Ok(answer) => read("token endpoint", url, answer.status, &answer.body),
+    })
+}
+
+/// Sends a form, with the proof of who we are.
+async fn send(
+    ctx: &Ctx,
+    provider: &IdentityProvider,
+    metadata: &Metadata,
+    url: &str,
+    mut form: Vec<(String, String)>,
+) -> Result<Result<HttpResponse, HttpError>, SsoError> {
     let basic = authenticate(ctx, provider, metadata, &mut form).await?;
     let mut headers = vec![("accept", "application/json")];
     if let Some(basic) = &basic {
@@ -102,10 +168,7 @@ async fn post(
         .http()
         .with_body_limit(MAX_ANSWER_BYTES)
         .with_timeout(super::PATIENCE);
-    Ok(match http.post_form(url, &headers, &fields).await {
-        Err(error) => Err(Fault::unreachable("token endpoint", &error)),
-        Ok(answer) => read("token endpoint", url, answer.status, &answer.body),
-    })
+    Ok(http.post_form(url, &headers, &fields).await)
 }
 
 /// Proves who we are: in the form, or in the header that is returned.
@@ -185,6 +248,13 @@ pub(super) async fn userinfo(
         .get(url, &headers)
         .await
         .map_err(|error| Fault::unreachable("userinfo endpoint", &error))?;
+    if answer.status == 401 {
+        return Err(Fault::new(
+            "token_refused",
+            "The userinfo endpoint does not take the token that the provider gave.",
+            "Begin again; if it happens again, an administrator should check the userinfo endpoint.",
+        ));
+    }
     let claims = read("userinfo endpoint", url, answer.status, &answer.body)?;
     if claims.get("sub").and_then(Value::as_str) == Some(subject) {
         return Ok(claims);

@@ -21,8 +21,8 @@ use super::error::{Problem, dress};
 use super::foreign;
 use super::limit::Limiter;
 use super::presented::{self, Presented, Scheme};
-use super::respond;
 use super::upload::{MAX_UPLOAD_BYTES, takes_files};
+use super::{refused, respond};
 use crate::access::{Access, Need, Projects, Refusal, Role};
 use crate::account::{self, Session, TokenIdentity, User};
 use crate::audit::{self, NewAuditEvent, Origin, Via};
@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::crypto;
 use crate::ctx::Ctx;
 use crate::oauth2_server::{self, OAuthError, TokenUse, dpop};
+use crate::sso;
 
 /// Largest body of a form, bytes.
 pub const MAX_FORM_BYTES: usize = 1024 * 1024;
@@ -145,7 +146,12 @@ pub(super) async fn outermost(
     request.extensions_mut().insert(RequestId(request_id.clone()));
     let via = if is_page_path(&request) { Via::Ui } else { Via::Api };
     let origin = Origin::new(via, &respond::client_address(request.request()), &request_id);
-    let answered = audit::within(origin, next.call(request)).await?;
+    let answered = audit::within(origin, async {
+        let answered = next.call(request).await?;
+        refused::note(&answered).await;
+        Ok::<_, Error>(answered)
+    });
+    let answered = answered.await?;
     let mut response = dress(answered.map_into_boxed_body());
     let https = response
         .request()
@@ -296,6 +302,10 @@ async fn viewer(ctx: &Ctx, request: &HttpRequest) -> Result<Viewer, Problem> {
             let found = found.filter(|(session, user)| {
                 session.proof.is_strong() || !account::wants_second_factor(&ctx.config, user)
             });
+            let found = match found {
+                Some((session, _)) if !is_automatic(request) && !is_vouched(ctx, &session).await? => None,
+                found => found,
+            };
             match found {
                 Some((session, user)) => Some(Current {
                     access: account::access(&ctx.db, &user).await?,
@@ -317,6 +327,15 @@ async fn viewer(ctx: &Ctx, request: &HttpRequest) -> Result<Viewer, Problem> {
         is_used: Cell::new(false),
     });
     Ok(Viewer { current, visit })
+}
+
+/// Whether the identity provider that vouched for somebody still does; asked now and then, in the background of nothing:
+/// who is not one of its people any more sees no further page.
+async fn is_vouched(ctx: &Ctx, session: &Session) -> Result<bool, Problem> {
+    if session.proof.identity_provider_id.is_empty() {
+        return Ok(true);
+    }
+    Ok(sso::still_vouched(ctx, &session.id).await?)
 }
 
 /// Whether a page asks by itself, without anybody doing anything: that is not use of a session, and takes no message
@@ -769,6 +788,12 @@ pub fn session_cookie_name(config: &Config) -> &'static str {
     } else {
         "mailgrant"
     }
+}
+
+/// The session whose cookie a request carries, whether or not it lives.
+pub(super) fn session_id(config: &Config, request: &HttpRequest) -> Option<String> {
+    let cookie = request.cookie(session_cookie_name(config))?;
+    Some(crypto::sha256_hex(cookie.value().as_bytes()))
 }
 
 fn visit_cookie_name(config: &Config) -> &'static str {

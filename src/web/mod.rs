@@ -28,6 +28,7 @@ mod people;
 mod pictures;
 mod presented;
 pub mod problems;
+mod refused;
 pub mod respond;
 pub mod route;
 mod session_link;
@@ -195,6 +196,7 @@ fn try_out<V: View>(renderer: &Renderer, folder: &Path) -> Result<(), RenderErro
 /// A broken template, or a listener that cannot be used.
 pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server, ServeError> {
     let (following, stop) = (ctx.tasks.clone(), ctx.stop.clone());
+    let (complaint, clock) = (ctx.certificate.clone(), ctx.clock.clone());
     let ctx = web::Data::new(ctx);
     let limiter = web::Data::new(limit::Limiter::default());
     let table: Arc<[Route]> = routes().into_iter().chain(extras.routes).collect();
@@ -233,7 +235,7 @@ pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server,
             following.spawn(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = certificate.follow() => {}
+                    () = certificate.follow(complaint, clock) => {}
                 }
             });
             server.listen_rustls_0_23(listener, config)?

@@ -133,13 +133,14 @@ pub(super) async fn change_password(
     before: &str,
 ) -> Result<Started, AccountError> {
     let now = ctx.clock.now_ms();
+    // A password of one's own is no way out of what a provider says of one's session.
     let tied = sso::tied(ctx, before).await.map_err(of_sso)?;
     let tx = ctx.db.begin().await?;
     account::set_password(&tx, &ctx.clock, session.user_id, new, tokens, session.user_id).await?;
     oauth2_server::end_all_of_user(&tx, now, session.user_id, "password_changed").await?;
     let started = account::start_in(&tx, &ctx.clock, session).await?;
-    if let Some((link, id_token)) = &tied {
-        sso::tie(ctx, &tx, &started.session.id, link, id_token)
+    if let Some((link, given)) = &tied {
+        sso::tie(ctx, &tx, &started.session.id, link, given)
             .await
             .map_err(of_sso)?;
     }
@@ -272,6 +273,93 @@ fn mail_text(ctx: &Ctx, user: &User, kind: LinkKind, url: &SecretString) -> Stri
     )
 }
 
+/// Asks for another address of one's own: a link goes there, and the present address is told. Whether somebody has the new
+/// one already is said to nobody.
+pub(super) async fn ask_for_email(ctx: &Ctx, user: &User, email: &str) -> Result<(), AccountError> {
+    let tx = ctx.db.begin().await?;
+    let asked = account::ask_for_email(&tx, ctx, user, email).await?;
+    let site = ctx.config.base_url.as_str().trim_end_matches('/');
+    let hello = format!("Hello {},\n\n", user.name);
+    if let Some((email, url)) = asked {
+        let text = format!(
+            "{hello}somebody who signs in to Mailgrant at {site} as {} wants to use this address from now on.\n\nOpen this \
+             link to confirm it:\n\n{}\n\nIt works once, within {} hours.\n\nIf it was not you, do nothing: nothing \
+             changes.\n",
+            user.email,
+            url.expose_secret(),
+            account::EMAIL_LINK_HOURS,
+        );
+        tell(
+            &tx,
+            ctx,
+            user,
+            &email,
+            "Confirm your address for Mailgrant",
+            &text,
+        )
+        .await?;
+    }
+    let text = format!(
+        "{hello}you, or somebody who knows your password, wants to sign in to Mailgrant at {site} with another address. It \
+         changes as soon as a link that was mailed there is opened.\n\nIf it was not you, change your password now: that \
+         stops it, and ends every session.\n"
+    );
+    tell(
+        &tx,
+        ctx,
+        user,
+        &user.email,
+        "Your address for Mailgrant is to change",
+        &text,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Takes an address that was confirmed, and tells the one before.
+pub(super) async fn confirm_email(ctx: &Ctx, token: &SecretString) -> Result<String, AccountError> {
+    let tx = ctx.db.begin().await?;
+    let confirmed = account::confirm_email(&tx, ctx, token).await?;
+    let user = &confirmed.user;
+    let site = ctx.config.base_url.as_str().trim_end_matches('/');
+    let text = format!(
+        "Hello {},\n\nyour account at {site} has another address now; you sign in with that, and mails go there.\n\nIf it \
+         was not you, tell an administrator of Mailgrant at once.\n",
+        user.name,
+    );
+    tell(
+        &tx,
+        ctx,
+        user,
+        &user.email,
+        "Your address for Mailgrant was changed",
+        &text,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(confirmed.email)
+}
+
+async fn tell(
+    tx: &DatabaseTransaction,
+    ctx: &Ctx,
+    user: &User,
+    to: &str,
+    subject: &str,
+    text: &str,
+) -> Result<(), AccountError> {
+    // An address that no mail can go to was never told anything.
+    let Ok(to) = parse_address("to", to) else {
+        return Ok(());
+    };
+    match outbox::enqueue_site_mail(tx, ctx, SiteMail::notice(&user.id, to, subject, text)).await {
+        Err(OutboxError::Db(error)) => Err(error.into()),
+        // Who asks is told beforehand where no mail can be sent.
+        _ => Ok(()),
+    }
+}
+
 /// Sets a password by a link, which is used up: sessions, personal tokens and what applications hold end.
 pub(super) async fn password_by_link(
     ctx: &Ctx,
@@ -322,6 +410,7 @@ pub(super) async fn remove(ctx: &Ctx, user_id: &str, actor: &str) -> Result<(), 
     project::leave_all_in(&tx, &ctx.clock, user_id, actor)
         .await
         .map_err(of_member)?;
+    sso::forget_person(&tx, user_id).await?;
     oauth2_server::end_all_of_user(&tx, ctx.clock.now_ms(), user_id, "user_removed").await?;
     tx.commit().await?;
     Ok(())

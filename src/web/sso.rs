@@ -20,7 +20,7 @@ use super::route::{Guard, Route};
 use crate::account::{self, NewSession, Proof, User};
 use crate::ctx::Ctx;
 use crate::render::Renderer;
-use crate::sso::{self, Finished, LogoutError, Returned, SessionLink, SignInError, SsoError};
+use crate::sso::{self, Finished, Given, LogoutError, Returned, SessionLink, SignInError, SsoError};
 use crate::trouble::Trouble;
 
 /// The routes of this file.
@@ -143,12 +143,12 @@ async fn callback(scene: Scene, id: web::Path<String>) -> Result<HttpResponse, P
             user,
             return_to,
             link,
-            id_token,
+            given,
         }) => {
             let signed_in = SignedIn {
                 user: &user,
                 link: &link,
-                id_token: &id_token,
+                given: &given,
             };
             scene.come_in(&signed_in, &return_to).await
         }
@@ -161,7 +161,7 @@ async fn callback(scene: Scene, id: web::Path<String>) -> Result<HttpResponse, P
 struct SignedIn<'a> {
     user: &'a User,
     link: &'a SessionLink,
-    id_token: &'a SecretString,
+    given: &'a Given,
 }
 
 impl Scene {
@@ -184,7 +184,7 @@ impl Scene {
         };
         let tx = ctx.db.begin().await?;
         let started = account::start_in(&tx, &ctx.clock, &new).await?;
-        sso::tie(ctx, &tx, &started.session.id, who.link, who.id_token).await?;
+        sso::tie(ctx, &tx, &started.session.id, who.link, who.given).await?;
         tx.commit().await?;
         let mut response = respond::see_other(ctx, respond::safe_next(return_to).unwrap_or("/"));
         respond::keep_session(ctx, &mut response, &started)?;

@@ -1,6 +1,6 @@
 //! Our own TLS, for installations without a proxy before them: a certificate and a key in files, read again when they
 //! change. Connections that stand go on; new ones get the new certificate. Files that do not fit leave the old one in use
-//! and say so in the log.
+//! and say so in the log and on the dashboard.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,8 +12,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::sha256_hex;
+use crate::ctx::Complaint;
+use crate::trouble::Trouble;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -155,15 +158,15 @@ impl Tls {
     }
 
     /// Follows the files for as long as the service runs.
-    pub async fn follow(mut self) {
+    pub async fn follow(mut self, complaint: Complaint, clock: Clock) {
         loop {
             tokio::time::sleep(LOOK).await;
-            self.look();
+            self.look(&complaint, &clock);
         }
     }
 
-    /// One look: a change is taken over, or complained about once.
-    fn look(&mut self) {
+    /// One look: a change is taken over, or complained about until there is another.
+    fn look(&mut self, complaint: &Complaint, clock: &Clock) {
         let mark = self.files.mark();
         if mark == self.mark {
             return;
@@ -172,9 +175,17 @@ impl Tls {
         match self.files.load() {
             Ok(certified) => {
                 *self.present.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
+                complaint.set(None);
                 tracing::info!("the TLS certificate was read again");
             }
             Err(error) => {
+                let trouble = Trouble::new(
+                    "certificate_unusable",
+                    format!("The changed certificate is not used, the one before still is: {error}."),
+                    "Put a certificate and its key into the files, the chain behind the certificate; they are read again \
+                     by themselves. The one in use ends when it ends.",
+                );
+                complaint.set(Some((trouble, clock.now_ms())));
                 tracing::error!("the changed TLS certificate is not used, the one before is: {error}")
             }
         }
@@ -197,5 +208,43 @@ mod tests {
         std::fs::write(path("cert.pem"), "nothing").unwrap();
         std::fs::write(path("key.pem"), "nothing").unwrap();
         assert!(matches!(files.load(), Err(TlsFileError::NoCertificate(_))));
+    }
+
+    fn pair() -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn a_pair_that_does_not_fit_is_complained_about_until_it_does_and_the_one_before_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let (cert, key) = pair();
+        write("cert.pem", &cert);
+        write("key.pem", &key);
+        let mut tls = Tls::start(Files {
+            cert: dir.path().join("cert.pem"),
+            key: dir.path().join("key.pem"),
+        })
+        .unwrap();
+        let (complaint, clock) = (Complaint::default(), Clock::system());
+        let shown = |tls: &Tls| tls.present.0.read().unwrap().cert[0].to_vec();
+        let before = shown(&tls);
+        let (other_cert, other_key) = pair();
+        write("key.pem", &other_key);
+        tls.look(&complaint, &clock);
+        let (trouble, _) = complaint.get().expect("a complaint");
+        assert!(
+            trouble.cause.contains("is not that of the certificate"),
+            "{trouble:?}"
+        );
+        assert_eq!(shown(&tls), before);
+        tls.look(&complaint, &clock);
+        assert!(complaint.get().is_some(), "until it is mended");
+        write("cert.pem", &other_cert);
+        tls.look(&complaint, &clock);
+        assert!(complaint.get().is_none());
+        assert_ne!(shown(&tls), before);
     }
 }

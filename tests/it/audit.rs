@@ -158,6 +158,18 @@ async fn many_writers_and_two_sealers_make_one_chain(database: TestDatabase) {
             })
         })
         .collect();
+    // Whoever looks meanwhile sees a whole chain, and one end of it.
+    let keys = KeyRing::read(&key_file).unwrap();
+    let mut looks = 0;
+    while looks < 5 || writers.iter().any(|writer| !writer.is_finished()) {
+        for dir in &dirs {
+            let report = audit::verify(&db, &keys, &Anchor::in_folder(dir.path()))
+                .await
+                .unwrap();
+            assert_eq!((report.broken, report.sealed), (None, report.last));
+        }
+        looks += 1;
+    }
     for writer in writers {
         writer.await.unwrap();
     }
@@ -166,9 +178,8 @@ async fn many_writers_and_two_sealers_make_one_chain(database: TestDatabase) {
         sealed += sealer.await.unwrap();
     }
     assert_eq!(sealed, 120);
-    let keys = KeyRing::read(&key_file).unwrap();
     for dir in &dirs {
-        let report = audit::verify(db.read(), &keys, &Anchor::in_folder(dir.path()))
+        let report = audit::verify(&db, &keys, &Anchor::in_folder(dir.path()))
             .await
             .unwrap();
         let whole = Report {

@@ -417,4 +417,83 @@ async fn links_go_by_mail_and_an_address_without_an_account_gets_none(database: 
     );
     assert!(!is_in(&visitor).await, "the session of before has ended");
     assert!(sink.taken().iter().all(|mail| mail.to == [EMAIL]));
+    another_address(&mailgrant, &sink, &anew, "another sentence of mine").await;
+}
+
+/// Asked for with the password, confirmed from the new mailbox, told to the one before.
+async fn another_address(mailgrant: &Mailgrant, sink: &SmtpSink, ada: &Visitor, password: &str) {
+    const NEW: &str = "countess@example.test";
+    let rest = mailgrant.rest();
+    rest.post("/users", &json!({ "email": "lin@example.test", "name": "Lin" }))
+        .await;
+    mailed_link(sink, "lin@example.test", 1).await;
+    let told = async |to: &str, subject: &str| {
+        eventually("a mail", SOON, async || {
+            let mails = sink.taken();
+            let found = mails
+                .iter()
+                .any(|mail| mail.to == [to] && String::from_utf8_lossy(&mail.raw).contains(subject));
+            found.then_some(())
+        })
+        .await;
+    };
+    let page = ada.get("/profile").await;
+    let ask = async |email: &str, password: &str| {
+        let fields = [("email", email), ("email_password", password)];
+        ada.submit(&page, "/profile/email", &fields).await
+    };
+    for (email, password) in [
+        (NEW, "not my password at all"),
+        ("no address", password),
+        (EMAIL, password),
+    ] {
+        assert_eq!(ask(email, password).await.status, 422, "{email}");
+    }
+    // Whether somebody has an address is said to nobody, and nothing goes there.
+    assert_eq!(ask("LIN@example.test", password).await.location, "/profile");
+    told(EMAIL, "Your address for Mailgrant is to change").await;
+    assert_eq!(ask(NEW, password).await.location, "/profile");
+    let link = mailed_link(sink, NEW, 1).await;
+    let lin = sink
+        .taken()
+        .iter()
+        .filter(|mail| mail.to == ["lin@example.test"])
+        .count();
+    assert_eq!(lin, 1, "the invitation, and nothing since");
+    // Programs look at links, too: looking changes nothing.
+    let stranger = Visitor::new(mailgrant);
+    let confirm = stranger.get(local(&link).as_str()).await;
+    assert!(confirm.body.contains(NEW), "{}", confirm.body);
+    assert_eq!(
+        rest.all("/users")
+            .await
+            .iter()
+            .filter(|user| user["email"] == NEW)
+            .count(),
+        0
+    );
+    let wrong = stranger.get("/confirm-email?token=made-up").await;
+    assert_eq!(wrong.status, 410);
+    let path = local(&link);
+    let (one, two) = tokio::join!(
+        stranger.submit(&confirm, &path, &[]),
+        stranger.submit(&confirm, &path, &[])
+    );
+    let mut both = [one.status, two.status];
+    both.sort_unstable();
+    assert_eq!(both, [200, 410], "once");
+    assert_eq!(
+        rest.all("/users")
+            .await
+            .iter()
+            .filter(|user| user["email"] == NEW)
+            .count(),
+        1
+    );
+    told(EMAIL, "Your address for Mailgrant was changed").await;
+    assert!(is_in(ada).await);
+    let log = rest.all("/audit-events?targetType=user").await;
+    assert!(log.iter().any(|event| event["action"] == "user.email_asked"));
+    let token = link.rsplit('=').next().unwrap();
+    assert!(!format!("{log:?}").contains(token));
 }

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use mailgrant::crypto::{SigningAlg, new_signing_key, public_jwk, sign_jwt};
 use reqwest::Method;
+use sea_orm::ConnectionTrait as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ use crate::world::text;
 
 on_each_database!(
     n42_an_assertion_counts_once_and_only_as_agreed,
-    foreign_tokens_open_the_api_as_far_as_was_agreed,
+    cb_16_n65_foreign_tokens_open_the_api_as_far_as_was_agreed,
 );
 
 const ISSUER: &str = "https://idp.example/realm";
@@ -86,6 +87,20 @@ impl Place {
             project,
             database,
         }
+    }
+
+    /// Runs a statement on the database.
+    async fn behind_its_back(&self, statement: &str) {
+        let db = mailgrant::db::Db::open(&self.database.url).await.unwrap();
+        assert_eq!(
+            db.write()
+                .execute_unprepared(statement)
+                .await
+                .unwrap()
+                .rows_affected(),
+            1
+        );
+        db.close().await;
     }
 
     /// Trusts the issuer, with some members said otherwise.
@@ -439,7 +454,7 @@ async fn n42_an_assertion_counts_once_and_only_as_agreed(database: TestDatabase)
     );
 }
 
-async fn foreign_tokens_open_the_api_as_far_as_was_agreed(database: TestDatabase) {
+async fn cb_16_n65_foreign_tokens_open_the_api_as_far_as_was_agreed(database: TestDatabase) {
     let place = Place::start(database).await;
     let api = place.api();
     let (status, ..) = place.ask("/projects", &place.signed(&api, json!({}))).await;
@@ -559,6 +574,35 @@ async fn foreign_tokens_open_the_api_as_far_as_was_agreed(database: TestDatabase
     let up = json!({ "jwksUri": format!("{}/new-keys", place.idp.url) });
     assert_eq!(place.rest.send(Method::PATCH, &path, Some(&up)).await.status, 200);
     assert_eq!(place.ask("/projects", &by_new_key).await.0, 200);
+
+    // A key id that nobody knows, while the keys cannot be had: nobody can say about that token; the others go on, as long
+    // as their keys are remembered.
+    let id = text(&issuer, "id");
+    place
+        .behind_its_back(&format!(
+            "UPDATE trusted_issuer_keys SET tried_at = tried_at - 120000, fetched_at = fetched_at - 120000 WHERE issuer_id = '{id}'"
+        ))
+        .await;
+    place.idp.answer_always(Answer::json(500, "{}"));
+    let claims_again = place.claims(&api, json!({}));
+    let by_unknown = sign_jwt(SigningAlg::Es256, "k3", "at+jwt", &rotated, &claims_again).unwrap();
+    let asked = place.idp.requests().len();
+    for _ in 0..3 {
+        assert_eq!(place.ask("/projects", &by_unknown).await.0, 503);
+        assert_eq!(place.ask("/projects", &by_new_key).await.0, 200);
+        assert_eq!(
+            place.ask("/projects", &place.signed(&api, json!({}))).await.0,
+            200
+        );
+    }
+    assert_eq!(
+        place.idp.requests().len(),
+        asked + 1,
+        "once a minute, whatever strangers send"
+    );
+    place
+        .idp
+        .answer_always(Answer::json(200, &jwks(&[("k1", &place.key), ("k2", &rotated)])));
 
     // Asked about (RFC 7662): with our credentials, remembered for a while, and by nobody who is not meant.
     let asked = ScriptedHttp::start().await;

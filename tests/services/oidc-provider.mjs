@@ -6,13 +6,17 @@
 // Further members: "accessTokenSeconds" (3600), "refreshTokenSeconds", "appMailbox" (the `sub` of a client-credentials
 // token: such a token is nobody's, so a mail server must be told whose mailbox it opens), "requirePkce" (true).
 // For people who sign in with it: "people" (login → claims beside `sub`), "freshKeys" (a new signing key at each start),
-// "backchannelLogout" (tells clients that ask for it when somebody signs out).
+// "backchannelLogout" (tells clients that ask for it when somebody signs out), "removed" (a file of logins that are gone).
 // Login page: any user name, any password; the subject is the user name. Prints "ready ISSUER" when it listens.
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { Provider } from 'oidc-provider';
 
 const settings = JSON.parse(process.argv[2]);
 const issuer = `http://127.0.0.1:${settings.port}`;
+
+// People who are not there any more, one a line.
+const removed = () => (existsSync(settings.removed ?? '') ? readFileSync(settings.removed, 'utf8').split('\n') : []);
 
 const client = (given) => {
   const redirects = given.redirect_uris ?? [];
@@ -58,10 +62,13 @@ const provider = new Provider(issuer, {
   },
   // Its own guard against addresses inside would keep it from telling a client on this machine.
   fetch: (url, { dispatcher, ...options } = {}) => fetch(url, options),
-  findAccount: async (_ctx, id) => ({
-    accountId: id,
-    claims: async () => ({ sub: id, email: id, email_verified: true, name: id, ...settings.people?.[id] }),
-  }),
+  findAccount: async (_ctx, id) =>
+    removed().includes(id)
+      ? undefined
+      : {
+          accountId: id,
+          claims: async () => ({ sub: id, email: id, email_verified: true, name: id, ...settings.people?.[id] }),
+        },
 });
 
 for (const event of ['server_error', 'grant.error', 'authorization.error', 'backchannel.error']) {

@@ -1,6 +1,7 @@
 //! All queries on people, sessions, links, second factors and tokens.
 
 mod attempts;
+mod emails;
 mod factors;
 mod links;
 mod people;
@@ -9,6 +10,7 @@ mod steps;
 mod tokens;
 
 pub(super) use attempts::*;
+pub(super) use emails::*;
 pub(super) use factors::*;
 pub(super) use links::*;
 pub(super) use people::*;

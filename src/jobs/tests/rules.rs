@@ -4,6 +4,7 @@ use sea_orm::{ConnectionTrait, Value as SqlValue};
 use serde_json::{Value, json};
 
 use crate::access::Projects;
+use crate::audit::{self, Filter};
 use crate::ctx::Ctx;
 use crate::db::sql;
 use crate::grant::testkit::{Place, place};
@@ -455,6 +456,62 @@ async fn an_answer_carries_the_mark_and_no_word_of_the_mail() {
     let detail = desk.last_run(&second).await;
     assert_eq!(detail["automatic"][0]["code"], "sender_limit", "{detail}");
     assert_eq!(desk.outbox().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_rules_send_is_in_the_audit_log_by_the_rule_that_sent_it() {
+    let desk = Desk::open("desk@a.test").await;
+    let thanks = desk
+        .rule("Thanks", json!({}), json!({ "answer": "We look into it." }))
+        .await;
+    let copy = json!({ "answer": "Not this one.", "forwardTo": ["boss@x.test"] });
+    let copy = desk.rule("Copy", json!({}), copy).await;
+    let message = desk.receive(&mail("ada@x.test", "Printer", "")).await;
+    // Not sent: two answers to one sender in a day.
+    desk.receive(&mail("ada@x.test", "Printer again", "")).await;
+    let filter = Filter {
+        projects: Projects::All,
+        via: Some("rule".to_owned()),
+        target_id: Some(message.id.clone()),
+        ..Filter::default()
+    };
+    let mut noted = audit::list(desk.ctx().db.read(), &filter, None, 50)
+        .await
+        .unwrap();
+    noted.sort_by(|one, other| one.action.cmp(&other.action));
+    let seen: Vec<_> = noted
+        .iter()
+        .map(|event| {
+            (
+                event.action.as_str(),
+                event.actor.as_str(),
+                event.summary["to"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("message.answered", thanks.as_str(), "ada@x.test"),
+            ("message.forwarded", copy.as_str(), "boss@x.test")
+        ]
+    );
+    let all = Filter {
+        target_id: None,
+        action: Some("message.answered".to_owned()),
+        ..filter
+    };
+    assert_eq!(
+        audit::list(desk.ctx().db.read(), &all, None, 50)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    assert!(
+        !format!("{noted:?}").contains("We look into it"),
+        "never the words"
+    );
 }
 
 #[tokio::test]

@@ -98,8 +98,18 @@ impl Attempt {
 }
 
 /// Removes what is over.
-pub(in crate::sso) async fn purge(ctx: &Ctx, now: i64, tests_before: i64) -> Result<(), DbErr> {
+pub(in crate::sso) async fn purge(
+    ctx: &Ctx,
+    now: i64,
+    (tests_before, endings_before): (i64, i64),
+) -> Result<(), DbErr> {
     let on = ctx.db.write();
+    run(
+        on,
+        "DELETE FROM sso_endings WHERE created_at < $1",
+        [endings_before.into()],
+    )
+    .await?;
     run(
         on,
         "DELETE FROM sso_attempts WHERE expires_at <= $1",

@@ -1,6 +1,7 @@
 //! All queries on identity providers; attempts, tests, people and sessions in the files below.
 
 pub(super) mod attempts;
+pub(super) mod checks;
 pub(super) mod people;
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};

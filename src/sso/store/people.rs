@@ -69,6 +69,19 @@ pub(in crate::sso) async fn touch_identity<C: ConnectionTrait>(
         .map(|_| ())
 }
 
+/// Deletes who somebody is at providers, and what those manage.
+pub(in crate::sso) async fn forget_person<C: ConnectionTrait>(on: &C, user_id: &str) -> Result<(), DbErr> {
+    for table in ["sso_identities", "sso_managed_roles"] {
+        run(
+            on,
+            &format!("DELETE FROM {table} WHERE user_id = $1"),
+            [user_id.into()],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
 /// The roles of a person that a provider manages: project (empty for the site) → role.
 pub(in crate::sso) async fn managed<C: ConnectionTrait>(
     on: &C,
@@ -127,6 +140,17 @@ fn id_token_place(session_id: &str) -> Place<'_> {
         column: "id_token_sealed",
         row: session_id,
     }
+}
+
+/// Whose session it is, if it is one that began at a provider.
+pub(in crate::sso) async fn user_of_session<C: ConnectionTrait>(
+    on: &C,
+    session_id: &str,
+) -> Result<Option<String>, DbErr> {
+    let text = "SELECT s.user_id AS user_id FROM sso_sessions l JOIN sessions s ON s.id = l.session_id \
+                WHERE l.session_id = $1";
+    let row = on.query_one_raw(sql(on, text, [session_id.into()])).await?;
+    row.map(|row| row.try_get("", "user_id")).transpose()
 }
 
 pub(in crate::sso) async fn insert_session<C: ConnectionTrait>(

@@ -36,6 +36,8 @@ pub(super) struct Overview {
     managed: Projects,
     /// Whether they may do something about integrations.
     site: bool,
+    /// What is wrong with the certificate, and since when.
+    certificate: Option<(Trouble, i64)>,
 }
 
 impl Overview {
@@ -55,6 +57,7 @@ impl Overview {
             .await?,
             managed: access.projects_with(Scope::MailboxesWrite),
             site: access.is_site_admin(),
+            certificate: ctx.certificate.get().filter(|_| access.is_site_admin()),
         })
     }
 
@@ -102,6 +105,17 @@ impl Overview {
                 .filter_map(|webhook| of_webhook(webhook, now)),
         );
         found.extend(in_quarantine(&self.quarantined));
+        found.extend(self.certificate.iter().map(|(trouble, since)| {
+            let since = Some(words::when(now, *since));
+            let look = Action::link("Open the settings", "/settings");
+            problem(
+                Tone::Bad,
+                "The TLS certificate cannot be used".to_owned(),
+                trouble.clone(),
+                since,
+                look,
+            )
+        }));
         found.sort_by_key(|problem| problem.tone != Tone::Bad);
         if !self.site {
             // What only a site admin can mend is told without a button that would refuse.

@@ -60,6 +60,7 @@ pub(super) fn read(sent: &FormData, projects: &[Project], errors: &mut FormError
             jwks_uri: text("jwks_uri"),
             userinfo_endpoint: text("userinfo_endpoint"),
             end_session_endpoint: text("end_session_endpoint"),
+            revocation_endpoint: text("revocation_endpoint"),
             other_hosts: list("other_hosts"),
             client_id: text("client_id"),
             auth_method: ClientAuth::parse(sent.text("auth_method")).unwrap_or_default(),
@@ -81,6 +82,8 @@ pub(super) fn read(sent: &FormData, projects: &[Project], errors: &mut FormError
             groups_claim: text("groups_claim"),
             group_rules: rules(sent.text("group_rules"), projects, errors),
             local_sign_in: sent.is_checked("local_sign_in"),
+            // What is no number is refused beside its field.
+            recheck_minutes: sent.text("recheck_minutes").trim().parse().unwrap_or(-1),
             first_admin: FirstAdmin {
                 subject: text("first_subject"),
                 email: text("first_email"),
@@ -163,6 +166,7 @@ pub(super) fn values(input: &ProviderInput, projects: &[Project], revision: &str
         jwks_uri: connection.jwks_uri.clone(),
         userinfo_endpoint: connection.userinfo_endpoint.clone(),
         end_session_endpoint: connection.end_session_endpoint.clone(),
+        revocation_endpoint: connection.revocation_endpoint.clone(),
         other_hosts: connection.other_hosts.join(" "),
         client_id: connection.client_id.clone(),
         scopes: connection.scopes.join(" "),
@@ -175,6 +179,7 @@ pub(super) fn values(input: &ProviderInput, projects: &[Project], revision: &str
         groups_claim: policy.groups_claim.clone(),
         group_rules: rule_lines(policy, projects),
         local_sign_in: policy.local_sign_in,
+        recheck_minutes: policy.recheck_minutes.to_string(),
         first_subject: policy.first_admin.subject.clone(),
         first_email: policy.first_admin.email.clone(),
     }
@@ -194,6 +199,7 @@ pub(super) fn typed(sent: &FormData) -> ProviderValues {
         jwks_uri: text("jwks_uri"),
         userinfo_endpoint: text("userinfo_endpoint"),
         end_session_endpoint: text("end_session_endpoint"),
+        revocation_endpoint: text("revocation_endpoint"),
         other_hosts: text("other_hosts"),
         client_id: text("client_id"),
         scopes: text("scopes"),
@@ -206,6 +212,7 @@ pub(super) fn typed(sent: &FormData) -> ProviderValues {
         groups_claim: text("groups_claim"),
         group_rules: text("group_rules"),
         local_sign_in: sent.is_checked("local_sign_in"),
+        recheck_minutes: text("recheck_minutes"),
         first_subject: text("first_subject"),
         first_email: text("first_email"),
     }

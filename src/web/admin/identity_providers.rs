@@ -207,6 +207,8 @@ async fn detail(desk: Desk, id: web::Path<String>, tried: web::Query<Tried>) -> 
         )),
     };
     let tests = sso::tests_of(&desk.ctx, &id).await?;
+    let mut policy = policy_facts(&found.policy, &projects);
+    policy.push(looking(&desk, &found).await?);
     desk.show(&ProviderDetail {
         page: desk.page(found.name.clone(), Section::Settings).await?,
         state: state(&found),
@@ -214,7 +216,7 @@ async fn detail(desk: Desk, id: web::Path<String>, tried: web::Query<Tried>) -> 
         tested: found.is_tested(),
         is_file: found.source == Source::File,
         facts: facts(&found),
-        policy: policy_facts(&found.policy, &projects),
+        policy,
         register: register(&desk, &found),
         tests: tests
             .iter()
@@ -230,6 +232,27 @@ async fn detail(desk: Desk, id: web::Path<String>, tried: web::Query<Tried>) -> 
         gives,
         id: found.id,
     })
+}
+
+/// How looking again goes.
+async fn looking(desk: &Desk, found: &IdentityProvider) -> Result<Fact, Problem> {
+    let name = "Looks again";
+    let minutes = found.policy.recheck_minutes;
+    if minutes == 0 {
+        return Ok(Fact::new(name, "Never"));
+    }
+    let (sessions, silent_since) = sso::standing(&desk.ctx, &found.id).await?;
+    let pace = format!("Every {}", words::count(minutes, "minute"));
+    Ok(Fact::new(
+        name,
+        match silent_since {
+            Some(since) => format!(
+                "{pace}, but the provider did not answer since {}; people go on for two hours",
+                words::relative(desk.now(), since)
+            ),
+            None => format!("{pace}, at {} now", words::count(sessions, "session")),
+        },
+    ))
 }
 
 fn facts(found: &IdentityProvider) -> Vec<Fact> {
@@ -263,6 +286,7 @@ fn facts(found: &IdentityProvider) -> Vec<Fact> {
         ("Keys", &connection.jwks_uri),
         ("Userinfo endpoint", &connection.userinfo_endpoint),
         ("End session endpoint", &connection.end_session_endpoint),
+        ("Revocation endpoint", &connection.revocation_endpoint),
     ] {
         if !value.is_empty() {
             facts.push(Fact::exact(label, value));

@@ -1,4 +1,5 @@
-//! Setting a password by a one-time link (invitation, forgotten password, way in from the machine), and asking for one.
+//! Setting a password by a one-time link (invitation, forgotten password, way in from the machine), and asking for one;
+//! confirming another address by one.
 
 use actix_web::web;
 use secrecy::SecretString;
@@ -6,7 +7,7 @@ use serde::Deserialize;
 
 use super::desk::{Answer, Front};
 use super::sign_in::local_sign_in_off;
-use super::views::account::{ForgotPassword, NewPassword};
+use super::views::account::{ConfirmEmail, ForgotPassword, NewPassword};
 use super::views::parts::FormErrors;
 use super::words;
 use crate::account::{self, AccountError, LinkKind, PasswordLink, Proof};
@@ -22,6 +23,8 @@ use crate::web::{people, respond};
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/new-password", Guard::Public, || web::to(page)),
     Route::post("/new-password", Guard::Public, || web::to(set)),
+    Route::get("/confirm-email", Guard::Public, || web::to(email_page)),
+    Route::post("/confirm-email", Guard::Public, || web::to(confirm_email)),
     Route::get("/forgot-password", Guard::Public, || web::to(ask)),
     Route::post("/forgot-password", Guard::Public, || web::to(send)),
 ];
@@ -112,6 +115,43 @@ async fn set(front: Front, query: web::Query<Token>, form: FormData) -> Answer {
             }
             None => Err(dead(error)),
         },
+    }
+}
+
+/// Looking confirms nothing: programs that look at mails open links, too.
+async fn email_page(front: Front, query: web::Query<Token>) -> Answer {
+    let asked = account::look_at_email(&front.ctx, &query.secret())
+        .await
+        .map_err(dead_email)?;
+    let token: String = url::form_urlencoded::byte_serialize(query.token.as_bytes()).collect();
+    front.show(&ConfirmEmail {
+        page: front.page("Confirm your address"),
+        action: format!("/confirm-email?token={token}"),
+        before: asked.user.email,
+        email: asked.email,
+        is_done: false,
+    })
+}
+
+async fn confirm_email(front: Front, query: web::Query<Token>) -> Answer {
+    let email = people::confirm_email(&front.ctx, &query.secret())
+        .await
+        .map_err(dead_email)?;
+    front.show(&ConfirmEmail {
+        page: front.page("Your address is changed"),
+        action: String::new(),
+        before: String::new(),
+        email,
+        is_done: true,
+    })
+}
+
+fn dead_email(error: AccountError) -> Problem {
+    match error {
+        AccountError::DeadLink => Problem::from(error)
+            .with_title("This link does not work any more")
+            .with_remedy("Sign in and ask for the address again under My profile."),
+        error => error.into(),
     }
 }
 

@@ -24,6 +24,7 @@ use crate::web::{people, respond};
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/profile", Guard::Person, || web::to(page)),
     Route::post("/profile", Guard::Person, || web::to(rename)),
+    Route::post("/profile/email", Guard::Person, || web::to(ask_for_email)),
     Route::post("/profile/password", Guard::Person, || web::to(change_password)),
     Route::get("/profile/second-factor", Guard::Person, || web::to(enrol_page)),
     Route::post("/profile/second-factor", Guard::Person, || web::to(enrol)),
@@ -61,6 +62,7 @@ async fn view(desk: &Desk, typed: PersonChange, errors: FormErrors) -> Result<Pr
         email: user.email.clone(),
         phone: typed.phone.unwrap_or_else(|| user.phone.clone()),
         address: typed.address.unwrap_or_else(|| user.address.clone()),
+        can_change_email: user.password_set_at.is_some() && people::can_mail(&desk.ctx).await?,
         themes: Settings::themes(Theme::from_value(&user.theme)),
         password_set: user.password_set_at.map(|at| words::when(desk.now(), at)),
         password_min: u32::try_from(MIN_PASSWORD_CHARS).unwrap_or(u32::MAX),
@@ -139,6 +141,35 @@ async fn refused(desk: &Desk, typed: PersonChange, field: &str, error: AccountEr
         }
         error => Err(error.into()),
     }
+}
+
+async fn ask_for_email(desk: Desk, form: FormData) -> Answer {
+    match try_email(&desk, &form).await {
+        Ok(()) => {
+            let text = "If nobody else has that address, a mail with a link is on its way there; it counts once you opened \
+                        it. Your present address is told.";
+            desk.done(text, "/profile").await
+        }
+        Err(error @ AccountError::WrongPassword) => {
+            let errors = FormErrors::default().with("email_password", &words::sentence(&error.to_string()));
+            desk.show_again(&view(&desk, PersonChange::default(), errors).await?)
+        }
+        Err(error) => refused(&desk, PersonChange::default(), "email", error).await,
+    }
+}
+
+async fn try_email(desk: &Desk, form: &FormData) -> Result<(), AccountError> {
+    let (ctx, user) = (&desk.ctx, desk.current.user());
+    let address = respond::client_address(desk.request());
+    account::confirm_password(ctx, user, &form.secret("email_password"), &address).await?;
+    let email = account::normal_email(form.text("email"));
+    if !account::is_email(&email) || email == user.email {
+        return Err(AccountError::BadEmail);
+    }
+    if !people::can_mail(ctx).await? || !account::may_be_mailed(ctx, user).await? {
+        return Err(AccountError::TooManyAttempts { retry_after: 3_600 });
+    }
+    people::ask_for_email(ctx, user, &email).await
 }
 
 async fn change_password(desk: Desk, form: FormData) -> Answer {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::desk::{Answer, Desk, Front};
 use super::views::account::{Setup, SignIn};
 use super::views::oauth2::Onward;
-use super::views::parts::{Action, FormErrors};
+use super::views::parts::{self, Action, FormErrors, Tone};
 use super::views::{Page, Section};
 use super::words;
 use crate::account::{self, AccountError, NewUser, Proof};
@@ -18,9 +18,9 @@ use crate::render::Renderer;
 use crate::sso;
 use crate::web::error::Problem;
 use crate::web::extract::{FormData, Visitor};
-use crate::web::respond;
 use crate::web::route::{Guard, Route};
 use crate::web::sso as web_sso;
+use crate::web::{gate, respond};
 
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
@@ -125,13 +125,33 @@ async fn page(front: Front, query: web::Query<Next>) -> Answer {
         return Ok(respond::see_other(&front.ctx, next));
     }
     let hint: String = query.hint.chars().take(254).collect();
-    front.show(&sign_in_view(
+    let mut view = sign_in_view(
         &front,
         &offer,
         &hint,
         (next, query.again == "1"),
         FormErrors::default(),
-    ))
+    );
+    view.ended = ended(&front).await?;
+    front.show(&view)
+}
+
+/// Why the session ended that this browser still has the cookie of, if its identity provider wanted it so.
+async fn ended(front: &Front) -> Result<Option<parts::Problem>, Problem> {
+    let session_id = gate::session_id(&front.ctx.config, &front.request);
+    let Some(session_id) = session_id.filter(|_| front.visitor.current.is_none()) else {
+        return Ok(None);
+    };
+    let found = sso::why_ended(&front.ctx, &session_id).await?;
+    Ok(found.map(|trouble| parts::Problem {
+        tone: Tone::Warn,
+        title: "You were signed out".to_owned(),
+        cause: trouble.cause,
+        code: Some(trouble.code),
+        remedy: trouble.remedy,
+        since: None,
+        action: None,
+    }))
 }
 
 fn sign_in_view(
@@ -155,6 +175,7 @@ fn sign_in_view(
         next: next.to_owned(),
         providers: providers.collect(),
         local: offer.local,
+        ended: None,
         errors,
     }
 }
@@ -210,6 +231,7 @@ async fn sign_out(
     let session = desk.current.session();
     // Asked first: with the session goes what is known of the one at the provider.
     let onward = web_sso::after_sign_out(&desk.ctx, &session.id).await;
+    sso::give_back(&desk.ctx, &session.id).await;
     let frames = oauth2_server::leave_clients(&desk.ctx, session).await?;
     let ended = respond::sign_out(&desk.ctx, session).await?;
     if !frames.is_empty() {

@@ -73,6 +73,7 @@ async fn view(
     Ok(UserDetail {
         page: desk.page(user.name.clone(), Section::Users).await?,
         id: user.id.clone(),
+        revision: user.revision,
         is_self: user.id == desk.actor(),
         state: standing.badge(),
         is_disabled: standing == Standing::Disabled,
@@ -141,8 +142,10 @@ async fn change(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
         is_site_admin: Some(is_site_admin),
         ..PersonChange::default()
     };
-    match people::change(&desk.ctx, &user.id, None, &change, desk.actor()).await {
+    let seen = form.text("revision").parse().unwrap_or(0);
+    match people::change(&desk.ctx, &user.id, Some(seen), &change, desk.actor()).await {
         Ok(()) => desk.done("Saved.", &path).await,
+        Err(AccountError::Conflict) => Err(changed_meanwhile()),
         Err(error) => {
             let Some(field) = field_of(&error) else {
                 return Err(error.into());
@@ -158,6 +161,13 @@ async fn change(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     }
 }
 
+/// Somebody else was faster.
+fn changed_meanwhile() -> Problem {
+    Problem::conflict("revision_conflict", AccountError::Conflict.to_string())
+        .with_title("It was changed meanwhile")
+        .with_remedy("Go back, load the page again, look at what is there now, and repeat your change if it is still needed.")
+}
+
 fn field_of(error: &AccountError) -> Option<&'static str> {
     match error {
         AccountError::LastAdmin => Some("is_site_admin"),
@@ -169,6 +179,14 @@ async fn set_projects(desk: Desk, id: web::Path<String>, form: FormData) -> Answ
     let user = find(&desk, &id).await?;
     let all = project::list(&desk.ctx, &Projects::All).await?;
     let roles = users::roles_of_form(&all, &form);
+    let present = project::roles_of(&desk.ctx.db, &user.id).await?;
+    let is_old = |project: &project::Project| {
+        let is = present.get(&project.id).map_or("", |role| role.as_str());
+        form.all(&format!("was_{}", project.id)).any(|was| was != is)
+    };
+    if all.iter().any(is_old) {
+        return Err(changed_meanwhile());
+    }
     people::set_roles(&desk.ctx, &user.id, &roles, desk.actor()).await?;
     desk.done("The roles are saved.", &format!("/users/{}", user.id))
         .await

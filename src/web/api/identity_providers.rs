@@ -14,7 +14,7 @@ use crate::sso::{
 use crate::web::error::Problem;
 use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{
-    Schema, anything, boolean, id, input, list_of, map, object, text, time, trouble, url, word,
+    Schema, anything, boolean, id, input, integer, list_of, map, object, text, time, trouble, url, word,
 };
 use crate::web::route::{Guard, Route};
 
@@ -111,6 +111,7 @@ fn fields(required: &[&str]) -> Schema {
             ("jwksUri", text()),
             ("userinfoEndpoint", text()),
             ("endSessionEndpoint", text()),
+            ("revocationEndpoint", text().about("Where tokens are given back when somebody signs out")),
             ("otherHosts", list_of(text()).about("Hosts beside the issuer's that discovered endpoints may be on")),
             ("clientId", text()),
             ("clientSecret", text().about("Stored sealed, never shown again; empty for a public client")),
@@ -136,6 +137,14 @@ fn fields(required: &[&str]) -> Schema {
                 )),
             ),
             ("localSignIn", boolean().about("Whether address and password still work while this provider is enabled")),
+            (
+                "recheckMinutes",
+                integer().about(
+                    "How often, while somebody works here, the provider is asked whether they are still one of its \
+                     people; 0 for never. It needs a refresh token (the scope `offline_access`), or an access token for \
+                     userinfo that lasts longer",
+                ),
+            ),
             (
                 "firstAdmin",
                 input(&[], [("subject", text()), ("email", text())])
@@ -170,6 +179,7 @@ fn provider() -> Schema {
         ("jwksUri", text().or_null()),
         ("userinfoEndpoint", text().or_null()),
         ("endSessionEndpoint", text().or_null()),
+        ("revocationEndpoint", text().or_null()),
         ("otherHosts", list_of(text())),
         ("clientId", text()),
         ("hasClientSecret", boolean()),
@@ -186,6 +196,7 @@ fn provider() -> Schema {
         ("groupsClaim", text().or_null()),
         ("groupRules", list_of(rule)),
         ("localSignIn", boolean()),
+        ("recheckMinutes", integer()),
         (
             "firstAdmin",
             object([("subject", text().or_null()), ("email", text().or_null())]),
@@ -289,6 +300,7 @@ fn show(ctx: &Ctx, provider: &IdentityProvider) -> Value {
         "jwksUri": output::text(&connection.jwks_uri),
         "userinfoEndpoint": output::text(&connection.userinfo_endpoint),
         "endSessionEndpoint": output::text(&connection.end_session_endpoint),
+        "revocationEndpoint": output::text(&connection.revocation_endpoint),
         "otherHosts": connection.other_hosts,
         "clientId": connection.client_id,
         "hasClientSecret": provider.has_secret,
@@ -305,6 +317,7 @@ fn show(ctx: &Ctx, provider: &IdentityProvider) -> Value {
         "groupsClaim": output::text(&policy.groups_claim),
         "groupRules": rules,
         "localSignIn": policy.local_sign_in,
+        "recheckMinutes": policy.recheck_minutes,
         "firstAdmin": {
             "subject": output::text(&policy.first_admin.subject),
             "email": output::text(&policy.first_admin.email),
@@ -375,6 +388,10 @@ fn read(sent: &mut Input, mut new: ProviderInput) -> ProviderInput {
         &mut connection.end_session_endpoint,
         sent.text("endSessionEndpoint"),
     );
+    put(
+        &mut connection.revocation_endpoint,
+        sent.text("revocationEndpoint"),
+    );
     put(&mut connection.other_hosts, sent.texts("otherHosts"));
     put(&mut connection.client_id, sent.text("clientId"));
     put(
@@ -407,6 +424,7 @@ fn read(sent: &mut Input, mut new: ProviderInput) -> ProviderInput {
         }
     }
     put(&mut policy.local_sign_in, sent.boolean("localSignIn"));
+    put(&mut policy.recheck_minutes, sent.integer("recheckMinutes"));
     if sent.has("firstAdmin") {
         let mut first = sent.within("firstAdmin");
         policy.first_admin = FirstAdmin {

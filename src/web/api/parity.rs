@@ -55,6 +55,8 @@ const ACTIONS: &[(&str, &str)] = &[
     ("/profile/tokens/{id}/revoke", "DELETE /api/v1/tokens/{id}"),
     ("/profile", "-a person's own name, phone and address"),
     ("/profile/password", "-a person's own password"),
+    ("/profile/email", "PATCH /api/v1/users/{id}"),
+    ("/confirm-email", "PATCH /api/v1/users/{id}"),
     ("/profile/sessions/{id}/end", "DELETE /api/v1/sessions/{id}"),
     ("/profile/sessions/end-others", "DELETE /api/v1/sessions/{id}"),
     ("/connect/{provider}", "POST /api/v1/integrations"),

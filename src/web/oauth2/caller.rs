@@ -3,7 +3,7 @@
 
 use actix_web::http::{Method, header};
 use actix_web::web::Payload;
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpMessage, HttpRequest, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
@@ -13,6 +13,7 @@ use crate::ctx::Ctx;
 use crate::oauth2_server::{self, Client, Credentials, Fields, OAuthError};
 use crate::web::limit::Limiter;
 use crate::web::presented::{self, Presented};
+use crate::web::refused::Claimed;
 use crate::web::respond;
 
 /// Largest body, bytes.
@@ -94,6 +95,7 @@ pub(super) async fn authenticated(
         }
         Err(error) => {
             if error.status == 401 {
+                request.extensions_mut().insert(Claimed(claimed));
                 for (subject, most) in guesses {
                     let _ = take(subject, most);
                 }
@@ -128,7 +130,9 @@ fn credentials(ctx: &Ctx, request: &HttpRequest, fields: &Fields) -> Result<Cred
 }
 
 fn is_form(request: &HttpRequest) -> bool {
-    actix_web::HttpMessage::content_type(request).eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    request
+        .content_type()
+        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 fn header_value<'a>(request: &'a HttpRequest, scheme: &str) -> Option<&'a str> {

@@ -142,7 +142,10 @@ fn refused(error: &OAuthError) -> HttpResponse {
     if let Some(seconds) = error.retry_after {
         response.insert_header((header::RETRY_AFTER, seconds.to_string()));
     }
-    response.json(json!({ "error": error.code, "error_description": error.description }))
+    let mut response = response.json(json!({ "error": error.code, "error_description": error.description }));
+    // For the audit log.
+    response.extensions_mut().insert(error.clone());
+    response
 }
 
 pub(super) async fn preflight() -> HttpResponse {

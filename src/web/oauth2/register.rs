@@ -48,7 +48,10 @@ fn refused(error: &OAuthError) -> HttpResponse {
     if matches!(error.status, 429 | 503) {
         response.insert_header((header::RETRY_AFTER, "60"));
     }
-    response.json(json!({ "error": error.code, "error_description": error.description }))
+    let mut response = response.json(json!({ "error": error.code, "error_description": error.description }));
+    // For the audit log.
+    response.extensions_mut().insert(error.clone());
+    response
 }
 
 fn answer(status: StatusCode, outcome: Result<Value, OAuthError>) -> HttpResponse {

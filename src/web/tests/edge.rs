@@ -49,6 +49,118 @@ async fn log(site: &Site) -> Vec<AuditEvent> {
     log
 }
 
+/// A refusal in the log: who, by which way, why, with which status.
+fn refusal(event: &AuditEvent) -> String {
+    assert_eq!(event.action, "request.refused", "{event:?}");
+    assert_eq!(event.address, "127.0.0.1");
+    let summary = &event.summary;
+    format!(
+        "{} {} {} {}",
+        event.actor,
+        event.via,
+        summary["code"].as_str().unwrap(),
+        summary["status"]
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_is_in_the_audit_log_once_a_minute_with_how_often_and_no_secret() {
+    let site = site().await;
+    let ctx = site.ctx();
+    let cli = site.token().await;
+    let made: Value = site
+        .ask(Method::POST, "/api/v1/clients")
+        .bearer_auth(&cli)
+        .json(&json!({ "name": "Desk", "scopes": ["tickets:read"], "grantTypes": ["client_credentials"] }))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let client = (made["id"].as_str().unwrap(), made["clientId"].as_str().unwrap());
+    let user = account::create(&ctx.db, &ctx.clock, &account::tests::ada(), "cli")
+        .await
+        .unwrap();
+    let narrow = account::NewToken {
+        scopes: crate::access::Scopes::from_iter([crate::access::Scope::TicketsRead]),
+        ..account::NewToken::unlimited("narrow")
+    };
+    let (narrow_id, narrow) = account::issue_token(&ctx.db, &ctx.clock, &narrow, &user.id, &user.id)
+        .await
+        .unwrap();
+    let before = log(&site).await.len();
+    // Made up, and looking like ours or like nothing in particular; also in the address.
+    let secrets = [
+        "mg_pat_marked-secret-one",
+        "marked-secret-two",
+        "marked-secret-three",
+        "marked-secret-four",
+    ];
+    for n in 0..30 {
+        let path = format!("/api/v1/users/{}-{n}", secrets[2]);
+        let asked = site.ask(Method::DELETE, &path).bearer_auth(secrets[n % 2]);
+        assert_eq!(asked.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+        let asked = site
+            .ask(Method::POST, "/api/v1/users")
+            .bearer_auth(narrow.expose_secret());
+        assert_eq!(
+            asked.json(&json!({})).send().await.unwrap().status(),
+            StatusCode::FORBIDDEN
+        );
+    }
+    for id in [client.1, "nobody-we-know"] {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", id),
+            ("client_secret", secrets[3]),
+        ];
+        let asked = site.ask(Method::POST, "/oauth2/token").form(&form);
+        assert_eq!(asked.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
+    let new = log(&site).await.split_off(before);
+    let noted: Vec<String> = new.iter().map(refusal).collect();
+    assert_eq!(
+        noted,
+        [
+            "nobody api token_missing_or_wrong 401".to_owned(),
+            format!("{} api insufficient_scope 403", narrow_id.id),
+            "nobody api invalid_client 401".to_owned(),
+        ]
+    );
+    let targets: Vec<&str> = new.iter().map(|event| event.target_id.as_str()).collect();
+    assert_eq!(
+        targets,
+        ["DELETE /api/v1/users/{id}", "POST /api/v1/users", client.0]
+    );
+    ctx.refusals.close(&ctx.db, &ctx.clock, false).await.unwrap();
+    assert_eq!(log(&site).await.len(), before + 3, "their minute is not over");
+    ctx.refusals.close(&ctx.db, &ctx.clock, true).await.unwrap();
+    let log = log(&site).await;
+    let mut more: Vec<_> = log[before + 3..]
+        .iter()
+        .map(|event| {
+            (
+                event.summary["code"].as_str().unwrap(),
+                event.summary["more"].as_i64().unwrap(),
+            )
+        })
+        .collect();
+    more.sort_unstable();
+    assert_eq!(
+        more,
+        [
+            ("insufficient_scope", 29),
+            ("invalid_client", 1),
+            ("token_missing_or_wrong", 29)
+        ]
+    );
+    let text = format!("{log:?}");
+    for secret in secrets {
+        assert!(!text.contains(secret), "{secret}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_refuses_a_form_that_is_not_ours_and_nothing_changes() {
     let site = site().await;
@@ -59,7 +171,7 @@ async fn every_route_refuses_a_form_that_is_not_ours_and_nothing_changes() {
         .unwrap()
         .unwrap();
     let other = account::start(&ctx.db, &ctx.clock, &ada.id, None).await.unwrap();
-    let before = (count(&site, "audit_events").await, count(&site, "events").await);
+    let before = (log(&site).await.len(), count(&site, "events").await);
     let mut walked = 0;
     for route in routes() {
         let is_protocol = crate::web::oauth2::is_protocol(&route.method, route.path)
@@ -129,8 +241,17 @@ async fn every_route_refuses_a_form_that_is_not_ours_and_nothing_changes() {
         }
     }
     assert!(walked > 30, "{walked}");
-    let after = (count(&site, "audit_events").await, count(&site, "events").await);
-    assert_eq!(before, after, "nothing happened");
+    assert_eq!(count(&site, "events").await, before.1, "nothing happened");
+    let mut noted: Vec<String> = log(&site).await.split_off(before.0).iter().map(refusal).collect();
+    noted.sort();
+    assert_eq!(
+        noted,
+        [
+            format!("{} ui csrf_token_wrong 403", ada.id),
+            format!("{} ui foreign_origin 403", ada.id)
+        ],
+        "hundreds of refusals in a minute are two lines"
+    );
     let mine = site
         .ask(Method::POST, "/probe/mine")
         .header("cookie", &cookie)
@@ -610,4 +731,37 @@ async fn a_handler_that_says_nothing_is_noted_as_the_request_it_was() {
         "{:?}",
         new[0]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_cannot_be_used_is_told_on_the_dashboard_until_it_is_mended() {
+    let site = site().await;
+    let (cookie, _) = site.signed_in().await;
+    let dashboard = async || {
+        site.get("/")
+            .header("cookie", &cookie)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+    };
+    let title = "The TLS certificate cannot be used";
+    assert!(!dashboard().await.contains(title));
+    let trouble = crate::trouble::Trouble::new(
+        "certificate_unusable",
+        "It is not used.",
+        "Put another one there.",
+    );
+    site.ctx()
+        .certificate
+        .set(Some((trouble, site.ctx().clock.now_ms())));
+    let page = dashboard().await;
+    assert!(
+        page.contains(title) && page.contains("Put another one there."),
+        "{page}"
+    );
+    site.ctx().certificate.set(None);
+    assert!(!dashboard().await.contains(title));
 }

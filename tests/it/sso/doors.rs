@@ -6,14 +6,19 @@ use serde_json::{Value, json};
 
 use super::liar::Answer;
 use super::stage::{ADMIN, Alone, PASSWORD, Stage, add_person, code_of, given};
+use crate::on_each_database;
+use crate::support::database::TestDatabase;
 use crate::support::oidc_provider::{CLIENT_ID, CLIENT_SECRET, OidcProvider, Options};
 use crate::support::process::{Mailgrant, Settings, http};
 use crate::support::visitor::Visitor;
 use crate::world::text;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn n63_n68_after_signing_in_nobody_is_sent_elsewhere_and_the_session_is_a_new_one() {
-    let stage = Alone::start().await;
+on_each_database!(n63_n68_after_signing_in_nobody_is_sent_elsewhere_and_the_session_is_a_new_one,);
+
+async fn n63_n68_after_signing_in_nobody_is_sent_elsewhere_and_the_session_is_a_new_one(
+    database: TestDatabase,
+) {
+    let stage = Alone::start_on(Some(database), &json!({})).await;
     for next in [
         "https://evil.example",
         "//evil.example",

@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 
 use super::liar::{Answer, CLIENT, Liar, now, part};
 use super::stage::{ADMIN, Alone, code_of};
+use crate::on_each_database;
+use crate::support::database::TestDatabase;
+
+on_each_database!(n60_a_callback_without_its_own_state_browser_issuer_or_code_lets_nobody_in,);
 
 /// Changes of good claims (null takes one out), and the code of the page (one of several where the library may be faster).
 fn claims_table() -> Vec<(&'static str, Value, &'static str)> {
@@ -407,9 +411,8 @@ async fn n61_userinfo_about_somebody_else_and_answers_that_are_none_let_nobody_i
     assert_eq!(stage.rest.all("/api/v1/users").await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn n60_a_callback_without_its_own_state_browser_issuer_or_code_lets_nobody_in() {
-    let stage = Alone::start().await;
+async fn n60_a_callback_without_its_own_state_browser_issuer_or_code_lets_nobody_in(database: TestDatabase) {
+    let stage = Alone::start_on(Some(database), &json!({})).await;
     let liar = &stage.liar;
     let iss: String = url::form_urlencoded::byte_serialize(liar.issuer.as_bytes()).collect();
     let callback = |query: &str| format!("/sso/{}/callback?{query}", stage.id);

@@ -5,12 +5,20 @@ use serde_json::{Value, json};
 
 use super::liar::{CLIENT, now};
 use super::stage::{ADMIN, Alone, Stage, add_person, code_of};
+use crate::on_each_database;
+use crate::support::database::TestDatabase;
 use crate::support::glewlwyd::{self, Glewlwyd};
 use crate::support::oidc_provider::Options;
 use crate::support::process::{Mailgrant, Settings, http};
 use crate::support::visitor::Visitor;
 use crate::support::wait::{SOON, eventually};
 use crate::world::text;
+
+on_each_database!(
+    n58_a_logout_token_that_is_not_right_ends_nothing_and_a_right_one_ends_its_sessions_once,
+    cb_9_n59_the_front_channel_ends_the_session_that_iss_and_sid_name_and_looks_at_no_cookie,
+    cb_8_signing_out_here_goes_on_to_the_provider_and_back,
+);
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
@@ -61,9 +69,10 @@ async fn tell(stage: &Alone, token: &str) -> u16 {
     answer.status().as_u16()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn n58_a_logout_token_that_is_not_right_ends_nothing_and_a_right_one_ends_its_sessions_once() {
-    let stage = Alone::start().await;
+async fn n58_a_logout_token_that_is_not_right_ends_nothing_and_a_right_one_ends_its_sessions_once(
+    database: TestDatabase,
+) {
+    let stage = Alone::start_on(Some(database), &json!({})).await;
     let browser = signed_in(&stage, "grace", "s1").await;
     let other = signed_in(&stage, "grace", "s2").await;
     for changes in [
@@ -162,9 +171,10 @@ async fn a_session_goes_on_belonging_to_the_one_at_the_provider_when_its_person_
     assert!(!is_signed_in(&browser).await);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cb_9_n59_the_front_channel_ends_the_session_that_iss_and_sid_name_and_looks_at_no_cookie() {
-    let stage = Alone::start().await;
+async fn cb_9_n59_the_front_channel_ends_the_session_that_iss_and_sid_name_and_looks_at_no_cookie(
+    database: TestDatabase,
+) {
+    let stage = Alone::start_on(Some(database), &json!({})).await;
     let browser = signed_in(&stage, "grace", "s1").await;
     let iss: String = url::form_urlencoded::byte_serialize(stage.liar.issuer.as_bytes()).collect();
     let path = format!("/sso/{}/frontchannel-logout", stage.id);
@@ -200,9 +210,8 @@ async fn cb_9_n59_the_front_channel_ends_the_session_that_iss_and_sid_name_and_l
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cb_8_signing_out_here_goes_on_to_the_provider_and_back() {
-    let stage = Alone::start().await;
+async fn cb_8_signing_out_here_goes_on_to_the_provider_and_back(database: TestDatabase) {
+    let stage = Alone::start_on(Some(database), &json!({})).await;
     let browser = signed_in(&stage, "grace", "s1").await;
     let page = browser.get("/settings/apps").await;
     let seen = browser.submit(&page, "/sign-out", &[]).await;

@@ -110,6 +110,13 @@ impl Liar {
         self.script().answers.insert(path.to_owned(), answer);
     }
 
+    /// The bodies that were sent to a path so far.
+    pub fn asked(&self, path: &str) -> Vec<String> {
+        let script = self.script();
+        let of_path = script.asked.iter().filter(|(asked, _)| asked == path);
+        of_path.map(|(_, body)| body.clone()).collect()
+    }
+
     /// What it gives for the next codes.
     pub fn gives(&self, id_token: &str) {
         let answer =

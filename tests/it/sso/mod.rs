@@ -5,6 +5,7 @@ mod forged;
 mod leaving;
 mod liar;
 mod people;
+mod recheck;
 mod stage;
 
 use serde_json::json;

@@ -4,8 +4,16 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::stage::{ADMIN, Alone, add_person, code_of};
+use crate::on_each_database;
+use crate::support::database::TestDatabase;
 use crate::support::process::Reply;
 use crate::world::text;
+
+on_each_database!(
+    n62_an_address_links_only_when_the_provider_calls_it_verified_with_a_boolean_true,
+    cb_4_a_claim_links_only_by_an_explicit_rule_and_never_an_admin,
+    cb_3_groups_give_and_take_what_they_manage_and_never_what_somebody_gave_by_hand,
+);
 
 /// Comes back as `subject` with some claims changed (null takes one out).
 async fn come_in(stage: &Alone, subject: &str, changes: Value) -> crate::support::visitor::Seen {
@@ -58,9 +66,10 @@ async fn role_in(stage: &Alone, project: &str, user: &str) -> String {
         .unwrap_or_default()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn n62_an_address_links_only_when_the_provider_calls_it_verified_with_a_boolean_true() {
-    let stage = Alone::start().await;
+async fn n62_an_address_links_only_when_the_provider_calls_it_verified_with_a_boolean_true(
+    database: TestDatabase,
+) {
+    let stage = Alone::start_on(Some(database), &json!({})).await;
     stage
         .liar
         .set("/userinfo", super::liar::Answer::of(404, "text/plain", "none"));
@@ -120,9 +129,8 @@ async fn n62_an_address_links_only_when_the_provider_calls_it_verified_with_a_bo
     assert_eq!(code_of(&seen), "address_taken", "joining is switched off");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cb_4_a_claim_links_only_by_an_explicit_rule_and_never_an_admin() {
-    let stage = Alone::start().await;
+async fn cb_4_a_claim_links_only_by_an_explicit_rule_and_never_an_admin(database: TestDatabase) {
+    let stage = Alone::start_on(Some(database), &json!({})).await;
     let changes = json!({ "linkClaim": "preferred_username", "createAccounts": false });
     without_userinfo(&stage, changes).await;
     for email in ["bob@example.test", "boss@example.test"] {
@@ -163,9 +171,10 @@ async fn cb_4_a_claim_links_only_by_an_explicit_rule_and_never_an_admin() {
     assert!(!other.is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cb_3_groups_give_and_take_what_they_manage_and_never_what_somebody_gave_by_hand() {
-    let stage = Alone::start().await;
+async fn cb_3_groups_give_and_take_what_they_manage_and_never_what_somebody_gave_by_hand(
+    database: TestDatabase,
+) {
+    let stage = Alone::start_on(Some(database), &json!({})).await;
     let mut projects = Vec::new();
     for key in ["HELP", "OPS", "LAB"] {
         let made = stage

@@ -1,6 +1,7 @@
 //! Mailgrant with an administrator and a provider, and the ways of a person between them.
 
 use reqwest::Method;
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
 use super::liar::{Answer, CLIENT, Liar};
@@ -130,6 +131,15 @@ pub fn add_person(mailgrant: &Mailgrant, email: &str, name: &str) {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
+/// Runs a statement behind Mailgrant's back, and says how many rows it met.
+pub async fn run(database: &Option<TestDatabase>, statement: &str) -> u64 {
+    let url = &database.as_ref().expect("a database of its own").url;
+    let db = mailgrant::db::Db::open(url).await.unwrap();
+    let done = db.write().execute_unprepared(statement).await.unwrap();
+    db.close().await;
+    done.rows_affected()
+}
+
 /// The machine code a page shows; the status if it shows none.
 pub fn code_of(seen: &Seen) -> String {
     match seen.body.split_once("<code class=\"mg-code\">") {
@@ -144,6 +154,8 @@ pub struct Alone {
     pub mailgrant: Mailgrant,
     pub rest: Rest,
     pub id: String,
+    #[allow(dead_code, reason = "lives as long as the stage")]
+    pub database: Option<TestDatabase>,
 }
 
 /// What a browser was sent off with.
@@ -158,7 +170,15 @@ impl Alone {
     }
 
     pub async fn start_with(changes: &Value) -> Self {
-        let mailgrant = Mailgrant::start(Settings::new()).await;
+        Self::start_on(None, changes).await
+    }
+
+    pub async fn start_on(database: Option<TestDatabase>, changes: &Value) -> Self {
+        let mut settings = Settings::new();
+        if let Some(database) = &database {
+            settings = settings.database(&database.url);
+        }
+        let mailgrant = Mailgrant::start(settings).await;
         add_person(&mailgrant, ADMIN, "Root");
         let rest = mailgrant.rest();
         let mut stage = Self {
@@ -166,6 +186,7 @@ impl Alone {
             mailgrant,
             rest,
             id: String::new(),
+            database,
         };
         stage.id = stage.add("Company", changes).await;
         stage.test_and_enable().await;

@@ -91,7 +91,7 @@ impl OidcProvider {
 
     /// Starts.
     pub async fn start_with(options: Options) -> Self {
-        let port = free_port();
+        let (port, dir) = (free_port(), short_dir());
         let mut clients = vec![
             json!({ "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "redirect_uris": options.redirect_uris,
                     "token_endpoint_auth_method": options.token_endpoint_auth_method }),
@@ -102,16 +102,21 @@ impl OidcProvider {
             "port": port, "clients": clients,
             "accessTokenSeconds": options.access_token_life.as_secs(), "appMailbox": options.app_mailbox,
             "people": options.people, "freshKeys": options.fresh_keys,
-            "backchannelLogout": options.backchannel_logout,
+            "backchannelLogout": options.backchannel_logout, "removed": dir.path().join("removed"),
         });
         let mut provider = Self {
             issuer: format!("http://127.0.0.1:{port}"),
             settings,
             server: None,
-            dir: short_dir(),
+            dir,
         };
         provider.resume().await;
         provider
+    }
+
+    /// Somebody is not one of its people any more.
+    pub fn remove_person(&self, login: &str) {
+        std::fs::write(self.dir.path().join("removed"), format!("{login}\n")).expect("a file");
     }
 
     /// Ends it. It forgets everything: codes, grants and tokens live in its memory.

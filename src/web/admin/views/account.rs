@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::page::{Page, Section};
-use super::parts::{Action, Drawing, FormErrors};
+use super::parts::{Action, Drawing, FormErrors, Problem, Tone};
 use crate::render::View;
 
 /// `GET /setup?token=…`: creates the first user. The link works once and for 30 minutes. The token stands in the
@@ -77,6 +77,8 @@ pub struct SignIn {
     pub providers: Vec<Action>,
     /// Whether address and password work here.
     pub local: bool,
+    /// Why this browser's session ended, if its identity provider wanted it so.
+    pub ended: Option<Problem>,
     /// What is wrong; field `""` for a refused sign-in.
     pub errors: FormErrors,
 }
@@ -97,13 +99,64 @@ impl View for SignIn {
                 .map(|name| Action::link(*name, "/sso/idp_01/start?next=%2Ftickets"))
                 .collect(),
             local,
+            ended: None,
             errors,
+        };
+        let ended = Self {
+            ended: Some(Problem {
+                tone: Tone::Warn,
+                title: "You were signed out".to_owned(),
+                cause: "Company account does not say any more that you may work here.".to_owned(),
+                code: Some("refused_by_provider".to_owned()),
+                remedy: "Sign in again. If Company account does not let you in, ask its administrator about your account \
+                         there."
+                    .to_owned(),
+                since: None,
+                action: None,
+            }),
+            ..sign_in(&["Company account"], true, FormErrors::default())
         };
         let refused = FormErrors::default().with("", "This e-mail address and password do not match.");
         vec![
             sign_in(&[], true, FormErrors::default()),
             sign_in(&["Company account", "Keycloak"], true, refused),
             sign_in(&["Company account"], false, FormErrors::default()),
+            ended,
+        ]
+    }
+}
+
+/// `GET /confirm-email?token=…`: another address for an account; and the page afterwards.
+///
+/// Form: `POST` to the same address.
+#[derive(Debug, Serialize)]
+pub struct ConfirmEmail {
+    /// The frame, without user.
+    pub page: Page,
+    /// Where the form posts.
+    pub action: String,
+    /// The address so far.
+    pub before: String,
+    /// The new one.
+    pub email: String,
+    /// Whether it counts by now.
+    pub is_done: bool,
+}
+
+impl View for ConfirmEmail {
+    const TEMPLATE: &'static str = "admin/confirm_email.html";
+
+    fn samples() -> Vec<Self> {
+        let page = |title: &str, is_done| Self {
+            page: Page::new(title, Section::None),
+            action: "/confirm-email?token=t0ken".to_owned(),
+            before: "ada@example.org".to_owned(),
+            email: "countess@example.org".to_owned(),
+            is_done,
+        };
+        vec![
+            page("Confirm your address", false),
+            page("Your address is changed", true),
         ]
     }
 }

@@ -71,7 +71,7 @@ impl View for ProviderList {
 /// `issuer`, `tenant`, `discovery` (`on` or `off`), the endpoints, `other_hosts`, `client_id`, `client_secret` (empty
 /// keeps the stored one), `auth_method`, `scopes`, `name_claims`, `domains`, `create_accounts`, `link_by_email`,
 /// `link_claim`, `trust_email`, `default_role`, `default_projects`, `groups_claim`, `group_rules` (lines of
-/// `group = role in KEY`), `local_sign_in`, `first_subject`, `first_email`.
+/// `group = role in KEY`), `local_sign_in`, `recheck_minutes`, `first_subject`, `first_email`.
 #[derive(Debug, Serialize)]
 pub struct ProviderForm {
     /// The frame.
@@ -121,6 +121,8 @@ pub struct ProviderValues {
     pub userinfo_endpoint: String,
     /// Endpoint by hand.
     pub end_session_endpoint: String,
+    /// Endpoint by hand.
+    pub revocation_endpoint: String,
     /// Hosts, separated by spaces.
     pub other_hosts: String,
     /// Client id.
@@ -145,6 +147,8 @@ pub struct ProviderValues {
     pub group_rules: String,
     /// Address and password stay.
     pub local_sign_in: bool,
+    /// Minutes between two looks.
+    pub recheck_minutes: String,
     /// Subject of the first administrator.
     pub first_subject: String,
     /// Address of the first administrator.
@@ -169,6 +173,7 @@ impl View for ProviderForm {
             groups_claim: "groups".to_owned(),
             group_rules: "mail-admins = site_admin\nhelpdesk = agent in HELP".to_owned(),
             local_sign_in: true,
+            recheck_minutes: "15".to_owned(),
             ..ProviderValues::default()
         };
         let form = |id: Option<&str>, errors| Self {

@@ -51,6 +51,7 @@ macro_rules! for_each_view {
             crate::web::admin::views::account::EnrolStep,
             crate::web::admin::views::account::RecoveryCodes,
             crate::web::admin::views::account::NewPassword,
+            crate::web::admin::views::account::ConfirmEmail,
             crate::web::admin::views::account::ForgotPassword,
             crate::web::admin::views::people::UserList,
             crate::web::admin::views::people::InviteForm,

@@ -185,6 +185,8 @@ pub struct UserDetail {
     pub page: Page,
     /// `usr_…`
     pub id: String,
+    /// Revision that was opened.
+    pub revision: i64,
     /// Whether it is the person who looks.
     pub is_self: bool,
     /// "Active", "Invited", "Disabled".
@@ -224,6 +226,7 @@ impl View for UserDetail {
         let detail = |is_full: bool, errors| Self {
             page: Page::sample("Ada Lovelace", Section::Users),
             id: "usr_01".to_owned(),
+            revision: 3,
             is_self: !is_full,
             state: Badge::new(Tone::Ok, "Active"),
             is_disabled: false,

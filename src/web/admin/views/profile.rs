@@ -10,7 +10,8 @@ use crate::render::View;
 
 /// `GET /profile`.
 ///
-/// Forms: `POST /profile` with `name`, `phone`, `address`; `POST /theme` with `theme` and `back`; `POST /profile/password` with
+/// Forms: `POST /profile` with `name`, `phone`, `address`; `POST /profile/email` with `email` and `email_password`; `POST
+/// /theme` with `theme` and `back`; `POST /profile/password` with
 /// `old_password` (only where there is one), `password`, `revoke_tokens` (a checkbox); `POST
 /// /profile/sessions/{id}/end`; `POST /profile/sessions/end-others`; `POST /profile/second-factor/codes`; `POST
 /// /profile/tokens/{id}/revoke`. Links: `/profile/second-factor`, `/profile/second-factor/remove`,
@@ -27,6 +28,8 @@ pub struct Profile {
     pub phone: String,
     /// What was typed, or the postal address.
     pub address: String,
+    /// Whether they can ask for another one: they have a password here, and mails can be sent.
+    pub can_change_email: bool,
     /// Looks.
     pub themes: Vec<Choice>,
     /// When the password was set; none if there is none.
@@ -112,6 +115,7 @@ impl View for Profile {
             } else {
                 String::new()
             },
+            can_change_email: true,
             themes: Settings::themes(Theme::Auto),
             password_set,
             password_min: 8,
