@@ -429,4 +429,41 @@ mod tests {
         drop(first);
         assert!(busy.enter("a").is_some());
     }
+
+    #[tokio::test]
+    async fn what_ended_three_times_without_an_answer_is_not_sent_a_fourth_time() {
+        use crate::outbox::{Kind, NewMail, Through};
+        let place = crate::grant::testkit::place().await;
+        let ctx = &place.ctx;
+        let sender = Address::new("from", "Desk", "desk@b.example").unwrap();
+        let mut mail = NewMail::new(Kind::Reply, "usr_1");
+        mail.to = vec![Address::new("to", "", "c@d.example").unwrap()];
+        mail.subject = "Re: a".into();
+        mail.text = "Hello".into();
+        let mail = outbox::compose(&ctx.clock, Through::Site(&sender), mail).unwrap();
+        let id = outbox::enqueue(ctx.db.write(), &mail).await.unwrap();
+        let claim = async || {
+            let now = ctx.clock.now_ms();
+            let lease = outbox::claim(&ctx.db, "one/1", &id, now, 60_000).await;
+            lease.unwrap().unwrap()
+        };
+        for _ in 0..3 {
+            let (lease, now) = (claim().await, ctx.clock.now_ms());
+            let begun = outbox::begin_attempt(ctx.db.write(), &lease, "one/1", now).await;
+            let number = begun.unwrap().unwrap().number;
+            assert!(
+                outbox::mark_handing_over(&ctx.db, &lease, number, now)
+                    .await
+                    .unwrap()
+            );
+            // The process dies while the mail is on its way.
+            ctx.clock.advance(chrono::Duration::seconds(61));
+        }
+        send(ctx, &claim().await).await.unwrap();
+        let mail = outbox::get(ctx, &id).await.unwrap();
+        assert_eq!(
+            (mail.state.as_str(), mail.error_code.as_str()),
+            ("failed", "outcome_unknown")
+        );
+    }
 }

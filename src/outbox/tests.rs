@@ -175,3 +175,21 @@ async fn html_alone_gets_a_text_form_and_loses_what_is_active() {
     let bytes = String::from_utf8(raw(&place.ctx, &id).await.unwrap()).unwrap();
     assert!(bytes.contains("text/plain") && bytes.contains("<b>Ada</b>") && !bytes.contains("alert"));
 }
+
+#[tokio::test]
+async fn a_claim_that_ran_out_hands_nothing_over_also_while_nobody_took_it_on() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let id = queued(&place).await;
+    let (lease, begun) = begin(&place, "one/1", &id).await.unwrap();
+    ctx.clock.advance(chrono::Duration::seconds(60));
+    let now = ctx.clock.now_ms();
+    let may = async |now: i64| {
+        mark_handing_over(&ctx.db, &lease, begun.number, now)
+            .await
+            .unwrap()
+    };
+    assert!(!may(now).await, "the claim is over");
+    claim(&ctx.db, "two/1", &id, now, 60_000).await.unwrap().unwrap();
+    assert!(!may(now).await, "another node has it and is about to begin");
+}

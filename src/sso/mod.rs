@@ -32,6 +32,9 @@ mod strict;
 mod test;
 mod token;
 
+#[cfg(test)]
+mod tests;
+
 pub use discovery::Cache;
 pub use error::{SignInError, SsoError};
 pub use file::{take_over, try_online};

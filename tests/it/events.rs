@@ -11,6 +11,7 @@ use crate::support::database::{Kind, TestDatabase, wanted};
 
 on_each_database!(
     many_writers_and_a_reader_meet_every_event_once_and_in_order,
+    nodes_that_give_places_at_once_give_each_event_one_and_leave_none_out,
     what_is_older_than_the_retention_goes_and_a_cursor_before_it_is_told,
 );
 
@@ -125,6 +126,29 @@ async fn many_writers_and_a_reader_meet_every_event_once_and_in_order(database: 
         let order: Vec<usize> = (0..EACH).filter(|n| n % 5 != 4).collect();
         assert_eq!(own, order, "each writer's own order");
     }
+}
+
+async fn nodes_that_give_places_at_once_give_each_event_one_and_leave_none_out(database: TestDatabase) {
+    const ROUNDS: i64 = 40;
+    let nodes = [open(&database).await, Db::open(&database.url).await.unwrap()];
+    for round in 1..=ROUNDS {
+        for n in 0..5 {
+            event::append(nodes[0].write(), &Clock::system(), ping(&format!("{round}-{n}")))
+                .await
+                .unwrap();
+        }
+        let together = (0..8).map(|at| event::advance(&nodes[at % 2]));
+        for place in futures_util::future::join_all(together).await {
+            assert_eq!(place.unwrap(), round * 5, "the end is the number of events");
+        }
+    }
+    let (seen, cursor) = read(&nodes[1], Cursor::START).await;
+    assert_eq!(seen.len(), 200);
+    assert_eq!(cursor, Cursor(200));
+    let order: Vec<String> = (1..=ROUNDS)
+        .flat_map(|round| (0..5).map(move |n| format!("{round}-{n}")))
+        .collect();
+    assert_eq!(seen, order);
 }
 
 async fn what_is_older_than_the_retention_goes_and_a_cursor_before_it_is_told(database: TestDatabase) {

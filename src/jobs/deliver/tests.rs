@@ -538,6 +538,43 @@ async fn a_new_secret_and_the_one_before_sign_for_a_day() {
 }
 
 #[tokio::test]
+async fn a_webhook_hears_of_its_own_projects_only_and_of_nobody_elses_ping() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receivers = [
+        Receiver::start().await,
+        Receiver::start().await,
+        Receiver::start().await,
+    ];
+    let first = hook(ctx, &receivers[0].url).await;
+    hook(ctx, &receivers[1].url).await;
+    let input = WebhookInput {
+        url: Some(receivers[2].url.clone()),
+        projects: Some(Some(["prj_2".to_owned()].into())),
+        ..WebhookInput::default()
+    };
+    delivery::create(ctx, "cli", input).await.unwrap();
+    delivery::ping(ctx, "cli", &first.webhook).await.unwrap();
+    happen(ctx, "HELP-1", 1).await;
+    delivery::trigger(ctx, "cli", "grant.expired", "prj_2")
+        .await
+        .unwrap();
+    round(ctx).await;
+    let kinds = receivers.each_ref().map(|receiver| {
+        let mut kinds: Vec<String> = receiver
+            .got()
+            .iter()
+            .map(|got| got.json()["type"].as_str().unwrap().to_owned())
+            .collect();
+        kinds.sort();
+        kinds
+    });
+    assert_eq!(kinds[0], ["grant.expired", "test.ping", "ticket.updated"]);
+    assert_eq!(kinds[1], ["grant.expired", "ticket.updated"]);
+    assert_eq!(kinds[2], ["grant.expired"]);
+}
+
+#[tokio::test]
 async fn a_ping_reaches_its_webhook_only_and_filters_keep_the_rest_out() {
     let place = place().await;
     let ctx = &place.ctx;
