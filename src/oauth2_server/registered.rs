@@ -175,6 +175,16 @@ impl Legacy {
         Self::ALL.into_iter().find(|switch| switch.as_str() == text)
     }
 
+    /// What it is, in the words of a badge.
+    pub fn badge(self) -> &'static str {
+        match self {
+            Self::PlainPkce => "PKCE plain",
+            Self::TokenInQuery => "Token in address",
+            Self::Hybrid => "code id_token",
+            Self::IdTokenAtApi => "ID token at API",
+        }
+    }
+
     /// What it is, as a label.
     pub fn label(self) -> &'static str {
         match self {

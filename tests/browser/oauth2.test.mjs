@@ -77,3 +77,24 @@ test('a device shows a code, its person types it, sees who asks and from where, 
   assert.equal(given.token_type, 'Bearer', JSON.stringify(given));
   assert.deepEqual(it.browser.problems.splice(0), []);
 });
+
+test('what an older application cannot do without is switched on in words that say what it costs, and stays red', async () => {
+  await it.goto('/clients/new');
+  await page.locator('[name=name]').fill('Desktop of 2015');
+  await page.locator('[name=redirect_uris]').fill('https://desk.example/callback');
+  await page.locator('[name=scope][value=openid]').check();
+  await page.getByText('Laxer than it should be').click();
+  for (const name of ['PKCE with the method plain', 'Access tokens in an address', 'ID tokens at the API']) {
+    await page.getByLabel(name).check();
+  }
+  await inspect('client-laxer');
+  await page.getByRole('button', { name: 'Register' }).click();
+  await page.locator('#client_id[readonly]').waitFor();
+  await it.goto('/clients');
+  await page.getByRole('link', { name: 'Desktop of 2015' }).waitFor();
+  await inspect('clients-laxer');
+  await page.getByRole('link', { name: 'Desktop of 2015' }).click();
+  await page.getByText('Tokens end up in histories and in the logs of proxies').waitFor();
+  await inspect('client-laxer-detail');
+  assert.deepEqual(it.browser.problems.splice(0), []);
+});

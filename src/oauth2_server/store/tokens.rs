@@ -529,7 +529,8 @@ pub(crate) async fn insert_access<C: ConnectionTrait>(on: &C, new: &NewAccess<'_
 }
 
 /// Whom a live access token speaks for, and whether this is its first use. Everything that can end it is asked in one
-/// query: its own life, its family, the client and the person.
+/// query: its own life, its family, the client and the person. An ID token is stored a moment after the tokens it came
+/// with, which may be dead by then.
 pub(crate) async fn access<C: ConnectionTrait>(
     on: &C,
     kind: Kind,
@@ -541,7 +542,9 @@ pub(crate) async fn access<C: ConnectionTrait>(
          a.first_used_at, c.legacy, c.client_id, c.name AS client_name, c.project_id FROM oauth2_access_tokens a \
          JOIN oauth2_families f ON f.id = a.family_id JOIN oauth2_clients c ON c.id = f.client \
          LEFT JOIN users u ON u.id = f.user_id \
-         WHERE a.token_hash = $1 AND a.kind = $3 AND a.expires_at > $2 AND a.revoked_at IS NULL AND f.revoked_at IS NULL \
+         WHERE a.token_hash = $1 AND a.kind = $3 AND (a.kind = 'access' OR a.refresh_hash NOT IN \
+         (SELECT r.token_hash FROM oauth2_refresh_tokens r WHERE r.token_hash = a.refresh_hash AND r.state = 'dead')) \
+         AND a.expires_at > $2 AND a.revoked_at IS NULL AND f.revoked_at IS NULL \
          AND c.state = 'approved' AND (f.user_id = '' OR (u.id IS NOT NULL AND u.disabled_at IS NULL AND u.removed_at IS NULL))"
     );
     let Some(row) = on

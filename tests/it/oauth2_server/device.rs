@@ -63,6 +63,35 @@ impl Server {
     }
 }
 
+/// Types the code and allows what the device asks for.
+async fn allow(server: &Server, device: &Device) {
+    let visitor = Visitor::new(&server.mailgrant);
+    let page = server.at_the_page(&visitor, &device.link).await;
+    let seen = visitor
+        .submit(&page, "/device", &[("user_code", &device.shown)])
+        .await;
+    let consent = visitor.get(&seen.location).await;
+    let scopes = all_scopes(&consent);
+    let mut fields: Vec<(&str, &str)> = scopes.iter().map(|scope| ("scope", scope.as_str())).collect();
+    fields.extend([("decision", "allow"), ("reach", "all"), ("lasts", "")]);
+    let done = visitor.submit(&consent, &seen.location, &fields).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+}
+
+async fn n39_of_twenty_polls_of_an_allowed_device_one_gets_tokens(database: TestDatabase) {
+    let server = Server::start_on(Some(database)).await;
+    let device = server.device().await;
+    allow(&server, &device).await;
+    let answers = futures_util::future::join_all((0..20).map(|_| server.poll(&device))).await;
+    let good = answers.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(good, 1, "{answers:?}");
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.status == 200 || answer.error() == (400, "invalid_grant"))
+    );
+}
+
 async fn n39_n41_a_device_gets_its_tokens_once_after_somebody_allowed_it(database: TestDatabase) {
     let server = Server::start_on(Some(database)).await;
     let device = server.device().await;
@@ -190,7 +219,10 @@ async fn n39_n41_a_device_gets_its_tokens_once_after_somebody_allowed_it(databas
     assert_eq!(server.poll(&next).await.error(), (400, "access_denied"));
 }
 
-crate::on_each_database!(n39_n41_a_device_gets_its_tokens_once_after_somebody_allowed_it,);
+crate::on_each_database!(
+    n39_n41_a_device_gets_its_tokens_once_after_somebody_allowed_it,
+    n39_of_twenty_polls_of_an_allowed_device_one_gets_tokens,
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn n40_codes_of_devices_cannot_be_guessed() {

@@ -373,6 +373,26 @@ async fn n48_an_id_token_opens_the_api_only_by_its_own_scheme_its_switch_and_whi
     for over in [&id_token, &renewed] {
         assert_eq!(open(format!("Token {over}")).await, 401, "the session is over");
     }
+    // An answer was lost and asked for again: what was in the lost one opens nothing.
+    let begun = redeem(
+        &server,
+        &client,
+        &server.code_of(&client, &scopes).await,
+        VERIFIER,
+    )
+    .await;
+    let token = begun.text("refresh_token");
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
+    let lost = server
+        .ask(&client, "/oauth2/token", &fields)
+        .await
+        .text("id_token");
+    let again = server
+        .ask(&client, "/oauth2/token", &fields)
+        .await
+        .text("id_token");
+    assert_eq!(open(format!("Token {lost}")).await, 401);
+    assert_eq!(open(format!("Token {again}")).await, 200);
     // What the person takes back, the client's admin ends, or the keys no longer vouch for, opens nothing.
     let again = redeem(
         &server,

@@ -339,9 +339,12 @@ async fn applications_behind_the_browser_are_told_until_they_take_it(database: T
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_who_is_switched_off_or_whose_session_is_ended_is_signed_out_everywhere() {
-    let server = Server::start().await;
+on_each_database!(a_person_who_is_switched_off_or_whose_session_is_ended_is_signed_out_everywhere);
+
+async fn a_person_who_is_switched_off_or_whose_session_is_ended_is_signed_out_everywhere(
+    database: TestDatabase,
+) {
+    let server = Server::start_on(Some(database)).await;
     let app = ScriptedHttp::start().await;
     app.answer_always(Answer::text(204, "text/plain", ""));
     let client = server

@@ -141,7 +141,7 @@ fn relaxations(client: &Client) -> Vec<(String, String)> {
         add("Asks nobody", "Nobody is asked for consent.");
     }
     for switch in &client.legacy {
-        add(switch.label(), &format!("{}: {}", switch.label(), switch.risk()));
+        add(switch.badge(), &format!("{}: {}", switch.label(), switch.risk()));
     }
     found
 }

@@ -113,9 +113,12 @@ async fn a_client_is_registered_its_secret_shown_once_and_approved_or_switched_o
     let stored = oauth2_server::get(&ctx, &id).await.unwrap();
     assert_eq!(stored.legacy, [oauth2_server::Legacy::TokenInQuery]);
     assert!(stored.require_pkce, "the form was sent without it");
-    for page in [here.as_str(), "/clients"] {
+    for (page, words) in [
+        (here.as_str(), "Access tokens in an address"),
+        ("/clients", "Token in address"),
+    ] {
         let seen = admin.get(page).await.text;
-        assert!(seen.contains("Access tokens in an address"), "{page}: {seen}");
+        assert!(seen.contains(words), "{page}: {seen}");
     }
     let form = admin.get(&format!("{here}/edit")).await.text;
     let ticked = form.split("value=\"token_in_query\"").nth(1).unwrap();
