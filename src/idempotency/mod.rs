@@ -3,7 +3,8 @@
 //! A key is remembered for 24 hours under who sent it and for which route, with a fingerprint of the request and, sealed,
 //! the answer. While the work runs the row is leased, so that N nodes agree on who does it; a node that dies frees its
 //! rows when it starts again, or when their leases run out. Refusals are not remembered: they changed nothing, and the
-//! same key may be used for the corrected request.
+//! same key may be used for the corrected request. Work that ended nobody knows how is taken over by whoever repeats the
+//! request; what must not happen twice even then is stored under [`Turn::once`] by the transaction that does it.
 
 mod store;
 
@@ -50,12 +51,20 @@ pub struct Answer {
 pub struct Turn {
     id: String,
     lease_no: i64,
+    began_at: i64,
+}
+
+impl Turn {
+    /// A name of this piece of work: the same whoever takes it over, and another one once the key is forgotten.
+    pub fn once(&self) -> String {
+        format!("{}.{}", self.id, self.began_at)
+    }
 }
 
 /// What a key means now.
 #[derive(Debug)]
 pub enum Begun {
-    /// Nobody did it yet: do it, then [`finish`] or [`give_back`].
+    /// Nobody did it yet, as far as is known: do it, then [`finish`], [`give_back`] or [`let_go`].
     Mine(Turn),
     /// It was done; this was the answer.
     Done(Answer),
@@ -77,14 +86,15 @@ pub async fn begin(
     let fingerprint = digest(request);
     let now = ctx.clock.now_ms();
     let until = now + LEASE_MS;
-    let mine = |lease_no| {
+    let mine = |lease_no, began_at| {
         Begun::Mine(Turn {
             id: id.clone(),
             lease_no,
+            began_at,
         })
     };
     if store::insert(ctx.db.write(), &id, &fingerprint, &ctx.holder, now, until).await? {
-        return Ok(mine(0));
+        return Ok(mine(0, now));
     }
     // Read where it was written: a replica or an older snapshot might not have it yet.
     let Some(row) = store::get(ctx.db.write(), &id).await? else {
@@ -101,9 +111,16 @@ pub async fn begin(
     if row.lease_until > now {
         return Ok(Begun::InFlight((row.lease_until - now + 999) / 1000));
     }
-    let taken = store::take_over(ctx.db.write(), &row, &fingerprint, &ctx.holder, now, until).await?;
+    let began_at = if is_over { now } else { row.created_at };
+    let new = store::Claimed {
+        fingerprint: &fingerprint,
+        began_at,
+        holder: &ctx.holder,
+        until,
+    };
+    let taken = store::take_over(ctx.db.write(), &row, &new).await?;
     Ok(if taken {
-        mine(row.lease_no + 1)
+        mine(row.lease_no + 1, began_at)
     } else {
         Begun::InFlight(1)
     })
@@ -119,6 +136,11 @@ pub async fn finish(ctx: &Ctx, turn: &Turn, answer: &Answer) -> Result<(), Idemp
 /// Forgets a key whose work was refused: nothing was changed.
 pub async fn give_back(ctx: &Ctx, turn: &Turn) -> Result<(), IdempotencyError> {
     Ok(store::delete(ctx.db.write(), &turn.id, turn.lease_no).await?)
+}
+
+/// Leaves a key to whoever repeats the request: the work failed, and it is not known how far it came.
+pub async fn let_go(ctx: &Ctx, turn: &Turn) -> Result<(), IdempotencyError> {
+    Ok(store::let_go(ctx.db.write(), &turn.id, turn.lease_no).await?)
 }
 
 /// Throws away what nobody can ask for any more.
@@ -199,6 +221,27 @@ mod tests {
         };
         give_back(&place.ctx, &turn).await.unwrap();
         assert!(matches!(ask(&place.ctx, "k", "b").await, Begun::Mine(_)));
+    }
+
+    #[tokio::test]
+    async fn work_that_failed_is_taken_over_under_the_same_name() {
+        let place = test_place().await;
+        let ctx = &place.ctx;
+        let Begun::Mine(failed) = ask(ctx, "k", "a").await else {
+            panic!("it is new");
+        };
+        ctx.clock.advance(chrono::Duration::seconds(1));
+        let_go(ctx, &failed).await.unwrap();
+        assert!(matches!(ask(ctx, "k", "b").await, Begun::OtherRequest));
+        let Begun::Mine(again) = ask(ctx, "k", "a").await else {
+            panic!("it may be taken over");
+        };
+        assert_eq!(again.once(), failed.once());
+        ctx.clock.advance(chrono::Duration::milliseconds(KEPT_MS));
+        let Begun::Mine(later) = ask(ctx, "k", "a").await else {
+            panic!("it is forgotten");
+        };
+        assert_ne!(later.once(), failed.once());
     }
 
     #[tokio::test]

@@ -51,22 +51,27 @@ pub(super) async fn get<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<R
     .transpose()
 }
 
+/// Who works on a row from now on.
+pub(super) struct Claimed<'a> {
+    pub(super) fingerprint: &'a str,
+    pub(super) began_at: i64,
+    pub(super) holder: &'a str,
+    pub(super) until: i64,
+}
+
 /// Begins anew in a row that ran out; false if somebody else was faster.
 pub(super) async fn take_over<C: ConnectionTrait>(
     on: &C,
     row: &Row,
-    fingerprint: &str,
-    holder: &str,
-    now: i64,
-    until: i64,
+    new: &Claimed<'_>,
 ) -> Result<bool, DbErr> {
     let text = "UPDATE idempotency_keys SET fingerprint = $1, answer_sealed = '', created_at = $2, \
                 lease_holder = $3, lease_no = lease_no + 1, lease_until = $4 WHERE id = $5 AND lease_no = $6";
     let values: [Value; 6] = [
-        fingerprint.into(),
-        now.into(),
-        holder.into(),
-        until.into(),
+        new.fingerprint.into(),
+        new.began_at.into(),
+        new.holder.into(),
+        new.until.into(),
         row.id.clone().into(),
         row.lease_no.into(),
     ];
@@ -84,6 +89,14 @@ pub(super) async fn finish<C: ConnectionTrait>(
         "UPDATE idempotency_keys SET answer_sealed = $1, lease_until = 0 WHERE id = $2 AND lease_no = $3";
     let values: [Value; 3] = [sealed.into(), id.into(), lease_no.into()];
     on.execute_raw(sql(on, text, values)).await.map(|_| ())
+}
+
+/// Ends the lease of a row that has no answer.
+pub(super) async fn let_go<C: ConnectionTrait>(on: &C, id: &str, lease_no: i64) -> Result<(), DbErr> {
+    let text = "UPDATE idempotency_keys SET lease_until = 0 WHERE id = $1 AND lease_no = $2";
+    on.execute_raw(sql(on, text, [id.into(), lease_no.into()]))
+        .await
+        .map(|_| ())
 }
 
 pub(super) async fn delete<C: ConnectionTrait>(on: &C, id: &str, lease_no: i64) -> Result<(), DbErr> {

@@ -31,9 +31,15 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 const LEASE_MS: i64 = 90_000;
 
 /// Mails that this process sends at once, and over one account: Exchange Online takes three connections, and people
-/// send as well.
+/// send as well. One that takes long (its server is silent, and is waited for as RFC 5321 asks) keeps only its account
+/// waiting and counts towards the higher bound alone, which is there for the memory.
 const AT_ONCE: usize = 16;
+const AT_ONCE_WITH_SLOW: usize = 128;
 const AT_ONCE_PER_ACCOUNT: usize = 2;
+const SLOW_AFTER_MS: i64 = 20_000;
+
+/// Pause before what became of a mail is noted again, where the database refused it.
+const NOTED_AGAIN: Duration = Duration::from_millis(500);
 
 /// How often a mail may be sent again after an outcome nobody knows.
 const MAX_UNKNOWN: i64 = 2;
@@ -58,40 +64,56 @@ pub(super) async fn run(ctx: Ctx) {
     }
 }
 
-/// Mails this process sends now, by account.
+/// Mails this process sends now, by account: when each began, milliseconds since 1970.
 #[derive(Clone, Debug, Default)]
-struct Busy(Arc<Mutex<HashMap<String, usize>>>);
+struct Busy(Arc<Mutex<HashMap<String, Vec<i64>>>>);
 
 impl Busy {
     /// A place for another mail over this account, if there is room; given back when it is dropped.
-    fn enter(&self, account: &str) -> Option<Place> {
+    fn enter(&self, account: &str, now: i64) -> Option<Place> {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if running.values().sum::<usize>() >= AT_ONCE {
+        let all = running.values().flatten();
+        let quick = all.clone().filter(|began| now - **began < SLOW_AFTER_MS).count();
+        if quick >= AT_ONCE || all.count() >= AT_ONCE_WITH_SLOW {
             return None;
         }
         let over_it = running.entry(account.to_owned()).or_default();
-        if *over_it >= AT_ONCE_PER_ACCOUNT {
+        if over_it.len() >= AT_ONCE_PER_ACCOUNT {
             return None;
         }
-        *over_it += 1;
+        over_it.push(now);
         Some(Place {
             busy: self.clone(),
             account: account.to_owned(),
+            began: now,
         })
+    }
+
+    /// Accounts that take no further mail now.
+    fn full(&self) -> Vec<String> {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running
+            .iter()
+            .filter(|(_, began)| began.len() >= AT_ONCE_PER_ACCOUNT)
+            .map(|(account, _)| account.clone())
+            .collect()
     }
 }
 
 struct Place {
     busy: Busy,
     account: String,
+    began: i64,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut running = self.busy.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(over_it) = running.get_mut(&self.account) {
-            *over_it -= 1;
-            if *over_it == 0 {
+            if let Some(position) = over_it.iter().position(|began| *began == self.began) {
+                over_it.swap_remove(position);
+            }
+            if over_it.is_empty() {
                 running.remove(&self.account);
             }
         }
@@ -100,8 +122,12 @@ impl Drop for Place {
 
 async fn start_due(ctx: &Ctx, busy: &Busy) -> Result<(), DbErr> {
     let now = ctx.clock.now_ms();
-    for due in outbox::due(&ctx.db, now, 200).await? {
-        let Some(place) = busy.enter(&due.mailbox_id) else {
+    let room = outbox::Room {
+        full: busy.full(),
+        per_account: AT_ONCE_PER_ACCOUNT,
+    };
+    for due in outbox::due(&ctx.db, now, &room, 200).await? {
+        let Some(place) = busy.enter(&due.mailbox_id, now) else {
             continue;
         };
         let Some(lease) = outbox::claim(&ctx.db, &ctx.holder, &due.id, now, LEASE_MS).await? else {
@@ -134,10 +160,27 @@ async fn send(ctx: &Ctx, lease: &Lease) -> Result<(), DbErr> {
             () = keep(ctx, lease) => None,
         }
     };
-    match ending {
-        Some(ending) => end(ctx, lease, &begun, &ending).await,
-        // Somebody else has it now, and closes this attempt.
-        None => Ok(()),
+    if let Some(ending) = ending {
+        tokio::select! {
+            () = settle(ctx, lease, &begun, &ending) => {}
+            () = keep(ctx, lease) => {}
+        }
+    }
+    // Otherwise somebody else has it now, and closes this attempt.
+    Ok(())
+}
+
+/// Notes how an attempt ended, as often as it takes: forgotten, a mail that was sent is sent again.
+async fn settle(ctx: &Ctx, lease: &Lease, begun: &Begun, ending: &Ending) {
+    while let Err(error) = end(ctx, lease, begun, ending).await {
+        tracing::warn!(
+            mail = lease.id,
+            "the end of an attempt was not noted, trying again: {error}"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(NOTED_AGAIN) => {}
+            () = ctx.stop.cancelled() => return,
+        }
     }
 }
 
@@ -407,7 +450,10 @@ async fn end(ctx: &Ctx, lease: &Lease, begun: &Begun, ending: &Ending) -> Result
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::ConnectionTrait;
+
     use super::*;
+    use crate::outbox::{Kind, NewMail, Through};
 
     #[test]
     fn pauses_grow_and_differ_by_chance() {
@@ -422,12 +468,68 @@ mod tests {
     #[test]
     fn one_account_takes_no_more_than_its_places() {
         let busy = Busy::default();
-        let first = busy.enter("a");
-        let _second = busy.enter("a");
-        assert!(busy.enter("a").is_none());
-        let _other = busy.enter("b").unwrap();
+        let first = busy.enter("a", 0);
+        let _second = busy.enter("a", 0);
+        assert!(busy.enter("a", 0).is_none());
+        assert_eq!(busy.full(), ["a"]);
+        let _other = busy.enter("b", 0).unwrap();
         drop(first);
-        assert!(busy.enter("a").is_some());
+        assert!(busy.full().is_empty());
+        assert!(busy.enter("a", 0).is_some());
+    }
+
+    #[test]
+    fn accounts_whose_servers_are_silent_delay_no_other() {
+        let busy = Busy::default();
+        let silent: Vec<_> = (0..AT_ONCE)
+            .map(|n| busy.enter(&format!("silent{n}"), 0).unwrap())
+            .collect();
+        assert!(busy.enter("quick", SLOW_AFTER_MS - 1).is_none());
+        let quick = busy.enter("quick", SLOW_AFTER_MS);
+        assert!(quick.is_some());
+        drop(silent);
+        assert_eq!(busy.0.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_became_of_a_mail_is_noted_as_often_as_it_takes() {
+        let place = crate::grant::testkit::place().await;
+        let ctx = &place.ctx;
+        let on = ctx.db.write();
+        let mut mail = NewMail::new(Kind::Reply, "usr_1");
+        mail.to = vec![Address::new("to", "", "c@d.example").unwrap()];
+        mail.text = "Hello".into();
+        let sender = Address::new("from", "Desk", "desk@b.example").unwrap();
+        let composed = outbox::compose(&ctx.clock, Through::Site(&sender), mail).unwrap();
+        let id = outbox::enqueue(on, &composed).await.unwrap();
+        let now = ctx.clock.now_ms();
+        let lease = outbox::claim(&ctx.db, &ctx.holder, &id, now, LEASE_MS)
+            .await
+            .unwrap()
+            .unwrap();
+        let begun = outbox::begin_attempt(on, &lease, "one", now)
+            .await
+            .unwrap()
+            .unwrap();
+        on.execute_unprepared(
+            "CREATE TRIGGER down BEFORE UPDATE ON outgoing_attempts BEGIN SELECT RAISE(ABORT, 'down'); END",
+        )
+        .await
+        .unwrap();
+        let ending = Ending {
+            outcome: "sent",
+            state: MailState::Sent,
+            next_attempt_at: 0,
+            answer: "250 taken".into(),
+            trouble: None,
+        };
+        let settling = settle(ctx, &lease, &begun, &ending);
+        tokio::pin!(settling);
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut settling).await;
+        assert!(early.is_err(), "it must not give up");
+        on.execute_unprepared("DROP TRIGGER down").await.unwrap();
+        settling.await;
+        assert_eq!(outbox::get(ctx, &id).await.unwrap().state, "sent");
     }
 
     #[tokio::test]

@@ -21,14 +21,17 @@ mod store;
 mod tests;
 
 pub use model::{Kind, MailState, NewMail, Through};
-pub use proposal::{Proposal, propose, propose_for};
+pub use proposal::{Proposal, propose};
 pub use reply::{Answer, answered, reply};
-pub use service::{Composed, OutboxError, OutgoingFilter, cancel, compose, enqueue, get, list, raw, retry};
+pub use service::{
+    Composed, ONLY_FOR_ITS_RECIPIENT, OutboxError, OutgoingFilter, cancel, compose, enqueue, get, list, raw,
+    retry,
+};
 pub use site::{
     SiteAccount, SiteMail, SiteSettings, choose_site_mailbox, enqueue_site_mail, explain_site,
     forget_notices, open_site, send_test_mail, site_account, site_settings, site_trouble,
 };
 pub use store::{
-    Attempt, Begun, Due, Ending, Outgoing, attempts_of, begin_attempt, by_entry, claim, due, finish,
+    Attempt, Begun, Due, Ending, Outgoing, Room, attempts_of, begin_attempt, by_entry, claim, due, finish,
     mark_handing_over, of_ticket, prolong, release, waiting,
 };

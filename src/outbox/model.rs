@@ -110,6 +110,8 @@ pub struct NewMail {
     pub files: Vec<File>,
     /// What the guard against loops gave; an automatic mail or a copy does not go out without one.
     pub pass: Option<Pass>,
+    /// Name of the request that had it sent: there is one mail for it, however often it is repeated.
+    pub once: Option<String>,
 }
 
 impl NewMail {
@@ -134,6 +136,7 @@ impl NewMail {
             headers: Vec::new(),
             files: Vec::new(),
             pass: None,
+            once: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What an answer in a ticket would be if nobody changed anything: through which mailbox, to whom, what is quoted, and
 //! what keeps it from going out.
 
-use super::reply::{Thread, from_ticket, mailbox_for, newest, requester};
+use super::reply::{Thread, mailbox_for, newest, requester};
 use super::service::OutboxError;
 use crate::access::Projects;
 use crate::clock::from_ms;
@@ -10,7 +10,7 @@ use crate::grant::{self, GrantState};
 use crate::mailbox::{self, Mailbox};
 use crate::message::{self, Message};
 use crate::smtp::Address;
-use crate::ticket::{self, Entry, Ticket};
+use crate::ticket::{Entry, Ticket};
 use crate::trouble::Trouble;
 
 /// An answer before anybody wrote it.
@@ -165,15 +165,6 @@ async fn trouble(ctx: &Ctx, mailbox: &Mailbox) -> Result<Option<Trouble>, Outbox
             "Connect the mailbox again, or choose another grant in its settings.",
         )),
     })
-}
-
-/// The same for a ticket by its id, for REST.
-///
-/// # Errors
-/// As [`propose`]; [`OutboxError::NoTicket`] if there is none in these projects.
-pub async fn propose_for(ctx: &Ctx, projects: &Projects, ticket_id: &str) -> Result<Proposal, OutboxError> {
-    let found = ticket::get(ctx, projects, ticket_id).await.map_err(from_ticket)?;
-    propose(ctx, &found.ticket, &found.entries).await
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Answering in a ticket: the mail is made so that the conversation goes on in it, and entry and mail come to be in
 //! one transaction.
 
+use sea_orm::{ConnectionTrait, DbErr};
+
 use super::model::{Kind, NewMail, Through};
 use super::proposal::quote_of;
-use super::service::{OutboxError, compose, enqueue, get};
-use super::store::Outgoing;
+use super::service::{OutboxError, compose, enqueue};
+use super::store::{self, Outgoing};
 use crate::access::Projects;
+use crate::crash_point;
 use crate::ctx::Ctx;
 use crate::id;
 use crate::mailbox::{self, Mailbox, MailboxError};
@@ -37,6 +40,10 @@ pub struct Answer {
     pub quote: bool,
     /// The ticket's state from then on; none leaves it.
     pub then: Option<TicketState>,
+    /// Whether nothing of the ticket's mails goes out with it, because its writer may not read them.
+    pub carries_nothing: bool,
+    /// Name of the request, if it may be repeated: there is one answer for it.
+    pub once: Option<String>,
 }
 
 /// Longest text or HTML of an answer, bytes.
@@ -56,6 +63,10 @@ pub async fn reply(
     ticket_id: &str,
     answer: Answer,
 ) -> Result<Outgoing, OutboxError> {
+    // Looked up before anything else: what was said the first time does not depend on what is so now.
+    if let Some(sent) = sent_before(ctx.db.write(), answer.once.as_deref()).await? {
+        return Ok(sent);
+    }
     let TicketDetail { ticket, entries, .. } =
         ticket::get(ctx, projects, ticket_id).await.map_err(from_ticket)?;
     check(&answer)?;
@@ -69,7 +80,8 @@ pub async fn reply(
     let thread = last.as_ref().map(Thread::of).unwrap_or_default();
 
     let written = written(&answer);
-    let signature = signature(ctx, &ticket, last.as_ref(), author).await?;
+    let read = last.as_ref().filter(|_| !answer.carries_nothing);
+    let signature = signature(ctx, &ticket, read, author).await?;
     let to = if answer.to.is_empty() {
         vec![requester(&ticket, &thread)?]
     } else {
@@ -93,7 +105,7 @@ pub async fn reply(
         .and_then(|identity| identity.reply_address.as_deref())
         .and_then(|address| Address::new("replyTo", sender.name(), address).ok());
     let reply_address = reply_to.as_ref().map(|address| address.email().to_owned());
-    let quote = match &last {
+    let quote = match read {
         Some(last) if answer.quote => quote_of(last),
         _ => String::new(),
     };
@@ -113,6 +125,7 @@ pub async fn reply(
         in_reply_to: thread.id.clone(),
         references: thread.chain(),
         files: answer.files,
+        once: answer.once.clone(),
         ..NewMail::new(Kind::Reply, actor)
     };
     let recipients: Vec<String> = mail
@@ -125,6 +138,11 @@ pub async fn reply(
 
     let txn = ctx.db.begin().await?;
     let ticket = ticket::hold(&txn, &ticket).await.map_err(from_ticket)?;
+    // Behind the lock of the ticket: whoever worked on the same request is done by now.
+    if let Some(sent) = sent_before(&txn, answer.once.as_deref()).await? {
+        txn.rollback().await?;
+        return Ok(sent);
+    }
     let composed = composed.for_entry(&ticket.id, &entry_id);
     let shown = NewReply {
         entry_id: &entry_id,
@@ -148,16 +166,24 @@ pub async fn reply(
             .map_err(from_ticket)?;
     }
     txn.commit().await?;
+    crash_point!("answered");
     tracing::info!(
         mail = id,
         ticket = ticket.key,
         actor,
         "an answer was put into the outbox"
     );
-    get(ctx, &id).await
+    Ok(composed.into_outgoing())
 }
 
-pub(super) fn from_ticket(error: TicketError) -> OutboxError {
+async fn sent_before<C: ConnectionTrait>(on: &C, once: Option<&str>) -> Result<Option<Outgoing>, DbErr> {
+    match once {
+        Some(once) => store::by_once(on, once).await,
+        None => Ok(None),
+    }
+}
+
+fn from_ticket(error: TicketError) -> OutboxError {
     match error {
         TicketError::Db(error) => OutboxError::Db(error),
         _ => OutboxError::NoTicket,

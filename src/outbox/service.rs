@@ -21,6 +21,9 @@ use crate::{id, mailbox};
 /// How long an outgoing mail is tried before it is given up, milliseconds.
 const TRIED_FOR_MS: i64 = 2 * 24 * 3_600_000;
 
+/// Why a mail with a one-time link is not shown.
+pub const ONLY_FOR_ITS_RECIPIENT: &str = "this mail holds a one-time link, which only its recipient may see";
+
 /// Why an outgoing mail could not be made or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
@@ -89,6 +92,11 @@ impl Composed {
     /// Its text form.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The mail as it was put in.
+    pub fn into_outgoing(self) -> Outgoing {
+        self.row
     }
 
     /// Names the entry that shows it, where that is made later than the mail.
@@ -179,6 +187,7 @@ pub fn compose(clock: &Clock, through: Through<'_>, mail: NewMail) -> Result<Com
                 .map(|file| serde_json::json!({ "name": file.name, "size": file.bytes.len() })),
         )
         .to_string(),
+        once_key: mail.once,
     };
     Ok(Composed { row, bytes, text })
 }
@@ -343,6 +352,11 @@ impl Outgoing {
     /// Whether it is a reply of a person.
     pub fn is_reply(&self) -> bool {
         self.kind == Kind::Reply.as_str()
+    }
+
+    /// Whether a one-time link may be in it: whoever reads that becomes the person whose password it changes.
+    pub fn holds_a_link(&self) -> bool {
+        self.kind == Kind::Notice.as_str()
     }
 
     /// Its files: `[{name, size}]`.

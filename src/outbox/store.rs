@@ -80,6 +80,8 @@ mod row {
         pub sent_at: Option<i64>,
         /// Names and sizes of its files, a JSON list.
         pub files: String,
+        /// The request that had it sent, if that must not send two.
+        pub once_key: Option<String>,
     }
 
     /// None: relations are read by their own queries.
@@ -173,6 +175,14 @@ pub async fn by_entry<C: ConnectionTrait>(on: &C, entry_id: &str) -> Result<Opti
         .await
 }
 
+/// The mail that a request had sent, if it came that far.
+pub(super) async fn by_once<C: ConnectionTrait>(on: &C, once: &str) -> Result<Option<Outgoing>, DbErr> {
+    row::Entity::find()
+        .filter(row::Column::OnceKey.eq(once))
+        .one(on)
+        .await
+}
+
 /// All attempts at a mail, oldest first.
 pub async fn attempts_of<C: ConnectionTrait>(on: &C, id: &str) -> Result<Vec<Attempt>, DbErr> {
     attempt::Entity::find()
@@ -226,12 +236,36 @@ pub struct Due {
     pub mailbox_id: String,
 }
 
-/// Mails whose turn it is, the longest waiting first.
-pub async fn due(db: &Db, now: i64, limit: u32) -> Result<Vec<Due>, DbErr> {
-    let text = "SELECT id, mailbox_id FROM outgoing_mails WHERE state IN ('queued', 'sending') \
-                AND next_attempt_at <= $1 AND lease_until <= $1 ORDER BY next_attempt_at, id LIMIT $2";
-    let values: [Value; 2] = [now.into(), i64::from(limit).into()];
-    let rows = db.read().query_all_raw(sql(db.read(), text, values)).await?;
+/// Which accounts have room for further mails.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    /// Those that have none.
+    pub full: Vec<String>,
+    /// How many mails of one account are looked for at once.
+    pub per_account: usize,
+}
+
+/// Mails whose turn it is, the longest waiting first. Of each account a few: thousands that wait for one server hide
+/// nobody else's.
+pub async fn due(db: &Db, now: i64, room: &Room, limit: u32) -> Result<Vec<Due>, DbErr> {
+    let places: Vec<String> = (4..4 + room.full.len())
+        .map(|place| format!("${place}"))
+        .collect();
+    let not_full = if places.is_empty() {
+        String::new()
+    } else {
+        format!("AND mailbox_id NOT IN ({})", places.join(", "))
+    };
+    let text = format!(
+        "SELECT id, mailbox_id FROM (SELECT id, mailbox_id, next_attempt_at, ROW_NUMBER() OVER \
+         (PARTITION BY mailbox_id ORDER BY next_attempt_at, id) AS place FROM outgoing_mails \
+         WHERE state IN ('queued', 'sending') AND next_attempt_at <= $1 AND lease_until <= $1 {not_full}) AS waiting \
+         WHERE place <= $2 ORDER BY next_attempt_at, id LIMIT $3"
+    );
+    let per_account = i64::try_from(room.per_account).unwrap_or(i64::MAX);
+    let mut values: Vec<Value> = vec![now.into(), per_account.into(), i64::from(limit).into()];
+    values.extend(room.full.iter().map(|account| Value::from(account.as_str())));
+    let rows = db.read().query_all_raw(sql(db.read(), &text, values)).await?;
     rows.iter()
         .map(|row| {
             Ok(Due {

@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::from_ms;
 use crate::grant::testkit::{Place, START_MS, place};
 use crate::smtp::Address;
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr};
 
 fn mail() -> Composed {
     let clock = crate::clock::Clock::manual(from_ms(START_MS));
@@ -14,6 +14,13 @@ fn mail() -> Composed {
     mail.text = "Hello".into();
     let sender = Address::new("from", "Desk", "desk@b.example").unwrap();
     compose(&clock, Through::Site(&sender), mail).unwrap()
+}
+
+fn room() -> Room {
+    Room {
+        per_account: 2,
+        ..Room::default()
+    }
 }
 
 async fn queued(place: &Place) -> String {
@@ -47,7 +54,7 @@ async fn a_mail_that_is_not_committed_is_not_sent() -> Result<(), DbErr> {
     let txn = place.ctx.db.begin().await?;
     enqueue(&txn, &mail()).await?;
     txn.rollback().await?;
-    assert!(due(&place.ctx.db, START_MS, 10).await?.is_empty());
+    assert!(due(&place.ctx.db, START_MS, &room(), 10).await?.is_empty());
     Ok(())
 }
 
@@ -146,13 +153,13 @@ async fn what_waits_can_be_taken_back_and_what_failed_tried_again() {
     finish(ctx.db.write(), &lease, begun.number, &ending, START_MS)
         .await
         .unwrap();
-    assert!(due(&ctx.db, START_MS, 10).await.unwrap().is_empty());
+    assert!(due(&ctx.db, START_MS, &room(), 10).await.unwrap().is_empty());
     let again = retry(ctx, "usr_1", &id).await.unwrap();
     assert_eq!(
         (again.state.as_str(), again.tries, again.attempts),
         ("queued", 0, 1)
     );
-    assert_eq!(due(&ctx.db, START_MS, 10).await.unwrap().len(), 1);
+    assert_eq!(due(&ctx.db, START_MS, &room(), 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -192,4 +199,25 @@ async fn a_claim_that_ran_out_hands_nothing_over_also_while_nobody_took_it_on() 
     assert!(!may(now).await, "the claim is over");
     claim(&ctx.db, "two/1", &id, now, 60_000).await.unwrap().unwrap();
     assert!(!may(now).await, "another node has it and is about to begin");
+}
+
+#[tokio::test]
+async fn a_thousand_mails_of_one_account_hide_no_other() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    for _ in 0..40 {
+        queued(&place).await;
+    }
+    let text = "UPDATE outgoing_mails SET mailbox_id = 'mbx_silent'";
+    ctx.db.write().execute_unprepared(text).await.unwrap();
+    let late = queued(&place).await;
+    let found = due(&ctx.db, START_MS, &room(), 10).await.unwrap();
+    let accounts: Vec<&str> = found.iter().map(|due| due.mailbox_id.as_str()).collect();
+    assert_eq!(accounts, ["mbx_silent", "mbx_silent", ""]);
+    let room = Room {
+        full: vec!["mbx_silent".into()],
+        ..room()
+    };
+    let found = due(&ctx.db, START_MS, &room, 10).await.unwrap();
+    assert_eq!(found.iter().map(|due| &due.id).collect::<Vec<_>>(), [&late]);
 }

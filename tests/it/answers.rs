@@ -22,6 +22,7 @@ use crate::world::{ACCOUNT, World, text};
 on_each_database!(
     an_answer_goes_out_threaded_and_its_answer_comes_back,
     killed_while_a_mail_is_handed_over_it_is_sent_again_and_said_so,
+    killed_before_it_could_say_so_an_answer_is_still_one_mail,
 );
 
 async fn world(database: TestDatabase, relay: Option<&SmtpSink>) -> World {
@@ -437,6 +438,28 @@ async fn killed_while_a_mail_is_handed_over_it_is_sent_again_and_said_so(databas
         assert_eq!(taken.len(), before + copies, "{point}");
         assert!(taken[before..].iter().all(|mail| mail.raw == taken[before].raw));
     }
+}
+
+async fn killed_before_it_could_say_so_an_answer_is_still_one_mail(database: TestDatabase) {
+    let mut world = world(database, None).await;
+    let sink = SmtpSink::start_tls(&world.dovecot.ca).await;
+    ticket(&world, direct(&sink)).await;
+    world.mailgrant.stop();
+    world.mailgrant.set("MAILGRANT_CRASH_AT", "answered");
+    world.mailgrant.resume().await;
+    let (path, body) = ("/api/v1/tickets/HELP-1/replies", json!({ "text": "Use water." }));
+    let lost = world.rest.unsent(path, &body, "key-1").send().await;
+    assert!(lost.is_err(), "it dies before it answers");
+    world.mailgrant.kill9();
+    world.mailgrant.set("MAILGRANT_CRASH_AT", "");
+    world.mailgrant.resume().await;
+    let again = world.rest.send_keyed(path, &body, "key-1").await;
+    assert_eq!(again.status, 202, "{}", again.json);
+    is(&world, &again.json, "sent").await;
+    assert_eq!(sink.taken().len(), 1);
+    assert_eq!(world.rest.all("/api/v1/outgoing-mails").await.len(), 1);
+    let repeated = world.rest.send_keyed(path, &body, "key-1").await;
+    assert_eq!(repeated.json["id"], again.json["id"]);
 }
 
 /// An admin at the pages.

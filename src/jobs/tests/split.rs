@@ -74,6 +74,36 @@ fn place(key: &str, rule: &str) -> (String, String) {
 }
 
 #[tokio::test]
+async fn a_request_that_is_repeated_after_its_answer_was_lost_sends_nothing_new() {
+    let desk = desk().await;
+    desk.send("1@x", "Ada <ada@x.test>", "").await;
+    let id = desk.ticket("HELP-1").await.ticket.id;
+    let reply = async |once: &str| {
+        let answer = Answer {
+            text: "Have you tried water?".into(),
+            once: Some(once.into()),
+            ..Answer::default()
+        };
+        let sent = outbox::reply(desk.ctx(), "usr_1", "Grace", &Projects::All, &id, answer);
+        sent.await.unwrap()
+    };
+    let (one, two) = tokio::join!(reply("a"), reply("a"));
+    assert_eq!(one.id, two.id);
+    // Nothing can be sent any more, and what was sent is still said.
+    let on = desk.ctx().db.write();
+    on.execute_unprepared("UPDATE mailboxes SET smtp_host = ''")
+        .await
+        .unwrap();
+    assert_eq!(reply("a").await.id, one.id);
+    assert_eq!(desk.ticket("HELP-1").await.entries.len(), 2);
+    on.execute_unprepared("UPDATE mailboxes SET smtp_host = 'smtp.test'")
+        .await
+        .unwrap();
+    assert_ne!(reply("b").await.id, one.id);
+    assert_eq!(desk.outbox().await.len(), 2);
+}
+
+#[tokio::test]
 async fn what_answers_a_moved_mail_follows_it_and_the_rest_stays() {
     let desk = desk().await;
     desk.send("1@x", "Ada <ada@x.test>", "Cc: bo@x.test\r\n").await;

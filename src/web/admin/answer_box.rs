@@ -234,6 +234,8 @@ fn read(typed: &Typed, files: Vec<UploadedFile>) -> Result<outbox::Answer, FormE
             .collect(),
         quote: typed.quote,
         then: TicketState::parse(&typed.state),
+        carries_nothing: false,
+        once: None,
     })
 }
 
@@ -267,7 +269,7 @@ async fn send(desk: Desk, key: web::Path<String>, upload: Upload) -> Answer {
         return ticket_page::answer_again(&desk, found, typed, FormErrors::default().with("", text)).await;
     }
     let print = fingerprint(&found.ticket, &typed, &upload.files);
-    let answer = match read(&typed, upload.files) {
+    let mut answer = match read(&typed, upload.files) {
         Ok(answer) => answer,
         Err(errors) => return ticket_page::answer_again(&desk, found, typed, errors).await,
     };
@@ -289,6 +291,7 @@ async fn send(desk: Desk, key: web::Path<String>, upload: Upload) -> Answer {
                 .await;
         }
     };
+    answer.once = Some(turn.once());
     let work = Work {
         ctx: desk.ctx.get_ref().clone(),
         actor: owner,
@@ -346,6 +349,8 @@ impl Work {
                 };
                 idempotency::finish(&self.ctx, &self.turn, &answer).await
             }
+            // How far it came is not known.
+            Err(OutboxError::Db(_)) => idempotency::let_go(&self.ctx, &self.turn).await,
             Err(_) => idempotency::give_back(&self.ctx, &self.turn).await,
         };
         if let Err(error) = noted {

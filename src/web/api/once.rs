@@ -115,6 +115,8 @@ async fn work(
         Ok(ctx) => ctx,
         Err(problem) => return Ok(gate::refuse(request, &problem)),
     };
+    // For handlers that keep in their own transaction that they did it.
+    request.extensions_mut().insert(turn.clone());
     let running = actix_web::rt::spawn(async move {
         let response = next.call(request).await?.map_into_boxed_body();
         remember(&ctx, &turn, response).await
@@ -132,8 +134,14 @@ async fn remember(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let status = response.status();
     if !status.is_success() {
-        if let Err(error) = idempotency::give_back(ctx, turn).await {
-            tracing::warn!(%error, "the key of a refused request stays taken for a while");
+        // A refusal changed nothing. How far a failure came is not known: its key stays with this very request.
+        let ended = if status.is_client_error() {
+            idempotency::give_back(ctx, turn).await
+        } else {
+            idempotency::let_go(ctx, turn).await
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the key of a request that did not succeed stays taken for a while");
         }
         return Ok(response);
     }

@@ -1,7 +1,7 @@
 //! `/tickets/{id}/replies`: answers by mail.
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
@@ -10,6 +10,7 @@ use super::input::Input;
 use super::outgoing::{refused, schema, show};
 use crate::access::{Access, Scope};
 use crate::ctx::Ctx;
+use crate::idempotency::Turn;
 use crate::message;
 use crate::outbox::{self, Answer, Outgoing};
 use crate::smtp::{Address, File, tidy_name};
@@ -65,6 +66,7 @@ pub(super) const ROUTES: &[Route] = &[
         Guard::Scope(Scope::MessagesSend),
         || web::to(retry),
     )
+    .sends_mail()
     .doc(|| {
         Doc::new("Try a reply again")
             .answers(200, "The reply, queued", schema())
@@ -94,7 +96,8 @@ fn sent() -> Schema {
             ("cc", list_of(address())),
             (
                 "quote",
-                boolean().about("Whether the newest mail of the ticket is quoted below"),
+                boolean()
+                    .about("Whether the newest mail of the ticket is quoted below; needs `messages:read`"),
             ),
             (
                 "state",
@@ -130,12 +133,6 @@ async fn create(
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
-    if !request.headers().contains_key("idempotency-key") {
-        return Err(Problem::bad_request(
-            "idempotency_key_required",
-            "send an `Idempotency-Key` header: a mail must not go out twice because an answer was lost",
-        ));
-    }
     let ticket = visible(&ctx, &access, &id).await?;
     let mut answer = Answer {
         text: input.text("text").unwrap_or_default(),
@@ -146,7 +143,17 @@ async fn create(
         files: Vec::new(),
         quote: input.boolean("quote").unwrap_or_default(),
         then: input.word("state", TicketState::parse, "open, pending, closed"),
+        once: request.extensions().get::<Turn>().map(Turn::once),
+        // Whoever may answer but not read must not read by answering.
+        carries_nothing: !access.may(Scope::MessagesRead, &ticket.project_id),
     };
+    if answer.quote && answer.carries_nothing {
+        return Err(Problem::forbidden(
+            "insufficient_scope",
+            "`quote` sends what was written: it needs the scope messages:read",
+        )
+        .needs_scope(Scope::MessagesRead));
+    }
     if answer
         .subject
         .as_deref()

@@ -230,6 +230,15 @@ impl Rest {
         self.send_with(Method::POST, path, Some(body), Some(key)).await
     }
 
+    /// A POST with this `Idempotency-Key` that is still to be sent, for answers that never come.
+    pub fn unsent(&self, path: &str, body: &Value, key: &str) -> reqwest::RequestBuilder {
+        self.client
+            .post(format!("{}{path}", self.base_url))
+            .bearer_auth(&self.token)
+            .json(body)
+            .header("Idempotency-Key", key)
+    }
+
     async fn send_with(&self, method: Method, path: &str, body: Option<&Value>, key: Option<&str>) -> Reply {
         let path = if path.starts_with("/api/") {
             path.to_owned()
@@ -273,9 +282,9 @@ impl Rest {
         self.send(Method::GET, path, None).await.ok(path)
     }
 
-    /// POST, which must answer 2xx.
+    /// POST, once, which must answer 2xx.
     pub async fn post(&self, path: &str, body: &Value) -> Value {
-        self.send(Method::POST, path, Some(body)).await.ok(path)
+        self.send_once(path, body).await.ok(path)
     }
 
     /// All items of a list, over all its pages.
