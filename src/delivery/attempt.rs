@@ -171,6 +171,8 @@ pub fn explain(error: &str) -> &'static str {
              restart; MAILGRANT_ALLOW_NETWORKS does not count for webhooks."
         }
         "endpoint_plain_http" => "Without https only receivers on this machine are called.",
+        "event_gone" => "The event is older than the retention; there was nothing left to send.",
+        "not_in_scope" => "The webhook does not get events of this project any more.",
         "http_timeout" => "The receiver did not answer in time. Answer first, and work afterwards.",
         "http_410" => "The receiver wants nothing more; the webhook was disabled.",
         "http_429" => "The receiver asked for less; its Retry-After is honoured.",

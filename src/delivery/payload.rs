@@ -51,8 +51,8 @@ pub fn body_of(
             }
             json_body(&whole)
         }
-        Format::Postmark => json_body(&postmark(email.as_ref(), event)),
-        Format::Mailgun => mailgun(email.as_ref(), event, key),
+        Format::Postmark => within_bounds(|cut| json_body(&postmark(email.as_ref(), event, cut))),
+        Format::Mailgun => within_bounds(|cut| mailgun(email.as_ref(), event, key, cut)),
     }
 }
 
@@ -98,13 +98,22 @@ fn fitted(mut email: Value, around: &Value) -> Value {
             .into_iter()
             .flat_map(serde_json::Map::values_mut)
         {
-            if let Some(value) = text["value"].as_str().filter(|value| value.len() > cut) {
-                text["value"] = json!(&value[..value.floor_char_boundary(cut)]);
+            if shorten(&mut text["value"], cut) {
                 text["isTruncated"] = json!(true);
             }
         }
-        if cut <= 1_024 && email["mailgrant"].get("reply").is_some() {
-            email["mailgrant"]["reply"] = Value::Null;
+        let whole_text_is_cut = shorten(&mut email["mailgrant"]["text"], cut);
+        if let Some(reply) = email["mailgrant"]
+            .get_mut("reply")
+            .filter(|reply| reply.is_object())
+        {
+            for part in ["text", "quoted", "signature"] {
+                shorten(&mut reply[part], cut);
+            }
+            if whole_text_is_cut {
+                // They count the bytes of the whole text.
+                reply["segments"] = Value::Null;
+            }
         }
         cut /= 4;
     }
@@ -119,6 +128,27 @@ fn fitted(mut email: Value, around: &Value) -> Value {
         });
     }
     email
+}
+
+/// Cuts a text to so many bytes; false if it is none, or short enough.
+fn shorten(text: &mut Value, cut: usize) -> bool {
+    let Some(long) = text.as_str().filter(|text| text.len() > cut) else {
+        return false;
+    };
+    *text = json!(&long[..long.floor_char_boundary(cut)]);
+    true
+}
+
+/// Makes a body with shorter and shorter texts until it is no larger than it may be.
+fn within_bounds(make: impl Fn(usize) -> Body) -> Body {
+    let mut cut = MAX_BODY_BYTES / 4;
+    loop {
+        let body = make(cut);
+        if body.bytes.len() <= MAX_BODY_BYTES || cut == 0 {
+            return body;
+        }
+        cut /= 4;
+    }
 }
 
 /// The parts of a message that the other formats name in their own way.
@@ -159,7 +189,8 @@ fn all_written(people: &[(String, String)]) -> String {
 }
 
 impl Parts {
-    fn of(email: Option<&Value>, event: &Event) -> Self {
+    /// `cut` is how many bytes of each text are taken.
+    fn of(email: Option<&Value>, event: &Event, cut: usize) -> Self {
         let nothing = json!({});
         let email = email.unwrap_or(&nothing);
         let body = |list: &str| {
@@ -176,10 +207,12 @@ impl Parts {
                     .flatten()
             });
             let text: String = texts.collect::<Vec<_>>().join("\n");
-            text[..text.floor_char_boundary(MAX_BODY_BYTES / 4)].to_owned()
+            text[..text.floor_char_boundary(cut)].to_owned()
         };
         let text = body("textBody");
-        let reply = email["mailgrant"]["reply"]["text"].as_str().map(str::to_owned);
+        let reply = email["mailgrant"]["reply"]["text"]
+            .as_str()
+            .map(|reply| reply[..reply.floor_char_boundary(cut)].to_owned());
         Self {
             from: people(&email["from"]),
             to: people(&email["to"]),
@@ -204,8 +237,8 @@ impl Parts {
     }
 }
 
-fn postmark(email: Option<&Value>, event: &Event) -> Value {
-    let parts = Parts::of(email, event);
+fn postmark(email: Option<&Value>, event: &Event, cut: usize) -> Value {
+    let parts = Parts::of(email, event, cut);
     let full = |people: &[(String, String)]| -> Vec<Value> {
         people
             .iter()
@@ -249,8 +282,8 @@ fn postmark(email: Option<&Value>, event: &Event) -> Value {
     })
 }
 
-fn mailgun(email: Option<&Value>, event: &Event, key: &[u8]) -> Body {
-    let parts = Parts::of(email, event);
+fn mailgun(email: Option<&Value>, event: &Event, key: &[u8], cut: usize) -> Body {
+    let parts = Parts::of(email, event, cut);
     let timestamp = (event.created_at / 1_000).to_string();
     let token = crate::crypto::sha256_hex(event.id.as_bytes());
     let signature = hex::encode(crate::crypto::hmac_sha256(
@@ -346,14 +379,60 @@ mod tests {
         assert_eq!(odd["mailgrant"]["isTruncated"], true);
     }
 
+    /// A mail with a long answer above a long quote, as it is read here.
+    fn long_mail(text: &str) -> Value {
+        let quote = format!("> {text}\r\n").repeat(6_000);
+        let answer = format!("{text}\r\n").repeat(6_000);
+        let raw = format!(
+            "From: Ada <ada@b.test>\r\nTo: help@desk.test\r\nSubject: Long\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Transfer-Encoding: 8bit\r\n\r\n{answer}\r\nOn Mon, 1 Jan 2024, Bo wrote:\r\n{quote}"
+        );
+        serde_json::to_value(mailgrant_mail::parse(raw.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn of_a_long_mail_everything_but_its_length_arrives() {
+        let mut whole = envelope(&event());
+        let email = fitted(
+            long_mail("Der Drucker brennt schön, und das seit heute früh."),
+            &whole,
+        );
+        assert_eq!(email["subject"], "Long");
+        assert_eq!(email["from"][0]["email"], "ada@b.test");
+        let extras = &email["mailgrant"];
+        assert_eq!(extras["isTruncated"], true);
+        for text in [
+            &extras["text"],
+            &extras["reply"]["text"],
+            &email["bodyValues"].as_object().unwrap().values().next().unwrap()["value"],
+        ] {
+            assert!(text.as_str().unwrap().starts_with("Der Drucker"), "{text}");
+        }
+        assert_eq!(extras["reply"]["segments"], Value::Null);
+        whole["data"]["message"] = email;
+        assert!(whole.to_string().len() <= MAX_BODY_BYTES);
+    }
+
+    #[test]
+    fn no_format_sends_more_than_may_be_sent() {
+        let email = long_mail("\u{1}\"äöü\u{2}");
+        for body in [
+            within_bounds(|cut| json_body(&postmark(Some(&email), &event(), cut))),
+            within_bounds(|cut| mailgun(Some(&email), &event(), b"key", cut)),
+        ] {
+            assert!(body.bytes.len() <= MAX_BODY_BYTES, "{}", body.bytes.len());
+            assert!(body.bytes.len() > 8 * 1024, "{}", body.bytes.len());
+        }
+    }
+
     #[test]
     fn the_other_formats_name_what_theirs_name() {
-        let theirs = postmark(Some(&mail("long")), &event());
+        let theirs = postmark(Some(&mail("long")), &event(), 9);
         assert_eq!(theirs["FromFull"]["Email"], "a@b.test");
         assert_eq!(theirs["MailboxHash"], "42");
         assert_eq!(theirs["StrippedTextReply"], "short");
         assert_eq!(theirs["TextBody"], "long");
-        let theirs = mailgun(Some(&mail("long")), &event(), b"key");
+        let theirs = mailgun(Some(&mail("long")), &event(), b"key", 9);
         let fields: std::collections::HashMap<String, String> =
             url::form_urlencoded::parse(&theirs.bytes).into_owned().collect();
         assert_eq!(fields["sender"], "a@b.test");

@@ -1,10 +1,10 @@
 //! When a delivery is tried again, and when an endpoint is spared or given up. Pure; chance is an argument.
 
-/// Pauses after each failed attempt, seconds: three days and some hours in all, then it is kept as failed.
+/// Pauses after each failed attempt, seconds; the last one repeats until the horizon.
 const PAUSES: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
-/// How long a delivery is tried from its first attempt on, milliseconds: the sum of the pauses.
-pub const HORIZON_MS: i64 = 272_105 * 1_000;
+/// How long a delivery is tried from its first attempt on, milliseconds. The last attempt is made when it is over.
+const HORIZON_MS: i64 = 3 * 86_400_000;
 
 /// How long an endpoint may fail without a single success before it is disabled, milliseconds.
 pub const GIVE_UP_MS: i64 = 5 * 86_400_000;
@@ -35,10 +35,11 @@ pub fn probe_pause(failures: i64, chance: f64) -> i64 {
     jittered(seconds * 1_000, chance)
 }
 
-/// Whether a delivery that failed now and would be tried again at `next` is kept as failed instead.
-pub fn is_over(first_at: i64, next: i64) -> bool {
-    // The jitter of all pauses together must not cut off the last one.
-    next - first_at > HORIZON_MS * 11 / 10 + 1_000
+/// When a delivery that failed now is tried again; none if it is kept as failed. An endpoint that is down is asked with
+/// it before its time, so its attempts say nothing of how long it has been tried: only the clock does.
+pub fn next_at(first_at: i64, now: i64, pause: i64) -> Option<i64> {
+    let end = first_at + HORIZON_MS;
+    (now < end).then(|| end.min(now + pause))
 }
 
 /// What a `Retry-After` asks for, milliseconds from `now` (milliseconds since 1970), within bounds.
@@ -71,19 +72,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_delivery_is_tried_ten_times_in_three_days() {
-        let (mut at, mut attempts) = (0, 1);
-        while !is_over(0, at + pause(attempts, 0.5)) {
-            at += pause(attempts, 0.5);
-            attempts += 1;
+    fn a_delivery_is_tried_ten_times_or_so_and_for_three_days() {
+        for chance in [0.0, 0.5, 1.0] {
+            let (mut at, mut attempts) = (0, 1);
+            while let Some(next) = next_at(0, at, pause(attempts, chance)) {
+                at = next;
+                attempts += 1;
+            }
+            assert_eq!(at, 3 * 86_400_000);
+            assert!((10..=11).contains(&attempts), "{attempts}");
         }
-        assert_eq!(attempts, 10);
-        assert!((3 * 86_400_000..4 * 86_400_000).contains(&at), "{at}");
-        assert_eq!(PAUSES.iter().sum::<i64>() * 1_000, HORIZON_MS);
-        for chance in [0.0, 1.0] {
-            let all: i64 = (1..=9).map(|attempts| pause(attempts, chance)).sum();
-            assert!(!is_over(0, all), "jitter does not cut off the last attempt");
-        }
+        assert_eq!(next_at(0, 57 * 3_600_000, pause(100, 1.0)), Some(3 * 86_400_000));
     }
 
     #[test]

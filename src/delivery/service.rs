@@ -352,15 +352,13 @@ pub async fn rotate(ctx: &Ctx, old: &Webhook) -> Result<Made, DeliveryError> {
     Ok(Made { webhook, secret })
 }
 
-/// Removes a webhook and its deliveries.
-pub async fn delete(ctx: &Ctx, id: &str) -> Result<(), DeliveryError> {
+/// Removes a webhook and its deliveries, if it is still as it was seen.
+pub async fn delete(ctx: &Ctx, seen: &Webhook) -> Result<(), DeliveryError> {
     let txn = ctx.db.begin().await?;
-    let webhook = store::webhook(&txn, id).await?;
-    let webhook = webhook.ok_or(DeliveryError::NotFound("webhook"))?;
-    if !store::remove(&txn, id).await? {
-        return Err(DeliveryError::NotFound("webhook"));
+    if !store::remove(&txn, &seen.id, seen.revision).await? {
+        return Err(DeliveryError::Conflict);
     }
-    note(ctx, &txn, "webhook.deleted", &webhook).await?;
+    note(ctx, &txn, "webhook.deleted", seen).await?;
     Ok(txn.commit().await?)
 }
 
@@ -384,7 +382,7 @@ pub async fn ping(ctx: &Ctx, actor: &str, webhook: &Webhook) -> Result<String, D
         .ok_or(DeliveryError::EventGone)?;
     let delivery_id = id::new("dlv", &ctx.clock);
     store::insert_delivery(&txn, &delivery_id, &webhook.id, &event, ctx.clock.now_ms()).await?;
-    store::make_due(&txn, &webhook.id).await?;
+    store::put_first(&txn, &webhook.id, &delivery_id).await?;
     txn.commit().await?;
     ctx.deliver.now();
     Ok(delivery_id)
@@ -466,7 +464,7 @@ pub async fn send_again(
         return Err(DeliveryError::EventGone);
     }
     let txn = ctx.db.begin().await?;
-    let count = store::send_again(&txn, &webhook.id, &delivery.id, ctx.clock.now_ms()).await?;
+    let count = store::send_again(&txn, &webhook.id, &delivery.id).await?;
     txn.commit().await?;
     ctx.deliver.now();
     Ok(SendAgain { count })

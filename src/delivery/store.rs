@@ -247,8 +247,9 @@ pub(super) async fn update<C: ConnectionTrait>(on: &C, changed: &Webhook, seen: 
     Ok(result.rows_affected == 1)
 }
 
-pub(super) async fn remove<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
+pub(super) async fn remove<C: ConnectionTrait>(on: &C, id: &str, seen: i64) -> Result<bool, DbErr> {
     Ok(webhook_row::Entity::delete_by_id(id)
+        .filter(webhook_row::Column::Revision.eq(seen))
         .exec(on)
         .await?
         .rows_affected
@@ -312,6 +313,13 @@ pub async fn queue_events<C: ConnectionTrait>(
         insert_delivery(on, id, &lease.id, event, now).await?;
     }
     Ok(true)
+}
+
+/// Puts a delivery before everything that waits: somebody looks at it. Its endpoint is called at the next look.
+pub(super) async fn put_first<C: ConnectionTrait>(on: &C, webhook_id: &str, id: &str) -> Result<(), DbErr> {
+    let text = "UPDATE deliveries SET next_at = 0 WHERE id = $1";
+    on.execute_raw(sql(on, text, [id.into()])).await?;
+    make_due(on, webhook_id).await
 }
 
 /// Queues one event for one endpoint, once.
@@ -600,13 +608,12 @@ pub(super) async fn send_again<C: ConnectionTrait>(
     on: &C,
     webhook_id: &str,
     delivery_id: &str,
-    now: i64,
 ) -> Result<u64, DbErr> {
-    let text = "UPDATE deliveries SET state = 'waiting', next_at = $1, first_at = NULL, finished_at = NULL \
-                WHERE webhook_id = $2 AND id = $3";
-    let values: [Value; 3] = [now.into(), webhook_id.into(), delivery_id.into()];
+    let text = "UPDATE deliveries SET state = 'waiting', first_at = NULL, finished_at = NULL \
+                WHERE webhook_id = $1 AND id = $2";
+    let values: [Value; 2] = [webhook_id.into(), delivery_id.into()];
     let count = on.execute_raw(sql(on, text, values)).await?.rows_affected();
-    make_due(on, webhook_id).await?;
+    put_first(on, webhook_id, delivery_id).await?;
     Ok(count)
 }
 

@@ -30,8 +30,11 @@ use crate::message;
 const TICK: Duration = Duration::from_secs(1);
 /// Requests to one endpoint at once.
 const AT_ONCE: usize = 8;
-/// Requests of this process at once.
+/// Requests of this process at once, not counting those that take longer than [`SLOW_AFTER`]; and of those.
 const AT_ONCE_IN_ALL: usize = 128;
+const SLOW_AT_ONCE: usize = 1_024;
+/// When a request stops taking the place of quick ones: an endpoint that answers after seconds delays nobody else.
+const SLOW_AFTER: Duration = Duration::from_millis(500);
 /// Deliveries that are noted together.
 const BATCH: u64 = 64;
 /// Events that are queued together.
@@ -41,7 +44,7 @@ const CLAIMS: u32 = 50;
 
 pub(super) async fn run(ctx: Ctx) {
     let mut head = ctx.log.follow();
-    let room = Arc::new(Semaphore::new(AT_ONCE_IN_ALL));
+    let room = Arc::new(Room::new());
     loop {
         if let Err(error) = look(&ctx, &room).await {
             tracing::warn!("webhooks cannot be looked for: {error}");
@@ -55,7 +58,38 @@ pub(super) async fn run(ctx: Ctx) {
     }
 }
 
-async fn look(ctx: &Ctx, room: &Arc<Semaphore>) -> Result<(), DbErr> {
+/// How many requests are made at once.
+struct Room {
+    quick: Semaphore,
+    slow: Semaphore,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self {
+            quick: Semaphore::new(AT_ONCE_IN_ALL),
+            slow: Semaphore::new(SLOW_AT_ONCE),
+        }
+    }
+
+    /// Does it once there is a place; none if there never will be.
+    async fn run<T>(&self, request: impl Future<Output = T>) -> Option<T> {
+        let quick = self.quick.acquire().await.ok()?;
+        tokio::pin!(request);
+        tokio::select! {
+            done = &mut request => return Some(done),
+            () = tokio::time::sleep(SLOW_AFTER) => {}
+        }
+        let _slow = tokio::select! {
+            done = &mut request => return Some(done),
+            slow = self.slow.acquire() => slow.ok()?,
+        };
+        drop(quick);
+        Some(request.await)
+    }
+}
+
+async fn look(ctx: &Ctx, room: &Arc<Room>) -> Result<(), DbErr> {
     let now = ctx.clock.now_ms();
     if !store::is_any_due(ctx.db.read(), now).await? {
         return Ok(());
@@ -85,7 +119,7 @@ struct Endpoint {
 }
 
 /// Sends what is due, until nothing is or the claim is lost, and gives the claim back.
-async fn serve(ctx: &Ctx, lease: Lease, room: &Semaphore) -> Result<(), DeliveryError> {
+async fn serve(ctx: &Ctx, lease: Lease, room: &Room) -> Result<(), DeliveryError> {
     let done = AtomicBool::new(false);
     let work = async {
         let result = work(ctx, &lease, room).await;
@@ -122,7 +156,7 @@ async fn serve(ctx: &Ctx, lease: Lease, room: &Semaphore) -> Result<(), Delivery
     result
 }
 
-async fn work(ctx: &Ctx, lease: &Lease, room: &Semaphore) -> Result<(), DeliveryError> {
+async fn work(ctx: &Ctx, lease: &Lease, room: &Room) -> Result<(), DeliveryError> {
     while !ctx.stop.is_cancelled() {
         let Some(webhook) = store::webhook(ctx.db.read(), &lease.id).await? else {
             return Ok(());
@@ -199,7 +233,7 @@ async fn send_batch(
     ctx: &Ctx,
     endpoint: &Endpoint,
     due: Vec<Delivery>,
-    room: &Semaphore,
+    room: &Room,
 ) -> Result<bool, DeliveryError> {
     let ids: Vec<String> = due.iter().map(|delivery| delivery.event_id.clone()).collect();
     let events: BTreeMap<String, Event> = event::gist_of(ctx.db.read(), &ids)
@@ -216,13 +250,15 @@ async fn send_batch(
             if !is_down && failed.load(Ordering::SeqCst) >= retry::DOWN_AFTER || ctx.stop.is_cancelled() {
                 return (delivery, None);
             }
-            let Ok(_place) = room.acquire().await else {
-                return (delivery, None);
+            let request = async {
+                let at = ctx.clock.now_ms();
+                (
+                    at,
+                    request_of(ctx, endpoint, events.get(&delivery.event_id)).await,
+                )
             };
-            let at = ctx.clock.now_ms();
-            let outcome = match events.get(&delivery.event_id) {
-                Some(event) => send_one(ctx, endpoint, event).await,
-                None => Ok(gone()),
+            let Some((at, outcome)) = room.run(request).await else {
+                return (delivery, None);
             };
             match outcome {
                 Ok(outcome) => {
@@ -245,11 +281,24 @@ async fn send_batch(
     note(ctx, endpoint, outcomes).await
 }
 
-/// An event that the retention took away before it was sent.
-fn gone() -> Outcome {
+async fn request_of(ctx: &Ctx, endpoint: &Endpoint, event: Option<&Event>) -> Result<Outcome, DbErr> {
+    match event {
+        Some(event) if !may_be_told(&endpoint.webhook, event) => Ok(not_sent("not_in_scope")),
+        Some(event) => send_one(ctx, endpoint, event).await,
+        None => Ok(not_sent("event_gone")),
+    }
+}
+
+/// Whether an event that was queued is still for this endpoint: its projects may have become fewer since.
+fn may_be_told(webhook: &Webhook, event: &Event) -> bool {
+    event.kind == "test.ping" || delivery::projects_of(&webhook.scope()).contains(&event.project_id)
+}
+
+/// An event that is not sent any more: the retention took it away, or the endpoint may not know of it.
+fn not_sent(why: &str) -> Outcome {
     Outcome {
         status: None,
-        error: "event_gone".into(),
+        error: why.into(),
         ms: 0,
         retry_after: None,
         request: "{}".into(),
@@ -329,7 +378,7 @@ async fn note(
             standing.failures = 0;
             standing.failing_since = None;
             standing.last_success_at = Some(now);
-        } else if outcome.error == "event_gone" {
+        } else if matches!(outcome.error.as_str(), "event_gone" | "not_in_scope") {
             ending.state = DeliveryState::Failed.as_str();
         } else {
             standing.failures += 1;
@@ -339,13 +388,13 @@ async fn note(
                 .retry_after
                 .as_deref()
                 .and_then(|value| retry::retry_after(value, now));
-            let next_at = now + pause.max(wanted.unwrap_or(0));
-            if retry::is_over(first_at, next_at) {
-                ending.state = DeliveryState::Failed.as_str();
-            } else {
-                ending.state = DeliveryState::Waiting.as_str();
-                ending.next_at = next_at;
-                ending.finished_at = None;
+            match retry::next_at(first_at, now, pause) {
+                None => ending.state = DeliveryState::Failed.as_str(),
+                Some(next_at) => {
+                    ending.state = DeliveryState::Waiting.as_str();
+                    ending.next_at = next_at.max(now + wanted.unwrap_or(0));
+                    ending.finished_at = None;
+                }
             }
             if let (Some(429 | 503), Some(wanted)) = (outcome.status, wanted) {
                 standing.retry_at = standing.retry_at.max(now + wanted);

@@ -15,7 +15,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
 use super::error::DeliveryError;
-use super::model::Shown;
+use super::model::{Shown, projects_of};
 use crate::access::Projects;
 use crate::audit::{self, NewAuditEvent};
 use crate::crypto::random_token;
@@ -182,7 +182,7 @@ pub async fn create(ctx: &Ctx, actor: &str, input: QueueInput) -> Result<Queue, 
     Ok(queue)
 }
 
-/// Changes a queue, if it is still as it was seen. Items that wait already stay.
+/// Changes a queue, if it is still as it was seen. Items that wait already stay, but for those of projects it has no more.
 pub async fn update(ctx: &Ctx, old: &Queue, input: QueueInput) -> Result<Queue, DeliveryError> {
     let mut new = old.clone();
     apply(&mut new, input)?;
@@ -191,16 +191,21 @@ pub async fn update(ctx: &Ctx, old: &Queue, input: QueueInput) -> Result<Queue, 
     if !store::update(&txn, &new, old.revision).await.map_err(taken)? {
         return Err(DeliveryError::Conflict);
     }
+    if new.scope() != old.scope() {
+        store::drop_outside(&txn, &new.id, &projects_of(&new.scope())).await?;
+    }
     note(ctx, &txn, "queue.updated", &new).await?;
     txn.commit().await?;
     new.revision += 1;
     Ok(new)
 }
 
-/// Removes a queue.
+/// Removes a queue, if it is still as it was seen.
 pub async fn delete(ctx: &Ctx, queue: &Queue) -> Result<(), DeliveryError> {
     let txn = ctx.db.begin().await?;
-    store::remove(&txn, &queue.id).await?;
+    if !store::remove(&txn, &queue.id, queue.revision).await? {
+        return Err(DeliveryError::Conflict);
+    }
     note(ctx, &txn, "queue.deleted", queue).await?;
     Ok(txn.commit().await?)
 }
@@ -236,12 +241,16 @@ pub async fn lease(ctx: &Ctx, queue: &Queue, limit: i64, seconds: i64) -> Result
     let limit = limit.clamp(1, MAX_LEASE);
     let now = ctx.clock.now_ms();
     let until = now + seconds.clamp(1, MAX_SECONDS) * 1_000;
-    let filter = queue.scope().filter(Types::stored(queue.type_patterns()));
     let txn = ctx.db.begin().await?;
     // One at a time for each queue: two leases never see the same item as free.
     let position = store::lock(&txn, &queue.id)
         .await?
         .ok_or(DeliveryError::NotFound("queue"))?;
+    // Read again behind the lock: it may have lost projects since.
+    let queue = store::find(&txn, &queue.id)
+        .await?
+        .ok_or(DeliveryError::NotFound("queue"))?;
+    let filter = queue.scope().filter(Types::stored(queue.type_patterns()));
     let mut cursor = Cursor(position);
     let mut free = store::free(&txn, &queue.id, now, limit).await?;
     while i64::try_from(free.len()).unwrap_or(i64::MAX) < limit {

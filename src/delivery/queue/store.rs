@@ -3,7 +3,8 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, Value};
 
-use crate::db::sql;
+use crate::access::Projects;
+use crate::db::{sql, within_sql};
 use crate::delivery::model::Shown;
 use crate::event::Event;
 
@@ -107,8 +108,9 @@ pub(super) async fn update<C: ConnectionTrait>(on: &C, queue: &Queue, seen: i64)
     Ok(result.rows_affected == 1)
 }
 
-pub(super) async fn remove<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
-    row::Entity::delete_by_id(id).exec(on).await.map(drop)
+pub(super) async fn remove<C: ConnectionTrait>(on: &C, id: &str, seen: i64) -> Result<bool, DbErr> {
+    let gone = row::Entity::delete_by_id(id).filter(row::Column::Revision.eq(seen));
+    Ok(gone.exec(on).await?.rows_affected == 1)
 }
 
 pub(super) async fn all<C: ConnectionTrait>(on: &C) -> Result<Vec<Queue>, DbErr> {
@@ -246,6 +248,21 @@ pub(super) async fn give_back<C: ConnectionTrait>(
 pub(super) async fn clear<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
     let text = "DELETE FROM queue_items WHERE queue_id = $1";
     on.execute_raw(sql(on, text, [id.into()])).await.map(drop)
+}
+
+/// Forgets items about other projects than these.
+pub(super) async fn drop_outside<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    projects: &Projects,
+) -> Result<(), DbErr> {
+    let (inside, values) = within_sql(projects, "project_id", 2);
+    let text = format!(
+        "DELETE FROM queue_items WHERE queue_id = $1 AND event_id IN (SELECT id FROM events WHERE NOT ({inside}))"
+    );
+    let mut all: Vec<Value> = vec![id.into()];
+    all.extend(values);
+    on.execute_raw(sql(on, &text, all)).await.map(drop)
 }
 
 /// How many items there are, and how many are out.

@@ -168,7 +168,7 @@ async fn happen(ctx: &Ctx, ticket: &str, n: usize) -> String {
 /// Looks once, and waits until everything that was due has been tried.
 async fn round(ctx: &Ctx) {
     event::advance(&ctx.db).await.unwrap();
-    let room = Semaphore::new(AT_ONCE_IN_ALL);
+    let room = Room::new();
     let leases = store::claim_due(&ctx.db, &ctx.holder, ctx.clock.now_ms(), CLAIMS)
         .await
         .unwrap();
@@ -241,6 +241,128 @@ async fn a_delivery_is_signed_and_says_what_happened() {
 fn base64_of(text: &str) -> Vec<u8> {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_delivery_is_tried_for_three_whole_days_and_then_kept_as_failed() {
+    for (hours, wanted) in [(60, "delivered"), (71, "delivered"), (74, "failed")] {
+        let place = place().await;
+        let ctx = &place.ctx;
+        let receiver = Receiver::start().await;
+        let made = hook(ctx, &receiver.url).await;
+        receiver.behave(Manner::Status(503, ""));
+        happen(ctx, "HELP-1", 1).await;
+        let half_an_hour = chrono::Duration::minutes(30);
+        for _ in 0..2 * hours {
+            round(ctx).await;
+            ctx.clock.advance(half_an_hour);
+        }
+        receiver.behave(Manner::Status(200, ""));
+        // However the pauses were drawn, it is asked again within two of them.
+        for _ in 0..2 {
+            round(ctx).await;
+            ctx.clock.advance(half_an_hour);
+        }
+        let webhook = now(ctx, &made.webhook.id).await;
+        assert_eq!(
+            states(ctx, &webhook).await,
+            BTreeMap::from([(wanted.to_owned(), 1)]),
+            "{hours} h"
+        );
+    }
+}
+
+#[tokio::test]
+async fn requests_that_take_long_do_not_take_the_place_of_quick_ones() {
+    let room = Room::new();
+    let slow =
+        futures_util::future::join_all((0..AT_ONCE_IN_ALL).map(|_| room.run(std::future::pending::<()>())));
+    let quick = tokio::time::timeout(Duration::from_secs(30), room.run(async { 7 }));
+    tokio::select! {
+        _ = slow => panic!("they never end"),
+        done = quick => assert_eq!(done, Ok(Some(7)), "it waits until they end"),
+    }
+}
+
+#[tokio::test]
+async fn a_ping_and_a_delivery_that_is_sent_again_come_before_a_backlog() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let made = hook(ctx, &receiver.url).await;
+    receiver.behave(Manner::Status(503, ""));
+    for n in 0..30 {
+        happen(ctx, &format!("HELP-{n}"), n).await;
+    }
+    for _ in 0..10 {
+        round(ctx).await;
+        ctx.clock.advance(chrono::Duration::minutes(1));
+    }
+    let webhook = now(ctx, &made.webhook.id).await;
+    assert!(webhook.failures >= retry::DOWN_AFTER);
+    let before = receiver.got().len();
+    delivery::ping(ctx, "cli", &webhook).await.unwrap();
+    round(ctx).await;
+    let got = receiver.got();
+    assert_eq!(got[before].json()["type"], "test.ping");
+    let log = delivery::deliveries(ctx, &webhook, &DeliveryFilter::default(), 100)
+        .await
+        .unwrap();
+    let wanted = log.iter().find(|one| one.attempts == 0).unwrap();
+    delivery::send_again(ctx, &webhook, wanted).await.unwrap();
+    let before = receiver.got().len();
+    round(ctx).await;
+    assert_eq!(receiver.ids()[before], wanted.event_id);
+}
+
+#[tokio::test]
+async fn what_waits_for_an_endpoint_is_not_told_once_it_has_fewer_projects() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let made = hook(ctx, &receiver.url).await;
+    receiver.behave(Manner::Status(503, ""));
+    happen(ctx, "HELP-1", 1).await;
+    round(ctx).await;
+    receiver.behave(Manner::Status(200, ""));
+    let before = receiver.got().len();
+    let webhook = now(ctx, &made.webhook.id).await;
+    let narrower = WebhookInput {
+        projects: Some(Some(["prj_2".to_owned()].into())),
+        ..WebhookInput::default()
+    };
+    let webhook = delivery::update(ctx, &webhook, narrower).await.unwrap();
+    ctx.clock.advance(chrono::Duration::hours(1));
+    round(ctx).await;
+    assert_eq!(receiver.got().len(), before);
+    assert_eq!(
+        states(ctx, &webhook).await,
+        BTreeMap::from([("failed".to_owned(), 1)])
+    );
+}
+
+#[tokio::test]
+async fn what_waits_in_a_queue_is_not_lent_once_it_has_fewer_projects() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let input = QueueInput {
+        name: Some("app".into()),
+        ..QueueInput::default()
+    };
+    let made = queue::create(ctx, "cli", input).await.unwrap();
+    happen(ctx, "HELP-1", 1).await;
+    let lent = queue::lease(ctx, &made, 10, 60).await.unwrap();
+    assert_eq!(lent.events.len(), 1);
+    let narrower = QueueInput {
+        projects: Some(Some(["prj_2".to_owned()].into())),
+        ..QueueInput::default()
+    };
+    queue::update(ctx, &made, narrower).await.unwrap();
+    happen(ctx, "HELP-1", 2).await;
+    ctx.clock.advance(chrono::Duration::hours(1));
+    // Whoever read the queue before it was changed gets no more either.
+    let lent = queue::lease(ctx, &made, 10, 60).await.unwrap();
+    assert!(lent.events.is_empty(), "{:?}", lent.events);
 }
 
 #[tokio::test]
@@ -482,7 +604,7 @@ async fn a_claim_that_was_lost_notes_nothing_and_the_next_holder_repeats_with_th
         .await
         .unwrap();
     assert_eq!(other.len(), 1);
-    let noted = send_batch(ctx, &endpoint, due, &Semaphore::new(1)).await.unwrap();
+    let noted = send_batch(ctx, &endpoint, due, &Room::new()).await.unwrap();
     assert!(!noted, "a holder that lost its claim writes nothing");
     ctx.clock.advance(chrono::Duration::minutes(2));
     round(ctx).await;

@@ -417,7 +417,7 @@ async fn ask_delete(desk: Desk, id: web::Path<String>) -> Answer {
 
 async fn delete(desk: Desk, id: web::Path<String>) -> Answer {
     let webhook = find(&desk, &id).await?;
-    delivery::delete(&desk.ctx, &webhook.id).await?;
+    delivery::delete(&desk.ctx, &webhook).await?;
     desk.done("The webhook is deleted.", "/webhooks").await
 }
 
