@@ -12,7 +12,7 @@ use crate::event::SYSTEM;
 use crate::mailbox::{self, Mailbox};
 use crate::message::{self, Message, Outline};
 use crate::outbox::{self, Kind, NewMail, OutboxError, Through};
-use crate::project::{self, Project, ProjectError};
+use crate::project::{self, Project};
 use crate::rule::loop_guard::{self, Pass, Purpose};
 use crate::rule::{Decision, Fitted, LoopMarks};
 use crate::smtp::{Address, File, parse_address};
@@ -51,7 +51,7 @@ pub(super) struct Automatic<'a> {
 }
 
 impl Automatic<'_> {
-    /// Passes copies on. False if one of them could not go out: then the mail must not be dropped.
+    /// Passes copies on. False if one of them could not go out, or not as a whole: then the mail must not be dropped.
     pub(super) async fn forward(
         &self,
         txn: &DatabaseTransaction,
@@ -65,7 +65,7 @@ impl Automatic<'_> {
                     Ok(self.copy(decision, pass))
                 })
                 .await?;
-            all &= sent.outcome.is_ok();
+            all &= sent.outcome.is_ok() && !self.message.is_partial;
             if let Some(rule) = decision.forwarded_by.get(to) {
                 self.note(txn, rule, "message.forwarded", &sent).await?;
             }
@@ -135,10 +135,8 @@ impl Automatic<'_> {
         else {
             return Ok(());
         };
-        let project = match project::get(self.ctx, &Projects::All, project_id).await {
-            Ok(project) => project,
-            Err(ProjectError::Db(error)) => return Err(error),
-            Err(_) => return Ok(()),
+        let Some(project) = project::get_in(txn, &Projects::All, project_id).await? else {
+            return Ok(());
         };
         let values = self.values(key, &project);
         let to = &self.outline.sender;
@@ -254,13 +252,22 @@ impl Automatic<'_> {
         let mut mail = NewMail::new(Kind::Forward, SYSTEM);
         let names: Vec<&str> = decision.fitted.iter().map(|rule| rule.name.as_str()).collect();
         mail.subject = format!("Fwd: {}", self.outline.subject);
+        // Of a mail over the size limit there is no more.
+        let (name, what) = if self.message.is_partial {
+            (
+                "header.eml",
+                "It is larger than its mailbox takes here, so only its header is attached.",
+            )
+        } else {
+            ("mail.eml", "It is attached as it came.")
+        };
         mail.text = format!(
-            "A mail from {} is passed on by the rules of Mailgrant ({}). It is attached as it came.\n",
+            "A mail from {} is passed on by the rules of Mailgrant ({}). {what}\n",
             self.outline.sender,
             names.join(", ")
         );
         mail.files = vec![File {
-            name: "mail.eml".to_owned(),
+            name: name.to_owned(),
             // As message/rfc822 it could not be encoded (RFC 2046, section 5.2.1).
             content_type: "application/octet-stream".to_owned(),
             bytes: self.raw.to_vec(),
@@ -280,7 +287,7 @@ impl Automatic<'_> {
         text.clone_into(&mut mail.text);
         mail.in_reply_to = own_id(self.outline);
         mail.references = mail.in_reply_to.iter().cloned().collect();
-        if let Some((ticket_id, key)) = ticket {
+        if let (Some((ticket_id, key)), Ok(sender)) = (ticket, mailbox::sender_of(mailbox)) {
             ticket_id.clone_into(&mut mail.ticket_id);
             let number = key.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
             let identity = number.and_then(|ticket_number| {
@@ -289,7 +296,7 @@ impl Automatic<'_> {
                     ticket_number,
                     message: &self.message.id,
                     recipient: &self.outline.sender,
-                    mailbox_address: &mailbox.login_name,
+                    mailbox_address: sender.email(),
                 };
                 reply_identity(&self.ctx.keys, &self.ctx.clock, &named)
             });
@@ -297,7 +304,8 @@ impl Automatic<'_> {
                 mail.message_id = Some(identity.message_id);
                 mail.reply_to = identity
                     .reply_address
-                    .and_then(|address| Address::new("replyTo", "", &address).ok());
+                    .filter(|_| mailbox.smtp_signed_replies)
+                    .and_then(|address| Address::new("replyTo", sender.name(), &address).ok());
             }
         }
         mail

@@ -102,7 +102,8 @@ impl<'a> Handling<'a> {
         };
         let place = match decision.place() {
             Place::Drop if !forwarded => {
-                log.fallback = "A copy could not be sent, so the mail was not dropped.".to_owned();
+                log.fallback =
+                    "A copy of the whole mail could not be sent, so it was not dropped.".to_owned();
                 Place::Default
             }
             place => place,

@@ -198,6 +198,7 @@ pub async fn fetch_rest(ctx: &Ctx, id: &str, actor: &str) -> Result<Message, Rep
         .map_err(ReprocessError::Trouble)?;
     let began_at = ctx.clock.now_ms();
     let txn = ctx.db.begin().await?;
+    project::lock(&txn, &message.project_id).await?;
     let twin = message::twin_of(&txn, &message.mailbox_id, id, &bytes).await?;
     if twin.is_some() {
         txn.rollback().await?;

@@ -191,9 +191,10 @@ async fn send(ctx: &Ctx) -> Result<(), DbErr> {
         txn.rollback().await?;
         return Ok(());
     }
+    let mut is_told = people.is_empty();
     for to in people {
         match enqueue(ctx, &txn, &marks, to, (&subject, &text)).await {
-            Ok(()) => {}
+            Ok(was_queued) => is_told |= was_queued,
             Err(OutboxError::Db(error)) => return Err(error),
             Err(error) => {
                 // What is still untold is told once there is an account that sends.
@@ -203,7 +204,10 @@ async fn send(ctx: &Ctx) -> Result<(), DbErr> {
             }
         }
     }
-    store::mark_told(&txn, &began, &over, now).await?;
+    // Of what reached nobody the next mail tells.
+    if is_told {
+        store::mark_told(&txn, &began, &over, now).await?;
+    }
     txn.commit().await
 }
 
@@ -230,15 +234,16 @@ async fn recipients(ctx: &Ctx) -> Result<Vec<Address>, DbErr> {
         .collect())
 }
 
+/// Puts the mail to one person into the outbox; false if the guard against loops let none pass.
 async fn enqueue<C: ConnectionTrait>(
     ctx: &Ctx,
     txn: &C,
     marks: &LoopMarks,
     to: Address,
     (subject, text): (&str, &str),
-) -> Result<(), OutboxError> {
+) -> Result<bool, OutboxError> {
     let asked = Automatic {
-        purpose: Purpose::Notice,
+        purpose: Purpose::Alert,
         to: to.email(),
         about: None,
         has_own_mark: false,
@@ -247,7 +252,7 @@ async fn enqueue<C: ConnectionTrait>(
         Ok(pass) => pass,
         Err(refusal) => {
             tracing::warn!(reason = refusal.as_str(), "somebody was not sent an alert");
-            return Ok(());
+            return Ok(false);
         }
     };
     let mail = SiteMail {
@@ -255,7 +260,7 @@ async fn enqueue<C: ConnectionTrait>(
         pass: Some(pass),
         ..SiteMail::notice(SYSTEM, to, subject, text)
     };
-    outbox::enqueue_site_mail(txn, ctx, mail).await.map(drop)
+    outbox::enqueue_site_mail(txn, ctx, mail).await.map(|_| true)
 }
 
 /// Subject and text of a mail about all of these.

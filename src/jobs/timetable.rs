@@ -103,8 +103,9 @@ const TIMETABLE: [Job; 12] = [
 /// How often the timetable is looked at.
 const TICK: Duration = Duration::from_millis(500);
 
-/// How long a job's claim lasts; a job that takes longer may begin again elsewhere, which every job bears.
+/// How long a job's claim lasts without a heartbeat, and how often it is prolonged.
 const LEASE_MS: i64 = 120_000;
+const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Starts the timetable, the mailbox runner and the sender in the background.
 pub async fn start(ctx: &Ctx) -> Result<(), DbErr> {
@@ -207,7 +208,13 @@ fn start_job(ctx: &Ctx, lease: Lease) {
     let ctx = ctx.clone();
     let tasks = ctx.tasks.clone();
     tasks.spawn(async move {
-        let outcome = (job.run)(ctx.clone()).await;
+        let outcome = tokio::select! {
+            outcome = (job.run)(ctx.clone()) => outcome,
+            () = keep(&ctx, &lease, HEARTBEAT) => {
+                tracing::warn!(job = job.name, "a job was stopped: its claim was taken over");
+                return;
+            }
+        };
         if let Err(error) = &outcome {
             tracing::warn!(job = job.name, "job failed: {error}");
         }
@@ -215,6 +222,19 @@ fn start_job(ctx: &Ctx, lease: Lease) {
             tracing::warn!(job = job.name, "the end of a job was not noted: {error}");
         }
     });
+}
+
+/// Prolongs a claim for as long as it is ours: a job that takes long does not begin again elsewhere.
+async fn keep(ctx: &Ctx, lease: &Lease, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let until = ctx.clock.now_ms() + LEASE_MS;
+        match db::extend(&ctx.db, "job_runs", "name", lease, until).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::warn!(job = lease.id, "the claim was not prolonged: {error}"),
+        }
+    }
 }
 
 async fn finish(ctx: &Ctx, job: &Job, lease: &Lease, outcome: Outcome) -> Result<(), DbErr> {
@@ -237,6 +257,32 @@ async fn finish(ctx: &Ctx, job: &Job, lease: &Lease, outcome: Outcome) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_takes_long_keeps_its_claim_until_it_is_taken_over() {
+        let place = crate::grant::testkit::place().await;
+        let ctx = &place.ctx;
+        run_now(ctx, "tidy_up").await.unwrap();
+        let lease = claim_due(ctx).await.unwrap().remove(0);
+        let (there, mine) = (ctx.clone(), lease.clone());
+        let kept = tokio::spawn(async move { keep(&there, &mine, Duration::from_millis(1)).await });
+        for _ in 0..3 {
+            ctx.clock.advance(chrono::Duration::milliseconds(LEASE_MS - 1));
+            // Until the claim reaches as far as the clock says.
+            while store::runs(ctx.db.read()).await.unwrap().remove(0).lease_until
+                != ctx.clock.now_ms() + LEASE_MS
+            {
+                assert!(!kept.is_finished(), "nobody else has it");
+                tokio::task::yield_now().await;
+            }
+            assert!(claim_due(ctx).await.unwrap().is_empty());
+        }
+        db::release_claims_of(&ctx.db, ctx.holder.split('/').next().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(claim_due(ctx).await.unwrap().len(), 1);
+        kept.await.unwrap();
+    }
 
     #[test]
     fn every_line_of_the_timetable_fires() {

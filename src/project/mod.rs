@@ -13,4 +13,5 @@ pub use member::{
 pub use service::{NewProject, ProjectChange, ProjectError, create, get, get_by_key, list, update};
 pub use store::Project;
 
+pub(crate) use service::get_in;
 pub(crate) use store::{lock, next_number};

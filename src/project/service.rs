@@ -1,5 +1,6 @@
 //! What can be done with projects.
 
+use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
 use super::store::{self, Project};
@@ -24,7 +25,7 @@ pub enum ProjectError {
     Conflict,
     /// The database failed.
     #[error("database: {0}")]
-    Db(#[from] sea_orm::DbErr),
+    Db(#[from] DbErr),
 }
 
 /// What a new project needs.
@@ -127,6 +128,15 @@ pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Project, Pr
     store::by_id(ctx.db.read(), projects, id)
         .await?
         .ok_or(ProjectError::NotFound)
+}
+
+/// The same in the caller's transaction, where no other connection must be waited for.
+pub(crate) async fn get_in<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    id: &str,
+) -> Result<Option<Project>, DbErr> {
+    store::by_id(on, projects, id).await
 }
 
 /// The one of these projects with a key, if there is one.

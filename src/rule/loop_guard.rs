@@ -37,6 +37,12 @@ const PER_NOTICE: Limit = Limit {
     slots: 20,
     window_ms: HOUR_MS,
 };
+/// Apart from notices: a busy hour must not cost anybody the news that the desk is broken.
+const PER_ALERT: Limit = Limit {
+    scope: "alert",
+    slots: 20,
+    window_ms: HOUR_MS,
+};
 
 /// What sort of automatic mail it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +51,10 @@ pub enum Purpose {
     Answer,
     /// A mail passed on to an address an admin chose.
     Forward,
-    /// A message to people of this installation: alerts, notifications.
+    /// A message to people who work on tickets: what is new in them.
     Notice,
+    /// A message to those who look after this installation: what needs them.
+    Alert,
 }
 
 /// An automatic mail that somebody wants to send.
@@ -197,11 +205,12 @@ async fn take_place<C: ConnectionTrait>(
         Purpose::Answer => &PER_SENDER,
         Purpose::Forward => &PER_FORWARD,
         Purpose::Notice => &PER_NOTICE,
+        Purpose::Alert => &PER_ALERT,
     };
     let Some(slot) = store::take_slot(on, limit, &to, now).await? else {
         return Ok(Err(match mail.purpose {
             Purpose::Answer => Refusal::SenderLimit,
-            Purpose::Forward | Purpose::Notice => Refusal::AddressLimit,
+            Purpose::Forward | Purpose::Notice | Purpose::Alert => Refusal::AddressLimit,
         }));
     };
     let domain = to.rsplit_once('@').map_or("", |(_, domain)| domain);
@@ -246,7 +255,7 @@ pub fn judge(mail: &Automatic<'_>, own: &[String]) -> Result<(), Refusal> {
     match mail.purpose {
         Purpose::Answer if is_own(&about.sender) => Err(Refusal::Own),
         Purpose::Answer => may_be_answered(about, &to),
-        Purpose::Forward | Purpose::Notice => Ok(()),
+        Purpose::Forward | Purpose::Notice | Purpose::Alert => Ok(()),
     }
 }
 

@@ -239,8 +239,12 @@ pub async fn change_all(
     refuse(change.mistakes())?;
     let mut changed = 0;
     let txn = ctx.db.begin().await?;
-    // In one order, so that two of these never wait for each other.
+    // In one order, so that two of these never wait for each other; and behind the projects, as incoming mail is, which
+    // takes its tickets in the order of the mails.
     let ids: BTreeSet<&String> = ids.iter().collect();
+    for project_id in store::projects_of(&txn, &ids).await? {
+        project::lock(&txn, &project_id).await?;
+    }
     for id in ids {
         match change_in(ctx, &txn, actor, id, None, change).await {
             Ok((_, true)) => changed += 1,

@@ -1,8 +1,11 @@
 //! What a project's rules for incoming mail do to tickets: another place for a mail, and what its ticket gets.
 
+use std::collections::BTreeSet;
+
 use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
+use super::change;
 use super::match_store;
 use super::model::{Incoming, Placed};
 use super::resolve::{Candidate, Resolution, Rule};
@@ -67,9 +70,6 @@ pub struct Wishes<'a> {
     pub assignee_id: &'a str,
 }
 
-/// Most labels of a ticket: rules must not fill it for ever.
-const MAX_LABELS: usize = 100;
-
 /// Fulfils wishes in the transaction that placed the message, whose event says that the ticket changed. Priority and
 /// assignee are for a new ticket: in one that was there, agents have decided. Returns what was left out.
 pub async fn dress<C: ConnectionTrait>(
@@ -91,18 +91,25 @@ pub async fn dress<C: ConnectionTrait>(
     if wishes.labels.is_empty() {
         return Ok(left_out);
     }
-    let Some(ticket) = store::by_id(on, &Projects::All, &placed.ticket_id).await? else {
+    let Some(mut ticket) = store::by_id(on, &Projects::All, &placed.ticket_id).await? else {
         return Ok(left_out);
     };
-    let mut labels: Vec<String> = serde_json::from_str(&ticket.labels).unwrap_or_default();
+    let mut labels = BTreeSet::from_iter(change::labels_of(&ticket));
     let before = labels.len();
-    for label in wishes.labels {
-        if !labels.contains(label) && labels.len() < MAX_LABELS {
-            labels.push(label.clone());
+    for label in wishes.labels.iter().map(|label| change::normal_label(label)) {
+        if label.is_empty() || labels.contains(&label) {
+            continue;
         }
+        if labels.len() >= change::MAX_LABELS {
+            left_out.push("labels");
+            break;
+        }
+        labels.insert(label);
     }
     if labels.len() > before {
-        store::set_labels(on, &placed.ticket_id, &json!(labels).to_string()).await?;
+        ticket.labels = json!(labels).to_string();
+        store::set_labels(on, &ticket.id, &ticket.labels).await?;
+        change::remember_labels(on, &ticket).await?;
     }
     Ok(left_out)
 }

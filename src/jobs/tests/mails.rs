@@ -14,6 +14,8 @@ use crate::event::{self, NewEvent, SYSTEM};
 use crate::grant::testkit::place;
 use crate::jobs::{send_alerts, send_notices};
 use crate::outbox::{self, Outgoing, OutgoingFilter};
+use crate::rule::LoopMarks;
+use crate::rule::loop_guard::{self, Automatic, Purpose};
 use crate::template::{self, Kind, TemplateInput};
 use crate::{account, alert, project};
 
@@ -99,6 +101,35 @@ async fn whoever_opens_a_ticket_is_told_once_and_gets_no_words_carried() {
         assert_eq!(detail["automatic"][0]["code"], code, "{detail}");
     }
     assert_eq!(desk.outbox().await.len(), 1);
+}
+
+#[tokio::test]
+async fn automatic_mail_asks_for_answers_at_the_sender_unless_signed_addresses_are_on() {
+    let desk = Desk::open("login@a.test").await;
+    switch_on(&desk, Kind::Acknowledgement).await;
+    let on = desk.ctx().db.write();
+    on.execute_unprepared("UPDATE mailboxes SET smtp_from = 'Help Desk <desk@b.test>'")
+        .await
+        .unwrap();
+    let ids = |raw: &[u8]| {
+        let parsed = mailgrant_mail::parse(raw);
+        let reply_to = parsed.reply_to.first().map(|address| address.email.clone());
+        (parsed.message_id.join(""), reply_to)
+    };
+    desk.receive(&mail("ada@x.test", "Off", "")).await;
+    let (id, reply_to) = ids(&desk.outbox().await[0]);
+    assert_eq!(reply_to, None, "nobody said that the server takes such addresses");
+    assert!(id.ends_with("@b.test"), "{id}");
+    on.execute_unprepared("UPDATE mailboxes SET smtp_signed_replies = TRUE")
+        .await
+        .unwrap();
+    desk.receive(&mail("bo@x.test", "On", "")).await;
+    let (_, reply_to) = ids(&desk.outbox().await[1]);
+    let reply_to = reply_to.unwrap();
+    assert!(
+        reply_to.starts_with("desk+mg1.") && reply_to.ends_with("@b.test"),
+        "{reply_to}"
+    );
 }
 
 #[tokio::test]
@@ -250,6 +281,43 @@ async fn an_admin_is_told_once_that_something_needs_them_and_once_that_it_is_ove
     happen(&ctx, "grant.expired", "grt_1", dead()).await;
     send_alerts::run(&ctx).await.unwrap();
     assert_eq!(sent(&ctx).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_busy_hour_costs_nobody_an_alert_and_what_reached_nobody_is_told_later() {
+    let place = place().await;
+    let ctx = sending(&place.ctx);
+    person(&ctx, "ada", true).await;
+    let marks = LoopMarks::new(&ctx.keys);
+    for purpose in [Purpose::Notice, Purpose::Alert] {
+        let asked = Automatic {
+            purpose,
+            to: "ada@desk.test",
+            about: None,
+            has_own_mark: false,
+        };
+        while loop_guard::allow(ctx.db.write(), &ctx.clock, &marks, &asked)
+            .await
+            .unwrap()
+            .is_ok()
+        {}
+        happen(&ctx, "grant.expired", purpose_id(purpose), dead()).await;
+        send_alerts::run(&ctx).await.unwrap();
+        assert_eq!(sent(&ctx).await.len(), 1, "notices do not count, alerts do");
+        ctx.clock.advance(chrono::Duration::minutes(11));
+    }
+    ctx.clock.advance(chrono::Duration::hours(1));
+    send_alerts::run(&ctx).await.unwrap();
+    let mails = sent(&ctx).await;
+    assert_eq!(mails.len(), 2, "{mails:?}");
+    assert!(body(&ctx, &mails[1]).await.contains("grt_late"));
+}
+
+fn purpose_id(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Notice => "grt_now",
+        _ => "grt_late",
+    }
 }
 
 #[tokio::test]

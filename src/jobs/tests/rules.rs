@@ -12,6 +12,7 @@ use crate::jobs::{self, Cause, ReprocessError, ingest_mail};
 use crate::message::{self, Message, NewRaw, Stored};
 use crate::project::{self, NewProject};
 use crate::rule::{self, RuleInput, Trial, definition, loop_guard};
+use crate::ticket::TicketFilter;
 use crate::{outbox, ticket};
 
 /// One installation with one mailbox that can send.
@@ -194,6 +195,51 @@ async fn a_rule_whose_ticket_is_gone_falls_back_and_says_so() {
         .await
         .unwrap();
     assert_eq!(found.ticket.priority, "high", "the rest of the rule still counts");
+}
+
+#[tokio::test]
+async fn labels_of_rules_are_found_like_those_of_people() {
+    let desk = Desk::open("desk@a.test").await;
+    let labels = |from: usize| -> Vec<String> {
+        (from..from + 15)
+            .map(|n| format!("  Very  Important {n:02}"))
+            .collect()
+    };
+    for from in [0, 15] {
+        let actions = json!({ "labels": labels(from) });
+        desk.rule(&format!("Alarms {from}"), json!({}), actions).await;
+    }
+    let message = desk.receive(&mail("robot@x.test", "Alarm!", "")).await;
+    let filter = TicketFilter {
+        projects: Projects::All,
+        label: Some("Very important 00".into()),
+        ..TicketFilter::default()
+    };
+    let found = ticket::list(desk.ctx(), &filter, 10).await.unwrap().items;
+    assert_eq!(found.len(), 1);
+    let labels = ticket::labels_of(&found[0]);
+    assert_eq!(labels.len(), ticket::MAX_LABELS);
+    assert_eq!(labels[0], "very important 00");
+    assert_eq!(desk.last_run(&message).await["ignored"], json!(["labels"]));
+}
+
+#[tokio::test]
+async fn of_a_mail_over_the_limit_a_copy_says_that_it_is_not_whole_and_it_is_not_dropped() {
+    let desk = Desk::open("desk@a.test").await;
+    let actions = json!({ "place": "drop", "forwardTo": ["copy@x.test"] });
+    desk.rule("Pass on", json!({ "sender": ["x.test"] }), actions)
+        .await;
+    let whole = desk.receive(&mail("ada@x.test", "Whole", "")).await;
+    assert_eq!(whole.state, "dropped");
+    let partial = desk.receive_as(&mail("ada@x.test", "Large", ""), true).await;
+    assert_ne!(partial.state, "dropped");
+    assert!(desk.key(&partial).await.is_some());
+    let sent = desk.outbox().await;
+    let copy = String::from_utf8_lossy(&sent[1]).into_owned();
+    assert!(
+        copy.contains("only its header is attached") && copy.contains("header.eml"),
+        "{copy}"
+    );
 }
 
 #[tokio::test]

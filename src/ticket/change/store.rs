@@ -1,5 +1,7 @@
 //! The queries of changes.
 
+use std::collections::BTreeSet;
+
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
 
 use super::super::store::{self, Entry, Ticket};
@@ -39,6 +41,21 @@ pub(super) async fn save<C: ConnectionTrait>(on: &C, ticket: &Ticket) -> Result<
     let text = "UPDATE tickets SET state = $1, assignee_id = $2, labels = $3, priority = $4, subject = $5, \
                 entry_count = $6, revision = $7, updated_at = $8 WHERE id = $9";
     on.execute_raw(sql(on, text, values)).await.map(|_| ())
+}
+
+/// The projects of tickets, in order.
+pub(super) async fn projects_of<C: ConnectionTrait>(
+    on: &C,
+    ids: &BTreeSet<&String>,
+) -> Result<Vec<String>, DbErr> {
+    let mut all: BTreeSet<String> = BTreeSet::new();
+    for id in ids {
+        let text = "SELECT project_id FROM tickets WHERE id = $1";
+        if let Some(row) = on.query_one_raw(sql(on, text, [id.as_str().into()])).await? {
+            all.insert(row.try_get("", "project_id")?);
+        }
+    }
+    Ok(all.into_iter().collect())
 }
 
 pub(super) async fn remember_labels<C: ConnectionTrait>(
