@@ -239,6 +239,11 @@ pub const KINDS: &[Kind] = &[
         "The message is not in a state in which this can be done.",
     ),
     kind(
+        "not_a_mail",
+        409,
+        "The attachment is no mail that could be parsed.",
+    ),
+    kind(
         "event_gone",
         409,
         "The event is older than the retention; there is nothing left to send.",

@@ -212,6 +212,12 @@ async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
 /// The mail as it is sent.
 async fn raw(desk: Desk, id: web::Path<String>) -> Answer {
     let mail = visible(&desk, &id).await?;
+    if mail.holds_a_link() {
+        return Err(Problem::forbidden(
+            "recipients_only",
+            outbox::ONLY_FOR_ITS_RECIPIENT,
+        ));
+    }
     let bytes = outbox::raw(&desk.ctx, &mail.id).await.map_err(refused)?;
     Ok(output::download(
         &format!("{}.eml", mail.id),

@@ -37,8 +37,8 @@ pub(super) const ROUTES: &[Route] = &[
     }),
 ];
 
-/// More messages than one page can show.
-const ENTRIES: u64 = 500;
+/// Messages that the page shows, the newest; each may be megabytes. Older ones are named, with a way to them.
+const MESSAGES: u64 = 100;
 /// Lines of the history.
 const HISTORY: u64 = 100;
 /// Remembers which end of a conversation comes first.
@@ -88,7 +88,7 @@ async fn view(desk: &Desk, found: ticket::TicketDetail, refused: Refused) -> Res
         ticket_id: Some(ticket.id.clone()),
         ..MessageFilter::default()
     };
-    let messages = message::list(&desk.ctx, &filter, ENTRIES).await?.items;
+    let messages = message::list(&desk.ctx, &filter, MESSAGES).await?.items;
     let messages: HashMap<String, Message> = messages
         .into_iter()
         .map(|message| (message.id.clone(), message))
@@ -105,6 +105,9 @@ async fn view(desk: &Desk, found: ticket::TicketDetail, refused: Refused) -> Res
         .map(|entry| {
             let message = entry.message_id.as_ref().and_then(|id| messages.get(id));
             let mut view = entry_view(entry, message, desk.now());
+            if let (None, Some(id)) = (message, &entry.message_id) {
+                leave_out(&mut view, id);
+            }
             if let Some(mail) = outgoing.get(entry.id.as_str()) {
                 view.sending = Some(answer_box::sending(mail));
                 view.raw_href = Some(format!("/outgoing/{}/raw", mail.id));
@@ -116,7 +119,12 @@ async fn view(desk: &Desk, found: ticket::TicketDetail, refused: Refused) -> Res
     if newest_first {
         entries.reverse();
     }
-    let first = messages.values().min_by_key(|message| &message.id);
+    let first = found.entries.iter().find_map(|entry| entry.message_id.as_deref());
+    let older = match first {
+        Some(id) if !messages.contains_key(id) => message::get(&desk.ctx, &projects, id).await.ok(),
+        _ => None,
+    };
+    let first = older.as_ref().or_else(|| messages.get(first?));
     let facts = facts(desk, &ticket, first).await?;
     let names = Names::load(&desk.ctx).await?;
     let events = event::of_subject(desk.ctx.db.read(), &ticket.id, HISTORY).await?;
@@ -431,6 +439,14 @@ fn entry_view(entry: &Entry, message: Option<&Message>, now: i64) -> EntryView {
         fill(&mut view, message, mail.as_ref());
     }
     view
+}
+
+/// An entry whose message is not on the page, because the conversation is longer than that.
+fn leave_out(view: &mut EntryView, id: &str) {
+    view.explain_href = Some(format!("/messages/{id}"));
+    view.raw_href = Some(format!("/messages/{id}/raw"));
+    view.blocks =
+        plain("This message is older than what the page shows; open it, or its raw mail, to read it.");
 }
 
 fn fill(view: &mut EntryView, message: &Message, mail: Option<&ParsedMail>) {

@@ -22,8 +22,8 @@ pub(super) const ROUTES: &[Route] = &[
     .doc(|| {
         Doc::new("List messages")
             .about(
-                "From new to old, without their texts: `bodyValues` is empty, `mailgrant.reply` and \
-                `mailgrant.html` are null.",
+                "From new to old, without their texts: `bodyValues` and `mailgrant.text` are empty, `mailgrant.reply` \
+                 and `mailgrant.html` are null.",
             )
             .query("mailboxId", text(), "Only of this mailbox")
             .query("ticketId", text(), "Only in this ticket")
@@ -31,7 +31,7 @@ pub(super) const ROUTES: &[Route] = &[
             .query("projectId", text(), "Only of this project")
             .query(
                 "state",
-                word(&["stored", "ticketed", "quarantined"]),
+                word(&["stored", "ticketed", "quarantined", "dropped"]),
                 "Only in this state",
             )
             .lists(schema())
@@ -75,6 +75,17 @@ pub(super) const ROUTES: &[Route] = &[
             .answers(200, "As JMAP's Thread, oldest first", message_schema::thread())
     }),
     // Parts inside parts have a slash in their id.
+    Route::get(
+        "/api/v1/messages/{id}/attached-mails/{part:.*}",
+        Guard::Scope(Scope::MessagesRead),
+        || web::to(attached_mail),
+    )
+    .doc(|| {
+        Doc::new("Parse an attached mail")
+            .about("For attachments of the types message/rfc822 and message/global.")
+            .answers(200, "The parsed mail", message_schema::parsed())
+            .fails(409, "the attachment is no mail")
+    }),
     Route::get(
         "/api/v1/messages/{id}/attachments/{part:.*}",
         Guard::Scope(Scope::MessagesRead),
@@ -156,6 +167,7 @@ fn brief(message: &Message) -> Value {
                     extras.insert(name.into(), Value::Null);
                 }
             }
+            extras.insert("text".into(), "".into());
         }
     }
     shown
@@ -199,9 +211,7 @@ async fn parse(sent: Bytes) -> Result<HttpResponse, Problem> {
             detail: "send a mail as the body".into(),
         }]));
     }
-    let parsed = tokio::task::spawn_blocking(move || mailgrant_mail::parse(&sent.0)).await;
-    let parsed = parsed.map_err(|error| Problem::internal(&error))?;
-    Ok(HttpResponse::Ok().json(parsed))
+    parsed(sent.0).await
 }
 
 /// A conversation, with the names of JMAP's Thread (RFC 8621, section 3).
@@ -225,6 +235,28 @@ async fn raw(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
         .await
         .map_err(refused)?;
     Ok(download(&format!("{id}.eml"), "message/rfc822", bytes))
+}
+
+/// A mail that came in a mail. What is attached to it is named there, and cut out of its own bytes.
+async fn attached_mail(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (id, part) = path.into_inner();
+    let found = message::attachment(&ctx, &access.projects(), &id, &part)
+        .await
+        .map_err(refused)?;
+    if !matches!(found.content_type.as_str(), "message/rfc822" | "message/global") {
+        return Err(Problem::conflict("not_a_mail", "this attachment is no mail"));
+    }
+    parsed(found.bytes).await
+}
+
+async fn parsed(raw: impl AsRef<[u8]> + Send + 'static) -> Result<HttpResponse, Problem> {
+    let parsed = tokio::task::spawn_blocking(move || mailgrant_mail::parse(raw.as_ref())).await;
+    let parsed = parsed.map_err(|error| Problem::internal(&error))?;
+    Ok(HttpResponse::Ok().json(parsed))
 }
 
 async fn attachment(

@@ -54,6 +54,7 @@ pub(super) const ROUTES: &[Route] = &[
         Guard::Scope(Scope::MessagesSend),
         || web::to(retry),
     )
+    .sends_mail()
     .doc(|| {
         Doc::new("Try an outgoing mail again")
             .about("One that failed, or that waits for another attempt. Its Message-ID stays the same.")
@@ -231,11 +232,10 @@ async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
 
 async fn raw(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let mail = visible(&ctx, &access.projects(), &id).await?;
-    if Kind::parse(&mail.kind) == Some(Kind::Notice) {
-        // A token that may read mail must not become the person whose password such a link changes.
+    if mail.holds_a_link() {
         return Err(Problem::forbidden(
             "recipients_only",
-            "this mail holds a one-time link, which only its recipient may see",
+            outbox::ONLY_FOR_ITS_RECIPIENT,
         ));
     }
     let bytes = outbox::raw(&ctx, &mail.id).await.map_err(refused)?;

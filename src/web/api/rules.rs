@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::input::{Input, Query, bad_cursor, changed_meanwhile, check_match};
 use super::output;
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
@@ -206,7 +206,10 @@ fn sent(required: &[&str]) -> Schema {
             ("priority", word(&["low", "normal", "high", "urgent"])),
             ("labels", list_of(text())),
             ("assigneeId", id("usr")),
-            ("forwardTo", list_of(text())),
+            (
+                "forwardTo",
+                list_of(text()).about("Get each mail as it came; needs `messages:read`"),
+            ),
             ("answer", text()),
         ],
     );
@@ -331,12 +334,24 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
     // In their order, which is what a list of rules is for; `after` is the last id of the part before.
     let rest = match &query.after {
         Some(after) => {
+            // One that was deleted meanwhile has no place any more: nothing is told twice or left out by guessing.
             let at = all.iter().position(|rule| rule.id == *after);
-            all.into_iter().skip(at.map_or(0, |at| at + 1)).collect()
+            all.into_iter().skip(at.ok_or_else(bad_cursor)? + 1).collect()
         }
         None => all,
     };
     Ok(output::list_of(&query, rest, |rule| &rule.id, show))
+}
+
+/// Whoever may not read mail has none sent elsewhere by a rule.
+fn check_forwards(access: &Access, rule: &RuleInput, input: &mut Input) {
+    if !rule.actions.forward_to.is_empty() && !access.may(Scope::MessagesRead, &rule.project_id) {
+        input.problem(
+            "actions/forwardTo",
+            "needs_messages_read",
+            "this passes whole mails on: it needs the scope messages:read in the project",
+        );
+    }
 }
 
 async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
@@ -346,6 +361,7 @@ async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result
         ..RuleInput::default()
     };
     let new = read(&mut input, new);
+    check_forwards(&access, &new, &mut input);
     input.finish()?;
     let rule = rule::create(&ctx, &access.projects(), new)
         .await
@@ -376,6 +392,9 @@ async fn update(
             "fixed",
             "a rule stays in its project; make a new one in the other",
         );
+    }
+    if change != old.input() {
+        check_forwards(&access, &change, &mut input);
     }
     input.finish()?;
     let rule = rule::update(&ctx, &projects, &id, old.revision, change)

@@ -445,7 +445,9 @@ const MAIL: &[u8] = b"From: Ada <ada@example.org>\r\nTo: help@example.org\r\nSub
 Message-ID: <a1@example.org>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
 --b\r\nContent-Type: text/plain\r\n\r\nIt is on fire.\r\n\
 --b\r\nContent-Type: text/html; name=evil.html\r\nContent-Disposition: attachment; filename=evil.html\r\n\r\n\
-<script>alert(1)</script>\r\n--b--\r\n";
+<script>alert(1)</script>\r\n\
+--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: Bo <bo@example.org>\r\nSubject: Inside\r\n\r\nWater helps.\r\n\
+--b--\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_is_shown_with_its_ticket_and_its_files_are_only_downloaded() {
@@ -535,6 +537,7 @@ async fn a_mail_is_shown_with_its_ticket_and_its_files_are_only_downloaded() {
     let (_, list) = api.get(&format!("/messages?ticketId={}", placed.ticket_id)).await;
     assert_eq!(list["items"][0]["id"], json!(id));
     assert_eq!(list["items"][0]["bodyValues"], json!({}));
+    assert_eq!(list["items"][0]["mailgrant"]["text"], "");
 
     let raw = api
         .ask(Method::GET, &format!("/messages/{id}/raw"))
@@ -567,6 +570,13 @@ async fn a_mail_is_shown_with_its_ticket_and_its_files_are_only_downloaded() {
         api.get(&format!("/messages/{id}/attachments/99")).await.0,
         StatusCode::NOT_FOUND
     );
+    let (status, refused) = api.get(&format!("/messages/{id}/attached-mails/{part}")).await;
+    assert_eq!((status.as_u16(), &refused["code"]), (409, &json!("not_a_mail")));
+    let inner = shown["attachments"][1]["partId"].as_str().unwrap();
+    let (status, inside) = api.get(&format!("/messages/{id}/attached-mails/{inner}")).await;
+    assert_eq!(status, StatusCode::OK, "{inside}");
+    assert_eq!(inside["subject"], "Inside");
+    assert!(inside["mailgrant"]["text"].to_string().contains("Water helps."));
 
     let (_, tickets) = api.get("/tickets?project=HELP&state=open&q=printer").await;
     let line = &tickets["items"][0];
@@ -613,6 +623,91 @@ async fn tokens_are_listed_without_their_secret_and_a_revoked_one_opens_nothing(
         .unwrap();
     assert_eq!(gone.status(), StatusCode::NO_CONTENT);
     assert_eq!(api.get("/tokens").await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_read_mail_has_none_sent_elsewhere() {
+    let api = api().await;
+    let (_, project) = api
+        .post("/projects", json!({ "key": "HELP", "name": "Help" }))
+        .await;
+    let scopes = json!(["webhooks:manage", "messages:send", "tickets:write"]);
+    let (_, made) = api
+        .post("/tokens", json!({ "name": "app", "scopes": scopes }))
+        .await;
+    let blind = made["token"].as_str().unwrap();
+    let ask = |token: &str, method: Method, path: &str, body: &Value| {
+        let request = api.site.ask(method, &format!("/api/v1{path}"));
+        request
+            .bearer_auth(token)
+            .header("idempotency-key", "k")
+            .json(body)
+    };
+    let post = |body: Value| {
+        let request = api.site.ask(Method::POST, "/api/v1/webhooks");
+        answer(request.bearer_auth(blind).json(&body))
+    };
+    let refused = |(status, told): (StatusCode, Value)| {
+        let code = told["errors"][0]["code"].clone();
+        assert_eq!(
+            (status.as_u16(), code),
+            (422, json!("needs_messages_read")),
+            "{told}"
+        );
+    };
+    let url = "https://93.184.215.14/hook";
+    for body in [
+        json!({ "url": url, "payload": "full" }),
+        json!({ "url": url, "format": "postmark" }),
+        json!({ "url": url, "format": "mailgun", "payload": "thin" }),
+    ] {
+        refused(post(body).await);
+    }
+    let (status, made) = post(json!({ "url": url })).await;
+    assert_eq!(
+        (status.as_u16(), &made["payload"]),
+        (201, &json!("thin")),
+        "{made}"
+    );
+    let path = format!("/webhooks/{}", made["id"].as_str().unwrap());
+    let patch = |token: &str, body: Value| answer(ask(token, Method::PATCH, &path, &body));
+    refused(patch(blind, json!({ "payload": "full" })).await);
+    assert_eq!(
+        patch(&api.token, json!({ "payload": "full" })).await.0,
+        StatusCode::OK
+    );
+    // Neither is one turned that somebody else made.
+    for body in [
+        json!({ "url": "https://93.184.215.15/hook" }),
+        json!({ "projectIds": [project["id"]] }),
+    ] {
+        refused(patch(blind, body).await);
+    }
+    assert_eq!(
+        patch(blind, json!({ "description": "App" })).await.0,
+        StatusCode::OK
+    );
+
+    let ticket = json!({ "projectId": project["id"], "subject": "Printer" });
+    let (status, ticket) = api.post("/tickets", ticket).await;
+    assert_eq!(status, StatusCode::CREATED, "{ticket}");
+    let path = format!("/tickets/{}/replies", ticket["id"].as_str().unwrap());
+    let reply = json!({ "text": "x", "quote": true });
+    let (status, told) = answer(ask(blind, Method::POST, &path, &reply)).await;
+    assert_eq!(
+        (status.as_u16(), &told["scope"]),
+        (403, &json!("messages:read")),
+        "{told}"
+    );
+    for path in [path.as_str(), "/users"] {
+        let (status, told) = api
+            .post(path, json!({ "text": "x", "email": "a@b.example" }))
+            .await;
+        assert_eq!(
+            (status.as_u16(), &told["code"]),
+            (400, &json!("idempotency_key_required"))
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,7 @@ pub(super) const ROUTES: &[Route] = &[
             .about("Everybody for a site admin, else the members of the projects one manages.")
             .lists(user())
     }),
-    Route::post("/api/v1/users", Guard::Site(Scope::Admin), || web::to(create)).doc(|| {
+    Route::post("/api/v1/users", Guard::Site(Scope::Admin), || web::to(create)).sends_mail().doc(|| {
         Doc::new("Invite somebody")
             .about(
                 "Makes an account whose person sets a password by a link, once, within 24 hours. The link goes by mail; \
@@ -76,6 +76,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/api/v1/users/{id}/invitations", Guard::Site(Scope::Admin), || {
         web::to(invite_again)
     })
+    .sends_mail()
     .doc(|| {
         Doc::new("Invite somebody again")
             .about("For people who never signed in. Earlier links stop working.")
@@ -96,6 +97,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/api/v1/users/{id}/password-links", Guard::Site(Scope::Admin), || {
         web::to(password_link)
     })
+    .sends_mail()
     .doc(|| {
         Doc::new("Make a link for a new password")
             .about(

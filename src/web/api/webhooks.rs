@@ -126,7 +126,13 @@ fn taken(required: &[&str]) -> Schema {
             ),
             ("projectIds", list_of(id("prj")).about("Null for the whole site")),
             ("format", word(&["jmap", "postmark", "mailgun"])),
-            ("payload", word(&["full", "thin"])),
+            (
+                "payload",
+                word(&["full", "thin"]).about(
+                    "`full` has the whole mail in it and needs `messages:read`, as the formats postmark and mailgun do; \
+                     without that, `thin` is what is meant if nothing is said",
+                ),
+            ),
             (
                 "ordered",
                 boolean().about("Whether events of a ticket wait for each other"),
@@ -243,7 +249,8 @@ fn show_delivery(delivery: &Delivery) -> Value {
         "type": delivery.r#type,
         "state": delivery.state,
         "attempts": delivery.attempts,
-        "nextAt": output::time(waits.then_some(delivery.next_at)),
+        // Of what somebody put first it is the beginning of time.
+        "nextAt": output::time(waits.then_some(delivery.next_at.max(delivery.created_at))),
         "lastStatus": delivery.last_status,
         "lastError": output::text(&delivery.last_error),
         "finishedAt": output::time(delivery.finished_at),
@@ -333,6 +340,46 @@ fn read(access: &Access, input: &mut Input, is_new: bool) -> WebhookInput {
     }
 }
 
+/// Whether the asker may read the mail of these projects; none are the whole site.
+fn may_read_mail(access: &Access, projects: &Option<BTreeSet<String>>) -> bool {
+    match projects {
+        None => access.has_site(Scope::MessagesRead),
+        Some(ids) => ids.iter().all(|id| access.may(Scope::MessagesRead, id)),
+    }
+}
+
+/// Refuses to have whole mails sent somewhere by those who may not read them: not by a new webhook, and not by turning
+/// one that is there.
+fn check_mail(access: &Access, old: Option<&Webhook>, wanted: &WebhookInput, input: &mut Input) {
+    let turns = wanted.url.is_some()
+        || wanted.projects.is_some()
+        || wanted.types.is_some()
+        || wanted.headers.is_some();
+    if old.is_some() && !turns && wanted.payload.is_none() && wanted.format.is_none() {
+        return;
+    }
+    let payload = wanted
+        .payload
+        .or_else(|| old.and_then(|old| Payload::parse(&old.payload)));
+    let format = wanted
+        .format
+        .or_else(|| old.and_then(|old| Format::parse(&old.format)));
+    let before = || old.map(|old| old.scope().0);
+    let projects = wanted.projects.clone().or_else(before).unwrap_or_default();
+    let field = match (format.unwrap_or(Format::Jmap), payload.unwrap_or(Payload::Full)) {
+        (Format::Postmark | Format::Mailgun, _) => "format",
+        (Format::Jmap, Payload::Full) => "payload",
+        (Format::Jmap, Payload::Thin) => return,
+    };
+    if !may_read_mail(access, &projects) {
+        input.problem(
+            field,
+            "needs_messages_read",
+            "this sends whole mails: it needs the scope messages:read in each of the projects; `thin` needs none",
+        );
+    }
+}
+
 async fn find(ctx: &Ctx, access: &Access, id: &str) -> Result<Webhook, Problem> {
     delivery::get(ctx, &access.projects(), id).await.map_err(refused)
 }
@@ -358,7 +405,11 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
 }
 
 async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
-    let wanted = read(&access, &mut input, true);
+    let mut wanted = read(&access, &mut input, true);
+    if wanted.payload.is_none() && !may_read_mail(&access, wanted.projects.as_ref().unwrap_or(&None)) {
+        wanted.payload = Some(Payload::Thin);
+    }
+    check_mail(&access, None, &wanted, &mut input);
     input.finish()?;
     let made = delivery::create(&ctx, access.actor(), wanted)
         .await
@@ -382,6 +433,7 @@ async fn update(
     let old = find(&ctx, &access, &id).await?;
     check_match(&request, old.revision)?;
     let wanted = read(&access, &mut input, false);
+    check_mail(&access, Some(&old), &wanted, &mut input);
     input.finish()?;
     let new = delivery::update(&ctx, &old, wanted).await.map_err(refused)?;
     Ok(output::tagged(new.revision, show(&ctx, &new)?))
@@ -395,7 +447,7 @@ async fn delete(
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access, &id).await?;
     check_match(&request, old.revision)?;
-    delivery::delete(&ctx, &old.id).await.map_err(refused)?;
+    delivery::delete(&ctx, &old).await.map_err(refused)?;
     Ok(output::done())
 }
 

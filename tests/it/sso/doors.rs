@@ -124,11 +124,7 @@ async fn cb_18_local_sign_in_can_be_switched_off_and_a_link_of_the_machine_still
         .await
         .ok("users");
     let path = format!("/api/v1/users/{}/password-links", text(&users["items"][0], "id"));
-    let made = stage
-        .rest
-        .send(Method::POST, &path, Some(&json!({})))
-        .await
-        .ok("a link");
+    let made = stage.rest.post(&path, &json!({})).await;
     let link = text(&made, "url");
     let seen = browser.get(&link).await;
     assert_eq!(seen.status, 403, "{}", seen.body);
