@@ -21,7 +21,7 @@ mod verify;
 mod tests;
 
 pub use chain::{AuditError, Head, appended, of_event, seal, trim};
-pub use origin::{Origin, Via, act_as, actor, noted, within};
+pub use origin::{Origin, Via, act_as, actor, carried, noted, within};
 pub use refusals::{Refusals, Refused};
 pub use store::{AuditEvent, Filter, by_id, list, placed};
 pub use verify::{Anchor, Break, Report, accept, verify};

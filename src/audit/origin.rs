@@ -79,6 +79,17 @@ pub async fn within<F: Future>(origin: Origin, work: F) -> F::Output {
     HERE.scope(Arc::new(origin), work).await
 }
 
+/// The same work, to be done in a task of its own, and still what this request asks for.
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let origin = current();
+    async move {
+        match origin {
+            Some(origin) => HERE.scope(origin, work).await,
+            None => work.await,
+        }
+    }
+}
+
 /// Says who the request belongs to, once that is known.
 pub fn act_as(actor: &str) {
     if let Some(origin) = current() {

@@ -8,6 +8,7 @@ use super::ticket_page;
 use super::views::answer::{AnswerBox, Sending};
 use super::views::parts::{Action, Choice, FormErrors, Problem as Trouble, Tone};
 use crate::access::{Role, Scope};
+use crate::audit;
 use crate::crypto::{random_token, sha256_hex};
 use crate::ctx::Ctx;
 use crate::idempotency::{self, Begun, Turn};
@@ -301,7 +302,7 @@ async fn send(desk: Desk, key: web::Path<String>, upload: Upload) -> Answer {
         turn,
     };
     // On its own: a browser that hangs up does not stop it half-way, and does not make it happen twice.
-    let done = actix_web::rt::spawn(work.run(answer)).await;
+    let done = actix_web::rt::spawn(audit::carried(work.run(answer))).await;
     match done.map_err(|error| Problem::internal(&error))? {
         Ok(mail) => {
             let path = format!("{here}#{}", mail.entry_id);
