@@ -232,7 +232,7 @@ pub enum Finished {
         /// On to this path, to be checked again.
         return_to: String,
         /// The session at the provider.
-        link: SessionLink,
+        link: Box<SessionLink>,
         /// What the provider gave.
         given: Given,
     },
@@ -546,7 +546,7 @@ async fn come_in(
     Ok(Finished::SignedIn {
         user: Box::new(user),
         return_to: attempt.return_to.clone(),
-        link: SessionLink {
+        link: Box::new(SessionLink {
             provider_id: provider.id.clone(),
             issuer: person.issuer,
             subject: person.subject,
@@ -554,7 +554,7 @@ async fn come_in(
             amr: claims::methods(&person.claims),
             acr: claims::class(&person.claims),
             auth_time: claims::signed_in_at(&person.claims, ctx.clock.now_ms()),
-        },
+        }),
         given,
     })
 }

@@ -497,15 +497,17 @@ async fn a_receiver_that_wants_nothing_more_is_left_alone_and_one_that_asks_for_
     round(ctx).await;
     let left = now(ctx, &left.webhook.id).await;
     assert_eq!((left.state.as_str(), left.reason.as_str()), ("disabled", "gone"));
+    // That the other one was disabled may have been told before it asked for time.
+    let asked = busy.got().len();
     busy.behave(Manner::Status(200, ""));
     ctx.clock.advance(chrono::Duration::seconds(590));
     happen(ctx, "HELP-2", 1).await;
     round(ctx).await;
-    assert_eq!((gone.got().len(), busy.got().len()), (1, 1));
+    assert_eq!((gone.got().len(), busy.got().len()), (1, asked));
     ctx.clock.advance(chrono::Duration::seconds(20));
     round(ctx).await;
     // The two events, and that the other webhook was disabled.
-    assert_eq!(busy.got().len(), 4, "after the time it asked for");
+    assert_eq!(busy.got().len(), asked + 3, "after the time it asked for");
     assert_eq!(
         states(ctx, &now(ctx, &spared.webhook.id).await).await["delivered"],
         3

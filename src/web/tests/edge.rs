@@ -605,7 +605,7 @@ async fn every_change_is_in_the_audit_log_and_no_secret_is() {
         let body: Value = serde_json::from_str(&put_in(body.to_string())).unwrap();
         let before = log(&site).await.len();
         let asked = site.ask(Method::from_bytes(method.as_bytes()).unwrap(), &path);
-        let asked = asked.header("idempotency-key", format!("step {before}"));
+        let asked = asked.header("idempotency-key", format!("step-{before}"));
         let answer = asked.bearer_auth(&token).json(&body).send().await.unwrap();
         let status = answer.status();
         let answer: Value = answer.json().await.unwrap_or_default();

@@ -454,9 +454,13 @@ async fn cb_11_cb_12_cb_13_what_to_register_is_shown_as_absolute_addresses_and_s
     );
     assert_eq!(off.param("code_challenge_method").as_deref(), Some("S256"));
     assert_eq!(off.param("response_type").as_deref(), Some("code"));
-    assert_eq!(off.param("prompt"), None);
+    // With `offline_access` the person is asked (OpenID Connect Core, section 11).
+    assert_eq!(off.param("prompt").as_deref(), Some("consent"));
     let off = browser.get(&format!("/sso/{}/start?again=1", stage.id)).await;
-    assert_eq!(off.param("prompt").as_deref(), Some("login"));
+    assert_eq!(off.param("prompt").as_deref(), Some("login consent"));
+    stage.patch(&json!({ "scopes": ["profile"] })).await;
+    let off = browser.get(&format!("/sso/{}/start", stage.id)).await;
+    assert_eq!(off.param("prompt"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
