@@ -23,8 +23,6 @@ const DOCUMENT_MS: i64 = 3_600_000;
 const KEYS_MS: i64 = 600_000;
 /// Keys that do not fit are fetched anew at most this often.
 const REFETCH_MS: i64 = 1_000;
-/// The same where a stranger can make us look, by naming a key in a token.
-const STRANGERS_REFETCH_MS: i64 = 10_000;
 /// The part of Entra's issuer that stands for somebody's tenant.
 pub(super) const TENANT: &str = "{tenantid}";
 
@@ -149,8 +147,6 @@ pub(super) enum Keys {
     Kept,
     /// Fetched again, unless that was done a moment ago: the kept ones do not fit.
     Anew,
-    /// The same for something that anybody may have sent.
-    AnewForStrangers,
 }
 
 /// The provider's keys.
@@ -163,7 +159,6 @@ pub(super) async fn keys(
     let life = match which {
         Keys::Kept => KEYS_MS,
         Keys::Anew => REFETCH_MS,
-        Keys::AnewForStrangers => STRANGERS_REFETCH_MS,
     };
     let ask = fetch_keys(ctx, &metadata.jwks_uri);
     ask_once(ctx, provider, |entry| &mut entry.keys, life, ask).await

@@ -155,7 +155,7 @@ async fn believe(
         .filter(|alg| metadata.algs.contains(alg))
         .ok_or(refused("an algorithm that is not accepted"))?;
     check_claims(ctx, provider, &metadata, &parts.claims)?;
-    for which in [discovery::Keys::Kept, discovery::Keys::AnewForStrangers] {
+    for which in [discovery::Keys::Kept, discovery::Keys::Anew] {
         let keys = discovery::keys(ctx, provider, &metadata, which)
             .await
             .map_err(|_| LogoutError::Unavailable)?;

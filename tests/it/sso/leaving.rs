@@ -4,15 +4,13 @@ use reqwest::header::CONTENT_SECURITY_POLICY;
 use serde_json::{Value, json};
 
 use super::liar::{CLIENT, now};
-use super::stage::{ADMIN, Alone, Stage, add_person, code_of};
+use super::stage::{Alone, Stage, code_of, with_glewlwyd};
 use crate::on_each_database;
 use crate::support::database::TestDatabase;
-use crate::support::glewlwyd::{self, Glewlwyd};
 use crate::support::oidc_provider::Options;
 use crate::support::process::{Mailgrant, Settings, http};
 use crate::support::visitor::Visitor;
 use crate::support::wait::{SOON, eventually};
-use crate::world::text;
 
 on_each_database!(
     n58_a_logout_token_that_is_not_right_ends_nothing_and_a_right_one_ends_its_sessions_once,
@@ -297,40 +295,11 @@ async fn oidc_provider_ends_sessions_by_the_back_channel_and_may_exchange_its_ke
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cb_2_cb_9_glewlwyd_signs_people_in_and_its_logout_page_ends_the_session_here() {
-    let glewlwyd = Glewlwyd::start().await;
     let mailgrant = Mailgrant::start(Settings::new()).await;
-    add_person(&mailgrant, ADMIN, "Root");
     let rest = mailgrant.rest();
-    let made = rest
-        .post(
-            "/api/v1/identity-providers",
-            &json!({
-                "name": "Glewlwyd", "issuer": glewlwyd.issuer, "clientId": glewlwyd::CLIENT_ID,
-                "clientSecret": glewlwyd::CLIENT_SECRET, "scopes": ["openid"], "trustEmail": true,
-            }),
-        )
-        .await;
-    let register = |name: &str| text(&made["register"], name);
-    glewlwyd
-        .add_client(&register("redirectUrl"), &register("frontchannelLogoutUrl"))
-        .await;
-    glewlwyd
-        .add_person("ada", "Ada Lovelace", "ada@example.test")
-        .await;
-    let mut there = glewlwyd.browser_of("ada").await;
-    let path = format!("/api/v1/identity-providers/{}", text(&made, "id"));
-    let begun = rest.post(&format!("{path}/tests"), &json!({})).await;
-    let tester = Visitor::new(&mailgrant);
-    let off = tester.get(&text(&begun, "testUrl")).await;
-    tester.get(there.authorize(&off.location).await.as_str()).await;
-    let run = rest.get(&format!("{path}/tests/{}", text(&begun, "id"))).await;
-    assert_eq!(run["state"], "passed", "{run}");
-    rest.post(&format!("{path}/enable"), &json!({})).await;
-
+    let (_glewlwyd, mut there, id) = with_glewlwyd(&mailgrant).await;
     let browser = Visitor::new(&mailgrant);
-    let off = browser
-        .get(&format!("/sso/{}/start?next=/", text(&made, "id")))
-        .await;
+    let off = browser.get(&format!("/sso/{id}/start?next=/")).await;
     let back = there.authorize(&off.location).await;
     let seen = browser.get(back.as_str()).await;
     assert_eq!(seen.status, 303, "{}", code_of(&seen));

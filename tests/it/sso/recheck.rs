@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 
 use super::liar::Answer;
-use super::stage::{ADMIN, Alone, Stage, add_person, run};
+use super::stage::{ADMIN, Alone, Stage, run, with_glewlwyd};
 use crate::on_each_database;
 use crate::support::database::{Kind, TestDatabase};
-use crate::support::glewlwyd::{self, Glewlwyd};
 use crate::support::oidc_provider::Options;
 use crate::support::process::{Mailgrant, Settings};
 use crate::support::visitor::Visitor;
@@ -283,35 +282,12 @@ async fn cb_14_what_a_provider_gave_to_ask_again_is_sealed_used_once_and_gone_wi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn glewlwyd_gives_a_token_to_ask_again_with_and_people_stay_in() {
-    let glewlwyd = Glewlwyd::start().await;
     let database = TestDatabase::create(Kind::Sqlite).await;
     let mailgrant = Mailgrant::start(Settings::new().database(&database.url)).await;
     let database = Some(database);
-    add_person(&mailgrant, ADMIN, "Root");
-    let rest = mailgrant.rest();
-    let given = json!({
-        "name": "Glewlwyd", "issuer": glewlwyd.issuer, "clientId": glewlwyd::CLIENT_ID,
-        "clientSecret": glewlwyd::CLIENT_SECRET, "scopes": ["openid"], "trustEmail": true,
-    });
-    let made = rest.post("/api/v1/identity-providers", &given).await;
-    let register = |name: &str| text(&made["register"], name);
-    glewlwyd
-        .add_client(&register("redirectUrl"), &register("frontchannelLogoutUrl"))
-        .await;
-    glewlwyd
-        .add_person("ada", "Ada Lovelace", "ada@example.test")
-        .await;
-    let mut there = glewlwyd.browser_of("ada").await;
-    let path = format!("/api/v1/identity-providers/{}", text(&made, "id"));
-    let begun = rest.post(&format!("{path}/tests"), &json!({})).await;
-    let tester = Visitor::new(&mailgrant);
-    let off = tester.get(&text(&begun, "testUrl")).await;
-    tester.get(there.authorize(&off.location).await.as_str()).await;
-    rest.post(&format!("{path}/enable"), &json!({})).await;
+    let (_glewlwyd, mut there, id) = with_glewlwyd(&mailgrant).await;
     let browser = Visitor::new(&mailgrant);
-    let off = browser
-        .get(&format!("/sso/{}/start?next=/", text(&made, "id")))
-        .await;
+    let off = browser.get(&format!("/sso/{id}/start?next=/")).await;
     browser.get(there.authorize(&off.location).await.as_str()).await;
     for _ in 0..3 {
         assert!(is_in(&browser).await);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::liar::{Answer, CLIENT, Liar};
 use crate::support::database::TestDatabase;
+use crate::support::glewlwyd::{self, Glewlwyd};
 use crate::support::oidc_provider::{CLIENT_ID, CLIENT_SECRET, OidcProvider, Options};
 use crate::support::process::{Mailgrant, Rest, Settings};
 use crate::support::visitor::{Seen, Visitor};
@@ -277,4 +278,33 @@ impl Off {
             nonce: seen.param("nonce").unwrap(),
         }
     }
+}
+
+/// A Glewlwyd with Ada as a person of it, enabled here after a test sign-in: it, her browser there, and its id here.
+pub async fn with_glewlwyd(mailgrant: &Mailgrant) -> (Glewlwyd, glewlwyd::Browser, String) {
+    let glewlwyd = Glewlwyd::start().await;
+    add_person(mailgrant, ADMIN, "Root");
+    let rest = mailgrant.rest();
+    let given = json!({
+        "name": "Glewlwyd", "issuer": glewlwyd.issuer, "clientId": glewlwyd::CLIENT_ID,
+        "clientSecret": glewlwyd::CLIENT_SECRET, "scopes": ["openid"], "trustEmail": true,
+    });
+    let made = rest.post("/api/v1/identity-providers", &given).await;
+    let register = |name: &str| text(&made["register"], name);
+    glewlwyd
+        .add_client(&register("redirectUrl"), &register("frontchannelLogoutUrl"))
+        .await;
+    glewlwyd
+        .add_person("ada", "Ada Lovelace", "ada@example.test")
+        .await;
+    let mut there = glewlwyd.browser_of("ada").await;
+    let path = format!("/api/v1/identity-providers/{}", text(&made, "id"));
+    let begun = rest.post(&format!("{path}/tests"), &json!({})).await;
+    let tester = Visitor::new(mailgrant);
+    let off = tester.get(&text(&begun, "testUrl")).await;
+    tester.get(there.authorize(&off.location).await.as_str()).await;
+    let run = rest.get(&format!("{path}/tests/{}", text(&begun, "id"))).await;
+    assert_eq!(run["state"], "passed", "{run}");
+    rest.post(&format!("{path}/enable"), &json!({})).await;
+    (glewlwyd, there, text(&made, "id"))
 }
