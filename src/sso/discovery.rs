@@ -22,7 +22,7 @@ const DOCUMENT_MS: i64 = 3_600_000;
 /// How long keys are believed.
 const KEYS_MS: i64 = 600_000;
 /// Keys that do not fit are fetched anew at most this often.
-const REFETCH_MS: i64 = 1_000;
+const REFETCH_MS: i64 = 100;
 /// The part of Entra's issuer that stands for somebody's tenant.
 pub(super) const TENANT: &str = "{tenantid}";
 
