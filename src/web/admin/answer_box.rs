@@ -301,7 +301,7 @@ async fn send(desk: Desk, key: web::Path<String>, upload: Upload) -> Answer {
         turn,
     };
     // On its own: a browser that hangs up does not stop it half-way, and does not make it happen twice.
-    let done = actix_web::rt::spawn(work.run(answer)).await;
+    let done = actix_web::rt::spawn(crate::audit::carried(work.run(answer))).await;
     match done.map_err(|error| Problem::internal(&error))? {
         Ok(mail) => {
             let path = format!("{here}#{}", mail.entry_id);

@@ -7,6 +7,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 
 use crate::account::TokenIdentity;
+use crate::audit;
 use crate::ctx::Ctx;
 use crate::idempotency::{self, Answer, Begun, IdempotencyError, Turn};
 use crate::web::error::Problem;
@@ -93,7 +94,8 @@ async fn begin(key: &str, body: &[u8], request: &ServiceRequest) -> Result<Begun
     let owner = request
         .extensions()
         .get::<TokenIdentity>()
-        .map(|token| token.id.clone());
+        // Everybody who uses an application has its id; what one of them did is not another's answer.
+        .map(|token| format!("{} {}", token.id, token.actor));
     let owner = owner.ok_or_else(|| Problem::internal(&"a route of the API without a token"))?;
     let route = format!(
         "{} {}",
@@ -117,10 +119,10 @@ async fn work(
     };
     // For handlers that keep in their own transaction that they did it.
     request.extensions_mut().insert(turn.clone());
-    let running = actix_web::rt::spawn(async move {
+    let running = actix_web::rt::spawn(audit::carried(async move {
         let response = next.call(request).await?.map_into_boxed_body();
         remember(&ctx, &turn, response).await
-    });
+    }));
     match running.await {
         Ok(answer) => answer,
         Err(error) => Ok(ServiceResponse::from_err(Problem::internal(&error), bare)),
