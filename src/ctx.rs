@@ -26,10 +26,12 @@ pub struct Ctx {
     pub clock: Clock,
     /// The keys that seal secrets.
     pub keys: Arc<KeyRing>,
-    /// Dials every outbound socket, those of webhooks apart.
+    /// Dials every outbound socket but those of the dialers below.
     pub dialer: Dialer,
-    /// Dials webhooks: what they may reach is a setting of its own.
+    /// Dials webhooks and the addresses of clients: what they may reach is a setting of its own.
     pub webhook_dialer: Dialer,
+    /// Dials what strangers name, who registered a client themselves: public addresses and nothing else.
+    pub public_dialer: Dialer,
     /// The bytes that all IMAP sessions of this process together may hold.
     pub imap_budget: ByteBudget,
     /// The configuration.
@@ -66,6 +68,7 @@ impl Ctx {
             db,
             clock,
             keys: Arc::new(keys),
+            public_dialer: dialers.1.public_only(),
             dialer: dialers.0,
             webhook_dialer: dialers.1,
             imap_budget: ByteBudget::new(IMAP_BUDGET_BYTES),

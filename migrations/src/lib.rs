@@ -24,6 +24,7 @@ mod m0016_sso;
 mod m0017_audit;
 mod m0020_legacy;
 mod m0022_recheck;
+mod m0023_arrived;
 mod m0024_once;
 
 /// All migrations, oldest first.
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0017_audit::Migration),
             Box::new(m0020_legacy::Migration),
             Box::new(m0022_recheck::Migration),
+            Box::new(m0023_arrived::Migration),
             Box::new(m0024_once::Migration),
         ]
     }

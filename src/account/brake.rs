@@ -10,6 +10,7 @@ use super::error::AccountError;
 use super::store;
 use crate::crypto::sha256_hex;
 use crate::db::Db;
+use crate::net::network_of;
 
 /// How one kind of subject is slowed down.
 struct Limit {
@@ -80,6 +81,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     pub(super) fn new(email: &str, address: &str) -> Self {
+        let address = &network_of(address);
         Self::of(&[
             (&PAIR, &format!("{email}\n{address}")),
             (&ADDRESS, address),
@@ -89,11 +91,13 @@ impl Attempt {
 
     /// An attempt with a code of a second factor.
     pub(super) fn for_code(user_id: &str, address: &str) -> Self {
+        let address = &network_of(address);
         Self::of(&[(&CODE_PAIR, &format!("{user_id}\n{address}")), (&CODE, user_id)])
     }
 
     /// Somebody asks for a link for a new password.
     pub(super) fn for_reset(address: &str) -> Self {
+        let address = &network_of(address);
         Self::of(&[(&RESET_ADDRESS, address)])
     }
 

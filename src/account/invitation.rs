@@ -89,6 +89,18 @@ pub async fn password_link(
     ))
 }
 
+/// Notes that a link went to its person's address by mail and was shown to nobody: who follows it reads that address.
+///
+/// # Errors
+/// The database failed.
+pub async fn note_mailed(tx: &DatabaseTransaction, url: &SecretString, address: &str) -> Result<(), DbErr> {
+    let token = url
+        .expose_secret()
+        .rsplit_once("token=")
+        .map_or("", |(_, token)| token);
+    store::set_mailed_to(tx, &crypto::sha256_hex(token.as_bytes()), address).await
+}
+
 /// What a token would do; looking does not use it up.
 ///
 /// # Errors
@@ -129,6 +141,7 @@ pub async fn take_link(
     kind: LinkKind,
 ) -> Result<User, AccountError> {
     let hash = crypto::sha256_hex(token.expose_secret().as_bytes());
+    let mailed_to = store::mailed_to(tx, &hash).await?;
     let user_id = store::take_link(tx, &hash, kind.as_str(), ctx.clock.now_ms())
         .await?
         .flatten()
@@ -137,6 +150,9 @@ pub async fn take_link(
     let found = found
         .filter(|user| may_use(user, kind))
         .ok_or(AccountError::DeadLink)?;
+    if mailed_to == found.email {
+        store::set_verified_email(tx, &found.id, &found.email).await?;
+    }
     if kind == LinkKind::Recovery {
         user::recover(tx, ctx, &found).await?;
         second_factor::remove_second_factor(tx, ctx, &found.id, &found.id).await?;

@@ -25,7 +25,8 @@ pub(crate) mod tests;
 
 pub use error::AccountError;
 pub use invitation::{
-    LinkKind, PasswordLink, look_at_link, open_invitations, password_link, revoke_invitation, take_link,
+    LinkKind, PasswordLink, look_at_link, note_mailed, open_invitations, password_link, revoke_invitation,
+    take_link,
 };
 pub use link::{
     LINK_MINUTES, SetupLink, needs_setup, print_setup_link, set_up, setup_link, sign_in_link,
@@ -45,13 +46,14 @@ pub use second_factor::{
     second_factor, with_second_factor,
 };
 pub use session::{
-    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, end_one, end_others, find, goes_on, peek, purge,
-    sessions_of, set_flash, start, start_in, start_with, strengthen, take_flash,
+    ABSOLUTE_HOURS, IDLE_MINUTES, Started, end, end_all, end_one, end_others, find, goes_on, is_still_there,
+    peek, purge, sessions_of, set_flash, start, start_in, start_with, strengthen, take_flash,
 };
 pub use sign_in::{SignIn, brake_reset, confirm_password, hold, may_be_mailed, sign_in};
 pub use step::{Asked, STEP_MINUTES, Step, begin_step, finish_step, needs_step, step, wants_second_factor};
 pub use token::{DEFAULT_TOKEN_DAYS, authenticate, create_token, issue_token, list_tokens, revoke_token};
 pub use user::{
     HashedPassword, PersonChange, Tokens, access, change, create, disable, enable, get, get_by_email, get_in,
-    invite, invite_in, list, new_password, read_in, remove, rename, set_password, set_theme,
+    hold_person, invite, invite_in, is_email_verified, list, new_password, note_verified, read_in, remove,
+    rename, set_password, set_theme,
 };

@@ -187,6 +187,11 @@ pub async fn end(db: &Db, session_id: &str) -> Result<(), DbErr> {
     store::delete_session(db.write(), session_id).await
 }
 
+/// Whether a session has not been ended since it was read, in the caller's transaction.
+pub async fn is_still_there<C: ConnectionTrait>(on: &C, session: &Session) -> Result<bool, DbErr> {
+    store::has_session(on, &session.id).await
+}
+
 /// Ends every session of a person.
 pub async fn end_all<C: ConnectionTrait>(on: &C, user_id: &str) -> Result<(), DbErr> {
     store::delete_sessions_of(on, user_id).await

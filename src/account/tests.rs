@@ -160,6 +160,17 @@ async fn one_address_cannot_try_many_accounts() {
         .await
         .unwrap_err();
     assert!(matches!(error, AccountError::TooManyAttempts { .. }), "{error}");
+    // Nor one subscriber with a network of addresses.
+    for n in 0..20 {
+        let address = format!("2001:db8:0:9::{n}");
+        let _ = super::brake::Attempt::new(&format!("v{n}@example.org"), &address)
+            .begin(&ctx.db, ctx.clock.now_ms())
+            .await;
+    }
+    let error = try_password(&ctx, "v99@example.org", "wrong wrong wrong", "2001:db8:0:9:5::1")
+        .await
+        .unwrap_err();
+    assert!(matches!(error, AccountError::TooManyAttempts { .. }), "{error}");
 }
 
 #[tokio::test]

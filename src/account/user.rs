@@ -42,6 +42,23 @@ pub async fn read_in<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<User
     store::user(on, id).await
 }
 
+/// Notes that a person showed that they read an address: the one they have, or nothing comes of it.
+pub async fn note_verified<C: ConnectionTrait>(on: &C, id: &str, address: &str) -> Result<(), DbErr> {
+    store::set_verified_email(on, id, &normal_email(address)).await
+}
+
+/// Whether a person showed that they read the address they have now: by a link that was mailed there, or by the word of
+/// an identity provider.
+pub async fn is_email_verified(db: &Db, id: &str) -> Result<bool, DbErr> {
+    store::is_email_verified(db.read(), id).await
+}
+
+/// Lets nobody change a person, or end what they gave, until the caller's transaction ends. To be taken before any other
+/// row of theirs: everybody takes them in that order.
+pub async fn hold_person<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
+    store::hold_person(on, id).await
+}
+
 /// A person by address, however it is written.
 pub async fn get_by_email(db: &Db, email: &str) -> Result<Option<User>, DbErr> {
     Ok(store::user_with_hash(db.read(), &normal_email(email))

@@ -21,7 +21,7 @@ mod verify;
 mod tests;
 
 pub use chain::{AuditError, Head, appended, of_event, seal, trim};
-pub use origin::{Origin, Via, act_as, actor, carried, noted, within};
+pub use origin::{Origin, Via, act_as, act_through, actor, carried, noted, within};
 pub use refusals::{Refusals, Refused};
 pub use store::{AuditEvent, Filter, by_id, list, placed};
 pub use verify::{Anchor, Break, Report, accept, verify};
@@ -117,10 +117,14 @@ pub async fn append<C: ConnectionTrait>(
         (None, None) if id::is("usr", &actor) => Via::Ui,
         (None, None) => Via::System,
     };
-    let summary = match new.summary {
+    let mut summary = match new.summary {
         Value::Null => Value::Object(serde_json::Map::new()),
         summary => mask::value(summary),
     };
+    let client = here.as_deref().map(Origin::client).unwrap_or_default();
+    if let Some(members) = summary.as_object_mut().filter(|_| !client.is_empty()) {
+        members.insert("throughClient".to_owned(), client.into());
+    }
     let event = AuditEvent {
         id: id::new("aud", clock),
         created_at: clock.now_ms(),

@@ -46,6 +46,7 @@ pub struct Origin {
     /// The request's id in the log; empty if there is none.
     pub request_id: String,
     actor: Mutex<String>,
+    client: Mutex<String>,
     noted: AtomicUsize,
 }
 
@@ -57,12 +58,18 @@ impl Origin {
             address: address.to_owned(),
             request_id: request_id.to_owned(),
             actor: Mutex::default(),
+            client: Mutex::default(),
             noted: AtomicUsize::new(0),
         }
     }
 
     pub(super) fn actor(&self) -> String {
         self.actor.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The application that asks on the actor's behalf; empty for none.
+    pub(super) fn client(&self) -> String {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn note(&self) {
@@ -95,6 +102,14 @@ pub fn act_as(actor: &str) {
     if let Some(origin) = current() {
         let mut known = origin.actor.lock().unwrap_or_else(PoisonError::into_inner);
         actor.clone_into(&mut known);
+    }
+}
+
+/// Says through which application they ask: it is noted beside them.
+pub fn act_through(client: &str) {
+    if let Some(origin) = current() {
+        let mut known = origin.client.lock().unwrap_or_else(PoisonError::into_inner);
+        client.clone_into(&mut known);
     }
 }
 

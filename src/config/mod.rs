@@ -250,8 +250,9 @@ pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "allow_webhook_networks",
         default: "",
-        about: "Networks that webhooks may reach although they are not public. `allow_networks` does not count here:\n\
-                who may add a webhook should not reach mail servers with it.",
+        about: "Networks that webhooks may reach although they are not public, and the addresses of OAuth clients (key\n\
+                sets, back-channel logout). `allow_networks` does not count here: who may add a webhook or a client\n\
+                should not reach mail servers with it. Clients that registered themselves reach public addresses only.",
         secret: false,
         list: true,
     },

@@ -135,6 +135,19 @@ fn embedded(ip: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
     found.into_iter().flatten().chain(isatap)
 }
 
+/// What of an address is counted as one caller: of IPv6 the network of 64 bits, which is the least that anybody is given;
+/// of IPv4, and of what is no address, all of it.
+pub fn network_of(address: &str) -> String {
+    match address.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V6(ip)) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        Ok(IpAddr::V4(ip)) => ip.to_string(),
+        Err(_) => address.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,6 +276,20 @@ mod tests {
             if class(IpAddr::V6(ip)) == Class::Public {
                 prop_assert!(carries || (0x2000..=0x3fff).contains(&s[0]), "{}", ip);
             }
+        }
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_counted_as_one() {
+        for (address, counted) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2:ffff::9", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+            ("unknown", "unknown"),
+        ] {
+            assert_eq!(network_of(address), counted);
         }
     }
 }

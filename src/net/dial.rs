@@ -90,6 +90,27 @@ impl Dialer {
         super::install_crypto_provider();
         let extra = extra_ca_pem.map(tls::read_pem).transpose()?.unwrap_or_default();
         let config = tls::client_config(extra)?;
+        Dialer::assemble(allow, config, resolver)
+    }
+
+    /// The same, reaching public addresses only: for addresses that strangers name.
+    pub fn public_only(&self) -> Dialer {
+        let tls = self.inner.tls.as_deref().cloned();
+        Dialer::assemble(Vec::new(), tls, self.inner.resolver.clone()).unwrap_or_else(|_| Dialer {
+            inner: Arc::new(Inner {
+                allow: Vec::new(),
+                tls: None,
+                resolver: self.inner.resolver.clone(),
+                http: std::sync::OnceLock::new(),
+            }),
+        })
+    }
+
+    fn assemble(
+        allow: Vec<IpNet>,
+        config: Option<ClientConfig>,
+        resolver: Arc<dyn Resolver>,
+    ) -> Result<Dialer, NetError> {
         let dialer = Dialer {
             inner: Arc::new(Inner {
                 allow,

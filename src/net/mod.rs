@@ -15,7 +15,7 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use classify::{Class, class};
+pub use classify::{Class, class, network_of};
 pub use dial::{Dialer, Lookup, Resolver};
 pub use error::{DialError, EndpointError, HttpError, NetError, TlsFailure};
 pub use http::{ClippedResponse, HttpClient, HttpMethod, HttpRequest, HttpResponse};

@@ -1,6 +1,8 @@
 //! The authorization endpoint (RFC 6749, section 4.1; OpenID Connect Core, section 3.1): what a request must look like.
 //! What happens then is in `decide`; pages are `web`'s.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::error::OAuthError;
@@ -9,6 +11,9 @@ use super::request::{self, Unfolded};
 use super::store;
 use super::{claims, keys, metadata, redirect, scope};
 use crate::ctx::Ctx;
+
+/// Longest `state` and `nonce`, bytes: both are kept while a person decides, and travel back.
+const MAX_VALUE: usize = 2_048;
 
 /// Where an answer goes, once client and redirect URI are known to belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,13 +67,17 @@ impl<'a> Params<'a> {
             .filter(|value| !value.is_empty())
     }
 
-    fn twice(&self) -> Option<&'a str> {
-        self.0
-            .iter()
-            .enumerate()
-            .find(|(at, (name, _))| self.0.iter().take(*at).any(|(before, _)| before == name))
-            .map(|(_, (name, _))| name.as_str())
+    fn twice(&self) -> bool {
+        is_twice(self.0)
     }
+}
+
+/// Whether a parameter is there twice that must not be. In one pass: anybody may send as many as a body holds.
+pub(super) fn is_twice(params: &[(String, String)]) -> bool {
+    let mut seen = HashSet::new();
+    !params
+        .iter()
+        .all(|(name, _)| name == metadata::RESOURCE || seen.insert(name.as_str()))
 }
 
 /// Checks a request of the authorization endpoint.
@@ -78,7 +87,7 @@ impl<'a> Params<'a> {
 pub async fn check(ctx: &Ctx, params: &[(String, String)]) -> Result<(Client, AuthorizeRequest), Refused> {
     let params = Params(params);
     let page = |error| Err(Refused::Page(error));
-    if params.twice().is_some() {
+    if params.twice() {
         return page(OAuthError::invalid_request("a parameter is sent twice"));
     }
     let Some(client_id) = params.get("client_id") else {
@@ -105,7 +114,7 @@ pub(super) async fn checked(
 ) -> Result<AuthorizeRequest, Refused> {
     let params = Params(&unfolded.params);
     let page = |error| Err(Refused::Page(error));
-    if params.twice().is_some() {
+    if params.twice() {
         return page(OAuthError::invalid_request("a parameter is sent twice"));
     }
     if params.get("client_id") != Some(&client.client_id) {
@@ -180,6 +189,13 @@ async fn rest(
     params: &Params<'_>,
     back: &ReturnTo,
 ) -> Result<AuthorizeRequest, OAuthError> {
+    for name in ["state", "nonce"] {
+        if params.get(name).is_some_and(|value| value.len() > MAX_VALUE) {
+            return Err(OAuthError::invalid_request(format!(
+                "{name} is longer than {MAX_VALUE} bytes"
+            )));
+        }
+    }
     let with_id_token = asks_id_token(client, params);
     match params.get("response_type") {
         Some("code") => {}
@@ -210,7 +226,7 @@ async fn rest(
             "nonce is missing: an ID token that comes through the browser needs one",
         ));
     }
-    metadata::resource(&ctx.config, params.get("resource"))?;
+    metadata::check_resources(&ctx.config, params.0)?;
     let (code_challenge, plain_challenge) = challenge(client, params)?;
     let hinted_subject = match params.get("id_token_hint") {
         Some(hint) => Some(hinted(ctx, hint).await?),

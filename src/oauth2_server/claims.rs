@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256, Sha512};
 
 use super::model::Family;
 use crate::access::Projects;
-use crate::account::User;
+use crate::account::{self, User};
 use crate::crypto::SigningAlg;
 use crate::ctx::Ctx;
 use crate::project;
@@ -57,8 +57,8 @@ pub(super) async fn of(
         let value: Value = match name {
             "name" => user.name.clone().into(),
             "preferred_username" | "email" => user.email.clone().into(),
-            // An admin typed the address, or its owner followed a link: nobody proved it by mail.
-            "email_verified" => false.into(),
+            // True only if its owner followed a link that was mailed there, or a provider vouched for it.
+            "email_verified" => account::is_email_verified(&ctx.db, &user.id).await?.into(),
             // What somebody did not write is not said, rather than said to be nothing.
             "phone_number" | "phone_number_verified" if user.phone.is_empty() => continue,
             "address" if user.address.is_empty() => continue,

@@ -200,6 +200,9 @@ pub async fn update(
     let kept_out = client.state != ClientState::Approved && old.state == ClientState::Approved;
     if narrowed || kept_out {
         store::revoke_families_of_client(&txn, id, client.updated_at, "client_changed").await?;
+    } else if !scope::covers(&client.redirect_uris, &old.redirect_uris) {
+        // Nothing is sent to an address that was taken out.
+        store::end_requests_of_client(&txn, id).await?;
     }
     if old.has_secret() && !client.has_secret() {
         // They must not open anything when it has secrets again.
@@ -244,7 +247,61 @@ pub fn beyond_a_project(fields: &ClientFields, before: Option<&Client>) -> Vec<F
             only("scopes", &format!("The scope {value}"));
         }
     }
+    if let Some(before) = before.filter(|client| reaches_beyond(client)) {
+        errors.extend(moved(&before.fields, fields));
+    }
     errors
+}
+
+/// Whether a client has something that only a site admin gives. Whoever could change where its codes go, or how it proves
+/// that it is itself, would have that as well: both are a site admin's then, a new secret too.
+pub fn reaches_beyond(client: &Client) -> bool {
+    !beyond_a_project(&client.fields, None).is_empty()
+}
+
+/// What decides who gets the tokens of a client, where it becomes other or looser.
+fn moved(before: &ClientFields, after: &ClientFields) -> Vec<FieldError> {
+    let (old, new) = (&before.protocol, &after.protocol);
+    let added = |before: &[String], after: &[String]| after.iter().any(|value| !before.contains(value));
+    let grants_added = after
+        .grant_types
+        .iter()
+        .any(|grant| !before.grant_types.contains(grant));
+    [
+        ("redirectUris", before.redirect_uris != after.redirect_uris),
+        (
+            "applicationType",
+            before.application_type != after.application_type,
+        ),
+        ("tokenEndpointAuthMethod", before.auth_method != after.auth_method),
+        ("jwks", old.jwks != new.jwks),
+        ("jwksUri", old.jwks_uri != new.jwks_uri),
+        ("grantTypes", grants_added),
+        ("scopes", added(&before.scopes, &after.scopes)),
+        ("dpopBoundAccessTokens", old.dpop_bound && !new.dpop_bound),
+        (
+            "requireSignedRequestObject",
+            old.require_signed_request && !new.require_signed_request,
+        ),
+        (
+            "requirePushedAuthorizationRequests",
+            old.require_pushed_request && !new.require_pushed_request,
+        ),
+        (
+            "state",
+            before.state != ClientState::Approved && after.state == ClientState::Approved,
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, is_moved)| *is_moved)
+    .map(|(field, _)| {
+        FieldError::new(
+            field,
+            "site_admin_only",
+            "This client has what only a site admin gives, so this is a site admin's to change.",
+        )
+    })
+    .collect()
 }
 
 /// What these fields take away of a client's protection that `before` still had: the field, and what it is.
@@ -268,6 +325,8 @@ fn relaxations(fields: &ClientFields, before: Option<&Client>) -> Vec<(&'static 
 pub async fn delete(ctx: &Ctx, actor: &str, id: &str) -> Result<(), ClientError> {
     let client = get(ctx, id).await?;
     let txn = ctx.db.begin().await?;
+    // What hangs on it before itself: whoever redeems a code at this moment holds the code and asks for the client.
+    store::revoke_families_of_client(&txn, id, ctx.clock.now_ms(), "client_deleted").await?;
     store::delete_client(&txn, id).await?;
     note(ctx, &txn, "client.deleted", actor, &client).await?;
     txn.commit().await?;

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::dynamic;
 use super::error::OAuthError;
 use super::model::Client;
 use super::store::client_keys as store;
 use crate::crypto::{ForeignAlg, Unproven};
 use crate::ctx::Ctx;
+use crate::net::Dialer;
 
 /// A fetched key set is good for so long.
 const FRESH_MS: i64 = 3_600_000;
@@ -77,7 +79,8 @@ async fn signed_by_fetched(
         return Ok(true);
     }
     if store::begin(ctx.db.write(), &client.id, uri, now, now - PAUSE_MS).await? {
-        if let Some(jwks) = fetch(ctx, uri).await {
+        let dialer = dialer(ctx, client).await?;
+        if let Some(jwks) = fetch(dialer, uri).await {
             store::keep(ctx.db.write(), &client.id, uri, &jwks, ctx.clock.now_ms()).await?;
             return Ok(holds(&jwks, token, alg));
         }
@@ -105,8 +108,17 @@ async fn arrival(ctx: &Ctx, client: &Client) -> Result<Option<String>, OAuthErro
     }
 }
 
-async fn fetch(ctx: &Ctx, uri: &str) -> Option<String> {
-    let http = ctx.dialer.http().with_body_limit(MAX_BODY).with_timeout(FETCH);
+/// What dials the addresses of a client. Who registered it themselves names no address of the operator's networks, at no
+/// time: a name may lead elsewhere after it was looked at.
+pub(super) async fn dialer<'a>(ctx: &'a Ctx, client: &Client) -> Result<&'a Dialer, sea_orm::DbErr> {
+    Ok(match dynamic::registered_itself(ctx, &client.id).await? {
+        true => &ctx.public_dialer,
+        false => &ctx.webhook_dialer,
+    })
+}
+
+async fn fetch(dialer: &Dialer, uri: &str) -> Option<String> {
+    let http = dialer.http().with_body_limit(MAX_BODY).with_timeout(FETCH);
     let answer = match http
         .get(uri, &[("accept", "application/jwk-set+json, application/json")])
         .await

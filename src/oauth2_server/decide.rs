@@ -1,7 +1,7 @@
 //! A checked request for authorization: what has to happen before it is answered, what a person decides, the answer, and
 //! its end.
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
@@ -22,6 +22,8 @@ use crate::id;
 pub(super) const CODE_PREFIX: &str = "mg_ac_";
 /// Life of a code.
 const CODE_MS: i64 = 60_000;
+/// Largest request that is kept, bytes.
+pub(super) const MAX_KEPT: usize = 8_192;
 /// How long a person may take to sign in and decide.
 const INTERACTION_MS: i64 = 30 * 60_000;
 
@@ -161,6 +163,11 @@ pub async fn put_aside(
     browser: &str,
 ) -> Result<String, Refused> {
     let now = ctx.clock.now_ms();
+    // Anybody can make us keep one: not more than a request is made of.
+    let size = serde_json::to_vec(&request).map_or(usize::MAX, |text| text.len());
+    if size > MAX_KEPT {
+        return Err(Refused::Redirect(ReturnTo::of(&request), too_large()));
+    }
     let pending = Interaction {
         id: format!("itx_{}", random_token(24)),
         client: client.id.clone(),
@@ -170,6 +177,13 @@ pub async fn put_aside(
     };
     tokens::insert_interaction(ctx.db.write(), &pending, now + INTERACTION_MS).await?;
     Ok(pending.id)
+}
+
+/// A request that is too large to be kept.
+pub(super) fn too_large() -> OAuthError {
+    OAuthError::invalid_request(format!(
+        "the request is larger than {MAX_KEPT} bytes; ask for less in claims"
+    ))
 }
 
 /// A request that waits, as its page shows it.
@@ -210,8 +224,20 @@ async fn complete(ctx: &Ctx, found: Option<Interaction>, browser: &str) -> Resul
     };
     let found = found.filter(|found| found.browser == browser).ok_or_else(gone)?;
     let client = store::client(ctx.db.read(), &found.client).await?;
+    // What the client may have and where it is answered can have changed since it asked.
     let client = client
-        .filter(|client| client.state == ClientState::Approved)
+        .filter(|client| {
+            let request = &found.request;
+            let is_answered = request.device.is_some()
+                || redirect::matches(
+                    client.application_type,
+                    &client.redirect_uris,
+                    &request.redirect_uri,
+                );
+            client.state == ClientState::Approved
+                && is_answered
+                && scope::covers(&client.scopes, &request.asked_scopes())
+        })
         .ok_or_else(gone)?;
     Ok(Pending {
         client,
@@ -284,6 +310,7 @@ pub async fn allow(
     }
     let now = ctx.clock.now_ms();
     let txn = ctx.db.begin().await?;
+    still_signed_in(&txn, session, user).await?;
     let before = tokens::consent(&txn, &user.id, &pending.client.id, now).await?;
     let mut remembered = scopes.clone();
     // A narrower choice of projects replaces what was allowed before; more scopes in the same projects add to it.
@@ -315,6 +342,9 @@ pub async fn allow(
         last_used_at: now,
         expires_at: allowed.seconds.map(|seconds| now + seconds * 1000),
     };
+    if let Some(end) = consent.expires_at {
+        tokens::shorten_families(&txn, &user.id, &consent.client, end).await?;
+    }
     tokens::put_consent(&txn, &consent).await?;
     let grant = granted(request, session, scopes, allowed.projects);
     let mut given = None;
@@ -370,8 +400,24 @@ pub async fn give_code(
     projects: Vec<String>,
 ) -> Result<Reply, Refused> {
     let grant = granted(request, session, scopes, projects);
-    let (code, row) = insert_code(ctx, ctx.db.write(), client, user, grant).await?;
+    let txn = ctx.db.begin().await?;
+    still_signed_in(&txn, session, user).await?;
+    let (code, row) = insert_code(ctx, &txn, client, user, grant).await?;
+    txn.commit().await?;
     reply(ctx, client, code, &row).await
+}
+
+/// Holds the person until the transaction ends, if their session goes on: what ends everything of theirs, such as a new
+/// password, comes wholly before this or wholly after it.
+async fn still_signed_in(txn: &DatabaseTransaction, session: &Session, user: &User) -> Result<(), Refused> {
+    account::hold_person(txn, &user.id).await?;
+    match account::is_still_there(txn, session).await? {
+        true => Ok(()),
+        false => Err(Refused::Page(OAuthError {
+            status: 403,
+            ..OAuthError::new("access_denied", "you were signed out meanwhile")
+        })),
+    }
 }
 
 /// The answer with a code that was just stored.
@@ -453,23 +499,46 @@ async fn insert_code<C: ConnectionTrait>(
     Ok((code, row))
 }
 
-/// The apps a person connected, with what they allowed.
-pub async fn connected_apps(ctx: &Ctx, user_id: &str) -> Result<Vec<(Client, Consent)>, sea_orm::DbErr> {
+/// An application that acts in somebody's name.
+#[derive(Clone, Debug)]
+pub struct ConnectedApp {
+    /// The application.
+    pub client: Client,
+    /// What they allowed, or what it was given without a question.
+    pub allowed: Consent,
+    /// Whether they were asked: not by an application of the house, nor where an issuer vouched for them.
+    pub was_asked: bool,
+}
+
+/// The apps that act in somebody's name, those they allowed first.
+pub async fn connected_apps(ctx: &Ctx, user_id: &str) -> Result<Vec<ConnectedApp>, sea_orm::DbErr> {
+    let (read, now) = (ctx.db.read(), ctx.clock.now_ms());
+    let asked = tokens::consents_of(read, user_id, now).await?;
+    let mut unasked = tokens::given_to_apps(read, user_id, now).await?;
+    unasked.retain(|given| !asked.iter().any(|consent| consent.client == given.client));
     let mut apps = Vec::new();
-    for consent in tokens::consents_of(ctx.db.read(), user_id, ctx.clock.now_ms()).await? {
-        if let Some(client) = store::client(ctx.db.read(), &consent.client).await? {
-            apps.push((client, consent));
+    let all = asked.into_iter().map(|consent| (consent, true));
+    for (allowed, was_asked) in all.chain(unasked.into_iter().map(|given| (given, false))) {
+        if let Some(client) = store::client(read, &allowed.client).await? {
+            apps.push(ConnectedApp {
+                client,
+                allowed,
+                was_asked,
+            });
         }
     }
     Ok(apps)
 }
 
-/// Takes a consent back: every token that hangs on it ends at once. False if there was none.
+/// Takes back what somebody allowed an application, or what it was given without a question: every token of it in their
+/// name ends at once. False if there was nothing.
 pub async fn disconnect(ctx: &Ctx, user_id: &str, client: &str) -> Result<bool, sea_orm::DbErr> {
     let txn = ctx.db.begin().await?;
-    let found = tokens::delete_consent(&txn, user_id, client).await?;
+    account::hold_person(&txn, user_id).await?;
     let now = ctx.clock.now_ms();
-    end_given(&txn, user_id, Some(client), now, "consent_revoked").await?;
+    // Families before the consent: a refresh takes them in this order as well.
+    let had_tokens = end_given(&txn, user_id, Some(client), now, "consent_revoked").await?;
+    let found = tokens::delete_consent(&txn, user_id, client).await? || had_tokens;
     if found {
         let noted = NewAuditEvent::new("consent.revoked", "client", client).by(user_id);
         audit::append(&txn, &ctx.clock, noted).await?;
@@ -486,18 +555,20 @@ pub async fn end_all_of_user<C: ConnectionTrait>(
     user_id: &str,
     why: &str,
 ) -> Result<(), sea_orm::DbErr> {
-    end_given(on, user_id, None, now, why).await
+    end_given(on, user_id, None, now, why).await.map(|_| ())
 }
 
-/// Ends what a person gave: tokens, codes, and devices that wait for theirs. Of one client, or of all.
+/// Ends what a person gave: tokens, codes, and devices that wait for theirs. Of one client, or of all. True if there were
+/// tokens. The caller holds the person ([`account::hold_person`]).
 async fn end_given<C: ConnectionTrait>(
     on: &C,
     user_id: &str,
     client: Option<&str>,
     now: i64,
     why: &str,
-) -> Result<(), sea_orm::DbErr> {
-    tokens::revoke_families_of_user(on, user_id, client, now, why).await?;
+) -> Result<bool, sea_orm::DbErr> {
+    let had_tokens = tokens::revoke_families_of_user(on, user_id, client, now, why).await?;
     tokens::delete_codes_of(on, user_id, client).await?;
-    requests::deny_devices_of(on, user_id, client).await
+    requests::deny_devices_of(on, user_id, client).await?;
+    Ok(had_tokens)
 }

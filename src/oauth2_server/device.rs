@@ -7,9 +7,9 @@ use super::authorize::Refused;
 use super::decide;
 use super::error::OAuthError;
 use super::model::{AuthorizeRequest, Client, ClientState, DeviceHint, GrantType, ResponseMode};
+use super::scope;
 use super::store::{self, requests};
 use super::token::Fields;
-use super::{metadata, scope};
 use crate::crypto::{new_prefixed, random_letters, sha256_hex};
 use crate::ctx::Ctx;
 
@@ -58,7 +58,7 @@ pub async fn begin(ctx: &Ctx, client: &Client, fields: &Fields, from: From<'_>) 
     if scopes.is_empty() {
         return Err(OAuthError::invalid_scope("scope is missing: name what is wanted"));
     }
-    metadata::resource(&ctx.config, fields.get("resource"))?;
+    fields.check_resources(&ctx.config)?;
     let now = ctx.clock.now_ms();
     let device_code = new_prefixed(DEVICE_PREFIX);
     let letters = random_letters(ALPHABET, CHARS);

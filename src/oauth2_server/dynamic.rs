@@ -504,22 +504,28 @@ pub async fn update(
     Ok(answer(ctx, &changed, secret.as_ref(), &manage))
 }
 
-/// Whether a change leaves alone what an admin looked at before approving: who it says it is, where codes go, what it
-/// may have, and how.
+/// Whether a change leaves alone what an admin looked at before approving: who it says it is, where codes and people and
+/// news of them go, what it may have, and how it must prove itself.
 fn same_reach(before: &ClientFields, after: &ClientFields) -> bool {
     let added = |before: &[String], after: &[String]| after.iter().any(|value| !before.contains(value));
+    let (old, new) = (&before.protocol, &after.protocol);
     before.name == after.name
         && before.logo_uri == after.logo_uri
         && before.client_uri == after.client_uri
+        && before.policy_uri == after.policy_uri
+        && before.tos_uri == after.tos_uri
         && before.application_type == after.application_type
         && before.auth_method == after.auth_method
-        && before.protocol.jwks_uri == after.protocol.jwks_uri
-        && before.protocol.jwks == after.protocol.jwks
+        && old.jwks_uri == new.jwks_uri
+        && old.jwks == new.jwks
+        && old.backchannel_logout_uri == new.backchannel_logout_uri
+        && old.frontchannel_logout_uri == new.frontchannel_logout_uri
+        && old.initiate_login_uri == new.initiate_login_uri
+        && (new.dpop_bound || !old.dpop_bound)
+        && (new.require_signed_request || !old.require_signed_request)
+        && (new.require_pushed_request || !old.require_pushed_request)
         && !added(&before.redirect_uris, &after.redirect_uris)
-        && !added(
-            &before.protocol.post_logout_redirect_uris,
-            &after.protocol.post_logout_redirect_uris,
-        )
+        && !added(&old.post_logout_redirect_uris, &new.post_logout_redirect_uris)
         && !added(&before.scopes, &after.scopes)
         && after
             .grant_types
@@ -550,4 +556,44 @@ pub async fn remove(ctx: &Ctx, client_id: &str, token: Option<&SecretString>) ->
 /// Removes clients that nobody approved. For a daily job.
 pub async fn purge(ctx: &Ctx) -> Result<(), sea_orm::DbErr> {
     registrations::purge(ctx.db.write(), ctx.clock.now_ms() - FORGOTTEN_MS).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_an_admin_looked_at_is_looked_at_again() {
+        let before = ClientFields {
+            name: "App".into(),
+            ..ClientFields::default()
+        };
+        let strict = |fields: &ClientFields| {
+            let mut fields = fields.clone();
+            fields.protocol.dpop_bound = true;
+            fields.protocol.require_signed_request = true;
+            fields.protocol.require_pushed_request = true;
+            fields
+        };
+        assert!(same_reach(&before, &before));
+        assert!(same_reach(&before, &strict(&before)), "stricter is no more");
+        let text = || "https://evil.example/".to_owned();
+        let changes: [fn(&mut ClientFields, String); 9] = [
+            |fields, text| fields.policy_uri = text,
+            |fields, text| fields.tos_uri = text,
+            |fields, text| fields.protocol.backchannel_logout_uri = text,
+            |fields, text| fields.protocol.frontchannel_logout_uri = text,
+            |fields, text| fields.protocol.initiate_login_uri = text,
+            |fields, text| fields.redirect_uris.push(text),
+            |fields, _| fields.protocol.dpop_bound = false,
+            |fields, _| fields.protocol.require_signed_request = false,
+            |fields, _| fields.protocol.require_pushed_request = false,
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let before = strict(&before);
+            let mut after = before.clone();
+            change(&mut after, text());
+            assert!(!same_reach(&before, &after), "change {at}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use super::model::{ClaimsRequest, Family, SignIn};
 use super::store::{client_keys, tokens};
 use super::token::Fields;
 use super::{metadata, scope};
+use crate::account;
 use crate::id;
 use crate::trusted_issuer::{self, Refusal};
 
@@ -80,6 +81,13 @@ impl Issuer<'_> {
             revoked_at: None,
         };
         let txn = ctx.db.begin().await?;
+        account::hold_person(&txn, &family.user_id).await?;
+        let user = account::read_in(&txn, &family.user_id).await?;
+        if !user.is_some_and(|user| user.is_active()) {
+            return Err(OAuthError::invalid_grant(
+                "the subject of the assertion may not sign in here",
+            ));
+        }
         let (once, until) = &found.once;
         if !client_keys::see_once(&txn, once, *until).await? {
             return Err(OAuthError::invalid_grant("the assertion was used before"));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::error::OAuthError;
 use super::model::{Client, ClientState, Family};
 use super::store::{self, logout};
-use super::{keys, metadata, redirect};
+use super::{authorize, client_keys, keys, metadata, redirect};
 use crate::account::{self, Session};
 use crate::crypto::random_token;
 use crate::ctx::Ctx;
@@ -76,12 +76,8 @@ pub async fn check(
     params: &[(String, String)],
     session: Option<&Session>,
 ) -> Result<SignOut, OAuthError> {
-    let mut seen: Vec<&str> = Vec::new();
-    for (name, _) in params {
-        if seen.contains(&name.as_str()) {
-            return Err(OAuthError::invalid_request("a parameter is sent twice"));
-        }
-        seen.push(name);
+    if authorize::is_twice(params) {
+        return Err(OAuthError::invalid_request("a parameter is sent twice"));
     }
     let get = |name: &str| {
         params
@@ -323,11 +319,18 @@ async fn send(ctx: &Ctx, client: &Client, found: &logout::Logout) -> Result<(), 
         headers: &[("content-type", "application/x-www-form-urlencoded")],
         body: body.into_bytes(),
     };
-    let client = ctx.dialer.http().with_body_limit(16 * 1024).with_timeout(ANSWER);
-    match client.send_clipped(request).await {
+    let dialer = client_keys::dialer(ctx, client)
+        .await
+        .map_err(|_| "it was not tried".to_owned())?;
+    let http = dialer.http().with_body_limit(16 * 1024).with_timeout(ANSWER);
+    match http.send_clipped(request).await {
         Ok(answer) if matches!(answer.response.status, 200..=299) => Ok(()),
         Ok(answer) => Err(format!("it answered {}", answer.response.status)),
-        Err(error) => Err(error.to_string()),
+        Err(error) => {
+            // To which addresses its name leads is for the log: who manages a client is no admin of this network.
+            tracing::info!(client = client.id, %error, "an application cannot be told that a session ended");
+            Err("it could not be reached".to_owned())
+        }
     }
 }
 

@@ -18,18 +18,23 @@ pub fn api(config: &Config) -> String {
     config.url("/api/v1")
 }
 
-/// The resource that is asked for (RFC 8707): there is one, the REST API, and it is meant where none is named.
+/// The parameter that names a resource. It alone may be sent several times (RFC 8707, section 2).
+pub(super) const RESOURCE: &str = "resource";
+
+/// Looks at the resources that a request names: there is one, the REST API, and it is meant where none is named.
 ///
 /// # Errors
 /// `invalid_target` for every other.
-pub fn resource(config: &Config, asked: Option<&str>) -> Result<String, OAuthError> {
+pub(super) fn check_resources(config: &Config, params: &[(String, String)]) -> Result<(), OAuthError> {
     let api = api(config);
-    match asked {
-        Some(asked) if asked.trim_end_matches('/') != api => Err(OAuthError::new(
+    let is_known = |value: &str| value.is_empty() || value.trim_end_matches('/') == api;
+    let mut asked = params.iter().filter(|(name, _)| name == RESOURCE);
+    match asked.all(|(_, value)| is_known(value)) {
+        true => Ok(()),
+        false => Err(OAuthError::new(
             "invalid_target",
             "resource is not one this server issues tokens for",
         )),
-        _ => Ok(api),
     }
 }
 

@@ -43,12 +43,12 @@ mod tests;
 pub use authorize::{Refused, ReturnTo, check};
 pub use client::{
     ClientError, NewClient, Registered, SECRET_OVERLAP_MS, beyond_a_project, by_client_id, create, delete,
-    get, list, revoke_all, rotate_secret, secrets, set_state, update,
+    get, list, reaches_beyond, revoke_all, rotate_secret, secrets, set_state, update,
 };
 pub use client_auth::{Credentials, authenticate_client};
 pub use decide::{
-    Allowed, Given, Pending, Reply, Step, allow, connected_apps, disconnect, end_all_of_user, give_code,
-    next_step, pending, put_aside, refuse, take,
+    Allowed, ConnectedApp, Given, Pending, Reply, Step, allow, connected_apps, disconnect, end_all_of_user,
+    give_code, next_step, pending, put_aside, refuse, take,
 };
 pub use device::{
     Begun, From as DeviceFrom, begin as begin_device, open as open_device, typed as typed_code,

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::authorize::{self, Params, Refused, ReturnTo};
 use super::client_keys;
+use super::decide;
 use super::error::OAuthError;
 use super::metadata;
 use super::model::Client;
@@ -92,6 +93,14 @@ pub async fn push(
         }
     }
     authorize::checked(ctx, client, &unfolded).await.map_err(said)?;
+    let size: usize = unfolded
+        .params
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if size > decide::MAX_KEPT {
+        return Err(decide::too_large());
+    }
     let request_uri = format!("{REFERENCE}{}", random_token(32));
     let now = ctx.clock.now_ms();
     let row = requests::PushedRequest {
@@ -248,7 +257,7 @@ fn check_frame(ctx: &Ctx, client: &Client, read: &Unproven) -> Result<(), OAuthE
     }
     let now = ctx.clock.now_ms();
     let ends = read.time_ms("exp").ok_or_else(|| wrong("exp is missing"))?;
-    if ends + SKEW_MS <= now {
+    if ends.saturating_add(SKEW_MS) <= now {
         return Err(wrong("it is over"));
     }
     if ends > now + OBJECT_MS + SKEW_MS {

@@ -1,6 +1,7 @@
 //! Tests of the whole server without HTTP: where time passes, and where chance chooses.
 
 mod anything;
+mod changes;
 mod limits;
 mod people;
 mod time;

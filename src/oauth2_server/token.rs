@@ -9,11 +9,12 @@ use super::authorize::is_verifier;
 use super::device::DEVICE_PREFIX;
 use super::error::OAuthError;
 use super::issue::{Issued, Issuer, REFRESH_PREFIX};
-use super::model::{AuthorizeRequest, Client, Family, GrantType, Legacy, SignIn};
+use super::model::{AuthorizeRequest, Client, Family, GrantType, Legacy, SignIn, TokenFormat};
 use super::store::tokens::CodeGrant;
 use super::store::{self, requests, tokens};
 use super::{logout, metadata, scope};
 use crate::account;
+use crate::config::Config;
 use crate::crypto::{self, is_prefixed, sha256_hex};
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent, SYSTEM};
@@ -22,6 +23,8 @@ use crate::id;
 /// A refresh token that was replaced unused may come back so long without ending its family: two answers were under
 /// way at once.
 const DEAD_SIBLING_GRACE_MS: i64 = 60_000;
+/// Where access tokens may be used without our seeing it, a lost answer is believed for so long.
+const UNSEEN_USE_MS: i64 = 24 * 3_600_000;
 /// A device that asks too often has to wait so much longer from then on (RFC 8628, section 3.5).
 const SLOWER_MS: i64 = 5_000;
 /// An answer on its way may make two questions look closer than they were.
@@ -37,11 +40,7 @@ impl Fields {
     /// # Errors
     /// `invalid_request` if one is there twice.
     pub fn new(fields: Vec<(String, String)>) -> Result<Self, OAuthError> {
-        let twice = fields
-            .iter()
-            .enumerate()
-            .any(|(at, (name, _))| fields.iter().take(at).any(|(before, _)| before == name));
-        if twice {
+        if super::authorize::is_twice(&fields) {
             return Err(OAuthError::invalid_request("a parameter is sent twice"));
         }
         Ok(Self(fields))
@@ -62,6 +61,11 @@ impl Fields {
             .iter()
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Looks at the resources that are named (RFC 8707).
+    pub(super) fn check_resources(&self, config: &Config) -> Result<(), OAuthError> {
+        metadata::check_resources(config, &self.0)
     }
 
     fn required(&self, name: &str) -> Result<&str, OAuthError> {
@@ -96,7 +100,7 @@ pub async fn token(
             "the tokens of this client are bound to a key: send a proof in the header DPoP",
         ));
     }
-    metadata::resource(&ctx.config, fields.get("resource"))?;
+    fields.check_resources(&ctx.config)?;
     let issuer = Issuer::prepare(ctx, client, jkt).await?;
     let issued = match grant {
         GrantType::AuthorizationCode => issuer.redeem_code(fields).await?,
@@ -122,6 +126,10 @@ impl Issuer<'_> {
         let hash = sha256_hex(code.as_bytes());
         let now = ctx.clock.now_ms();
         let txn = ctx.db.begin().await?;
+        let Some(user_id) = tokens::user_of_code(&txn, &hash).await? else {
+            return Err(dead());
+        };
+        account::hold_person(&txn, &user_id).await?;
         let Some(found) = tokens::code(&txn, &hash)
             .await?
             .filter(|found| found.client == client.id)
@@ -174,6 +182,9 @@ impl Issuer<'_> {
         let hash = sha256_hex(code.as_bytes());
         let now = ctx.clock.now_ms();
         let txn = ctx.db.begin().await?;
+        // Who allows it meanwhile is held when the device asks again.
+        let held = requests::user_of_device(&txn, &hash).await?.unwrap_or_default();
+        account::hold_person(&txn, &held).await?;
         let found = requests::device(&txn, &hash).await?;
         let Some(found) = found.filter(|found| found.client == client.id && found.state != "used") else {
             return Err(dead());
@@ -185,7 +196,10 @@ impl Issuer<'_> {
             ));
         }
         let consented = match (found.state.as_str(), found.consented) {
-            ("approved", Some(consented)) => consented,
+            ("approved", Some(consented)) if found.user_id == held => consented,
+            ("approved", Some(_)) => {
+                return Err(OAuthError::new("authorization_pending", "nobody has decided yet"));
+            }
             ("pending", _) => {
                 let is_early = found
                     .polled_at
@@ -212,7 +226,8 @@ impl Issuer<'_> {
         self.give(txn, &family, None).await
     }
 
-    /// Begins the family of what somebody allowed; `None` if they took it back since, or may not sign in any more.
+    /// Begins the family of what somebody allowed; `None` if they took it back since, or may not sign in any more. The
+    /// caller holds the person.
     async fn begin(
         &self,
         txn: &DatabaseTransaction,
@@ -225,6 +240,12 @@ impl Issuer<'_> {
         let Some(until) = allowed_until(txn, client, user_id, now).await? else {
             return Ok(None);
         };
+        // What the client lost since it was allowed is not given any more.
+        let mut grant = grant.clone();
+        grant.scopes.retain(|scope| client.scopes.contains(scope));
+        if grant.scopes.is_empty() {
+            return Ok(None);
+        }
         let family = grant.family(ctx, client, (family_id, user_id), self.jkt.clone(), until);
         tokens::insert_family(txn, &family).await?;
         Ok(Some(family))
@@ -293,7 +314,7 @@ impl Issuer<'_> {
             return Err(dead());
         }
         let scopes = narrowed(fields, &family)?;
-        match judge(&txn, &row, now).await? {
+        match judge(&txn, client, &row, now).await? {
             Judgement::Rotate { unused } => {
                 if let Some(unused) = unused {
                     tokens::set_refresh(&txn, &unused, "dead", "", now).await?;
@@ -464,7 +485,9 @@ async fn allowed_until(
     let Some(consent) = tokens::consent(txn, user_id, &client.id, now).await? else {
         return Ok(None);
     };
-    tokens::touch_consent(txn, user_id, &client.id, now).await?;
+    if !tokens::touch_consent(txn, user_id, &client.id, now).await? {
+        return Ok(None);
+    }
     Ok(Some(consent.expires_at.unwrap_or(i64::MAX)))
 }
 
@@ -486,15 +509,17 @@ enum Judgement {
 
 async fn judge(
     txn: &DatabaseTransaction,
+    client: &Client,
     row: &tokens::RefreshRow,
     now: i64,
 ) -> Result<Judgement, OAuthError> {
     Ok(match row.state.as_str() {
         "live" => Judgement::Rotate { unused: None },
         "rotated" => {
+            let is_too_late = client.token_format == TokenFormat::Jwt && now - row.changed_at > UNSEEN_USE_MS;
             let successor = tokens::refresh(txn, &row.successor).await?;
             match successor {
-                Some(next) if next.state == "live" && !tokens::sibling_was_used(txn, &next.hash).await? => {
+                Some(next) if next.state == "live" && next.arrived_at.is_none() && !is_too_late => {
                     Judgement::Rotate {
                         unused: Some(next.hash),
                     }

@@ -289,6 +289,9 @@ pub(super) async fn sign_in(
         }
     };
     let user = user.ok_or(SsoError::NotFound)?;
+    if person.email_verified && person.email.as_deref() == Some(user.email.as_str()) {
+        account::note_verified(tx, &user.id, &user.email).await?;
+    }
     let changes = plan(tx, provider, &person.groups, Some(&user).filter(|_| !is_new)).await?;
     apply(ctx, tx, provider, &user, &changes, &person.groups).await?;
     // Read again: a group may have made or unmade a site admin.

@@ -33,6 +33,12 @@ const OURS: &str = "mg_";
 /// The entry of a scope map that every token has.
 const EVERY_TOKEN: &str = "*";
 
+/// What is said of a token that its issuer does not stand for.
+const NOT_ACTIVE: Refusal = Refusal::Token("the issuer says that the token is not active");
+
+/// How long that is remembered at most.
+const REFUSED_MS: i64 = 30_000;
+
 /// Most answers that are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 
@@ -82,6 +88,20 @@ impl Remembered {
             .get(key)
             .filter(|(until, _)| *until > now)
             .map(|(_, value)| value.clone())
+    }
+
+    /// Remembers that a token is not active. Anybody can send such tokens: they never crowd out good ones.
+    fn put_refused(&self, key: String, until: i64, now: i64) {
+        let is_crowded = {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= MAX_REMEMBERED / 2 {
+                known.retain(|_, (until, _)| *until > now);
+            }
+            known.len() >= MAX_REMEMBERED / 2
+        };
+        if until > now && !is_crowded {
+            self.put(key, until, Value::Null, now);
+        }
     }
 
     fn put(&self, key: String, until: i64, value: Value, now: i64) {
@@ -155,9 +175,18 @@ async fn ask(ctx: &Ctx, issuer: &TrustedIssuer, token: &str) -> Result<Value, Re
     let now = ctx.clock.now_ms();
     let key = sha256_hex(format!("{} {} {token}", issuer.id, issuer.revision).as_bytes());
     if let Some(known) = ctx.foreign_tokens.get(&key, now) {
-        return Ok(known);
+        return match known {
+            Value::Null => Err(NOT_ACTIVE),
+            claims => Ok(claims),
+        };
     }
-    let claims = introspect(ctx, issuer, token).await?;
+    let answer = introspect(ctx, issuer, token).await;
+    if matches!(answer, Err(Refusal::Token(_))) {
+        // For a moment, so that the same bad token sent again and again is not a question each time.
+        let until = now + (issuer.cache_seconds * 1000).min(REFUSED_MS);
+        ctx.foreign_tokens.put_refused(key.clone(), until, now);
+    }
+    let claims = answer?;
     let mut until = now + issuer.cache_seconds * 1000;
     if let Some(end) = check::seconds(&claims, "exp")? {
         until = until.min(end * 1000);
@@ -212,7 +241,7 @@ async fn introspect(ctx: &Ctx, issuer: &TrustedIssuer, token: &str) -> Result<Va
     let claims: Value = serde_json::from_slice(&answer.body).map_err(|_| Refusal::Unavailable)?;
     match claims.get("active") {
         Some(Value::Bool(true)) => Ok(claims),
-        Some(Value::Bool(false)) => Err(Refusal::Token("the issuer says that the token is not active")),
+        Some(Value::Bool(false)) => Err(NOT_ACTIVE),
         _ => Err(Refusal::Unavailable),
     }
 }

@@ -2,7 +2,7 @@
 //! token checks of forms, bearer tokens, body limits, and a net under panics.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Instant;
@@ -577,7 +577,7 @@ async fn admit_token(request: &HttpRequest) -> Result<(TokenIdentity, Access), P
         .app_data::<web::Data<Limiter>>()
         .ok_or_else(|| Problem::internal(&"the application has no limiter"))?;
     let now = ctx.clock.now_ms();
-    let address = respond::client_address(request);
+    let address = respond::client_network(request);
     limiter
         .take(&address, ctx.config.requests_per_address, now)
         .map_err(too_often)?;
@@ -594,7 +594,7 @@ pub(super) fn count_address(request: &HttpRequest, place: &str, per_minute: u32)
     let limiter = request
         .app_data::<web::Data<Limiter>>()
         .ok_or_else(|| Problem::internal(&"the application has no limiter"))?;
-    let subject = format!("{place} {}", respond::client_address(request));
+    let subject = format!("{place} {}", respond::client_network(request));
     let most = per_minute.min(ctx.config.requests_per_address);
     limiter
         .take(&subject, most, ctx.clock.now_ms())
@@ -690,7 +690,11 @@ async fn by_access_token(
 
 /// What a live token of our authorization server may do now.
 async fn who(ctx: &Ctx, found: &TokenUse) -> Result<Option<(TokenIdentity, Access)>, Problem> {
-    let owner = match found.family.user_id.as_str() {
+    let user_id = found.family.user_id.as_str();
+    if !user_id.is_empty() {
+        audit::act_through(&found.family.client);
+    }
+    let owner = match user_id {
         "" => match found.project_id.as_str() {
             "" => Access::machine(),
             // The application of a project reaches no further than its admin.
@@ -705,24 +709,29 @@ async fn who(ctx: &Ctx, found: &TokenUse) -> Result<Option<(TokenIdentity, Acces
             None => return Ok(None),
         },
     };
-    let projects = match found.family.projects.as_slice() {
-        [] => None,
-        some => Some(some.iter().cloned().collect()),
+    // The application of a project reaches no further than it, whoever allowed it what.
+    let of_client = Some(&found.project_id).filter(|id| !id.is_empty());
+    let projects = match (found.family.projects.as_slice(), of_client) {
+        ([], None) => None,
+        ([], Some(project)) => Some(BTreeSet::from([project.clone()])),
+        (some, of_client) => Some(
+            some.iter()
+                .filter(|id| of_client.is_none_or(|project| project == *id))
+                .cloned()
+                .collect(),
+        ),
     };
     let identity = TokenIdentity {
         id: found.family.client.clone(),
         name: found.client_name.clone(),
-        actor: match found.family.user_id.as_str() {
+        // The person is who did it; through which application, the audit log says beside them.
+        actor: match user_id {
             "" => found.family.client.clone(),
             user_id => user_id.to_owned(),
         },
         expires_at: Some(found.expires_at),
     };
-    let access = owner.by_token(
-        &found.family.client,
-        oauth2_server::for_api(&found.scopes),
-        projects,
-    );
+    let access = owner.by_token(&identity.actor, oauth2_server::for_api(&found.scopes), projects);
     Ok(Some((identity, access)))
 }
 

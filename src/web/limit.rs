@@ -16,6 +16,7 @@ pub(super) struct Limiter {
 #[derive(Debug)]
 struct Bucket {
     drops: f64,
+    rate: f64,
     at: i64,
 }
 
@@ -24,8 +25,26 @@ impl Bucket {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds between two requests")]
         let passed = (now - self.at).max(0) as f64;
         self.drops = (self.drops + passed * per_minute / 60_000.0).min(per_minute);
+        self.rate = per_minute;
         self.at = now;
     }
+
+    /// How many requests it counted last.
+    fn used(&self) -> f64 {
+        self.rate - self.drops
+    }
+}
+
+fn forget_half(buckets: &mut HashMap<String, Bucket>) {
+    let mut used: Vec<f64> = buckets.values().map(Bucket::used).collect();
+    let mut spare = used.len() / 2;
+    let (_, median, _) = used.select_nth_unstable_by(spare, f64::total_cmp);
+    let median = *median;
+    buckets.retain(|_, bucket| {
+        let goes = spare > 0 && bucket.used() <= median;
+        spare -= usize::from(goes);
+        !goes
+    });
 }
 
 impl Limiter {
@@ -50,14 +69,17 @@ impl Limiter {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MOST && !buckets.contains_key(subject) {
             buckets.retain(|_, bucket| now - bucket.at < 60_000);
-            // Tens of thousands of busy ones are an attack from many addresses; counting them is no help then.
+            // Tens of thousands of busy ones are an attack from many addresses. Those who asked least are forgotten, so that
+            // it frees nobody who has used up what they may.
             if buckets.len() >= MOST {
-                buckets.clear();
+                forget_half(&mut buckets);
             }
         }
-        let bucket = buckets
-            .entry(subject.to_owned())
-            .or_insert(Bucket { drops: rate, at: now });
+        let bucket = buckets.entry(subject.to_owned()).or_insert(Bucket {
+            drops: rate,
+            rate,
+            at: now,
+        });
         bucket.fill(rate, now);
         if bucket.drops >= 1.0 {
             bucket.drops -= 1.0;
@@ -95,11 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn an_attack_from_many_addresses_does_not_fill_the_memory() {
+    fn an_attack_from_many_addresses_does_not_fill_the_memory_and_frees_nobody() {
         let limiter = Limiter::default();
+        for _ in 0..8 {
+            assert_eq!(limiter.take("device code usr_1", 8, 0), Ok(()));
+        }
         for n in 0..MOST * 2 + 10 {
             let _ = limiter.take(&n.to_string(), 10, 0);
         }
+        assert!(limiter.take("device code usr_1", 8, 0).is_err());
         assert!(limiter.buckets.lock().unwrap().len() <= MOST);
     }
 }

@@ -57,6 +57,10 @@ mod people_tests;
 mod edge_tests;
 
 #[cfg(test)]
+#[path = "tests/apps.rs"]
+mod apps_tests;
+
+#[cfg(test)]
 #[path = "tests/refusals.rs"]
 mod refusal_tests;
 

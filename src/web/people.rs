@@ -234,7 +234,10 @@ async fn link_in(
     };
     let mail = SiteMail::notice(actor, to, subject(kind), &mail_text(ctx, user, kind, &url));
     match outbox::enqueue_site_mail(tx, ctx, mail).await {
-        Ok(_) => Ok(LinkMade { url: None }),
+        Ok(_) => {
+            account::note_mailed(tx, &url, &user.email).await?;
+            Ok(LinkMade { url: None })
+        }
         Err(OutboxError::Db(error)) => Err(error.into()),
         Err(_) => Ok(LinkMade { url: Some(url) }),
     }

@@ -12,6 +12,7 @@ use crate::account::{self, AccountError, Flash, FlashKind, NewSession, Proof, Se
 use crate::audit::{self, NewAuditEvent};
 use crate::config::Config;
 use crate::ctx::Ctx;
+use crate::net::network_of;
 use crate::sso;
 
 /// A page.
@@ -238,6 +239,11 @@ pub fn safe_next(next: &str) -> Option<&str> {
 /// The address a request came from, behind the proxies that are trusted.
 pub fn client_address(request: &HttpRequest) -> String {
     peer(request).map_or_else(|| "unknown".to_owned(), |peer| peer.address())
+}
+
+/// The same for counting: whoever has one IPv6 address has a network of them.
+pub fn client_network(request: &HttpRequest) -> String {
+    network_of(&client_address(request))
 }
 
 /// The other end of a request's connection.

@@ -157,3 +157,27 @@ pub(in crate::account) async fn delete_links_of_kind<C: ConnectionTrait>(
         .await?;
     Ok(done.rows_affected > 0)
 }
+
+/// Notes that a link went to this address by mail, and nowhere else.
+pub(in crate::account) async fn set_mailed_to<C: ConnectionTrait>(
+    on: &C,
+    token_hash: &str,
+    address: &str,
+) -> Result<(), DbErr> {
+    let text = "UPDATE one_time_links SET mailed_to = $1 WHERE token_hash = $2";
+    on.execute_raw(sql(on, text, [address.into(), token_hash.into()]))
+        .await
+        .map(|_| ())
+}
+
+/// The address a link was mailed to; empty if somebody was shown it.
+pub(in crate::account) async fn mailed_to<C: ConnectionTrait>(
+    on: &C,
+    token_hash: &str,
+) -> Result<String, DbErr> {
+    let text = "SELECT mailed_to FROM one_time_links WHERE token_hash = $1";
+    match on.query_one_raw(sql(on, text, [token_hash.into()])).await? {
+        Some(row) => row.try_get("", "mailed_to"),
+        None => Ok(String::new()),
+    }
+}

@@ -284,8 +284,38 @@ pub(in crate::account) async fn overwrite_person<C: ConnectionTrait>(
     now: i64,
 ) -> Result<(), DbErr> {
     let text = "UPDATE users SET email = $2, name = $3, phone = '', address = '', password_hash = '', site_admin = FALSE, password_set_at = NULL, \
-                disabled_at = COALESCE(disabled_at, $4), removed_at = $4 WHERE id = $1";
+                disabled_at = COALESCE(disabled_at, $4), removed_at = $4, verified_email = '' WHERE id = $1";
     let email = format!("{id}@removed.invalid");
     let values: [Value; 4] = [id.into(), email.into(), name.into(), now.into()];
     on.execute_raw(sql(on, text, values)).await.map(|_| ())
+}
+
+/// Keeps a person's row from changing until the transaction ends. SQLite has one writer anyway.
+pub(in crate::account) async fn hold_person<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
+    if on.get_database_backend() != DatabaseBackend::Postgres {
+        return Ok(());
+    }
+    let text = "SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE";
+    on.query_one_raw(sql(on, text, [id.into()])).await.map(|_| ())
+}
+
+/// Notes that a person showed that they read this address.
+pub(in crate::account) async fn set_verified_email<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    address: &str,
+) -> Result<(), DbErr> {
+    let text = "UPDATE users SET verified_email = $1 WHERE id = $2";
+    on.execute_raw(sql(on, text, [address.into(), id.into()]))
+        .await
+        .map(|_| ())
+}
+
+/// Whether a person showed that they read the address they have now.
+pub(in crate::account) async fn is_email_verified<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+) -> Result<bool, DbErr> {
+    let text = "SELECT 1 AS one FROM users WHERE id = $1 AND verified_email = email";
+    Ok(on.query_one_raw(sql(on, text, [id.into()])).await?.is_some())
 }

@@ -270,3 +270,8 @@ pub(in crate::account) async fn set_session_amr<C: ConnectionTrait>(
         .await
         .map(|_| ())
 }
+
+/// Whether a session has not been ended.
+pub(in crate::account) async fn has_session<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
+    Ok(row::Entity::find_by_id(id).one(on).await?.is_some())
+}

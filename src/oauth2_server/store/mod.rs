@@ -19,7 +19,7 @@ use super::redirect::ApplicationType;
 use super::registration::ClientProtocol;
 use crate::db::sql;
 
-pub(super) use tokens::revoke_families_of_client;
+pub(super) use tokens::{end_requests_of_client, revoke_families_of_client};
 
 /// Runs a statement; how many rows it touched.
 async fn run<C: ConnectionTrait, const N: usize>(

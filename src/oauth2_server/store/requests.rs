@@ -145,6 +145,16 @@ pub(crate) async fn waiting_device<C: ConnectionTrait>(
     row.as_ref().map(read_device).transpose()
 }
 
+/// Who allowed a device; empty while nobody has.
+pub(crate) async fn user_of_device<C: ConnectionTrait>(
+    on: &C,
+    code_hash: &str,
+) -> Result<Option<String>, DbErr> {
+    let text = "SELECT user_id FROM oauth2_device_codes WHERE code_hash = $1";
+    let row = on.query_one_raw(sql(on, text, [code_hash.into()])).await?;
+    row.map(|row| row.try_get("", "user_id")).transpose()
+}
+
 /// A device, held until the transaction ends.
 pub(crate) async fn device<C: ConnectionTrait>(on: &C, code_hash: &str) -> Result<Option<DeviceRow>, DbErr> {
     let text = format!(

@@ -148,16 +148,15 @@ pub(crate) async fn put_consent<C: ConnectionTrait>(on: &C, consent: &Consent) -
     run(on, text, values).await.map(|_| ())
 }
 
+/// Notes that a consent was used. False if it was taken back meanwhile.
 pub(crate) async fn touch_consent<C: ConnectionTrait>(
     on: &C,
     user_id: &str,
     client: &str,
     now: i64,
-) -> Result<(), DbErr> {
+) -> Result<bool, DbErr> {
     let text = "UPDATE oauth2_consents SET last_used_at = $1 WHERE user_id = $2 AND client = $3";
-    run(on, text, [now.into(), user_id.into(), client.into()])
-        .await
-        .map(|_| ())
+    Ok(run(on, text, [now.into(), user_id.into(), client.into()]).await? == 1)
 }
 
 pub(crate) async fn delete_consent<C: ConnectionTrait>(
@@ -211,6 +210,13 @@ pub(crate) async fn insert_code<C: ConnectionTrait>(
         code.expires_at.into(),
     ];
     run(on, text, values).await.map(|_| ())
+}
+
+/// Who gave a code.
+pub(crate) async fn user_of_code<C: ConnectionTrait>(on: &C, hash: &str) -> Result<Option<String>, DbErr> {
+    let text = "SELECT user_id FROM oauth2_codes WHERE code_hash = $1";
+    let row = on.query_one_raw(sql(on, text, [hash.into()])).await?;
+    row.map(|row| row.try_get("", "user_id")).transpose()
 }
 
 /// A code, held until the transaction ends.
@@ -373,18 +379,104 @@ pub(crate) async fn revoke_families_of_client<C: ConnectionTrait>(
 ) -> Result<(), DbErr> {
     let text = "UPDATE oauth2_families SET revoked_at = $1, revoked_why = $2 WHERE client = $3 AND revoked_at IS NULL";
     run(on, text, [now.into(), why.into(), client.into()]).await?;
-    let text = "DELETE FROM oauth2_codes WHERE client = $1 AND used_at IS NULL";
-    run(on, text, [client.into()]).await.map(|_| ())
+    end_requests_of_client(on, client).await
 }
 
-/// Ends every family of a person: those of one client, or all.
+/// Ends what is under way at a client: codes, devices, and requests that wait for their person.
+pub(crate) async fn end_requests_of_client<C: ConnectionTrait>(on: &C, client: &str) -> Result<(), DbErr> {
+    for text in [
+        "DELETE FROM oauth2_codes WHERE client = $1 AND used_at IS NULL",
+        "UPDATE oauth2_device_codes SET state = 'denied' WHERE client = $1 AND state = 'approved'",
+        "DELETE FROM oauth2_interactions WHERE client = $1",
+        "DELETE FROM oauth2_pushed_requests WHERE client = $1",
+    ] {
+        run(on, text, [client.into()]).await?;
+    }
+    Ok(())
+}
+
+/// What applications hold in a person's name, together for each, whether the person was asked or not.
+pub(crate) async fn given_to_apps<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    now: i64,
+) -> Result<Vec<Consent>, DbErr> {
+    let text = "SELECT f.client, f.scopes, f.projects, f.created_at, f.expires_at, \
+                (SELECT MAX(a.created_at) FROM oauth2_access_tokens a WHERE a.family_id = f.id) AS last_at \
+                FROM oauth2_families f WHERE f.user_id = $1 AND f.revoked_at IS NULL AND f.expires_at > $2 ORDER BY f.id";
+    let rows = on
+        .query_all_raw(sql(on, text, [user_id.into(), now.into()]))
+        .await?;
+    let mut apps: Vec<Consent> = Vec::new();
+    for row in &rows {
+        let one = read_given(user_id, row)?;
+        match apps.iter_mut().find(|app| app.client == one.client) {
+            Some(app) => add_given(app, one),
+            None => apps.push(one),
+        }
+    }
+    Ok(apps)
+}
+
+fn read_given(user_id: &str, row: &QueryResult) -> Result<Consent, DbErr> {
+    let scopes: String = row.try_get("", "scopes")?;
+    let projects: String = row.try_get("", "projects")?;
+    let granted_at: i64 = row.try_get("", "created_at")?;
+    let last_at: Option<i64> = row.try_get("", "last_at")?;
+    Ok(Consent {
+        user_id: user_id.to_owned(),
+        client: row.try_get("", "client")?,
+        scopes: from_list(&scopes),
+        projects: from_list(&projects),
+        granted_at,
+        last_used_at: last_at.unwrap_or(granted_at),
+        expires_at: Some(row.try_get("", "expires_at")?),
+    })
+}
+
+/// Adds what was given later to what was given first. No project is every project.
+fn add_given(app: &mut Consent, later: Consent) {
+    for scope in later.scopes {
+        if !app.scopes.contains(&scope) {
+            app.scopes.push(scope);
+        }
+    }
+    if later.projects.is_empty() {
+        app.projects.clear();
+    }
+    if !app.projects.is_empty() {
+        for project in later.projects {
+            if !app.projects.contains(&project) {
+                app.projects.push(project);
+            }
+        }
+    }
+    app.last_used_at = app.last_used_at.max(later.last_used_at);
+    app.expires_at = app.expires_at.max(later.expires_at);
+}
+
+/// Lets what a client holds in a person's name end with their consent at the latest.
+pub(crate) async fn shorten_families<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    client: &str,
+    expires_at: i64,
+) -> Result<(), DbErr> {
+    let text =
+        "UPDATE oauth2_families SET expires_at = $1 WHERE user_id = $2 AND client = $3 AND expires_at > $1";
+    run(on, text, [expires_at.into(), user_id.into(), client.into()])
+        .await
+        .map(|_| ())
+}
+
+/// Ends every family of a person: those of one client, or all. False if none was alive.
 pub(crate) async fn revoke_families_of_user<C: ConnectionTrait>(
     on: &C,
     user_id: &str,
     client: Option<&str>,
     now: i64,
     why: &str,
-) -> Result<(), DbErr> {
+) -> Result<bool, DbErr> {
     let text = "UPDATE oauth2_families SET revoked_at = $1, revoked_why = $2 \
                 WHERE user_id = $3 AND revoked_at IS NULL AND ($4 = '' OR client = $4)";
     let values = [
@@ -393,7 +485,7 @@ pub(crate) async fn revoke_families_of_user<C: ConnectionTrait>(
         user_id.into(),
         client.unwrap_or_default().into(),
     ];
-    run(on, text, values).await.map(|_| ())
+    Ok(run(on, text, values).await? > 0)
 }
 
 // Refresh tokens.
@@ -405,6 +497,8 @@ pub(crate) struct RefreshRow {
     pub(crate) family_id: String,
     pub(crate) state: String,
     pub(crate) successor: String,
+    /// When it was seen that the client has it: the access token that came with it was used.
+    pub(crate) arrived_at: Option<i64>,
     pub(crate) changed_at: i64,
     pub(crate) expires_at: i64,
 }
@@ -428,8 +522,8 @@ pub(crate) async fn insert_refresh<C: ConnectionTrait>(
 }
 
 pub(crate) async fn refresh<C: ConnectionTrait>(on: &C, hash: &str) -> Result<Option<RefreshRow>, DbErr> {
-    let text = "SELECT token_hash, family_id, state, successor, changed_at, expires_at FROM oauth2_refresh_tokens \
-                WHERE token_hash = $1";
+    let text = "SELECT token_hash, family_id, state, successor, arrived_at, changed_at, expires_at \
+                FROM oauth2_refresh_tokens WHERE token_hash = $1";
     let Some(row) = on.query_one_raw(sql(on, text, [hash.into()])).await? else {
         return Ok(None);
     };
@@ -438,6 +532,7 @@ pub(crate) async fn refresh<C: ConnectionTrait>(on: &C, hash: &str) -> Result<Op
         family_id: row.try_get("", "family_id")?,
         state: row.try_get("", "state")?,
         successor: row.try_get("", "successor")?,
+        arrived_at: row.try_get("", "arrived_at")?,
         changed_at: row.try_get("", "changed_at")?,
         expires_at: row.try_get("", "expires_at")?,
     }))
@@ -459,15 +554,6 @@ pub(crate) async fn set_refresh<C: ConnectionTrait>(
     )
     .await
     .map(|_| ())
-}
-
-/// Whether an access token that came with a refresh token was ever used.
-pub(crate) async fn sibling_was_used<C: ConnectionTrait>(on: &C, refresh_hash: &str) -> Result<bool, DbErr> {
-    let text = "SELECT 1 AS one FROM oauth2_access_tokens WHERE refresh_hash = $1 AND first_used_at IS NOT NULL LIMIT 1";
-    Ok(on
-        .query_one_raw(sql(on, text, [refresh_hash.into()]))
-        .await?
-        .is_some())
 }
 
 pub(crate) async fn revoke_siblings<C: ConnectionTrait>(
@@ -539,12 +625,13 @@ pub(crate) async fn access<C: ConnectionTrait>(
 ) -> Result<Option<(TokenUse, bool)>, DbErr> {
     let text = format!(
         "SELECT {FAMILY}, a.scopes AS token_scopes, a.jkt AS token_jkt, a.created_at AS issued_at, a.expires_at AS ends_at, \
-         a.first_used_at, c.legacy, c.client_id, c.name AS client_name, c.project_id FROM oauth2_access_tokens a \
+         a.first_used_at, c.legacy, c.scopes AS client_scopes, c.client_id, c.name AS client_name, c.project_id \
+         FROM oauth2_access_tokens a \
          JOIN oauth2_families f ON f.id = a.family_id JOIN oauth2_clients c ON c.id = f.client \
          LEFT JOIN users u ON u.id = f.user_id \
          WHERE a.token_hash = $1 AND a.kind = $3 AND (a.kind = 'access' OR a.refresh_hash NOT IN \
          (SELECT r.token_hash FROM oauth2_refresh_tokens r WHERE r.token_hash = a.refresh_hash AND r.state = 'dead')) \
-         AND a.expires_at > $2 AND a.revoked_at IS NULL AND f.revoked_at IS NULL \
+         AND a.expires_at > $2 AND f.expires_at > $2 AND a.revoked_at IS NULL AND f.revoked_at IS NULL \
          AND c.state = 'approved' AND (f.user_id = '' OR (u.id IS NOT NULL AND u.disabled_at IS NULL AND u.removed_at IS NULL))"
     );
     let Some(row) = on
@@ -554,14 +641,19 @@ pub(crate) async fn access<C: ConnectionTrait>(
         return Ok(None);
     };
     let legacy: String = row.try_get("", "legacy")?;
+    // What its client lost meanwhile no token has, however it was given.
     let scopes: String = row.try_get("", "token_scopes")?;
+    let of_client: String = row.try_get("", "client_scopes")?;
+    let of_client = from_list(&of_client);
+    let mut scopes = from_list(&scopes);
+    scopes.retain(|scope| of_client.contains(scope));
     let first_used_at: Option<i64> = row.try_get("", "first_used_at")?;
     let found = TokenUse {
         family: read_family(&row)?,
         client_id: row.try_get("", "client_id")?,
         client_name: row.try_get("", "client_name")?,
         project_id: row.try_get("", "project_id")?,
-        scopes: from_list(&scopes),
+        scopes,
         legacy: parsed(&legacy, Legacy::parse),
         jkt: row.try_get("", "token_jkt")?,
         issued_at: row.try_get("", "issued_at")?,
@@ -593,9 +685,14 @@ pub(crate) async fn family_of_access<C: ConnectionTrait>(
     }
 }
 
+/// Notes the first use of an access token: the refresh token that came with it has arrived.
 pub(crate) async fn mark_used<C: ConnectionTrait>(on: &C, hash: &str, now: i64) -> Result<(), DbErr> {
     let text =
         "UPDATE oauth2_access_tokens SET first_used_at = $1 WHERE token_hash = $2 AND first_used_at IS NULL";
+    run(on, text, [now.into(), hash.into()]).await?;
+    // Noted where it stays for as long as the family: access tokens are forgotten long before.
+    let text = "UPDATE oauth2_refresh_tokens SET arrived_at = $1 WHERE arrived_at IS NULL AND token_hash = \
+                (SELECT refresh_hash FROM oauth2_access_tokens WHERE token_hash = $2)";
     run(on, text, [now.into(), hash.into()]).await.map(|_| ())
 }
 

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::crypto::{SigningAlg, new_signing_key, public_jwk, sign_jwt};
 use crate::oauth2_server::dpop::{self, Expected};
-use crate::oauth2_server::{Credentials, DeviceFrom};
+use crate::oauth2_server::{Credentials, DeviceFrom, TokenFormat};
 
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -83,6 +83,48 @@ async fn n35_a_refresh_token_ends_when_it_idles_and_in_the_end_always() {
         "invalid_grant"
     );
     assert_eq!(code_of(world.redeem(&client, &waiting).await), "invalid_grant");
+}
+
+#[tokio::test]
+async fn n31_a_token_that_comes_back_after_weeks_is_still_known_as_stolen() {
+    for format in [TokenFormat::Opaque, TokenFormat::Jwt] {
+        let world = World::new().await;
+        let client = world.client(|fields| fields.token_format = format).await;
+        let code = world.code(&client, "openid offline_access tickets:read").await;
+        let first = world.redeem(&client, &code).await.unwrap().refresh_token.unwrap();
+        let second = world.refresh(&client, &first).await.unwrap();
+        assert!(world.is_live(&second.access_token).await, "it arrived");
+        // Access tokens are forgotten a day after their end.
+        for _ in 0..3 {
+            world.later(86_400);
+            super::super::purge(&world.ctx).await.unwrap();
+        }
+        assert_eq!(code_of(world.refresh(&client, &first).await), "invalid_grant");
+        let of_owner = world.refresh(&client, &second.refresh_token.unwrap()).await;
+        assert_eq!(code_of(of_owner), "invalid_grant", "the family ended with it");
+    }
+}
+
+#[tokio::test]
+async fn n32_a_lost_answer_is_forgiven_after_days_unless_tokens_are_used_unseen() {
+    for (format, days, forgiven) in [
+        (TokenFormat::Opaque, 20, true),
+        (TokenFormat::Jwt, 0, true),
+        (TokenFormat::Jwt, 2, false),
+    ] {
+        let world = World::new().await;
+        let client = world.client(|fields| fields.token_format = format).await;
+        let code = world.code(&client, "openid offline_access tickets:read").await;
+        let first = world.redeem(&client, &code).await.unwrap().refresh_token.unwrap();
+        let lost = world.refresh(&client, &first).await.unwrap();
+        world.later(days * 86_400 + 60);
+        super::super::purge(&world.ctx).await.unwrap();
+        let again = world.refresh(&client, &first).await;
+        assert_eq!(again.is_ok(), forgiven, "{format:?} after {days} days");
+        world.later(61);
+        let lost = world.refresh(&client, &lost.refresh_token.unwrap()).await;
+        assert_eq!(code_of(lost), "invalid_grant", "one chain lives at most");
+    }
 }
 
 #[tokio::test]
@@ -243,6 +285,16 @@ async fn n66_a_token_of_the_key_before_holds_until_that_key_is_retired() {
         world.ask(&client, &hint).await.is_err(),
         "a key in wrong hands is worth nothing at once"
     );
+    // Also one that was replaced before, and is published still.
+    let code = world.code(&client, "openid").await;
+    let id_token = world.redeem(&client, &code).await.unwrap().id_token.unwrap();
+    super::super::rotate_now(&world.ctx, "cli", false).await.unwrap();
+    super::super::rotate_now(&world.ctx, "cli", true).await.unwrap();
+    let hint = [("scope", "openid"), ("id_token_hint", id_token.as_str())];
+    assert!(
+        world.ask(&client, &hint).await.is_err(),
+        "and so is the one before it"
+    );
 }
 
 #[tokio::test]
@@ -296,6 +348,12 @@ async fn n50_a_nonce_is_ours_for_five_minutes() {
     };
     assert_eq!(check(with("e", now() - 200, &nonce), true).await, "good");
     let mut forged = nonce.clone();
+    for number in [i64::MIN, i64::MAX] {
+        use base64::Engine;
+        let foreign = [&number.to_be_bytes()[..], &[0; 16]].concat();
+        let foreign = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(foreign);
+        assert_eq!(check(with("e2", now(), &foreign), false).await, "use_dpop_nonce");
+    }
     forged.replace_range(0..1, if nonce.starts_with('B') { "C" } else { "B" });
     assert_eq!(check(with("f", now(), &forged), false).await, "use_dpop_nonce");
     world.later(301);
@@ -325,9 +383,24 @@ async fn n50_a_nonce_is_ours_for_five_minutes() {
     }
 }
 
+/// Answers with these key sets, one after the other, then never again.
+pub(super) async fn serve(listener: tokio::net::TcpListener, sets: Vec<String>) {
+    for set in sets {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut buffer = [0_u8; 4096];
+        let _ = socket.read(&mut buffer).await.unwrap();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{set}",
+            set.len()
+        );
+        socket.write_all(answer.as_bytes()).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_new_key_of_a_client_is_looked_for_once_a_minute_and_an_old_set_bridges_a_day() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    world.ctx.webhook_dialer = world.ctx.dialer.clone();
     let (first, second) = (
         new_signing_key(SigningAlg::EdDsa).unwrap(),
         new_signing_key(SigningAlg::EdDsa).unwrap(),
@@ -338,19 +411,7 @@ async fn a_new_key_of_a_client_is_looked_for_once_a_minute_and_an_old_set_bridge
         .collect();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/keys", listener.local_addr().unwrap());
-    // Answers twice, then never again.
-    let serving = tokio::spawn(async move {
-        for set in sets {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            let mut buffer = [0_u8; 4096];
-            let _ = socket.read(&mut buffer).await.unwrap();
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{set}",
-                set.len()
-            );
-            socket.write_all(answer.as_bytes()).await.unwrap();
-        }
-    });
+    let serving = tokio::spawn(serve(listener, sets));
     let client = world
         .client(|fields| {
             fields.auth_method = ClientAuth::PrivateKeyJwt;

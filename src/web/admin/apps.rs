@@ -21,7 +21,8 @@ pub(super) const ROUTES: &[Route] = &[
 async fn list(desk: Desk) -> Answer {
     let now = desk.now();
     let mut apps = Vec::new();
-    for (client, consent) in oauth2_server::connected_apps(&desk.ctx, desk.actor()).await? {
+    for app in oauth2_server::connected_apps(&desk.ctx, desk.actor()).await? {
+        let (client, consent) = (app.client, app.allowed);
         let mut projects = Vec::new();
         for id in &consent.projects {
             if let Ok(project) = project::get(&desk.ctx, &Projects::All, id).await {
@@ -39,6 +40,7 @@ async fn list(desk: Desk) -> Answer {
                 .map(|scope| scope.sentence.to_owned())
                 .collect(),
             projects,
+            was_asked: app.was_asked,
             since: words::when(now, consent.granted_at),
             used: words::when(now, consent.last_used_at),
             until: consent.expires_at.map(|end| words::when(now, end)),

@@ -41,7 +41,10 @@ pub(super) const ROUTES: &[Route] = &[
     }),
     Route::patch("/api/v1/clients/{id}", MANAGE, || web::to(update)).doc(|| {
         Doc::new("Change a client")
-            .about("What is not sent stays. Switching it off, or taking a scope away, ends its tokens.")
+            .about(
+                "What is not sent stays. Switching it off, or taking a scope away, ends its tokens. Of a client with \
+                 something that only a site admin gives, where its codes go and how it proves itself is a site admin's too.",
+            )
             .takes(fields(&[], []))
             .answers(200, "The changed client", client())
             .tagged()
@@ -57,6 +60,7 @@ pub(super) const ROUTES: &[Route] = &[
             .about("The ones before work on for 24 hours, or end at once with `atOnce`.")
             .takes(input(&[], [("atOnce", boolean())]))
             .answers(201, "The secret, shown only now", object([("clientSecret", text())]).named("ClientSecret"))
+            .fails(403, "It has what only a site admin gives, and so is a site admin's")
             .fails(409, "It is a public client, which has none")
     }),
     Route::post("/api/v1/clients/{id}/revoke", MANAGE, || web::to(revoke)).doc(|| {
@@ -370,6 +374,12 @@ async fn rotate(
     let at_once = input.boolean("atOnce").unwrap_or(false);
     input.finish()?;
     let found = find(&ctx, &access, &id).await?;
+    if !access.has_site(Scope::ClientsManage) && oauth2_server::reaches_beyond(&found) {
+        return Err(Problem::forbidden(
+            "site_admin_only",
+            "this client has what only a site admin gives, so a new secret is a site admin's to make",
+        ));
+    }
     let secret = oauth2_server::rotate_secret(&ctx, access.actor(), &found.id, at_once)
         .await
         .map_err(refused)?;

@@ -8,6 +8,7 @@ mod audit_events;
 pub(in crate::web) mod blobs;
 mod client_protocol;
 mod clients;
+mod connected_apps;
 mod connection_tests;
 pub(super) mod door;
 mod entries;
@@ -59,6 +60,7 @@ pub(super) fn routes() -> Vec<Route> {
         jobs::ROUTES,
         settings::ROUTES,
         sessions::ROUTES,
+        connected_apps::ROUTES,
         site_mail::ROUTES,
         grants::ROUTES,
         projects::ROUTES,

@@ -149,7 +149,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("/clients/{id}/state", "PATCH /api/v1/clients/{id}"),
     ("/settings/keys/rotate", "POST /api/v1/signing-keys/rotate"),
     ("/device", "-a person's own consent"),
-    ("/settings/apps/{id}/revoke", "-a person's own consent"),
+    ("/settings/apps/{id}/revoke", "DELETE /api/v1/connected-apps/{id}"),
     (
         "/projects/{id}/templates/{kind}",
         "PATCH /api/v1/projects/{id}/templates/{kind}",

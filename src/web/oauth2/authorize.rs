@@ -43,6 +43,9 @@ const LASTS: [(&str, &str); 4] = [
     ("2592000", "30 days"),
 ];
 
+/// Requests that one address may have put aside in a minute: anybody can begin one, and each is kept for a while.
+const BEGUN_PER_ADDRESS: u32 = 120;
+
 pub(super) struct Drawing<'a> {
     pub(super) ctx: &'a Ctx,
     pub(super) request: &'a HttpRequest,
@@ -92,10 +95,16 @@ async fn authorize(
                 Err(refused) => drawing.refused(refused),
             }
         }
-        (Ok(_), _) => match oauth2_server::put_aside(&ctx, &client, asked, &visitor.browser).await {
-            Ok(id) => drawing.to_interaction(&id),
-            Err(refused) => drawing.refused(refused),
-        },
+        (Ok(_), _) => {
+            drawing.count(
+                "interaction",
+                ctx.config.requests_per_address.min(BEGUN_PER_ADDRESS),
+            )?;
+            match oauth2_server::put_aside(&ctx, &client, asked, &visitor.browser).await {
+                Ok(id) => drawing.to_interaction(&id),
+                Err(refused) => drawing.refused(refused),
+            }
+        }
     }
 }
 
@@ -181,8 +190,10 @@ async fn decide(
     let who = Some((&current.session, &current.user));
     let next =
         oauth2_server::next_step(&ctx, &waiting.client, &waiting.request, who, Some(waiting.since)).await;
-    if matches!(next, Ok(Step::SignIn)) {
-        return drawing.to_sign_in(&id, None);
+    match next {
+        Ok(Step::Consent | Step::Ready { .. }) => {}
+        Ok(Step::SignIn) => return drawing.to_sign_in(&id, None),
+        Err(refused) => return drawing.refused(refused),
     }
     let pending = match oauth2_server::take(&ctx, &id, &visitor.browser).await {
         Ok(pending) => pending,
@@ -216,7 +227,7 @@ async fn decide(
 impl Drawing<'_> {
     /// Counts a request of this address.
     pub(super) fn count(&self, what: &str, per_minute: u32) -> Result<(), Problem> {
-        self.count_of(what, &respond::client_address(self.request), per_minute)
+        self.count_of(what, &respond::client_network(self.request), per_minute)
     }
 
     /// Counts a request of somebody.
@@ -307,9 +318,14 @@ impl Drawing<'_> {
             .scopes
             .iter()
             .any(|value| oauth2_server::known_scope(value).is_some_and(|scope| !scope.is_personal));
-        let projects = match reaches_projects {
+        // Of a project's application there is nothing to choose.
+        let projects = match reaches_projects && client.project_id.is_empty() {
             true => self.projects(&current.user).await?,
             false => Vec::new(),
+        };
+        let only_project = match reaches_projects && !client.project_id.is_empty() {
+            true => Some(self.owner(client).await),
+            false => None,
         };
         let mut page = frame(self.request, "Allow access");
         page.csrf.clone_from(&self.visitor.csrf);
@@ -336,6 +352,7 @@ impl Drawing<'_> {
                 })
                 .collect(),
             projects,
+            only_project,
             lasts: LASTS
                 .iter()
                 .map(|(value, label)| Choice::new(*value, *label, value.is_empty()))
@@ -349,14 +366,19 @@ impl Drawing<'_> {
         Ok(response)
     }
 
-    async fn asking(&self, client: &Client, redirect_uri: &str) -> Result<Asking, Problem> {
-        let owner = match client.project_id.as_str() {
+    /// Whose application it is.
+    async fn owner(&self, client: &Client) -> String {
+        match client.project_id.as_str() {
             "" => "An admin of this site".to_owned(),
             id => match project::get(self.ctx, &Projects::All, id).await {
                 Ok(project) => format!("{} · {}", project.key, project.name),
                 Err(_) => "A project that is gone".to_owned(),
             },
-        };
+        }
+    }
+
+    async fn asking(&self, client: &Client, redirect_uri: &str) -> Result<Asking, Problem> {
+        let owner = self.owner(client).await;
         Ok(Asking {
             name: client.name.clone(),
             description: client.description.clone(),

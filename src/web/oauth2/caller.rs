@@ -44,7 +44,7 @@ pub(super) async fn token_of(
 /// Requests that may fail to prove who sends them in a minute: of one client from one address, and from one address.
 const WRONG_PER_CLIENT: u32 = 20;
 const WRONG_PER_ADDRESS: u32 = 60;
-/// Devices that one address may begin with in a minute.
+/// Devices and pushed requests that one address may begin with in a minute.
 const BEGUN_PER_ADDRESS: u32 = 60;
 
 /// The client that sends a form, and the form. Nobody may ask too often, and nobody may guess secrets.
@@ -55,14 +55,16 @@ pub(super) async fn authenticated(
 ) -> Result<(Client, Fields), OAuthError> {
     let limiter = request.app_data::<web::Data<Limiter>>();
     let (now, route) = (ctx.clock.now_ms(), request.path());
-    let address = respond::client_address(request);
+    let address = respond::client_network(request);
     let take = |subject: String, most| match limiter {
         Some(limiter) => limiter.take(&subject, most, now).map_err(OAuthError::too_often),
         None => Ok(()),
     };
     // Anybody can begin for a public application, and each beginning is kept for a while.
     let most = match route {
-        "/oauth2/device_authorization" => ctx.config.requests_per_address.min(BEGUN_PER_ADDRESS),
+        "/oauth2/device_authorization" | "/oauth2/par" => {
+            ctx.config.requests_per_address.min(BEGUN_PER_ADDRESS)
+        }
         _ => ctx.config.requests_per_address,
     };
     take(format!("{route} {address}"), most)?;

@@ -70,7 +70,7 @@ fn count(ctx: &Ctx, request: &HttpRequest) -> Result<(), OAuthError> {
     let Some(limiter) = request.app_data::<web::Data<Limiter>>() else {
         return Ok(());
     };
-    let subject = format!("register {}", respond::client_address(request));
+    let subject = format!("register {}", respond::client_network(request));
     limiter
         .take(&subject, PER_MINUTE, ctx.clock.now_ms())
         .map_err(|_| OAuthError {

@@ -60,7 +60,7 @@ impl Server {
     }
 
     async fn start_on(database: Option<TestDatabase>) -> Self {
-        let mut settings = Settings::new();
+        let mut settings = Settings::new().set("MAILGRANT_ALLOW_WEBHOOK_NETWORKS", "127.0.0.0/8");
         if let Some(database) = &database {
             settings = settings.database(&database.url);
         }

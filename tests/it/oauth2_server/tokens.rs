@@ -261,7 +261,38 @@ async fn n34_of_twenty_refreshes_of_one_token_one_chain_lives(database: TestData
     assert_eq!(server.refresh(&live[0]).await.status, 200);
 }
 
+async fn what_is_taken_back_amid_requests_leaves_nothing_alive_and_fails_nobody(database: TestDatabase) {
+    let server = Server::start_on(Some(database)).await;
+    let visitor = Visitor::new(&server.mailgrant);
+    let request = server.request(&[("scope", "openid offline_access tickets:read")]);
+    let revoke = format!("/settings/apps/{}/revoke", text(&server.client, "id"));
+    for round in 0..4 {
+        let mut codes = Vec::new();
+        for _ in 0..4 {
+            let seen = server.consent(&visitor, &request).await;
+            codes.push(seen.param("code").unwrap());
+        }
+        let first = server.redeem(&codes[0]).await.text("refresh_token");
+        let page = visitor.get("/settings/apps").await;
+        let redeeming = futures_util::future::join_all(codes[1..].iter().map(|code| server.redeem(code)));
+        let refreshing = futures_util::future::join_all((0..6).map(|_| server.refresh(&first)));
+        let (redeemed, refreshed, revoked) =
+            tokio::join!(redeeming, refreshing, visitor.submit(&page, &revoke, &[]));
+        assert_eq!(revoked.status, 303, "{round}: {}", revoked.body);
+        for answer in redeemed.iter().chain(&refreshed) {
+            if answer.status != 200 {
+                assert_eq!(answer.error(), (400, "invalid_grant"), "{round}: {}", answer.json);
+                continue;
+            }
+            for kind in ["access_token", "refresh_token"] {
+                assert!(!server.is_active(&answer.text(kind)).await, "{round}: {kind}");
+            }
+        }
+    }
+}
+
 crate::on_each_database!(
+    what_is_taken_back_amid_requests_leaves_nothing_alive_and_fails_nobody,
     n27_of_twenty_redemptions_of_one_code_one_succeeds,
     n34_of_twenty_refreshes_of_one_token_one_chain_lives,
 );

@@ -305,6 +305,9 @@ async fn set_state(desk: Desk, id: web::Path<String>, form: FormData) -> Answer 
     let Some(state) = ClientState::parse(form.text("state")) else {
         return Err(Problem::bad_request("unknown_state", "the form names no state"));
     };
+    if state == ClientState::Approved {
+        check_reach(&desk, &client)?;
+    }
     let here = format!("/clients/{}", client.id);
     match oauth2_server::set_state(&desk.ctx, desk.actor(), &client.id, state).await {
         Ok(_) if state == ClientState::Approved => desk.done("The client may be used now.", &here).await,
@@ -340,8 +343,21 @@ async fn confirm_disable(desk: Desk, id: web::Path<String>) -> Answer {
     })
 }
 
+/// What makes a client with a site admin's gifts another one is a site admin's to do.
+fn check_reach(desk: &Desk, client: &Client) -> Result<(), Problem> {
+    if desk.access().is_site_admin() || !oauth2_server::reaches_beyond(client) {
+        return Ok(());
+    }
+    Err(Problem::forbidden(
+        "site_admin_only",
+        "this client has what only a site admin gives, so this is a site admin's to do",
+    )
+    .with_remedy("Ask a site admin of this installation."))
+}
+
 async fn rotate(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     let client = find(&desk, &id).await?;
+    check_reach(&desk, &client)?;
     let at_once = form.is_checked("at_once");
     let secret = oauth2_server::rotate_secret(&desk.ctx, desk.actor(), &client.id, at_once)
         .await

@@ -27,6 +27,8 @@ pub struct ConsentPage {
     pub scopes: Vec<Asked>,
     /// The projects one can choose from; empty where none come into it.
     pub projects: Vec<Choice>,
+    /// The one project it reaches, where it is a project's application.
+    pub only_project: Option<String>,
     /// For how long.
     pub lasts: Vec<Choice>,
     /// What is wrong.
@@ -116,12 +118,16 @@ impl View for ConsentPage {
                 },
             ],
             projects,
+            only_project: None,
             lasts: vec![Choice::new("", "Until I revoke it", true)],
             errors: FormErrors::default(),
         };
         vec![
             consent(false, None, vec![Choice::new("prj_1", "HELP · Helpdesk", false)]),
-            consent(true, None, vec![]),
+            Self {
+                only_project: Some("HELP · Helpdesk".to_owned()),
+                ..consent(true, None, vec![])
+            },
             consent(
                 true,
                 Some(AskingDevice {
@@ -258,6 +264,8 @@ pub struct ConnectedApp {
     pub allowed: Vec<String>,
     /// Keys of the projects it is limited to; empty for all.
     pub projects: Vec<String>,
+    /// Whether the person allowed it, or nobody was asked.
+    pub was_asked: bool,
     /// When it was allowed.
     pub since: When,
     /// When it was given a token last.
@@ -277,9 +285,15 @@ impl View for ConnectedApps {
             home: "https://app.example".to_owned(),
             allowed: vec!["Read tickets".to_owned()],
             projects: vec!["HELP".to_owned()],
+            was_asked: true,
             since: When::sample("2 days ago"),
             used: When::sample("4 minutes ago"),
             until: Some(When::sample("in 28 days")),
+        };
+        let of_the_house = ConnectedApp {
+            id: "cli_02".to_owned(),
+            was_asked: false,
+            ..app.clone()
         };
         vec![
             Self {
@@ -288,7 +302,7 @@ impl View for ConnectedApps {
             },
             Self {
                 page: page(),
-                apps: vec![app],
+                apps: vec![app, of_the_house],
             },
         ]
     }

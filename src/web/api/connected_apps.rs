@@ -1,0 +1,84 @@
+//! `/connected-apps`: what whoever asks allowed applications to do in their name, and its end.
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::input::Query;
+use super::output;
+use crate::access::{Access, Scope};
+use crate::clock::rfc3339;
+use crate::ctx::Ctx;
+use crate::oauth2_server::{self, ConnectedApp};
+use crate::web::error::Problem;
+use crate::web::openapi::Doc;
+use crate::web::openapi::schema::{Schema, boolean, id, list_of, object, text, time};
+use crate::web::route::{Guard, Route};
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/connected-apps", Guard::Own(Scope::Admin), || web::to(list)).doc(|| {
+        Doc::new("List connected apps")
+            .about("Applications that act in the name of the token's owner: allowed by them, or without a question.")
+            .lists(app())
+    }),
+    Route::delete("/api/v1/connected-apps/{id}", Guard::Own(Scope::Admin), || {
+        web::to(disconnect)
+    })
+    .doc(|| {
+        Doc::new("Disconnect an app")
+            .about("Everything that the token's owner gave it ends at once; `id` is the client's.")
+            .answers_nothing(204, "Ended")
+    }),
+];
+
+/// An app as [`show`] writes it.
+fn app() -> Schema {
+    object([
+        ("id", id("cli")),
+        ("name", text()),
+        ("scopes", list_of(text())),
+        (
+            "projectIds",
+            list_of(id("prj")).about("The projects it is limited to; empty for all"),
+        ),
+        (
+            "wasAsked",
+            boolean().about("Whether the person allowed it, or nobody was asked"),
+        ),
+        ("grantedAt", time()),
+        ("lastUsedAt", time()),
+        ("expiresAt", time().or_null()),
+    ])
+    .named("ConnectedApp")
+}
+
+fn show(app: &ConnectedApp) -> Value {
+    json!({
+        "id": app.client.id,
+        "name": app.client.name,
+        "scopes": app.allowed.scopes,
+        "projectIds": app.allowed.projects,
+        "wasAsked": app.was_asked,
+        "grantedAt": rfc3339(app.allowed.granted_at),
+        "lastUsedAt": rfc3339(app.allowed.last_used_at),
+        "expiresAt": output::time(app.allowed.expires_at),
+    })
+}
+
+async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
+    let owner = access.user_id().unwrap_or_default();
+    let mut all = oauth2_server::connected_apps(&ctx, owner).await?;
+    all.sort_by(|one, other| one.client.id.cmp(&other.client.id));
+    Ok(output::list_from_all(&query, all, |app| &app.client.id, show))
+}
+
+async fn disconnect(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let owner = access.user_id().unwrap_or_default();
+    match oauth2_server::disconnect(&ctx, owner, &id).await? {
+        true => Ok(output::done()),
+        false => Err(Problem::not_found("connected app")),
+    }
+}
