@@ -151,7 +151,9 @@ async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result
 }
 
 async fn find(ctx: &Ctx, access: &Access, id: &str) -> Result<Value, Problem> {
-    let all = oauth2_server::initial_tokens(ctx, &access.projects()).await.map_err(refused)?;
+    let all = oauth2_server::initial_tokens(ctx, &access.projects())
+        .await
+        .map_err(refused)?;
     all.iter()
         .find(|token| token.id == id)
         .map(show)

@@ -63,7 +63,13 @@ async fn a_form_that_is_sent_again_makes_no_second_secret() {
     }
     assert_eq!(delivery::list(ctx, &Projects::All).await.unwrap().len(), 1);
     assert_eq!(account::list_tokens(&ctx.db, None).await.unwrap().len(), 1);
-    assert_eq!(oauth2_server::initial_tokens(ctx, &Projects::All).await.unwrap().len(), 1);
+    assert_eq!(
+        oauth2_server::initial_tokens(ctx, &Projects::All)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
