@@ -36,7 +36,7 @@ scopes! {
     MailboxesWrite "mailboxes:write" "Connect, change, test, pause and remove mailboxes; change rules",
     IntegrationsRead "integrations:read" "See integrations and grants; never a secret",
     IntegrationsWrite "integrations:write" "Make, change and remove integrations; revoke grants",
-    WebhooksManage "webhooks:manage" "Manage webhooks and their deliveries",
+    WebhooksManage "webhooks:manage" "Manage webhooks, their deliveries, and queues",
     EventsRead "events:read" "Read the event log and take from queues",
     ProjectsRead "projects:read" "See projects and their members",
     ProjectsWrite "projects:write" "Change projects and their members",

@@ -7,6 +7,7 @@
 mod model;
 pub(crate) mod store;
 
+pub(crate) use model::matters;
 pub use model::{Audience, Meaning, Settings, hold_ms, meaning};
 pub use store::{Episode, is_opted_out, opt, opted_out, settings};
 

@@ -1,5 +1,6 @@
 //! Which events are told, and to whom.
 
+use crate::event::Event;
 use crate::oauth2_client::stored_text;
 
 /// What an event means for the episodes of what it is about.
@@ -22,16 +23,27 @@ pub fn meaning(kind: &str) -> Option<Meaning> {
         | "grant.refused"
         | "grant.revoked"
         | "integration.misconfigured"
-        | "mailbox.failing" => Meaning::Begins,
+        | "mailbox.failing"
+        | "mailbox.silent" => Meaning::Begins,
         "grant.restored" | "mailbox.recovered" => Meaning::Ends,
         "grant.updated" | "integration.updated" | "integration.deleted" | "mailbox.paused" => {
             Meaning::EndsQuietly
         }
-        "grant.expiring" | "integration.secret_expiring" | "webhook.disabled" | "mailbox.silent" => {
-            Meaning::Once
-        }
+        "grant.expiring" | "integration.secret_expiring" | "webhook.disabled" => Meaning::Once,
         _ => return None,
     })
+}
+
+/// What the episodes are about that an event begins or ends: its subject, or the silence of a mailbox, which is a matter of
+/// its own beside a mailbox that cannot be read.
+pub(crate) fn matters(event: &Event) -> Vec<String> {
+    let (own, silence) = (event.subject_id.clone(), format!("{} silence", event.subject_id));
+    match event.kind.as_str() {
+        "mailbox.silent" => vec![silence],
+        "mailbox.recovered" if event.data.get("silentSince").is_some() => vec![silence],
+        "mailbox.paused" => vec![own, silence],
+        _ => vec![own],
+    }
 }
 
 /// The events that are read.

@@ -17,7 +17,7 @@ pub struct Episode {
     pub id: String,
     /// The type of that event.
     pub kind: String,
-    /// What it is about: `grt_…`, `mbx_…`.
+    /// What it is about, one of [`super::matters`].
     pub subject_id: String,
     /// One line.
     pub title: String,

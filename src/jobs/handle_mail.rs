@@ -117,7 +117,7 @@ impl<'a> Handling<'a> {
                     .await?
             }
         };
-        if self.cause == Cause::Ingest {
+        if self.cause == Cause::Ingest && !log.is_copy {
             let ticket = log.ticket.as_ref().map(|(id, key)| (id.as_str(), key.as_str()));
             automatic
                 .answer(txn, &decision, ticket, &mut log.automatic)
@@ -246,8 +246,9 @@ impl<'a> Handling<'a> {
             labels: &decision.labels,
             assignee_id: &decision.assignee_id,
         };
-        log.ignored = ticket::dress(txn, &placed, &wishes).await?;
+        log.ignored = ticket::dress(txn, &self.ctx.clock, &placed, &wishes).await?;
         log.is_new = placed.is_new;
+        log.is_copy = placed.is_copy;
         log.ticket = Some((placed.ticket_id, placed.key));
         if message.is_partial {
             let why = too_large(message);
@@ -382,6 +383,8 @@ struct Log {
     ticket: Option<(String, String)>,
     /// Whether the ticket was opened by this message.
     is_new: bool,
+    /// Whether the same mail is shown and was answered there already.
+    is_copy: bool,
     fallback: String,
     /// What of the wishes was left out, because the ticket was there already.
     ignored: Vec<&'static str>,

@@ -70,10 +70,12 @@ async fn read_on(ctx: &Ctx) -> Result<bool, DbErr> {
         match (meaning, episode) {
             (Meaning::Begins, Some(episode)) => store::begin(&txn, &episode, false).await?,
             (Meaning::Once, Some(episode)) => store::begin(&txn, &episode, true).await?,
-            (Meaning::EndsQuietly, _) => {
-                store::end(&txn, &event.subject_id, event.created_at, true).await?;
+            (meaning, _) => {
+                for matter in alert::matters(event) {
+                    let quietly = meaning == Meaning::EndsQuietly;
+                    store::end(&txn, &matter, event.created_at, quietly).await?;
+                }
             }
-            _ => store::end(&txn, &event.subject_id, event.created_at, false).await?,
         }
     }
     txn.commit().await?;
@@ -161,7 +163,7 @@ async fn worded(ctx: &Ctx, event: &Event) -> Result<Episode, DbErr> {
     Ok(Episode {
         id: event.id.clone(),
         kind: event.kind.clone(),
-        subject_id: id.clone(),
+        subject_id: alert::matters(event).into_iter().next().unwrap_or_default(),
         title,
         trouble,
         path: match what {

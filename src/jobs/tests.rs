@@ -3,6 +3,7 @@
 mod agents;
 mod mails;
 mod rules;
+mod same_mail;
 mod split;
 mod threads;
 

@@ -8,6 +8,7 @@ mod outline;
 mod parse;
 mod quarantine_store;
 mod run_store;
+mod sent_hash;
 mod service;
 mod store;
 mod thread;
@@ -17,8 +18,8 @@ pub use model::{MessageState, NewRaw, Stored};
 pub use outline::{File, Kind, Outline};
 pub use parse::{People, SenderVerdict, Understood, understand, words};
 pub use quarantine_store::{
-    OnServer, Reason, Standing, beginning, complete, count_quarantined, on_server, save_parsed_again,
-    set_standing, twin_of,
+    Copy, OnServer, Reason, Standing, beginning, complete, copies, count_quarantined, on_server,
+    save_parsed_again, set_standing, twin_of,
 };
 pub use run_store::{Run, record_run, runs_of};
 pub use service::{

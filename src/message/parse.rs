@@ -5,6 +5,7 @@ use mailgrant_mail::{Address, Authentication, AutomatedKind, Options, ParsedMail
 use serde_json::Value;
 
 use super::outline::Outline;
+use super::sent_hash::sent_hash;
 use super::store::Message;
 use super::thread;
 use crate::crypto::sha256_hex;
@@ -29,6 +30,8 @@ pub struct Understood {
     pub has_attachment: bool,
     /// Its own Message-IDs.
     pub message_ids: Vec<String>,
+    /// What tells that another message is the same mail; empty if nothing can.
+    pub sent_hash: String,
     /// The Message-IDs it answers, nearest first; of a bounce, the mail that came back as well.
     pub answers: Vec<String>,
     /// Its words, for the search.
@@ -111,6 +114,7 @@ impl Understood {
             sent_at: String::new(),
             has_attachment: true,
             message_ids: Vec::new(),
+            sent_hash: String::new(),
             answers: Vec::new(),
             words: Document::new(Fields {
                 subject,
@@ -155,6 +159,7 @@ pub fn understand(raw: &[u8], trusted: &[String]) -> Understood {
         people: people(&mail, raw),
         thread_ids: thread::identifiers(&mail, || sha256_hex(raw)),
         outline: Outline::of(&mail, mailgrant_mail::header_fields(raw)),
+        sent_hash: sent_hash(&mail, raw),
         message_ids: mail.message_id,
         json,
     }

@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::parse::Understood;
+use super::store::Message;
 use crate::access::Projects;
 use crate::crypto::sha256_hex;
 use crate::db::{sql, within_sql};
@@ -77,7 +78,7 @@ pub async fn save_parsed_again<C: ConnectionTrait>(
     id: &str,
     understood: &Understood,
 ) -> Result<(), DbErr> {
-    let values: [Value; 8] = [
+    let values: [Value; 9] = [
         understood.json.clone().into(),
         understood.subject.clone().into(),
         understood.from_name.clone().into(),
@@ -86,9 +87,10 @@ pub async fn save_parsed_again<C: ConnectionTrait>(
         understood.sent_at.clone().into(),
         understood.has_attachment.into(),
         id.into(),
+        understood.sent_hash.as_str().into(),
     ];
     let text = "UPDATE messages SET parsed = $1, subject = $2, from_name = $3, from_email = $4, preview = $5, \
-                sent_at = $6, has_attachment = $7 WHERE id = $8";
+                sent_at = $6, has_attachment = $7, sent_hash = CASE WHEN is_partial THEN '' ELSE $9 END WHERE id = $8";
     on.execute_raw(sql(on, text, values)).await?;
     super::store::index(on, id, &understood.words).await
 }
@@ -126,6 +128,45 @@ pub async fn twin_of<C: ConnectionTrait>(
     let values: [Value; 3] = [mailbox_id.into(), sha256_hex(bytes).into(), id.into()];
     let row = on.query_one_raw(sql(on, text, values)).await?;
     row.map(|row| row.try_get("", "id")).transpose()
+}
+
+/// Another message that is the same mail, which went to several mailboxes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// Its id.
+    pub message_id: String,
+    /// Its mailbox.
+    pub mailbox_id: String,
+    /// The name of that; empty if it is not there any more.
+    pub mailbox: String,
+    /// When it came, milliseconds since 1970.
+    pub at: i64,
+}
+
+/// The other messages that are shown by the same entry of a ticket, the oldest first.
+pub async fn copies<C: ConnectionTrait>(on: &C, message: &Message) -> Result<Vec<Copy>, DbErr> {
+    if message.entry_id.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = "SELECT m.id AS id, m.mailbox_id AS mailbox_id, COALESCE(b.name, '') AS name, m.received_at AS at \
+                FROM messages m LEFT JOIN mailboxes b ON b.id = m.mailbox_id \
+                WHERE m.ticket_id = $1 AND m.entry_id = $2 AND m.id <> $3 ORDER BY m.id LIMIT 20";
+    let values: [Value; 3] = [
+        message.ticket_id.as_str().into(),
+        message.entry_id.as_str().into(),
+        message.id.as_str().into(),
+    ];
+    let rows = on.query_all_raw(sql(on, text, values)).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Copy {
+                message_id: row.try_get("", "id")?,
+                mailbox_id: row.try_get("", "mailbox_id")?,
+                mailbox: row.try_get("", "name")?,
+                at: row.try_get("", "at")?,
+            })
+        })
+        .collect()
 }
 
 /// How many messages wait in quarantine for a person, by reason.

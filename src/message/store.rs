@@ -225,7 +225,7 @@ pub async fn save_parsed<C: ConnectionTrait>(
     id: &str,
     understood: &Understood,
 ) -> Result<bool, DbErr> {
-    let values: [Value; 8] = [
+    let values: [Value; 9] = [
         understood.json.clone().into(),
         understood.subject.clone().into(),
         understood.from_name.clone().into(),
@@ -234,9 +234,10 @@ pub async fn save_parsed<C: ConnectionTrait>(
         understood.sent_at.clone().into(),
         understood.has_attachment.into(),
         id.into(),
+        understood.sent_hash.as_str().into(),
     ];
     let text = "UPDATE messages SET parsed = $1, subject = $2, from_name = $3, from_email = $4, preview = $5, \
-                sent_at = $6, has_attachment = $7, state = 'ticketed' WHERE id = $8 AND state = 'stored'";
+                sent_at = $6, has_attachment = $7, sent_hash = CASE WHEN is_partial THEN '' ELSE $9 END, state = 'ticketed' WHERE id = $8 AND state = 'stored'";
     if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
         return Ok(false);
     }

@@ -16,6 +16,14 @@ pub async fn list(
     Ok(sessions::of_client(ctx.db.read(), client, before, limit, now).await?)
 }
 
+/// One session of a client that is alive.
+pub async fn one(ctx: &Ctx, client: &str, id: &str) -> Result<ClientSession, ClientError> {
+    let now = ctx.clock.now_ms();
+    sessions::one_of_client(ctx.db.read(), client, id, now)
+        .await?
+        .ok_or(ClientError::NotFound)
+}
+
 /// Ends one session of a client: all its tokens, at once. The consent stays; the next request asks nobody.
 pub async fn end(ctx: &Ctx, actor: &str, client: &str, family: &str) -> Result<(), ClientError> {
     let found = get(ctx, client).await?;

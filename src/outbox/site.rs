@@ -7,7 +7,7 @@ use serde_json::json;
 use super::model::{Kind, NewMail, Through};
 use super::service::{Composed, OutboxError, compose, enqueue_sealed, get};
 use super::site_store;
-use super::store::Outgoing;
+use super::store::{self, Outgoing};
 use crate::audit::{self, NewAuditEvent};
 use crate::config::SiteSmtp;
 use crate::ctx::Ctx;
@@ -263,13 +263,30 @@ pub fn explain_site(error: &SmtpError) -> (Class, Trouble) {
     (class, trouble)
 }
 
-/// Code and sentence of what keeps the installation from sending, for a page; none if nothing does.
-pub async fn site_trouble(ctx: &Ctx) -> Result<Option<String>, DbErr> {
-    match site_account(ctx.db.read(), ctx).await {
-        Ok(_) => Ok(None),
-        Err(OutboxError::Db(error)) => Err(error),
-        Err(error) => Ok(Some(error.to_string())),
+/// What is wrong with the account that sends mails of the installation, and since when (milliseconds since 1970); none
+/// if its latest mail was taken, or if no account was ever chosen. A recipient who is refused is not the account's fault.
+pub async fn site_failure(ctx: &Ctx) -> Result<Option<(Trouble, i64)>, DbErr> {
+    let on = ctx.db.read();
+    let settings = site_store::settings(on).await?;
+    match site_account(on, ctx).await {
+        Ok(_) => {}
+        Err(OutboxError::Db(error)) => return Err(error),
+        Err(_) if settings.mailbox_id.is_empty() => return Ok(None),
+        Err(_) => {
+            let trouble = Trouble::new(
+                "site_mailbox_gone",
+                "The mailbox that was chosen to send them is gone or has no SMTP server.",
+                "Choose another one under Settings → Mail.",
+            );
+            return Ok(Some((trouble, settings.updated_at)));
+        }
     }
+    let latest = store::latest_of_site(on, &settings.mailbox_id).await?;
+    Ok(latest.and_then(|mail| {
+        let trouble = mail.trouble()?;
+        let is_the_accounts = mail.state != "sent" && !trouble.code.starts_with("recipient_");
+        is_the_accounts.then_some((trouble, mail.updated_at))
+    }))
 }
 
 impl SiteAccount {

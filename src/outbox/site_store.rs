@@ -11,15 +11,18 @@ pub struct SiteSettings {
     pub mailbox_id: String,
     /// Grows with every change.
     pub revision: i64,
+    /// When that was, milliseconds since 1970.
+    pub updated_at: i64,
 }
 
 pub(super) async fn settings<C: ConnectionTrait>(on: &C) -> Result<SiteSettings, DbErr> {
-    let text = "SELECT mailbox_id, revision FROM site_mail WHERE id = 1";
+    let text = "SELECT mailbox_id, revision, updated_at FROM site_mail WHERE id = 1";
     let row = on.query_one_raw(sql(on, text, [])).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound("site_mail".into()))?;
     Ok(SiteSettings {
         mailbox_id: row.try_get("", "mailbox_id")?,
         revision: row.try_get("", "revision")?,
+        updated_at: row.try_get("", "updated_at")?,
     })
 }
 

@@ -192,6 +192,24 @@ pub async fn attempts_of<C: ConnectionTrait>(on: &C, id: &str) -> Result<Vec<Att
         .await
 }
 
+/// The mail of the installation through an account (a mailbox, or the empty text) that was tried last.
+pub(super) async fn latest_of_site<C: ConnectionTrait>(
+    on: &C,
+    mailbox_id: &str,
+) -> Result<Option<Outgoing>, DbErr> {
+    // What a mailbox sends is mostly answers: looked for among the newest, with the index on the mailbox.
+    let newest = row::Entity::find()
+        .filter(row::Column::MailboxId.eq(mailbox_id))
+        .order_by_desc(row::Column::Id)
+        .limit(100)
+        .all(on)
+        .await?;
+    Ok(newest
+        .into_iter()
+        .filter(|mail| mail.project_id.is_empty() && mail.attempts > 0)
+        .max_by_key(|mail| mail.updated_at))
+}
+
 pub(super) async fn list<C: ConnectionTrait>(
     on: &C,
     filter: &OutgoingFilter,

@@ -12,6 +12,7 @@ mod model;
 mod reply;
 mod resolve;
 mod ruled;
+mod same_mail_store;
 mod service;
 mod split;
 mod store;

@@ -59,4 +59,6 @@ pub struct Placed {
     pub entry_id: String,
     /// True if the ticket was opened for it.
     pub is_new: bool,
+    /// True if the entry shows another copy of the same mail.
+    pub is_copy: bool,
 }

@@ -1,7 +1,8 @@
 //! Which ticket a mail joins. The one place that decides it, for every way a mail comes in. Pure: clues in, a
 //! [`Resolution`] out, with the rule that matched and why.
 //!
-//! In this order:
+//! A mail that is in the project already, because it went to several of its mailboxes, joins its first copy, and is not
+//! shown again (`same_mail_store`). Of any other, in this order:
 //!
 //! 1. a reply address or Message-ID of ours with a valid signature, in a mail from whom it was made for;
 //! 2. a Message-ID known in this project, in a mail from somebody who takes part in that ticket;
@@ -36,6 +37,8 @@ pub enum Rule {
     ClosedLongAgo,
     /// A rule of the project says where it goes.
     MailRule,
+    /// The same mail is there already: it went to several mailboxes of the project.
+    SameMail,
 }
 
 impl Rule {
@@ -49,6 +52,7 @@ impl Rule {
             Self::NewTicket => "new_ticket",
             Self::ClosedLongAgo => "closed_long_ago",
             Self::MailRule => "mail_rule",
+            Self::SameMail => "same_mail",
         }
     }
 }
@@ -121,6 +125,8 @@ pub struct Resolution {
     pub possibly: Option<Candidate>,
     /// Whether the sender is verified.
     pub sender_verified: bool,
+    /// The entry that shows the same mail already; none if the mail gets one.
+    pub shown_by: Option<String>,
 }
 
 impl Resolution {
@@ -175,6 +181,7 @@ pub fn resolve(sender: Sender, clues: &[Clue]) -> Resolution {
         joins: None,
         possibly,
         sender_verified: sender.is_verified,
+        shown_by: None,
     }
 }
 
@@ -213,6 +220,7 @@ fn joins(sender: Sender, candidate: &Candidate, rule: Rule, why: String) -> Reso
         joins: Some(candidate.clone()),
         possibly: None,
         sender_verified: sender.is_verified,
+        shown_by: None,
     }
 }
 
@@ -228,6 +236,7 @@ fn closed_long_ago(sender: Sender, candidate: &Candidate, rule: Rule, why: &str)
         joins: None,
         possibly: Some(candidate.clone()),
         sender_verified: sender.is_verified,
+        shown_by: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sea_orm::{ConnectionTrait, DbErr};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::change;
 use super::match_store;
@@ -15,28 +15,37 @@ use crate::access::Projects;
 use crate::clock::Clock;
 use crate::event::{self, NewEvent, SYSTEM};
 
+/// A mail that is shown already stays one, whatever rules say of its further copies.
 impl Resolution {
     /// The same when a rule wants a ticket of its own for the mail.
     #[must_use]
     pub fn opened_by(self, rule: &str) -> Self {
+        if self.shown_by.is_some() {
+            return self;
+        }
         Self {
             rule: Rule::MailRule,
             why: format!("The rule “{rule}” opens a ticket of its own for it."),
             possibly: self.joins.or(self.possibly),
             joins: None,
             sender_verified: self.sender_verified,
+            shown_by: None,
         }
     }
 
     /// The same when a rule adds the mail to a certain ticket.
     #[must_use]
     pub fn added_by(self, rule: &str, ticket: Candidate) -> Self {
+        if self.shown_by.is_some() {
+            return self;
+        }
         Self {
             rule: Rule::MailRule,
             why: format!("The rule “{rule}” adds it to {}.", ticket.key),
             joins: Some(ticket),
             possibly: None,
             sender_verified: self.sender_verified,
+            shown_by: None,
         }
     }
 }
@@ -74,6 +83,7 @@ pub struct Wishes<'a> {
 /// assignee are for a new ticket: in one that was there, agents have decided. Returns what was left out.
 pub async fn dress<C: ConnectionTrait>(
     on: &C,
+    clock: &Clock,
     placed: &Placed,
     wishes: &Wishes<'_>,
 ) -> Result<Vec<&'static str>, DbErr> {
@@ -94,8 +104,8 @@ pub async fn dress<C: ConnectionTrait>(
     let Some(mut ticket) = store::by_id(on, &Projects::All, &placed.ticket_id).await? else {
         return Ok(left_out);
     };
-    let mut labels = BTreeSet::from_iter(change::labels_of(&ticket));
-    let before = labels.len();
+    let before = change::labels_of(&ticket);
+    let mut labels = BTreeSet::from_iter(before.iter().cloned());
     for label in wishes.labels.iter().map(|label| change::normal_label(label)) {
         if label.is_empty() || labels.contains(&label) {
             continue;
@@ -106,12 +116,37 @@ pub async fn dress<C: ConnectionTrait>(
         }
         labels.insert(label);
     }
-    if labels.len() > before {
-        ticket.labels = json!(labels).to_string();
-        store::set_labels(on, &ticket.id, &ticket.labels).await?;
-        change::remember_labels(on, &ticket).await?;
+    if labels.len() == before.len() {
+        return Ok(left_out);
+    }
+    ticket.labels = json!(labels).to_string();
+    store::set_labels(on, &ticket.id, &ticket.labels).await?;
+    change::remember_labels(on, &ticket).await?;
+    if placed.is_copy {
+        // A further copy of a mail changes nothing else, so nothing has been said yet.
+        store::touch(on, &ticket.id, clock.now_ms()).await?;
+        let changes = json!({ "labels": { "from": before, "to": labels } });
+        let data = json!({ "key": ticket.key, "changes": changes });
+        updated(on, clock, &ticket.project_id, &ticket.id, data).await?;
     }
     Ok(left_out)
+}
+
+async fn updated<C: ConnectionTrait>(
+    on: &C,
+    clock: &Clock,
+    project_id: &str,
+    ticket_id: &str,
+    data: Value,
+) -> Result<(), DbErr> {
+    let event = NewEvent {
+        kind: "ticket.updated",
+        project_id,
+        subject_id: ticket_id,
+        actor: SYSTEM,
+        data,
+    };
+    event::append(on, clock, event).await.map(drop)
 }
 
 /// Gives the ticket of a placeholder what can be read of its mail now: subject, requester, who takes part. A ticket whose
@@ -138,12 +173,6 @@ pub async fn fill<C: ConnectionTrait>(
     store::remember_ids(on, incoming.project_id, ids, ticket_id, incoming.message_id).await?;
     let people = participants(incoming);
     match_store::add_participants(on, ticket_id, incoming.message_id, &people, now).await?;
-    let event = NewEvent {
-        kind: "ticket.updated",
-        project_id: incoming.project_id,
-        subject_id: ticket_id,
-        actor: SYSTEM,
-        data: json!({ "key": ticket.key, "messageId": incoming.message_id }),
-    };
-    event::append(on, clock, event).await.map(drop)
+    let data = json!({ "key": ticket.key, "messageId": incoming.message_id });
+    updated(on, clock, incoming.project_id, ticket_id, data).await
 }

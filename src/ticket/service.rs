@@ -8,6 +8,7 @@ use super::identity;
 use super::match_store::{self, Participant, Related};
 use super::model::{Incoming, Placed};
 use super::resolve::{self, Candidate, Clue, ClueKind, Resolution, Sender};
+use super::same_mail_store;
 use super::store::{self, Entry, Ticket};
 use crate::access::Projects;
 use crate::clock::Clock;
@@ -68,6 +69,9 @@ pub async fn resolve<C: ConnectionTrait>(
         is_refuted: people.verdict == SenderVerdict::Failed,
         is_ours: incoming.sender_is_agent || is_own(incoming, from),
     };
+    if let Some(shown) = same_mail_store::find(on, incoming, sender.is_verified).await? {
+        return Ok(shown);
+    }
     Ok(resolve::resolve(
         sender,
         &clues(on, keys, clock, incoming, from).await?,
@@ -231,7 +235,7 @@ pub(super) fn participants(incoming: &Incoming<'_>) -> Vec<Participant> {
         .collect()
 }
 
-/// Puts a message where its resolution says, with its event, in the caller's transaction. The project must be locked by
+/// Puts a message where its resolution says, with its event if it gets an entry, in the caller's transaction. The project must be locked by
 /// the caller since before it was resolved (`project::lock`).
 pub async fn place<C: ConnectionTrait>(
     on: &C,
@@ -239,6 +243,16 @@ pub async fn place<C: ConnectionTrait>(
     incoming: &Incoming<'_>,
     resolution: &Resolution,
 ) -> Result<Placed, DbErr> {
+    if let (Some(joined), Some(entry_id)) = (&resolution.joins, &resolution.shown_by) {
+        // What finds the ticket and who takes part is noted with the first copy, and moves with it.
+        return Ok(Placed {
+            ticket_id: joined.ticket_id.clone(),
+            key: joined.key.clone(),
+            entry_id: entry_id.clone(),
+            is_new: false,
+            is_copy: true,
+        });
+    }
     let now = clock.now_ms();
     let entry_id = id::new("ent", clock);
     let is_new = resolution.joins.is_none();
@@ -277,6 +291,7 @@ pub async fn place<C: ConnectionTrait>(
         key,
         entry_id,
         is_new,
+        is_copy: false,
     })
 }
 

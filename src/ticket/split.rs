@@ -185,8 +185,8 @@ async fn carry_out(
     for moved in &plan.moved {
         store::move_entry(txn, &source.id, &new_id, moved).await?;
         search::place(txn, &moved.id, &new_id).await?;
-        if let Some(message_id) = &moved.message_id {
-            search::place(txn, message_id, &new_id).await?;
+        for message_id in store::messages(txn, &new_id, &moved.id).await? {
+            search::place(txn, &message_id, &new_id).await?;
         }
     }
     let asked = Participant {

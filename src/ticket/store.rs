@@ -192,11 +192,19 @@ pub(super) async fn set_first<C: ConnectionTrait>(
     on.execute_raw(sql(on, text, values)).await.map(|_| ())
 }
 
-/// Writes the labels of a ticket, a JSON list. Its revision has grown already in this transaction.
+/// Writes the labels of a ticket, a JSON list. The caller sees to its revision.
 pub(super) async fn set_labels<C: ConnectionTrait>(on: &C, id: &str, labels: &str) -> Result<(), DbErr> {
     let text = "UPDATE tickets SET labels = $1 WHERE id = $2";
     on.execute_raw(sql(on, text, [labels.into(), id.into()])).await?;
     index(on, id).await
+}
+
+/// Notes that a ticket is not what it was.
+pub(super) async fn touch<C: ConnectionTrait>(on: &C, id: &str, now: i64) -> Result<(), DbErr> {
+    let text = "UPDATE tickets SET revision = revision + 1, updated_at = $1 WHERE id = $2";
+    on.execute_raw(sql(on, text, [now.into(), id.into()]))
+        .await
+        .map(|_| ())
 }
 
 /// Gives a ticket the subject and the requester of a mail that can be read now.

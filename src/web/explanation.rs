@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::access::Projects;
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
-use crate::message::{self, Message, MessageError, OnServer, Outline, Run};
+use crate::message::{self, Copy, Message, MessageError, OnServer, Outline, Run};
 use crate::web::error::Problem;
 
 /// What is known.
@@ -19,6 +19,8 @@ pub(in crate::web) struct Explanation {
     pub(in crate::web) runs: Vec<Run>,
     /// Where it was on its server, and whether that was told.
     pub(in crate::web) places: Vec<OnServer>,
+    /// The same mail in other mailboxes, shown by the same entry.
+    pub(in crate::web) copies: Vec<Copy>,
     /// The key of its ticket.
     pub(in crate::web) ticket_key: Option<String>,
     /// How its ticket was found: the resolver's rule and why.
@@ -47,6 +49,7 @@ impl Explanation {
             problems: problems.collect(),
             runs: message::runs_of(on, id).await?,
             places: message::on_server(on, id).await?,
+            copies: message::copies(on, &message).await?,
             ticket_key: crate::ticket::key_of(on, &message.ticket_id).await?,
             resolution: serde_json::from_str(&message.resolution).unwrap_or_default(),
             message,
@@ -91,6 +94,7 @@ impl Explanation {
                 "at": rfc3339(place.at),
             })
         };
+        let copy = |copy: &Copy| json!({ "messageId": copy.message_id, "mailboxId": copy.mailbox_id, "at": rfc3339(copy.at) });
         json!({
             "messageId": message.id,
             "projectId": message.project_id,
@@ -123,6 +127,7 @@ impl Explanation {
                 "key": self.ticket_key,
                 "resolution": self.resolution,
             },
+            "alsoArrived": self.copies.iter().map(copy).collect::<Vec<_>>(),
             "quarantine": {
                 "reason": text(&message.quarantine_reason),
                 "since": time(message.quarantined_at),

@@ -9,16 +9,18 @@
 
 use std::time::{Duration, Instant};
 
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Bytes};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use futures_util::Stream;
 use serde_json::json;
 use tokio::sync::watch;
 
 use super::error::Problem;
 use super::gate;
-use crate::access::Projects;
+use super::limit::{MOST_STREAMS, OpenStream, Streams};
+use crate::access::{Access, Projects};
 use crate::ctx::Ctx;
 use crate::event::{self, Cursor, Event, Filter, LogError};
 
@@ -77,13 +79,15 @@ pub(super) struct Follower {
     head: watch::Receiver<i64>,
     over: bool,
     greeted: bool,
+    /// Counts while it lives.
+    _counted: OpenStream,
 }
 
 impl Follower {
     /// Begins to follow.
     ///
     /// # Errors
-    /// 410 if what comes next was deleted already.
+    /// 410 if what comes next was deleted already; 429 if too many streams of the same person or token are open.
     pub(super) async fn start(
         ctx: &web::Data<Ctx>,
         request: HttpRequest,
@@ -93,6 +97,7 @@ impl Follower {
         let may_see = gate::projects_now(&request)
             .await?
             .ok_or_else(|| Problem::not_found("stream"))?;
+        let counted = count(&request)?;
         let head = ctx.log.follow();
         ctx.log.reach(event::advance(&ctx.db).await?);
         let (floor, last) = event::extent(&ctx.db).await?;
@@ -114,6 +119,7 @@ impl Follower {
             head,
             over: false,
             greeted: false,
+            _counted: counted,
         })
     }
 
@@ -191,6 +197,22 @@ impl Follower {
         (self.over || Instant::now() >= beat)
             .then(|| Bytes::from(format!("id: {}\n: still here\n\n", self.cursor)))
     }
+}
+
+fn count(request: &HttpRequest) -> Result<OpenStream, Problem> {
+    let access = Access::from_request(request, &mut Payload::None).into_inner()?;
+    let streams = request
+        .app_data::<web::Data<Streams>>()
+        .ok_or_else(|| Problem::internal(&"the application counts no streams"))?;
+    streams.open(access.actor()).ok_or_else(|| {
+        Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_streams",
+            format!("{MOST_STREAMS} streams of this token or its owner are open already"),
+        )
+        .with_remedy("Close those that are not read any more; one stream can follow everything.")
+        .retry_after(5)
+    })
 }
 
 fn follow<F: Fn(&Event) -> String>(

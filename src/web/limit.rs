@@ -2,7 +2,7 @@
 //! from a program that runs wild, and is no accounting.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Subjects that are remembered; when there are more, those who are at rest are forgotten.
 const MOST: usize = 20_000;
@@ -86,6 +86,50 @@ impl Limiter {
             return Ok(());
         }
         Err(seconds(bucket, rate))
+    }
+}
+
+/// Streams that one person, or one token of nobody, may have open at a time on one node.
+pub(super) const MOST_STREAMS: usize = 50;
+
+/// Who has how many streams open.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Streams {
+    open: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+/// An open stream; it counts until it is dropped.
+#[derive(Debug)]
+pub(super) struct OpenStream {
+    all: Streams,
+    who: String,
+}
+
+impl Streams {
+    /// Opens one more; none if there are too many of `who`.
+    pub(super) fn open(&self, who: &str) -> Option<OpenStream> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(who.to_owned()).or_default();
+        if *count >= MOST_STREAMS {
+            return None;
+        }
+        *count += 1;
+        Some(OpenStream {
+            all: self.clone(),
+            who: who.to_owned(),
+        })
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let mut open = self.all.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.who) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.who);
+            }
+        }
     }
 }
 

@@ -64,6 +64,10 @@ mod apps_tests;
 #[path = "tests/refusals.rs"]
 mod refusal_tests;
 
+#[cfg(test)]
+#[path = "tests/tags.rs"]
+mod tag_tests;
+
 pub use error::{FieldProblem, Problem};
 pub use extract::{Bearer, CurrentUser, FormData, Visitor};
 pub use gate::{Current, RequestId, Viewer};
@@ -203,6 +207,7 @@ pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server,
     let (complaint, clock) = (ctx.certificate.clone(), ctx.clock.clone());
     let ctx = web::Data::new(ctx);
     let limiter = web::Data::new(limit::Limiter::default());
+    let streams = web::Data::new(limit::Streams::default());
     let table: Arc<[Route]> = routes().into_iter().chain(extras.routes).collect();
     let offers = offer::Offers::of(&table);
     let renderer = Renderer::offering(move |method, to, role| offers.is_offered(method, to, role))?;
@@ -219,6 +224,7 @@ pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server,
     let server = HttpServer::new(move || {
         let mut app = App::new()
             .app_data(ctx.clone())
+            .app_data(streams.clone())
             .app_data(limiter.clone())
             .app_data(renderer.clone())
             .wrap(from_fn(gate::pages))

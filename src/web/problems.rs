@@ -226,6 +226,12 @@ pub const KINDS: &[Kind] = &[
         429,
         "Too many requests. Wait for `Retry-After` seconds.",
     ),
+    kind(
+        "too_many_streams",
+        429,
+        "So many event streams of the token or its owner are open already. Close those that are not read any more; one \
+         stream can follow everything.",
+    ),
     kind("bad_filter", 400, "A filter in the query has no such value."),
     kind("bad_reason", 400, "`reason` is none of those there are."),
     kind(

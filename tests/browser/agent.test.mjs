@@ -1,9 +1,10 @@
-// An agent's day, with and without scripts: find a ticket, read it, take it, write a note, close it, find it again.
+// An agent's day, with and without scripts: find a ticket, read it, answer it, take it, write a note, close it, find it
+// again.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { audit, fitsItsWidth, screenshot } from './browser.mjs';
 import { connectDemoMailbox, openDemo } from './demo.mjs';
-import { eventually } from './mailgrant.mjs';
+import { eventually, freePort } from './mailgrant.mjs';
 
 for (const javaScriptEnabled of [true, false]) {
   const how = javaScriptEnabled ? 'with scripts' : 'without scripts';
@@ -26,6 +27,17 @@ for (const javaScriptEnabled of [true, false]) {
       await it?.close();
     });
 
+    test('the mailbox gets a server that would send for it, and cannot be reached', async () => {
+      await it.goto('/mailboxes');
+      await page.locator('tbody a').first().click();
+      await page.getByRole('link', { name: 'Edit', exact: true }).first().click();
+      await page.getByLabel('SMTP host').fill('127.0.0.1');
+      await page.getByLabel('SMTP port').fill(String(await freePort()));
+      await page.getByLabel('Encryption when sending').selectOption('implicit');
+      await page.getByRole('button', { name: /^Save/ }).first().click();
+      await page.getByText('127.0.0.1').first().waitFor();
+    });
+
     test('a ticket is found by a word of a message, which is marked', async () => {
       await it.goto('/search');
       await page.getByRole('searchbox', { name: 'Search for' }).fill('other comp from:');
@@ -39,11 +51,37 @@ for (const javaScriptEnabled of [true, false]) {
     });
 
     test('quotes and signatures are folded, and unfold without a script', async () => {
-      await page.getByText('it also happens on my other computer').waitFor();
+      await page.getByText('it also happens on my other computer').first().waitFor();
       const quoted = page.locator('.mg-quoted').first();
       assert.equal(await quoted.isVisible(), false);
       await page.getByText('Show what was quoted').first().click();
       await quoted.waitFor();
+    });
+
+    test('an answer is put on its way once, what became of it stands below it, and it is taken back', async () => {
+      const url = page.url().replace(/#.*/, '');
+      await page.goto(url);
+      const answer = page.locator('.mg-entry-reply');
+      // The browser itself keeps an empty answer from going out.
+      await page.getByRole('button', { name: 'Send the answer' }).click();
+      assert.equal(await answer.count(), 0);
+      await page.getByRole('textbox', { name: 'Text', exact: true }).fill('Have you tried water?');
+      if (javaScriptEnabled) await audit(page, 'an answer that is being written');
+      await page.getByRole('button', { name: 'Send the answer' }).click();
+      await page.getByText('The answer is on its way.').waitFor();
+      await answer.getByText('Have you tried water?').waitFor();
+      // With scripts the state changes by itself; without them, when the page is loaded again.
+      await eventually('the page says what keeps it, and what to do', async () => {
+        if (!javaScriptEnabled) await page.goto(url);
+        return await answer.locator('.mg-sending').getByText('What to do:').count() === 1;
+      });
+      await answer.getByText('Waits for another attempt').waitFor();
+      await page.goto(url);
+      assert.equal(await answer.count(), 1, 'nothing is sent again when the page is loaded again');
+      await screenshot(page, `agent-answer-${javaScriptEnabled}`);
+      if (javaScriptEnabled) await audit(page, 'an answer that waits');
+      await answer.getByRole('button', { name: 'Take back' }).click();
+      await answer.getByText('Taken back').waitFor();
     });
 
     test('the ticket is taken, labelled, noted and closed, and its history says so', async () => {

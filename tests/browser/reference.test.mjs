@@ -59,3 +59,21 @@ test('without a token the answer says so', async () => {
   await route.getByRole('button', { name: 'Send GET' }).click();
   await route.getByText('401').first().waitFor();
 });
+
+test('without a script the page says what it lacks and leads to the whole as a file', async () => {
+  const bare = await openDemo({ javaScriptEnabled: false });
+  try {
+    await bare.goto('/reference');
+    await bare.page.getByRole('heading', { name: 'API', level: 1 }).waitFor();
+    await bare.page.getByText('This part of the page needs JavaScript.').waitFor();
+    await bare.page.getByRole('button', { name: 'Make one for an hour' }).click();
+    assert.match(await bare.page.getByLabel('Access token').inputValue(), /^mg_pat_/);
+    const href = await bare.page.getByRole('link', { name: 'OpenAPI document' }).first().getAttribute('href');
+    const document = await (await fetch(new URL(href, bare.demo.baseUrl))).json();
+    assert.equal(document.openapi.slice(0, 4), '3.1.');
+    await screenshot(bare.page, 'reference-without-script');
+    assert.deepEqual(bare.browser.problems, []);
+  } finally {
+    await bare.close();
+  }
+});

@@ -11,6 +11,7 @@
 
 mod answers;
 mod audit;
+mod automatic;
 mod bad_input;
 mod consumers;
 mod crash;

@@ -19,6 +19,7 @@ on_each_database!(
     a_merged_ticket_leads_to_the_one_that_is_left,
     signed_names_find_the_ticket_alone_also_after_a_merge_and_a_split,
     what_comes_while_tickets_are_merged_and_split_is_in_one_place,
+    a_mail_in_two_mailboxes_of_a_project_is_one_ticket,
 );
 
 fn mail(id: &str, from: &str, subject: &str, more: &str) -> Vec<u8> {
@@ -407,14 +408,85 @@ async fn what_comes_while_tickets_are_merged_and_split_is_in_one_place(database:
     );
 }
 
+async fn a_mail_in_two_mailboxes_of_a_project_is_one_ticket(database: TestDatabase) {
+    let world = World::start(database).await;
+    let second = json!({ "name": "Second", "folder": "Second" });
+    world.dovecot.make_folder(ACCOUNT, "Second");
+    let ids = [
+        world.add_mailbox(json!({})).await,
+        world.add_mailbox(second).await,
+    ];
+    let first = deliver(&world, 1, "a@x.test", "ada@x.test", "Printer", "").await;
+    let trace = "Received: from x.test by another.example\r\n";
+    let copy = [trace.as_bytes(), &mail("a@x.test", "ada@x.test", "Printer", "")].concat();
+    let other = [trace.as_bytes(), &mail("a@x.test", "ada@x.test", "Scanner", "")].concat();
+    world.dovecot.put(ACCOUNT, "Second", "1", &copy, "");
+    world.dovecot.put(ACCOUNT, "Second", "2", &other, "");
+    let all = world.ticketed(3).await;
+    let of = |subject: &str, mailbox: &str| {
+        let found = all
+            .iter()
+            .find(|message| message["subject"] == subject && message["mailgrant"]["mailboxId"] == mailbox);
+        found.unwrap()
+    };
+    let copy = of("Printer", &ids[1]);
+    assert_eq!(place(copy), ("HELP-1", "same_mail"));
+    assert_eq!(copy["mailgrant"]["entryId"], first["mailgrant"]["entryId"]);
+    assert_eq!(
+        place(of("Scanner", &ids[1])).1,
+        "new_ticket",
+        "the same Message-ID, another mail"
+    );
+    let ticket = world.rest.get("/api/v1/tickets/HELP-1").await;
+    assert_eq!(ticket["entries"].as_array().map(Vec::len), Some(1), "{ticket}");
+    let path = format!("/api/v1/messages/{}/explanation", text(&first, "id"));
+    let also = &world.rest.get(&path).await["alsoArrived"];
+    assert_eq!(
+        (
+            also[0]["messageId"] == copy["id"],
+            also[0]["mailboxId"] == ids[1].as_str()
+        ),
+        (true, true),
+        "{also}"
+    );
+}
+
+/// The same mails in two mailboxes, each read by another node: whichever comes first opens the ticket.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_nodes_that_read_one_conversation_at_once_double_no_ticket() {
+async fn two_nodes_that_place_the_same_mails_at_once_open_one_ticket_for_each() {
     const MAILS: usize = 40;
     if !wanted(Kind::Postgres) {
         return;
     }
     let world = World::start(TestDatabase::create(Kind::Postgres).await).await;
-    let second = Settings::new()
+    let second = second_node(&world).await;
+    for folder in ["Second", "Third"] {
+        world.dovecot.make_folder(ACCOUNT, folder);
+        for n in 0..MAILS {
+            let mail = mail(&format!("{n}@x.test"), "ada@x.test", "Printer", "");
+            let raw = [format!("Delivered-To: {folder}\r\n").as_bytes(), &mail].concat();
+            world.dovecot.put(ACCOUNT, folder, &format!("{n}"), &raw, "");
+        }
+    }
+    let add = |folder: &str| world.add_mailbox(json!({ "name": folder, "folder": folder }));
+    tokio::join!(add("Second"), add("Third"));
+    let all = world.ticketed(2 * MAILS).await;
+    let copies = all.iter().filter(|message| rule(message) == "same_mail").count();
+    assert_eq!((all.len(), copies), (2 * MAILS, MAILS));
+    let tickets = second.rest().all("/api/v1/tickets?limit=200").await;
+    assert_eq!(tickets.len(), MAILS);
+    for ticket in tickets {
+        let shown = world
+            .rest
+            .get(&format!("/api/v1/tickets/{}", text(&ticket, "id")))
+            .await;
+        assert_eq!(shown["entries"].as_array().map(Vec::len), Some(1), "{shown}");
+    }
+}
+
+/// One more node of the same installation.
+async fn second_node(world: &World) -> Mailgrant {
+    let settings = Settings::new()
         .database(&world.database.url)
         .trust(world.dovecot.ca_file())
         .set("MAILGRANT_ALLOW_NETWORKS", "127.0.0.0/8")
@@ -422,7 +494,17 @@ async fn two_nodes_that_read_one_conversation_at_once_double_no_ticket() {
             "MAILGRANT_KEY_FILE",
             world.mailgrant.data_dir().join("key").to_string_lossy(),
         );
-    let second = Mailgrant::start(second).await;
+    Mailgrant::start(settings).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_that_read_one_conversation_at_once_double_no_ticket() {
+    const MAILS: usize = 40;
+    if !wanted(Kind::Postgres) {
+        return;
+    }
+    let world = World::start(TestDatabase::create(Kind::Postgres).await).await;
+    let second = second_node(&world).await;
     world.add_mailbox(json!({})).await;
     deliver(&world, 1, "a@x.test", "ada@x.test", "Printer", "").await;
     // Two folders with answers to it, and with mails that are about something else, each in its own mailbox.

@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use crate::on_each_database;
 use crate::support::database::TestDatabase;
 use crate::support::process::{Mailgrant, Rest, Settings};
-use crate::support::wait::SOON;
+use crate::support::wait::{SOON, eventually};
 use crate::world::text;
 
 on_each_database!(
     a_follower_that_lost_its_connection_goes_on_with_the_next_event,
     a_place_older_than_the_retention_is_gone_and_the_oldest_is_named,
+    a_follower_whose_place_is_overtaken_by_the_retention_is_told_and_let_go,
     a_stream_ends_when_its_token_is_revoked_or_its_projects_change,
 );
 
@@ -195,6 +196,70 @@ async fn a_place_older_than_the_retention_is_gone_and_the_oldest_is_named(databa
     let query = format!("?after={oldest}");
     let mut follower = Follower::follow(&mailgrant, &token, &query, None).await.unwrap();
     assert_eq!(follower.next().await.unwrap().data["id"], json!(young));
+}
+
+async fn a_follower_whose_place_is_overtaken_by_the_retention_is_told_and_let_go(database: TestDatabase) {
+    use std::io::Write as _;
+    let (mailgrant, rest) = start(&database).await;
+    let token = text(&token(&mailgrant), "token");
+    // It has read what was sent and reads no further, until the log is younger than its place.
+    let mut slow = TcpStream::connect(("127.0.0.1", mailgrant.port)).unwrap();
+    let ask = format!(
+        "GET /api/v1/events/stream HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\r\n"
+    );
+    slow.write_all(ask.as_bytes()).unwrap();
+    slow.read_exact(&mut [0; 15]).unwrap();
+    let db = Db::open(&database.url).await.unwrap();
+    let clock = Clock::system();
+    // More than the sockets on the way hold.
+    let txn = db.begin().await.unwrap();
+    for n in 0..8_000 {
+        let new = event::NewEvent {
+            kind: "ticket.updated",
+            project_id: "",
+            subject_id: "tkt_1",
+            actor: "cli",
+            data: json!({ "key": format!("HELP-{n}"), "padding": "x".repeat(4_000) }),
+        };
+        event::append(&txn, &clock, new).await.unwrap();
+    }
+    txn.commit().await.unwrap();
+    let last = eventually("all of it is in the log", SOON * 4, async || {
+        event::advance(&db).await.unwrap();
+        let (_, last) = event::extent(&db).await.unwrap();
+        (last.0 > 8_000).then_some(last)
+    })
+    .await;
+    event::delete_before(&db, clock.now_ms() + 1, 10_000)
+        .await
+        .unwrap();
+    let (floor, _) = event::extent(&db).await.unwrap();
+    assert!(floor.0 + 1 >= last.0, "{floor:?} {last:?}");
+    slow.set_read_timeout(Some(SOON * 4)).unwrap();
+    let mut rest_of_it = Vec::new();
+    slow.read_to_end(&mut rest_of_it).ok();
+    let told = String::from_utf8_lossy(&rest_of_it).into_owned();
+    let at = told
+        .find("event: gone\n")
+        .expect("it is told that its place is gone");
+    let data = told[at..]
+        .lines()
+        .find_map(|line| line.strip_prefix("data: "))
+        .unwrap();
+    let data: Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data["code"], "cursor_expired");
+    assert_eq!(told.matches("event: gone\n").count(), 1);
+    assert!(!told[at..].contains("event: ticket"), "nothing comes behind it");
+    // From where it was pointed to, it goes on.
+    let query = format!("?after={}", text(&data, "oldest"));
+    let mut again = Follower::follow(&mailgrant, &token, &query, None).await.unwrap();
+    let next = happen(&rest, "ticket.merged", None).await;
+    loop {
+        let told = again.next().await.expect("the stream goes on");
+        if told.data["id"] == json!(next) {
+            break;
+        }
+    }
 }
 
 async fn a_stream_ends_when_its_token_is_revoked_or_its_projects_change(database: TestDatabase) {

@@ -530,8 +530,17 @@ async fn a_receiver_that_hangs_or_never_ends_is_bounded() {
     happen(ctx, "HELP-1", 1).await;
     round(ctx).await;
     assert_eq!(last().await, ("waiting".to_owned(), "http_timeout".to_owned()));
-    receiver.behave(Manner::AfterMs(900));
+    // A second here stands for the fifteen of the default.
+    receiver.behave(Manner::AfterMs(1_300));
     ctx.clock.advance(chrono::Duration::hours(1));
+    round(ctx).await;
+    assert_eq!(
+        last().await,
+        ("waiting".to_owned(), "http_timeout".to_owned()),
+        "200, but too late"
+    );
+    receiver.behave(Manner::AfterMs(900));
+    ctx.clock.advance(chrono::Duration::hours(6));
     round(ctx).await;
     assert_eq!(last().await.0, "delivered", "late, but in time");
     receiver.behave(Manner::Endless);

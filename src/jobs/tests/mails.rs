@@ -19,7 +19,7 @@ use crate::rule::loop_guard::{self, Automatic, Purpose};
 use crate::template::{self, Kind, TemplateInput};
 use crate::{account, alert, project};
 
-async fn switch_on(desk: &Desk, kind: Kind) {
+pub(super) async fn switch_on(desk: &Desk, kind: Kind) {
     let found = template::get(desk.ctx(), &Projects::All, &desk.project, kind)
         .await
         .unwrap();

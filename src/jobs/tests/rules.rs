@@ -70,8 +70,12 @@ impl Desk {
     }
 
     pub(super) async fn receive_as(&self, raw: &[u8], is_partial: bool) -> Message {
+        self.receive_in(MAILBOX, raw, is_partial).await
+    }
+
+    pub(super) async fn receive_in(&self, mailbox: &str, raw: &[u8], is_partial: bool) -> Message {
         let new = NewRaw {
-            mailbox_id: MAILBOX,
+            mailbox_id: mailbox,
             project_id: &self.project,
             folder: "INBOX",
             uid_validity: 1,
@@ -85,7 +89,7 @@ impl Desk {
         let Stored::New(id) = stored.unwrap() else {
             panic!("the same mail twice");
         };
-        ingest_mail::process(self.ctx(), MAILBOX).await.unwrap();
+        ingest_mail::process(self.ctx(), mailbox).await.unwrap();
         self.message(&id).await
     }
 

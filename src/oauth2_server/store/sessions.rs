@@ -34,6 +34,22 @@ pub(crate) async fn of_client<C: ConnectionTrait>(
     rows.iter().map(read).collect()
 }
 
+/// One session of a client, if it is alive.
+pub(crate) async fn one_of_client<C: ConnectionTrait>(
+    on: &C,
+    client: &str,
+    id: &str,
+    now: i64,
+) -> Result<Option<ClientSession>, DbErr> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM oauth2_families f LEFT JOIN users u ON u.id = f.user_id \
+         WHERE f.client = $1 AND f.revoked_at IS NULL AND f.expires_at > $2 AND f.id = $3"
+    );
+    let values = [client.into(), now.into(), id.into()];
+    let row = on.query_one_raw(sql(on, &text, values)).await?;
+    row.as_ref().map(read).transpose()
+}
+
 fn read(row: &QueryResult) -> Result<ClientSession, DbErr> {
     let scopes: String = row.try_get("", "scopes")?;
     let projects: String = row.try_get("", "projects")?;

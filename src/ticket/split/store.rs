@@ -122,9 +122,10 @@ pub(super) async fn move_entry<C: ConnectionTrait>(
         .await?;
     }
     if let Some(message_id) = &entry.message_id {
+        // Its further copies as well.
         run(
-            "UPDATE messages SET ticket_id = $1 WHERE ticket_id = $2 AND id = $3",
-            message_id,
+            "UPDATE messages SET ticket_id = $1 WHERE ticket_id = $2 AND entry_id = $3",
+            &entry.id,
         )
         .await?;
         // What answered it automatically is named by it.
@@ -145,6 +146,18 @@ pub(super) async fn move_entry<C: ConnectionTrait>(
         }
     }
     Ok(())
+}
+
+/// The messages that an entry shows: one, and its further copies.
+pub(super) async fn messages<C: ConnectionTrait>(
+    on: &C,
+    ticket_id: &str,
+    entry_id: &str,
+) -> Result<Vec<String>, DbErr> {
+    let text = "SELECT id FROM messages WHERE ticket_id = $1 AND entry_id = $2";
+    let values: [Value; 2] = [ticket_id.into(), entry_id.into()];
+    let rows = on.query_all_raw(sql(on, text, values)).await?;
+    rows.iter().map(|row| row.try_get("", "id")).collect()
 }
 
 /// The mails that an entry shows.

@@ -9,6 +9,7 @@ use crate::grant::{self, Grant, GrantState};
 use crate::integration::{self, Integration, IntegrationState};
 use crate::mailbox::{self, Mailbox};
 use crate::message;
+use crate::outbox;
 use crate::trouble::Trouble;
 use crate::web;
 
@@ -32,6 +33,8 @@ pub(super) struct Overview {
     webhooks: Vec<Webhook>,
     /// How many messages are in quarantine, by reason.
     quarantined: Vec<(String, i64)>,
+    /// What is wrong with the account that sends mail of the installation, and since when.
+    site_mail: Option<(Trouble, i64)>,
     /// Where whoever looks may do something about mailboxes.
     managed: Projects,
     /// Whether they may do something about integrations.
@@ -55,6 +58,10 @@ impl Overview {
                 &access.projects_with(Scope::MessagesRead),
             )
             .await?,
+            site_mail: match access.is_site_admin() {
+                true => outbox::site_failure(ctx).await?,
+                false => None,
+            },
             managed: access.projects_with(Scope::MailboxesWrite),
             site: access.is_site_admin(),
             certificate: ctx.certificate.get().filter(|_| access.is_site_admin()),
@@ -104,6 +111,15 @@ impl Overview {
                 .iter()
                 .filter_map(|webhook| of_webhook(webhook, now)),
         );
+        found.extend(self.site_mail.iter().map(|(trouble, at)| {
+            problem(
+                Tone::Bad,
+                "Mail of this installation cannot be sent".to_owned(),
+                trouble.clone(),
+                Some(words::when(now, *at)),
+                Action::link("Mail settings", "/settings/mail"),
+            )
+        }));
         found.extend(in_quarantine(&self.quarantined));
         found.extend(self.certificate.iter().map(|(trouble, since)| {
             let since = Some(words::when(now, *since));

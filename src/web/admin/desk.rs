@@ -10,6 +10,7 @@ use super::attention::Overview;
 use super::views::{Flash, FlashKind, May, Page, Section, Theme, UserName};
 use crate::access::{Access, Role};
 use crate::account;
+use crate::crypto::random_token;
 use crate::ctx::Ctx;
 use crate::render::{Renderer, View};
 use crate::web::error::{DRESSED, Problem};
@@ -57,6 +58,7 @@ impl Front {
         let mut page = Page::new(title, Section::None);
         respond::base_path(&self.ctx).clone_into(&mut page.base);
         page.csrf.clone_from(&self.visitor.csrf);
+        page.form_id = random_token(18);
         page.demo = self.demo().is_some();
         page
     }

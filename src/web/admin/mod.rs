@@ -25,6 +25,7 @@ mod members;
 mod merge;
 mod messages;
 mod new_password;
+mod once;
 mod outgoing;
 mod profile;
 mod profile_tokens;

@@ -3,6 +3,7 @@
 use actix_web::web;
 
 use super::desk::{Answer, Desk};
+use super::once::once;
 use super::views::account::{EnrolStep, RecoveryCodes};
 use super::views::parts::{Badge, Confirm, FormErrors, Tone};
 use super::views::profile::{FactorFacts, Profile, SessionRow};
@@ -14,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::account::{
     self, AccountError, FlashKind, NewSession, Offer, PersonChange, Proof, SessionInfo, Tokens,
 };
+use crate::alert;
 use crate::crypto::MIN_PASSWORD_CHARS;
 use crate::web::error::Problem;
 use crate::web::extract::FormData;
@@ -25,6 +27,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get("/profile", Guard::Person, || web::to(page)),
     Route::post("/profile", Guard::Person, || web::to(rename)),
     Route::post("/profile/email", Guard::Person, || web::to(ask_for_email)),
+    Route::post("/profile/mail", Guard::Person, || web::to(choose_mail)),
     Route::post("/profile/password", Guard::Person, || web::to(change_password)),
     Route::get("/profile/second-factor", Guard::Person, || web::to(enrol_page)),
     Route::post("/profile/second-factor", Guard::Person, || web::to(enrol)),
@@ -64,6 +67,8 @@ async fn view(desk: &Desk, typed: PersonChange, errors: FormErrors) -> Result<Pr
         address: typed.address.unwrap_or_else(|| user.address.clone()),
         can_change_email: user.password_set_at.is_some() && people::can_mail(&desk.ctx).await?,
         themes: Settings::themes(Theme::from_value(&user.theme)),
+        wants_mail: !alert::is_opted_out(desk.ctx.db.read(), &user.id).await?,
+        is_site_admin: user.is_site_admin,
         password_set: user.password_set_at.map(|at| words::when(desk.now(), at)),
         password_min: u32::try_from(MIN_PASSWORD_CHARS).unwrap_or(u32::MAX),
         second_factor: factor.map(|factor| FactorFacts {
@@ -170,6 +175,17 @@ async fn try_email(desk: &Desk, form: &FormData) -> Result<(), AccountError> {
         return Err(AccountError::TooManyAttempts { retry_after: 3_600 });
     }
     people::ask_for_email(ctx, user, &email).await
+}
+
+async fn choose_mail(desk: Desk, form: FormData) -> Answer {
+    let wants = form.is_checked("alerts");
+    alert::opt(desk.ctx.db.write(), desk.actor(), wants).await?;
+    let text = if wants {
+        "You get notifications by mail again."
+    } else {
+        "You get no notifications by mail any more."
+    };
+    desk.done(text, "/profile").await
 }
 
 async fn change_password(desk: Desk, form: FormData) -> Answer {
@@ -291,12 +307,16 @@ async fn show_codes(desk: &Desk, codes: &[SecretString]) -> Answer {
     })
 }
 
-async fn new_codes(desk: Desk) -> Answer {
+async fn new_codes(desk: Desk, form: FormData) -> Answer {
     if let Some(away) = desk.sign_in_again("/profile") {
         return away;
     }
+    once(&desk, &form, "/profile", draw_codes(&desk)).await
+}
+
+async fn draw_codes(desk: &Desk) -> Answer {
     match account::renew_codes(&desk.ctx, desk.actor()).await {
-        Ok(codes) => show_codes(&desk, &codes).await,
+        Ok(codes) => show_codes(desk, &codes).await,
         Err(AccountError::NotFound(_)) => desk.failed("Turn the second factor on first.", "/profile").await,
         Err(error) => Err(error.into()),
     }

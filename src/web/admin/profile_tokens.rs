@@ -6,6 +6,7 @@ use actix_web::web;
 use secrecy::ExposeSecret;
 
 use super::desk::{Answer, Desk};
+use super::once::once;
 use super::views::Section;
 use super::views::parts::{Choice, FormErrors};
 use super::views::people::{ShownOnce, TokenForm};
@@ -93,13 +94,17 @@ async fn create(desk: Desk, data: FormData) -> Answer {
     if let Some(away) = desk.sign_in_again("/profile/tokens/new") {
         return away;
     }
+    once(&desk, &data, "/profile", make(&desk, &data)).await
+}
+
+async fn make(desk: &Desk, data: &FormData) -> Answer {
     let words: Vec<&str> = data.all("scope").collect();
     let scopes = Scopes::parse(&words.join(" ")).unwrap_or_default();
-    let projects = match read_projects(&desk, &data).await? {
+    let projects = match read_projects(desk, data).await? {
         Ok(projects) => projects,
         Err(text) => {
             let errors = FormErrors::default().with("project", &text);
-            return desk.show_again(&view(&desk, &data, errors).await?);
+            return desk.show_again(&view(desk, data, errors).await?);
         }
     };
     let new = NewToken {
@@ -138,7 +143,7 @@ async fn create(desk: Desk, data: FormData) -> Answer {
                 error => return Err(error.into()),
             };
             let errors = FormErrors::default().with(field, &words::sentence(&error.to_string()));
-            desk.show_again(&view(&desk, &data, errors).await?)
+            desk.show_again(&view(desk, data, errors).await?)
         }
     }
 }

@@ -274,6 +274,18 @@ fn steps(found: &Explanation, now: i64) -> Vec<ExplainedStep> {
         );
         ticket.link = Some(Action::link(key, format!("/tickets/{key}")));
         steps.push(ticket);
+        for copy in &found.copies {
+            let line = match copy.mailbox.as_str() {
+                "" => "The same mail also arrived in a mailbox that is gone.".to_owned(),
+                name => format!("The same mail also arrived in the mailbox “{name}”."),
+            };
+            let mut also = step(Tone::Ok, "Also arrived", Some(copy.at), vec![line]);
+            also.link = Some(Action::link(
+                "How that came here",
+                format!("/messages/{}", copy.message_id),
+            ));
+            steps.push(also);
+        }
     } else if message.state == "dropped" {
         steps.push(step(
             Tone::Muted,

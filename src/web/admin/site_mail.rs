@@ -24,7 +24,6 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/settings/mail/alerts", Guard::Role(Role::SiteAdmin), || {
         web::to(alerts)
     }),
-    Route::post("/settings/mail/me", Guard::Role(Role::SiteAdmin), || web::to(me)),
     Route::post("/settings/mail/test", Guard::Role(Role::SiteAdmin), || {
         web::to(test)
     }),
@@ -78,7 +77,6 @@ async fn view(desk: &Desk, to: String, errors: FormErrors) -> Result<SiteMailPag
             "What needs somebody stands on the dashboard only.",
         ),
     ];
-    let wants_alerts = !alert::is_opted_out(ctx.db.read(), desk.actor()).await?;
     let latest = outbox::list(ctx, &filter, 5).await.map_err(outgoing::refused)?;
     Ok(SiteMailPage {
         page: desk.page("Mail of this installation", Section::Settings).await?,
@@ -88,7 +86,6 @@ async fn view(desk: &Desk, to: String, errors: FormErrors) -> Result<SiteMailPag
         revision: settings.revision,
         audiences,
         addresses: alerts.addresses.join(", "),
-        wants_alerts,
         to,
         latest: latest.items.iter().map(|mail| outgoing::row(mail, now)).collect(),
         errors,
@@ -178,17 +175,6 @@ async fn alerts(desk: Desk, form: FormData) -> Answer {
         )
         .await
     }
-}
-
-async fn me(desk: Desk, form: FormData) -> Answer {
-    let wants = form.is_checked("alerts");
-    alert::opt(desk.ctx.db.write(), desk.actor(), wants).await?;
-    let text = if wants {
-        "You get alerts and notifications again."
-    } else {
-        "You get no alerts and no notifications any more."
-    };
-    desk.done(text, HERE).await
 }
 
 async fn test(desk: Desk, form: FormData) -> Answer {

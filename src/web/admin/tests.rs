@@ -1,6 +1,7 @@
 //! What the admin pages promise, asked as a browser without scripts would ask.
 
 mod clients;
+mod once;
 mod webhooks;
 
 use std::time::Duration;

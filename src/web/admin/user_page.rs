@@ -3,6 +3,7 @@
 use actix_web::web;
 
 use super::desk::{Answer, Desk};
+use super::once::once;
 use super::token_list;
 use super::users::{self, Standing};
 use super::views::Section;
@@ -233,14 +234,23 @@ async fn enable(desk: Desk, id: web::Path<String>) -> Answer {
     .await
 }
 
-async fn invite_again(desk: Desk, id: web::Path<String>) -> Answer {
+/// A form that is sent again would end the link that it made before.
+async fn make_link(desk: &Desk, user: &User, kind: LinkKind, form: &FormData) -> Answer {
+    let back = format!("/users/{}", user.id);
+    let work = async {
+        let made = people::make_link(&desk.ctx, user, kind, desk.actor()).await?;
+        users::link_made(desk, user, &made, kind).await
+    };
+    once(desk, form, &back, work).await
+}
+
+async fn invite_again(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     let user = find(&desk, &id).await?;
     if Standing::of(&user) != Standing::Invited {
         let text = "Only somebody who never signed in is invited. Make a link for a new password instead.";
         return desk.failed(text, &format!("/users/{}", user.id)).await;
     }
-    let made = people::make_link(&desk.ctx, &user, LinkKind::Invitation, desk.actor()).await?;
-    users::link_made(&desk, &user, &made, LinkKind::Invitation).await
+    make_link(&desk, &user, LinkKind::Invitation, &form).await
 }
 
 async fn revoke_invitation(desk: Desk, id: web::Path<String>) -> Answer {
@@ -253,7 +263,7 @@ async fn revoke_invitation(desk: Desk, id: web::Path<String>) -> Answer {
     desk.done(text, &format!("/users/{}", user.id)).await
 }
 
-async fn password_link(desk: Desk, id: web::Path<String>) -> Answer {
+async fn password_link(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     let user = find(&desk, &id).await?;
     let path = format!("/users/{}", user.id);
     if let Some(away) = desk.sign_in_again(&path) {
@@ -262,8 +272,7 @@ async fn password_link(desk: Desk, id: web::Path<String>) -> Answer {
     if !user.is_active() {
         return desk.failed("Enable the account first.", &path).await;
     }
-    let made = people::make_link(&desk.ctx, &user, LinkKind::Reset, desk.actor()).await?;
-    users::link_made(&desk, &user, &made, LinkKind::Reset).await
+    make_link(&desk, &user, LinkKind::Reset, &form).await
 }
 
 async fn end_sessions(desk: Desk, id: web::Path<String>) -> Answer {

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::desk::{Answer, Desk};
+use super::once::once;
 use super::views::Section;
 use super::views::parts::{Badge, Choice, FormErrors, Tone};
 use super::views::people::{InviteForm, PersonRow, ProjectRole, ShownOnce, UserList};
@@ -200,8 +201,12 @@ async fn form_view(desk: &Desk, form: &FormData, errors: FormErrors) -> Result<I
 }
 
 async fn invite(desk: Desk, form: FormData) -> Answer {
+    once(&desk, &form, "/users", make(&desk, &form)).await
+}
+
+async fn make(desk: &Desk, form: &FormData) -> Answer {
     let all = project::list(&desk.ctx, &Projects::All).await?;
-    let roles = roles_of_form(&all, &form);
+    let roles = roles_of_form(&all, form);
     let invitation = Invitation {
         email: form.text("email").to_owned(),
         name: form.text("name").to_owned(),
@@ -212,11 +217,11 @@ async fn invite(desk: Desk, form: FormData) -> Answer {
             .collect(),
     };
     match people::invite(&desk.ctx, &invitation, desk.actor()).await {
-        Ok((user, made)) => link_made(&desk, &user, &made, LinkKind::Invitation).await,
+        Ok((user, made)) => link_made(desk, &user, &made, LinkKind::Invitation).await,
         Err(error) => match error.field() {
             Some(field) => {
                 let errors = FormErrors::default().with(field, &words::sentence(&error.to_string()));
-                desk.show_again(&form_view(&desk, &form, errors).await?)
+                desk.show_again(&form_view(desk, form, errors).await?)
             }
             None => Err(error.into()),
         },

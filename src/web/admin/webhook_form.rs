@@ -6,6 +6,7 @@ use actix_web::web;
 use secrecy::SecretString;
 
 use super::desk::{Answer, Desk};
+use super::once::once;
 use super::subscription::{self, Subscription};
 use super::views::Section;
 use super::views::parts::{Choice, FormErrors};
@@ -221,16 +222,19 @@ async fn new(desk: Desk) -> Answer {
 }
 
 async fn create(desk: Desk, data: FormData) -> Answer {
-    let form = Form::of(&data);
+    once(&desk, &data, "/webhooks", make(&desk, Form::of(&data))).await
+}
+
+async fn make(desk: &Desk, form: Form) -> Answer {
     let mut errors = FormErrors::default();
-    let input = form.input(&desk, &mut errors);
+    let input = form.input(desk, &mut errors);
     if errors.is_empty() {
         match delivery::create(&desk.ctx, desk.actor(), input).await {
-            Ok(made) => return tell_secret(&desk, made, "The webhook is saved").await,
+            Ok(made) => return tell_secret(desk, made, "The webhook is saved").await,
             Err(error) => subscription::refused(error, &mut errors)?,
         }
     }
-    desk.show_again(&form.view(&desk, None, errors).await?)
+    desk.show_again(&form.view(desk, None, errors).await?)
 }
 
 async fn edit(desk: Desk, id: web::Path<String>) -> Answer {

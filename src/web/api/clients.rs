@@ -1,12 +1,13 @@
 //! `/clients`: applications registered at our authorization server. A secret is answered once and never again.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::client_protocol;
-use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::input::{Input, Query};
 use super::output;
+use super::tag::{IfMatch, Tag, changed_meanwhile};
 use crate::access::{Access, Projects, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -71,10 +72,13 @@ pub(super) const ROUTES: &[Route] = &[
             .about("A session is one consent at one time with all its tokens; the newest first.")
             .lists(session())
     }),
+    Route::get("/api/v1/clients/{id}/sessions/{sessionId}", MANAGE, || web::to(one_session))
+        .doc(|| Doc::new("Show one session of a client").answers(200, "The session", session()).tagged()),
     Route::delete("/api/v1/clients/{id}/sessions/{sessionId}", MANAGE, || web::to(end_session)).doc(|| {
         Doc::new("End one session of a client")
             .about("All its tokens end at once. What the person allowed stays.")
             .answers_nothing(204, "Ended")
+            .tagged()
     }),
 ];
 
@@ -336,12 +340,12 @@ async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access, &id).await?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     let fields = read(&mut input, old.fields.clone());
     check_reach(&access, &mut input, &fields, Some(&old));
     input.finish()?;
@@ -354,11 +358,11 @@ async fn update(
 async fn delete(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access, &id).await?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     oauth2_server::delete(&ctx, access.actor(), &id)
         .await
         .map_err(refused)?;
@@ -442,18 +446,45 @@ async fn sessions(
     Ok(output::list_of(&query, all, |session| &session.id, show_session))
 }
 
-async fn end_session(
+fn no_session(error: ClientError) -> Problem {
+    match error {
+        ClientError::NotFound => Problem::not_found("session"),
+        other => refused(other),
+    }
+}
+
+/// The client's id, and a session of it as it is shown.
+async fn find_session(
+    ctx: &Ctx,
+    access: &Access,
+    path: &(String, String),
+) -> Result<(String, Value), Problem> {
+    let client = find(ctx, access, &path.0).await?;
+    let found = oauth2_server::client_session(ctx, &client.id, &path.1)
+        .await
+        .map_err(no_session)?;
+    Ok((client.id, show_session(&found)))
+}
+
+async fn one_session(
     ctx: web::Data<Ctx>,
     access: Access,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, session) = path.into_inner();
-    let found = find(&ctx, &access, &id).await?;
-    oauth2_server::end_client_session(&ctx, access.actor(), &found.id, &session)
+    let (_, shown) = find_session(&ctx, &access, &path).await?;
+    Ok(output::tagged(Tag::of(&shown), shown))
+}
+
+async fn end_session(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (client, shown) = find_session(&ctx, &access, &path).await?;
+    seen.check(Tag::of(&shown))?;
+    oauth2_server::end_client_session(&ctx, access.actor(), &client, &path.1)
         .await
-        .map_err(|error| match error {
-            ClientError::NotFound => Problem::not_found("session"),
-            other => refused(other),
-        })?;
+        .map_err(no_session)?;
     Ok(output::done())
 }

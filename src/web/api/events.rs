@@ -49,6 +49,7 @@ pub(super) const ROUTES: &[Route] = &[
         .query("after", text(), "The `cursor` of an event or of a part of the log")
         .answers_bytes("Events as they happen", "text/event-stream")
         .fails(410, "Events behind the cursor were older than the retention")
+        .fails(429, "Too many requests, or too many streams of this token or its owner are open")
     }),
     Route::get("/api/v1/event-types", Guard::Scope(Scope::EventsRead), || {
         web::to(types)

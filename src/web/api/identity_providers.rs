@@ -1,10 +1,11 @@
 //! `/identity-providers`: the OpenID Providers that people sign in with. Secrets are taken and never shown.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::input::{Input, Query};
 use super::output;
+use super::tag::{IfMatch, changed_meanwhile};
 use crate::access::{Access, Role, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -487,12 +488,12 @@ async fn get(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse,
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut sent: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = sso::get(&ctx, &id).await.map_err(refused)?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     let new = read(
         &mut sent,
         ProviderInput {
@@ -512,11 +513,11 @@ async fn update(
 async fn delete(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let old = sso::get(&ctx, &id).await.map_err(refused)?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     sso::delete(&ctx, access.actor(), &id, old.revision)
         .await
         .map_err(refused)?;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::input::{Input, Query};
 use super::output;
+use super::tag::{IfMatch, Tag};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -42,11 +43,15 @@ pub(super) const ROUTES: &[Route] = &[
                 ],
             ))
             .answers(201, "The new token", token().and("token", text()).named("NewInitialAccessToken"))
+            .tagged()
     }),
+    Route::get("/api/v1/initial-access-tokens/{id}", MANAGE, || web::to(get))
+        .doc(|| Doc::new("Show an initial access token").answers(200, "The token", token()).tagged()),
     Route::delete("/api/v1/initial-access-tokens/{id}", MANAGE, || web::to(revoke)).doc(|| {
         Doc::new("Revoke an initial access token")
             .about("The clients it registered stay.")
             .answers_nothing(204, "Revoked")
+            .tagged()
     }),
 ];
 
@@ -136,11 +141,37 @@ async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result
         .await
         .map_err(refused)?;
     let mut body = show(&made);
+    let tag = Tag::of(&body);
     body["token"] = secret.expose_secret().into();
-    Ok(HttpResponse::Created().json(body))
+    Ok(output::created(
+        &format!("/api/v1/initial-access-tokens/{}", made.id),
+        tag,
+        body,
+    ))
 }
 
-async fn revoke(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn find(ctx: &Ctx, access: &Access, id: &str) -> Result<Value, Problem> {
+    let all = oauth2_server::initial_tokens(ctx, &access.projects())
+        .await
+        .map_err(refused)?;
+    all.iter()
+        .find(|token| token.id == id)
+        .map(show)
+        .ok_or_else(|| refused(ClientError::NotFound))
+}
+
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let shown = find(&ctx, &access, &id).await?;
+    Ok(output::tagged(Tag::of(&shown), shown))
+}
+
+async fn revoke(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    seen.check(Tag::of(&find(&ctx, &access, &id).await?))?;
     oauth2_server::revoke_initial_token(&ctx, &access.projects(), access.actor(), &id)
         .await
         .map_err(refused)?;

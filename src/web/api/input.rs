@@ -2,7 +2,7 @@
 //! no harm.
 
 use actix_web::dev::Payload;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -396,35 +396,4 @@ fn place_in(mark: &str, text: String) -> Option<String> {
 /// 400: the cursor is not one a list gave out.
 pub(super) fn bad_cursor() -> Problem {
     Problem::bad_request("bad_cursor", "`after` must be taken from the `next` of a list").at("/after")
-}
-
-/// Refuses a change that was made from another revision than the present one. Without `If-Match` the last one wins.
-pub(super) fn check_match(request: &HttpRequest, revision: i64) -> Result<(), Problem> {
-    let Some(wanted) = request
-        .headers()
-        .get(header::IF_MATCH)
-        .and_then(|value| value.to_str().ok())
-    else {
-        return Ok(());
-    };
-    let own = super::output::etag(revision);
-    if wanted
-        .split(',')
-        .map(str::trim)
-        .any(|tag| tag == "*" || tag == own)
-    {
-        Ok(())
-    } else {
-        Err(changed_meanwhile())
-    }
-}
-
-/// 412.
-pub(super) fn changed_meanwhile() -> Problem {
-    Problem::new(
-        StatusCode::PRECONDITION_FAILED,
-        "revision_changed",
-        "somebody else changed it meanwhile; nothing was changed now",
-    )
-    .with_remedy("Load it again and repeat the change with the new ETag.")
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::input::{Input, Query};
 use super::output;
+use super::tag::{IfMatch, Tag, changed_meanwhile};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -60,6 +61,7 @@ pub(super) const ROUTES: &[Route] = &[
             Doc::new("Show which projects may use an integration")
                 .about("Those of them that the token reaches.")
                 .answers(200, "The projects", projects_schema())
+                .tagged()
         }),
     Route::new(Method::PUT, "/api/v1/integrations/{id}/projects", Guard::Site(Scope::IntegrationsWrite), || {
         web::to(set_projects)
@@ -75,6 +77,7 @@ pub(super) const ROUTES: &[Route] = &[
                 ],
             ))
             .answers(200, "The projects", projects_schema())
+            .tagged()
     }),
     Route::post("/api/v1/integrations/{id}/authorizations", Guard::Scope(Scope::MailboxesWrite), || {
         web::to(authorize)
@@ -344,14 +347,14 @@ async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = integration::get(&ctx, &access.projects(), &id)
         .await
         .map_err(refused)?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     if input
         .text("provider")
         .is_some_and(|provider| provider != old.provider.as_str())
@@ -392,13 +395,13 @@ async fn update(
 async fn delete(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let old = integration::get(&ctx, &access.projects(), &id)
         .await
         .map_err(refused)?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     integration::delete(&ctx, access.actor(), &id)
         .await
         .map_err(refused)?;
@@ -411,21 +414,28 @@ async fn projects(
     access: Access,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let listed = integration::projects_of(&ctx, &access.projects(), &id)
+    let shown = show_projects(&ctx, &access, &id).await?;
+    Ok(output::tagged(Tag::of(&shown), shown))
+}
+
+async fn show_projects(ctx: &Ctx, access: &Access, id: &str) -> Result<Value, Problem> {
+    let listed = integration::projects_of(ctx, &access.projects(), id)
         .await
         .map_err(refused)?;
-    let is_open = integration::is_open(&ctx, &access.projects(), &id)
+    let is_open = integration::is_open(ctx, &access.projects(), id)
         .await
         .map_err(refused)?;
-    Ok(HttpResponse::Ok().json(json!({ "projectIds": listed, "allProjects": is_open })))
+    Ok(json!({ "projectIds": listed, "allProjects": is_open }))
 }
 
 async fn set_projects(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
+    seen.check(Tag::of(&show_projects(&ctx, &access, &id).await?))?;
     let wanted: Option<BTreeSet<String>> = input.texts("projectIds").map(|ids| ids.into_iter().collect());
     let is_open = input.boolean("allProjects").unwrap_or(false);
     if wanted.is_none() && !is_open {

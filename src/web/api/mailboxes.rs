@@ -1,10 +1,11 @@
 //! `/mailboxes`: the mail accounts that are read.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::input::{Input, Query};
 use super::output;
+use super::tag::{IfMatch, changed_meanwhile};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -337,14 +338,14 @@ async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = mailbox::get(&ctx, &access.projects(), &id)
         .await
         .map_err(refused)?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     let wanted = read(&mut input, MailboxInput::of(&old));
     input.finish()?;
     let new = mailbox::update(
@@ -363,13 +364,13 @@ async fn update(
 async fn delete(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let old = mailbox::get(&ctx, &access.projects(), &id)
         .await
         .map_err(refused)?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     mailbox::delete(&ctx, &access.projects(), access.actor(), &id)
         .await
         .map_err(refused)?;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::{Input, Query};
 use super::output;
+use super::tag::{IfMatch, Tag};
 use crate::access::{Access, Projects, Role, Scope};
 use crate::account::{self, User};
 use crate::clock::rfc3339;
@@ -36,6 +37,17 @@ pub(super) const ROUTES: &[Route] = &[
                 [("userId", id("usr")), ("email", text()), ("role", role())],
             ))
             .answers(201, "The member", member())
+            .tagged()
+    }),
+    Route::get(
+        "/api/v1/projects/{id}/members/{userId}",
+        Guard::Scope(Scope::ProjectsRead),
+        || web::to(get),
+    )
+    .doc(|| {
+        Doc::new("Show a member of a project")
+            .answers(200, "The member", member())
+            .tagged()
     }),
     Route::patch(
         "/api/v1/projects/{id}/members/{userId}",
@@ -50,6 +62,7 @@ pub(super) const ROUTES: &[Route] = &[
                 [("role", role()), ("allowNoAdmin", boolean().default(false))],
             ))
             .answers(200, "The member", member())
+            .tagged()
     }),
     Route::delete(
         "/api/v1/projects/{id}/members/{userId}",
@@ -61,6 +74,7 @@ pub(super) const ROUTES: &[Route] = &[
             .about("The last project admin stays unless `allowNoAdmin` is sent.")
             .query("allowNoAdmin", boolean(), "Also the last project admin")
             .answers_nothing(204, "Taken out")
+            .tagged()
     }),
 ];
 
@@ -186,18 +200,33 @@ async fn add(
         .await
         .map_err(refused)?;
     let made = member_of(&ctx, &project_id, &user.id).await?;
-    Ok(HttpResponse::Created().json(show(&made)))
+    let shown = show(&made);
+    let path = format!("/api/v1/projects/{project_id}/members/{}", user.id);
+    Ok(output::created(&path, Tag::of(&shown), shown))
+}
+
+async fn get(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (id, user_id) = path.into_inner();
+    let project_id = find(&ctx, &access, &id).await?;
+    let shown = show(&member_of(&ctx, &project_id, &user_id).await?);
+    Ok(output::tagged(Tag::of(&shown), shown))
 }
 
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     path: web::Path<(String, String)>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let (id, user_id) = path.into_inner();
     let project_id = find(&ctx, &access, &id).await?;
-    member_of(&ctx, &project_id, &user_id).await?;
+    let old = member_of(&ctx, &project_id, &user_id).await?;
+    seen.check(Tag::of(&show(&old)))?;
     let role = read_role(&mut input);
     let is_sure = input.boolean("allowNoAdmin").unwrap_or(false);
     input.finish()?;
@@ -207,18 +236,21 @@ async fn update(
     project::set_member(&ctx.db, &ctx.clock, &project_id, &user_id, role, access.actor())
         .await
         .map_err(refused)?;
-    let changed = member_of(&ctx, &project_id, &user_id).await?;
-    Ok(HttpResponse::Ok().json(show(&changed)))
+    let shown = show(&member_of(&ctx, &project_id, &user_id).await?);
+    Ok(output::tagged(Tag::of(&shown), shown))
 }
 
 async fn remove(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     path: web::Path<(String, String)>,
     query: Query,
 ) -> Result<HttpResponse, Problem> {
     let (id, user_id) = path.into_inner();
     let project_id = find(&ctx, &access, &id).await?;
+    let old = member_of(&ctx, &project_id, &user_id).await?;
+    seen.check(Tag::of(&show(&old)))?;
     if query.get("allowNoAdmin").as_deref() != Some("true") {
         keep_an_admin(&ctx, &project_id, &user_id).await?;
     }

@@ -47,7 +47,7 @@ fn resolution() -> Schema {
             "rule",
             text().about(
                 "`reply_address`, `signed_message_id`, `known_reference`, `subject_key`, `new_ticket`, \
-                 `closed_long_ago` and so on",
+                 `closed_long_ago`, `mail_rule`, `same_mail` (it arrived in another mailbox of the project before)",
             ),
         ),
         ("why", text().about("A sentence for people")),

@@ -40,6 +40,7 @@ mod settings;
 mod signing_keys;
 mod site_mail;
 mod split;
+mod tag;
 mod templates;
 mod tickets;
 mod tokens;

@@ -176,7 +176,7 @@ pub(super) fn refused(error: OutboxError) -> Problem {
         OutboxError::Invalid(error) => output::invalid([(error.field, error.code, error.message)]),
         OutboxError::NotSending(error) => Problem::conflict("sending_not_configured", error.to_string()),
         OutboxError::NoSiteMail(text) => Problem::conflict("site_mail_not_configured", text),
-        OutboxError::Changed => super::input::changed_meanwhile(),
+        OutboxError::Changed => super::tag::changed_meanwhile(),
         OutboxError::NotFound => Problem::not_found("outgoing mail"),
         OutboxError::NoTicket => Problem::not_found("ticket"),
         OutboxError::TooLate(text) => Problem::conflict("too_late", text),

@@ -5,27 +5,23 @@ use actix_web::http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use super::input::Query;
+use super::tag::Tag;
 use crate::clock::rfc3339;
 use crate::trouble::Trouble;
 use crate::web::error::{FieldProblem, Problem};
 
-/// The tag of a revision.
-pub(super) fn etag(revision: i64) -> String {
-    format!("\"{revision}\"")
-}
-
-/// 200 with a resource that has a revision.
-pub(super) fn tagged(revision: i64, body: Value) -> HttpResponse {
+/// 200 with a resource that can be changed.
+pub(super) fn tagged(tag: impl Into<Tag>, body: Value) -> HttpResponse {
     HttpResponse::Ok()
-        .insert_header((header::ETAG, etag(revision)))
+        .insert_header(tag.into().into_header())
         .json(body)
 }
 
 /// 201 with a new resource and its address.
-pub(super) fn created(path: &str, revision: i64, body: Value) -> HttpResponse {
+pub(super) fn created(path: &str, tag: impl Into<Tag>, body: Value) -> HttpResponse {
     HttpResponse::Created()
         .insert_header((header::LOCATION, path))
-        .insert_header((header::ETAG, etag(revision)))
+        .insert_header(tag.into().into_header())
         .json(body)
 }
 

@@ -155,7 +155,7 @@ const ACTIONS: &[(&str, &str)] = &[
         "PATCH /api/v1/projects/{id}/templates/{kind}",
     ),
     ("/settings/mail/alerts", "PATCH /api/v1/site-mail"),
-    ("/settings/mail/me", "PATCH /api/v1/site-mail/me"),
+    ("/profile/mail", "PATCH /api/v1/site-mail/me"),
     ("/settings/mail", "PATCH /api/v1/site-mail"),
     ("/settings/mail/test", "POST /api/v1/site-mail/tests"),
     ("/webhooks", "POST /api/v1/webhooks"),

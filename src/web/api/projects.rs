@@ -1,10 +1,11 @@
 //! `/projects`: `{key, name}`.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::input::{Input, Query};
 use super::output;
+use super::tag::{IfMatch, changed_meanwhile};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -127,14 +128,14 @@ async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = project::get(&ctx, &access.projects(), &id)
         .await
         .map_err(refused)?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     let change = ProjectChange {
         name: input.text("name").unwrap_or(old.name),
         description: input.text("description").unwrap_or(old.description),

@@ -140,6 +140,7 @@ fn explanation_schema() -> Schema {
         ("key", text().or_null()),
         ("resolution", anything()),
     ]);
+    let copy = object([("messageId", id("msg")), ("mailboxId", id("mbx")), ("at", time())]);
     let quarantine = object([
         ("reason", text().or_null()),
         ("since", time().or_null()),
@@ -172,6 +173,10 @@ fn explanation_schema() -> Schema {
         ("classified", classified),
         ("rules", anything()),
         ("ticket", ticket),
+        (
+            "alsoArrived",
+            list_of(copy).about("The same mail in other mailboxes of the project, shown by the same entry"),
+        ),
         ("quarantine", quarantine),
         ("server", list_of(server)),
         ("runs", list_of(run)),

@@ -1,10 +1,11 @@
 //! `/queues`: named consumers that fetch their events.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Input, Query, check_match};
+use super::input::{Input, Query};
 use super::output;
+use super::tag::IfMatch;
 use super::webhooks::{projects, refused};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
@@ -16,11 +17,14 @@ use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{Schema, id, input, integer, list_of, object, text, time};
 use crate::web::route::{Guard, Route};
 
+/// Looking at queues, and consuming: whoever may read the log may also take from it in order.
 const READ: Guard = Guard::Scope(Scope::EventsRead);
+/// Making, changing and removing them: another app's place in the log goes with its queue.
+const MANAGE: Guard = Guard::Scope(Scope::WebhooksManage);
 
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/queues", READ, || web::to(list)).doc(|| Doc::new("List queues").lists(schema())),
-    Route::post("/api/v1/queues", READ, || web::to(create)).doc(|| {
+    Route::post("/api/v1/queues", MANAGE, || web::to(create)).doc(|| {
         Doc::new("Make a queue")
             .about("It gets what happens from now on; `seek` sets it to another place.")
             .takes(taken(&["name"]))
@@ -33,13 +37,13 @@ pub(super) const ROUTES: &[Route] = &[
             .answers(200, "The queue", schema())
             .tagged()
     }),
-    Route::patch("/api/v1/queues/{id}", READ, || web::to(update)).doc(|| {
+    Route::patch("/api/v1/queues/{id}", MANAGE, || web::to(update)).doc(|| {
         Doc::new("Change a queue")
             .takes(taken(&[]))
             .answers(200, "The changed queue", schema())
             .tagged()
     }),
-    Route::delete("/api/v1/queues/{id}", READ, || web::to(delete)).doc(|| {
+    Route::delete("/api/v1/queues/{id}", MANAGE, || web::to(delete)).doc(|| {
         Doc::new("Remove a queue").answers_nothing(204, "It is gone").tagged()
     }),
     Route::post("/api/v1/queues/{id}/lease", READ, || web::to(lease)).doc(|| {
@@ -174,7 +178,7 @@ fn read(access: &Access, input: &mut Input, is_new: bool) -> QueueInput {
         types: input
             .mentions("types")
             .then(|| input.texts("types").unwrap_or_default()),
-        projects: projects(access, Scope::EventsRead, input, is_new),
+        projects: projects(access, Scope::WebhooksManage, input, is_new),
     }
 }
 
@@ -213,12 +217,12 @@ async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access, &id).await?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     let wanted = read(&access, &mut input, false);
     input.finish()?;
     let new = queue::update(&ctx, &old, wanted).await.map_err(refused)?;
@@ -228,11 +232,11 @@ async fn update(
 async fn delete(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access, &id).await?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     queue::delete(&ctx, &old).await.map_err(refused)?;
     Ok(output::done())
 }

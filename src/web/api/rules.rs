@@ -1,10 +1,11 @@
 //! `/rules`: what a project wants done with certain mail, in order.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Input, Query, bad_cursor, changed_meanwhile, check_match};
+use super::input::{Input, Query, bad_cursor};
 use super::output;
+use super::tag::{IfMatch, changed_meanwhile};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -378,13 +379,13 @@ async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let projects = access.projects();
     let old = rule::get(&ctx, &projects, &id).await.map_err(refused)?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     let change = read(&mut input, old.input());
     if change.project_id != old.project_id {
         input.problem(
@@ -406,12 +407,12 @@ async fn update(
 async fn delete(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let projects = access.projects();
     let old = rule::get(&ctx, &projects, &id).await.map_err(refused)?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     rule::delete(&ctx, &projects, &id, old.revision)
         .await
         .map_err(refused)?;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::Query;
 use super::output;
+use super::tag::{IfMatch, Tag};
 use crate::access::{Access, Scope};
 use crate::account::{self, SessionInfo};
 use crate::clock::rfc3339;
@@ -21,10 +22,16 @@ pub(super) const ROUTES: &[Route] = &[
             .query("userId", id("usr"), "Sessions of this person only")
             .lists(session())
     }),
+    Route::get("/api/v1/sessions/{id}", Guard::Own(Scope::Admin), || web::to(get)).doc(|| {
+        Doc::new("Show a session")
+            .answers(200, "The session", session())
+            .tagged()
+    }),
     Route::delete("/api/v1/sessions/{id}", Guard::Own(Scope::Admin), || web::to(end)).doc(|| {
         Doc::new("End a session")
             .about("That browser is signed out at once.")
             .answers_nothing(204, "Ended")
+            .tagged()
     }),
     Route::delete("/api/v1/users/{id}/sessions", Guard::Site(Scope::Admin), || {
         web::to(end_all)
@@ -90,7 +97,26 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
     Ok(output::list_from_all(&query, all, |session| &session.id, show))
 }
 
-async fn end(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn find(ctx: &Ctx, access: &Access, id: &str) -> Result<Value, Problem> {
+    let all = account::sessions_of(&ctx.db, &ctx.clock, owner(access)).await?;
+    all.iter()
+        .find(|session| session.id == id)
+        .map(show)
+        .ok_or_else(|| Problem::not_found("session"))
+}
+
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let shown = find(&ctx, &access, &id).await?;
+    Ok(output::tagged(Tag::of(&shown), shown))
+}
+
+async fn end(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    seen.check(Tag::of(&find(&ctx, &access, &id).await?))?;
     account::end_one(ctx.db.write(), owner(&access), &id).await?;
     Ok(output::done())
 }

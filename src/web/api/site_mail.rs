@@ -1,12 +1,13 @@
 //! `/site-mail`: the account that sends mails of this installation itself, and a test of it.
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Input, changed_meanwhile, check_match};
+use super::input::Input;
 use super::outgoing::{refused, schema as outgoing_schema, show as show_outgoing};
 use super::output;
+use super::tag::{IfMatch, Tag, changed_meanwhile};
 use crate::access::{Access, Scope};
 use crate::account;
 use crate::alert::{self, Audience};
@@ -49,12 +50,19 @@ pub(super) const ROUTES: &[Route] = &[
             .answers(200, "The account that sends from now on", schema())
             .tagged()
     }),
+    Route::get("/api/v1/site-mail/me", Guard::Own(Scope::Admin), || web::to(opted)).doc(|| {
+        Doc::new("Show whether one gets mails of this installation")
+            .answers(200, "The choice", object([("alerts", boolean())]))
+            .fails(409, "The token belongs to no person")
+            .tagged()
+    }),
     Route::patch("/api/v1/site-mail/me", Guard::Own(Scope::Admin), || web::to(opt)).doc(|| {
         Doc::new("Choose whether one gets mails of this installation")
             .about("Alerts for site admins, and notifications of tickets. For the token's owner.")
             .takes(input(&["alerts"], [("alerts", boolean())]))
             .answers(200, "The choice", object([("alerts", boolean())]))
             .fails(409, "The token belongs to no person")
+            .tagged()
     }),
     Route::post("/api/v1/site-mail/tests", Guard::Site(Scope::Admin), || web::to(test))
         .sends_mail()
@@ -112,13 +120,9 @@ async fn get(ctx: web::Data<Ctx>) -> Result<HttpResponse, Problem> {
     Ok(output::tagged(settings.revision, shown(&ctx, &settings).await?))
 }
 
-async fn change(
-    ctx: web::Data<Ctx>,
-    request: HttpRequest,
-    mut input: Input,
-) -> Result<HttpResponse, Problem> {
+async fn change(ctx: web::Data<Ctx>, seen: IfMatch, mut input: Input) -> Result<HttpResponse, Problem> {
     let settings = outbox::site_settings(&ctx).await?;
-    check_match(&request, settings.revision)?;
+    seen.check(settings.revision)?;
     let input_mailbox = settings.mailbox_id.clone();
     let mailbox_id = if input.mentions("mailboxId") {
         input.text("mailboxId").unwrap_or_default()
@@ -155,14 +159,33 @@ async fn change(
     Ok(output::tagged(settings.revision, shown(&ctx, &settings).await?))
 }
 
-async fn opt(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
+fn owner(access: &Access) -> Result<&str, Problem> {
+    access
+        .user_id()
+        .ok_or_else(|| Problem::conflict("no_person", "this token belongs to no person"))
+}
+
+async fn choice(ctx: &Ctx, access: &Access) -> Result<Value, Problem> {
+    let is_out = alert::is_opted_out(ctx.db.read(), owner(access)?).await?;
+    Ok(json!({ "alerts": !is_out }))
+}
+
+async fn opted(ctx: web::Data<Ctx>, access: Access) -> Result<HttpResponse, Problem> {
+    let shown = choice(&ctx, &access).await?;
+    Ok(output::tagged(Tag::of(&shown), shown))
+}
+
+async fn opt(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
     let wants = input.boolean("alerts").unwrap_or(true);
     input.finish()?;
-    let Some(user_id) = access.user_id() else {
-        return Err(Problem::conflict("no_person", "this token belongs to no person"));
-    };
-    alert::opt(ctx.db.write(), user_id, wants).await?;
-    Ok(HttpResponse::Ok().json(json!({ "alerts": wants })))
+    seen.check(Tag::of(&choice(&ctx, &access).await?))?;
+    alert::opt(ctx.db.write(), owner(&access)?, wants).await?;
+    opted(ctx, access).await
 }
 
 async fn test(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {

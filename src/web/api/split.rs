@@ -1,9 +1,10 @@
 //! `/tickets/{id}/split`: some entries of a ticket become a ticket of their own.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 
-use super::input::{Input, check_match};
+use super::input::Input;
 use super::output;
+use super::tag::IfMatch;
 use super::tickets::{find, refused, show, whole_schema};
 use crate::access::{Access, Scope};
 use crate::ctx::Ctx;
@@ -48,7 +49,7 @@ pub(super) const ROUTES: &[Route] = &[Route::post(
 async fn split(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
@@ -59,11 +60,7 @@ async fn split(
         subject: input.text("subject"),
     };
     input.finish()?;
-    check_match(&request, old.revision)?;
-    let seen = request
-        .headers()
-        .contains_key(actix_web::http::header::IF_MATCH)
-        .then_some(old.revision);
+    let seen = seen.seen(old.revision)?;
     let made = ticket::split(&ctx, &projects, access.actor(), &old.id, &wanted, seen)
         .await
         .map_err(refused)?;

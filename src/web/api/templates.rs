@@ -1,12 +1,13 @@
 //! `/projects/{id}/templates`: the words of a project's automatic mails, notifications and signatures.
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Input, changed_meanwhile, check_match};
+use super::input::Input;
 use super::outgoing::{refused as outgoing_refused, schema as outgoing_schema, show as show_outgoing};
 use super::output;
+use super::tag::{IfMatch, changed_meanwhile};
 use crate::access::{Access, Projects, Scope};
 use crate::account;
 use crate::ctx::Ctx;
@@ -69,7 +70,11 @@ pub(super) const ROUTES: &[Route] = &[
         Guard::Scope(Scope::ProjectsWrite),
         || web::to(restore),
     )
-    .doc(|| Doc::new("Restore the default of a template").answers(200, "The default, switched off", schema())),
+    .doc(|| {
+        Doc::new("Restore the default of a template")
+            .answers(200, "The default, switched off", schema())
+            .tagged()
+    }),
     Route::post(
         "/api/v1/projects/{id}/templates/{kind}/preview",
         Guard::Scope(Scope::ProjectsRead),
@@ -200,13 +205,13 @@ fn merged(input: &mut Input, saved: Template) -> TemplateInput {
 async fn change(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     path: Where,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let projects = access.projects();
     let saved = found(&ctx, &projects, &path).await?;
-    check_match(&request, saved.revision)?;
+    seen.check(saved.revision)?;
     let (kind, revision) = (saved.kind, saved.revision);
     let wanted = merged(&mut input, saved);
     input.finish()?;
@@ -216,12 +221,19 @@ async fn change(
     Ok(output::tagged(template.revision, show(&template)))
 }
 
-async fn restore(ctx: web::Data<Ctx>, access: Access, path: Where) -> Result<HttpResponse, Problem> {
-    let kind = kind_of(&path.1)?;
-    let template = template::restore(&ctx, &access.projects(), &path.0, kind)
+async fn restore(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    path: Where,
+) -> Result<HttpResponse, Problem> {
+    let projects = access.projects();
+    let saved = found(&ctx, &projects, &path).await?;
+    seen.check(saved.revision)?;
+    let template = template::restore(&ctx, &projects, &path.0, saved.kind)
         .await
         .map_err(refused)?;
-    Ok(HttpResponse::Ok().json(show(&template)))
+    Ok(output::tagged(template.revision, show(&template)))
 }
 
 async fn rendered(

@@ -1,10 +1,11 @@
 //! `/tickets`: what messages became, and what people made of it.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::input::{Input, Query, bad_cursor, changed_meanwhile, check_match};
+use super::input::{Input, Query, bad_cursor};
 use super::output;
+use super::tag::{IfMatch, changed_meanwhile};
 use crate::access::{Access, Projects, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -391,17 +392,12 @@ async fn read_change(ctx: &Ctx, input: &mut Input, project_id: &str) -> Result<T
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access.projects(), &id).await?.ticket;
-    check_match(&request, old.revision)?;
-    // Without `If-Match` the last one wins; with it, nothing may come between.
-    let seen = request
-        .headers()
-        .contains_key(actix_web::http::header::IF_MATCH)
-        .then_some(old.revision);
+    let seen = seen.seen(old.revision)?;
     let change = read_change(&ctx, &mut input, &old.project_id).await?;
     input.finish()?;
     ticket::change(&ctx, access.actor(), &old.id, seen, &change)
@@ -449,7 +445,7 @@ async fn create(
 async fn merge(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
@@ -457,13 +453,11 @@ async fn merge(
     let source = ticket::as_it_is(&ctx, &projects, &id).await.map_err(refused)?;
     let into = input.required_text("into");
     input.finish()?;
-    if source.merged_into.is_empty() {
-        check_match(&request, source.revision)?;
-    }
-    let seen = request
-        .headers()
-        .contains_key(actix_web::http::header::IF_MATCH)
-        .then_some(source.revision);
+    let seen = match source.merged_into.as_str() {
+        "" => seen.seen(source.revision)?,
+        // It is done already, and nothing is changed.
+        _ => None,
+    };
     let left = ticket::merge(&ctx, &projects, access.actor(), &source.id, into.trim(), seen)
         .await
         .map_err(refused)?;

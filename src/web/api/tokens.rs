@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::input::{Input, Query};
 use super::output;
+use super::tag::{IfMatch, Tag};
 use crate::access::{Access, MACHINE, Role, Scope, Scopes};
 use crate::account::{self, DEFAULT_TOKEN_DAYS, NewToken, TokenInfo};
 use crate::clock::rfc3339;
@@ -48,11 +48,15 @@ pub(super) const ROUTES: &[Route] = &[
                 ],
             ))
             .answers(201, "The new token", token().and("token", text()).named("NewToken"))
+            .tagged()
     }),
+    Route::get("/api/v1/tokens/{id}", Guard::Own(Scope::Admin), || web::to(get))
+        .doc(|| Doc::new("Show an access token").answers(200, "The token", token()).tagged()),
     Route::delete("/api/v1/tokens/{id}", Guard::Own(Scope::Admin), || web::to(revoke)).doc(|| {
         Doc::new("Revoke an access token")
             .about("It opens nothing from this moment on.")
             .answers_nothing(204, "Revoked")
+            .tagged()
     }),
 ];
 
@@ -127,12 +131,11 @@ async fn create(
     let owner = access.user_id().unwrap_or(MACHINE);
     let (info, token) = account::issue_token(&ctx.db, &ctx.clock, &new, owner, access.actor()).await?;
     let mut body = show(&info);
+    let tag = Tag::of(&body);
     if let Some(members) = body.as_object_mut() {
         members.insert("token".into(), token.expose_secret().into());
     }
-    Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, format!("/api/v1/tokens/{}", info.id)))
-        .json(body))
+    Ok(output::created(&format!("/api/v1/tokens/{}", info.id), tag, body))
 }
 
 fn read_scopes(input: &mut Input) -> Scopes {
@@ -168,7 +171,26 @@ fn earlier(asked: Option<i64>, own: Option<i64>) -> Option<i64> {
     }
 }
 
-async fn revoke(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn find(ctx: &Ctx, access: &Access, id: &str) -> Result<Value, Problem> {
+    let all = account::list_tokens(&ctx.db, owner(access)).await?;
+    all.iter()
+        .find(|token| token.id == id)
+        .map(show)
+        .ok_or_else(|| Problem::not_found("token"))
+}
+
+async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let shown = find(&ctx, &access, &id).await?;
+    Ok(output::tagged(Tag::of(&shown), shown))
+}
+
+async fn revoke(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    seen.check(Tag::of(&find(&ctx, &access, &id).await?))?;
     account::revoke_token(&ctx.db, &ctx.clock, &id, owner(&access), access.actor()).await?;
     Ok(output::done())
 }

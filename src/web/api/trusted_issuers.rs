@@ -1,12 +1,13 @@
 //! `/trusted-issuers`: issuers whose tokens count at the token endpoint or at this API. For site admins. Secrets go in and
 //! never come out, one that is drawn here apart, once.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::input::{Input, Query};
 use super::output;
+use super::tag::{IfMatch, changed_meanwhile};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::crypto::ForeignAlg;
@@ -296,12 +297,12 @@ async fn create(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = trusted_issuer::get(&ctx, &id).await.map_err(refused)?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     let fields = read(&mut input);
     input.finish()?;
     let made = trusted_issuer::update(&ctx, access.actor(), &id, old.revision, fields)
@@ -313,11 +314,11 @@ async fn update(
 async fn delete(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let old = trusted_issuer::get(&ctx, &id).await.map_err(refused)?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     trusted_issuer::delete(&ctx, access.actor(), &id, old.revision)
         .await
         .map_err(refused)?;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::input::{Input, Query, check_match};
+use super::input::{Input, Query};
 use super::output;
+use super::tag::IfMatch;
 use crate::access::{Access, Projects, Role, Scope};
 use crate::account::{self, LinkKind, PersonChange, User};
 use crate::clock::rfc3339;
@@ -42,6 +43,7 @@ pub(super) const ROUTES: &[Route] = &[
                 ],
             ))
             .answers(201, "The new account", user().and("invitationUrl", url().or_null()).named("NewUser"))
+            .tagged()
     }),
     Route::get("/api/v1/users/{id}", Guard::Scope(Scope::UsersRead), || web::to(get))
         .doc(|| Doc::new("Show a person").answers(200, "The person", user()).tagged()),
@@ -72,6 +74,7 @@ pub(super) const ROUTES: &[Route] = &[
                  ends. What they did stays, under “Removed person”.",
             )
             .answers_nothing(204, "Removed")
+            .tagged()
     }),
     Route::post("/api/v1/users/{id}/invitations", Guard::Site(Scope::Admin), || {
         web::to(invite_again)
@@ -265,12 +268,12 @@ fn url_of(link: &LinkMade) -> Value {
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access.projects(), &id).await?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     let change = PersonChange {
         name: input.text("name"),
         email: input.text("email"),
@@ -294,8 +297,14 @@ fn optional(input: &mut Input, name: &str) -> Option<String> {
     input.mentions(name).then(|| input.text(name).unwrap_or_default())
 }
 
-async fn remove(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn remove(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let found = find(&ctx, &access.projects(), &id).await?;
+    seen.check(found.revision)?;
     people::remove(&ctx, &found.id, access.actor()).await?;
     Ok(output::done())
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::input::{Input, Query, changed_meanwhile, check_match};
+use super::input::{Input, Query};
 use super::output;
+use super::tag::{IfMatch, changed_meanwhile};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -426,12 +427,12 @@ async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
 async fn update(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access, &id).await?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     let wanted = read(&access, &mut input, false);
     check_mail(&access, Some(&old), &wanted, &mut input);
     input.finish()?;
@@ -442,11 +443,11 @@ async fn update(
 async fn delete(
     ctx: web::Data<Ctx>,
     access: Access,
-    request: HttpRequest,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access, &id).await?;
-    check_match(&request, old.revision)?;
+    seen.check(old.revision)?;
     delivery::delete(&ctx, &old).await.map_err(refused)?;
     Ok(output::done())
 }

@@ -40,6 +40,53 @@ fn operations_have_names_of_their_own() {
     assert!(seen.len() > 30);
 }
 
+/// What takes no `If-Match`, and why.
+const UNTAGGED: [(&str, &str); 3] = [
+    (
+        "/api/v1/users/{id}/invitations",
+        "ends what waits, whatever that is; nothing of it is shown but the person's account",
+    ),
+    (
+        "/api/v1/users/{id}/second-factor",
+        "takes it away, whichever it is; nothing of it is shown",
+    ),
+    (
+        "/api/v1/users/{id}/sessions",
+        "ends all there are at that moment; each has an address of its own",
+    ),
+];
+
+#[test]
+fn whatever_is_changed_or_removed_can_be_protected_from_changes_meanwhile() {
+    let document = document(&routes());
+    let (mut tagged, mut exceptions) = (0, BTreeSet::new());
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if !["patch", "put", "delete"].contains(&method.as_str()) {
+                continue;
+            }
+            let takes = operation["parameters"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|parameter| parameter["name"] == "If-Match");
+            let refuses = operation["responses"]["412"].is_object();
+            let shows = operations["get"]["responses"]["200"]["headers"]["ETag"].is_object();
+            if UNTAGGED.iter().any(|(known, _)| known == path) {
+                assert!(!takes && !refuses, "{method} {path} is no exception any more");
+                exceptions.insert(path);
+                continue;
+            }
+            assert!(takes, "{method} {path}: .tagged(), and IfMatch in its handler");
+            assert!(refuses, "{method} {path}: 412");
+            assert!(shows, "GET {path}: .tagged(), and output::tagged in its handler");
+            tagged += 1;
+        }
+    }
+    assert_eq!(exceptions.len(), UNTAGGED.len());
+    assert!(tagged > 25, "{tagged}");
+}
+
 #[test]
 fn the_committed_document_is_the_present_one() {
     let present = pretty(&document(&routes()));

@@ -11,6 +11,7 @@ use crate::oauth2_server::{
 use crate::project;
 use crate::trouble::FieldError;
 use crate::web::admin::desk::{Answer, Desk};
+use crate::web::admin::once::once;
 use crate::web::admin::views::Section;
 use crate::web::admin::views::clients::{ClientForm, ClientValues, Open};
 use crate::web::admin::views::parts::{Choice, FormErrors};
@@ -465,10 +466,14 @@ async fn new(desk: Desk) -> Answer {
 }
 
 async fn create(desk: Desk, form: FormData) -> Answer {
+    once(&desk, &form, "/clients", make(&desk, &form)).await
+}
+
+async fn make(desk: &Desk, form: &FormData) -> Answer {
     let mut errors = FormErrors::default();
     let may_site = desk.access().is_site_admin();
-    let typed = Typed::of_form(&form, ClientFields::default(), may_site, &mut errors);
-    if !may_register_for(&desk, &typed.project_id) {
+    let typed = Typed::of_form(form, ClientFields::default(), may_site, &mut errors);
+    if !may_register_for(desk, &typed.project_id) {
         errors.add("project_id", "Choose the project the client belongs to.");
     }
     if !may_site {
@@ -484,13 +489,13 @@ async fn create(desk: Desk, form: FormData) -> Answer {
         match oauth2_server::create(&desk.ctx, desk.actor(), new).await {
             Ok(made) => {
                 let text = "It is registered. Give these to the application.";
-                return shown_once(&desk, &made.client, text, made.secret.as_ref()).await;
+                return shown_once(desk, &made.client, text, made.secret.as_ref()).await;
             }
             Err(ClientError::Invalid(found)) => add(&mut errors, found),
             Err(error) => return Err(refused(error)),
         }
     }
-    desk.show_again(&typed.view(&desk, None, errors).await?)
+    desk.show_again(&typed.view(desk, None, errors).await?)
 }
 
 async fn edit(desk: Desk, id: web::Path<String>) -> Answer {

@@ -8,6 +8,7 @@ use crate::access::{Projects, Role};
 use crate::oauth2_server::{self, ClientError, InitialToken, NewInitialToken};
 use crate::project;
 use crate::web::admin::desk::{Answer, Desk};
+use crate::web::admin::once::once;
 use crate::web::admin::views::Section;
 use crate::web::admin::views::clients::{InitialTokenRow, InitialTokens};
 use crate::web::admin::views::parts::{Badge, FormErrors, Tone};
@@ -124,13 +125,17 @@ fn number(form: &FormData, name: &str, errors: &mut FormErrors) -> Option<i64> {
 }
 
 async fn create(desk: Desk, form: FormData) -> Answer {
+    once(&desk, &form, "/clients/registration", make(&desk, &form)).await
+}
+
+async fn make(desk: &Desk, form: &FormData) -> Answer {
     let mut errors = FormErrors::default();
     let project_id = form.text("project_id").to_owned();
-    if !may_register_for(&desk, &project_id) {
+    if !may_register_for(desk, &project_id) {
         errors.add("project_id", "Choose the project its clients belong to.");
     }
-    let uses = number(&form, "uses", &mut errors);
-    let days = number(&form, "days", &mut errors);
+    let uses = number(form, "uses", &mut errors);
+    let days = number(form, "days", &mut errors);
     let new = NewInitialToken {
         name: form.text("name").to_owned(),
         project_id,
@@ -148,7 +153,7 @@ async fn create(desk: Desk, form: FormData) -> Answer {
         match oauth2_server::create_initial_token(&desk.ctx, desk.actor(), new).await {
             Ok((_, secret)) => {
                 let shown = secret.expose_secret().to_owned();
-                let view = view(&desk, &FormData::default(), Some(shown), FormErrors::default()).await?;
+                let view = view(desk, &FormData::default(), Some(shown), FormErrors::default()).await?;
                 return desk.show(&view);
             }
             Err(ClientError::Invalid(found)) => {
@@ -163,7 +168,7 @@ async fn create(desk: Desk, form: FormData) -> Answer {
             Err(error) => return Err(refused(error)),
         }
     }
-    desk.show_again(&view(&desk, &form, None, errors).await?)
+    desk.show_again(&view(desk, form, None, errors).await?)
 }
 
 async fn revoke(desk: Desk, id: web::Path<String>) -> Answer {

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::desk::{Answer, Desk};
+use super::once::once;
 use super::views::Section;
 use super::views::clients::{ClientDetail, ClientList, ClientRow, ClientSecret, SecretRow, SessionRow};
 use super::views::integrations::Fact;
@@ -358,6 +359,11 @@ fn check_reach(desk: &Desk, client: &Client) -> Result<(), Problem> {
 async fn rotate(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     let client = find(&desk, &id).await?;
     check_reach(&desk, &client)?;
+    let back = format!("/clients/{}", client.id);
+    once(&desk, &form, &back, draw_secret(&desk, &client, &form)).await
+}
+
+async fn draw_secret(desk: &Desk, client: &Client, form: &FormData) -> Answer {
     let at_once = form.is_checked("at_once");
     let secret = oauth2_server::rotate_secret(&desk.ctx, desk.actor(), &client.id, at_once)
         .await
@@ -366,7 +372,7 @@ async fn rotate(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
         true => "The secrets before it work no more.",
         false => "The secrets before it work on for 24 hours.",
     };
-    shown_once(&desk, &client, text, Some(&secret)).await
+    shown_once(desk, client, text, Some(&secret)).await
 }
 
 /// The page that shows a secret: the answer to the form itself, so that it is kept nowhere.

@@ -20,6 +20,8 @@ pub struct Page {
     pub flash: Option<Flash>,
     /// The session's token against cross-site request forgery, sent as `csrf` by every form.
     pub csrf: String,
+    /// Names the forms of this page as they are now, so that each is sent once where that matters.
+    pub form_id: String,
     /// Changes with the static files; part of their addresses.
     pub assets: String,
     /// The look the user chose.
@@ -63,6 +65,7 @@ impl Page {
             user: None,
             flash: None,
             csrf: String::new(),
+            form_id: String::new(),
             assets: asset_version().to_owned(),
             theme: Theme::Auto,
             base: String::new(),

@@ -32,6 +32,10 @@ pub struct Profile {
     pub can_change_email: bool,
     /// Looks.
     pub themes: Vec<Choice>,
+    /// Whether they get notifications by mail.
+    pub wants_mail: bool,
+    /// Whether alerts are for them, too.
+    pub is_site_admin: bool,
     /// When the password was set; none if there is none.
     pub password_set: Option<When>,
     /// Shortest password that is accepted, in characters.
@@ -117,6 +121,8 @@ impl View for Profile {
             },
             can_change_email: true,
             themes: Settings::themes(Theme::Auto),
+            wants_mail: has_all,
+            is_site_admin: has_all,
             password_set,
             password_min: 8,
             second_factor: has_all.then(|| FactorFacts {

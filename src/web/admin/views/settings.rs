@@ -75,7 +75,7 @@ impl View for Settings {
 /// `GET /settings/mail`: mail of the installation itself.
 ///
 /// Forms: `POST /settings/mail` with `mailbox_id` and `revision`; `POST /settings/mail/alerts` with `alerts`, `addresses`
-/// and `revision`; `POST /settings/mail/me` with `alerts`; `POST /settings/mail/test` with `to`.
+/// and `revision`; `POST /settings/mail/test` with `to`.
 #[derive(Debug, Serialize)]
 pub struct SiteMailPage {
     /// The frame.
@@ -92,8 +92,6 @@ pub struct SiteMailPage {
     pub audiences: Vec<Choice>,
     /// Certain addresses that do.
     pub addresses: String,
-    /// Whether whoever looks wants alerts.
-    pub wants_alerts: bool,
     /// Where the test mail goes.
     pub to: String,
     /// The latest mails of the installation.
@@ -124,7 +122,6 @@ impl View for SiteMailPage {
                 Choice::new("addresses", "These addresses", !full),
             ],
             addresses: String::new(),
-            wants_alerts: full,
             to: "ada@example.org".to_owned(),
             latest: if full {
                 vec![OutgoingRow::sample(Tone::Ok, "Sent", "")]

@@ -1,0 +1,121 @@
+//! `ETag` and `If-Match`: nobody overwrites what somebody else changed meanwhile.
+
+use actix_web::dev::Payload;
+use actix_web::http::{StatusCode, header};
+use actix_web::{FromRequest, HttpRequest};
+use serde_json::Value;
+
+use crate::crypto::sha256_hex;
+use crate::web::error::Problem;
+
+/// What a resource is told apart by from what it was before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tag(String);
+
+impl From<i64> for Tag {
+    /// Of a resource that counts its changes.
+    fn from(revision: i64) -> Self {
+        Self(format!("\"{revision}\""))
+    }
+}
+
+/// Members that change by themselves, and say nothing about what somebody decided.
+const PASSING: [&str; 6] = [
+    "hasRefreshToken",
+    "lastSeenAt",
+    "lastUsedAt",
+    "lastTokenAt",
+    "accessTokens",
+    "usesLeft",
+];
+
+impl Tag {
+    /// Of a resource that does not count its changes: of what is shown of it.
+    pub(super) fn of(shown: &Value) -> Self {
+        let mut shown = shown.clone();
+        if let Some(members) = shown.as_object_mut() {
+            members.retain(|name, _| !PASSING.contains(&name.as_str()));
+        }
+        let mut hash = sha256_hex(shown.to_string().as_bytes());
+        hash.truncate(16);
+        Self(format!("\"{hash}\""))
+    }
+
+    /// As it stands in the header.
+    pub(super) fn into_header(self) -> (header::HeaderName, String) {
+        (header::ETAG, self.0)
+    }
+}
+
+/// What a change was made from, if whoever asks says so. Without `If-Match` the last change wins.
+pub(super) struct IfMatch(Option<String>);
+
+impl IfMatch {
+    /// Refuses a change that was made from something else than what is there.
+    pub(super) fn check(&self, present: impl Into<Tag>) -> Result<(), Problem> {
+        let Tag(present) = present.into();
+        let fits = |wanted: &str| wanted == "*" || wanted == present;
+        match &self.0 {
+            Some(wanted) if !wanted.split(',').map(str::trim).any(fits) => Err(changed_meanwhile()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, and the revision that must still be there when the change is written; none if the last change wins.
+    pub(super) fn seen(&self, revision: i64) -> Result<Option<i64>, Problem> {
+        self.check(revision)?;
+        Ok(self.0.is_some().then_some(revision))
+    }
+}
+
+impl FromRequest for IfMatch {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        // One that is no text fits nothing.
+        let value = request.headers().get(header::IF_MATCH);
+        std::future::ready(Ok(Self(
+            value.map(|value| value.to_str().unwrap_or_default().to_owned()),
+        )))
+    }
+}
+
+/// 412.
+pub(super) fn changed_meanwhile() -> Problem {
+    Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "revision_changed",
+        "somebody else changed it meanwhile; nothing was changed now",
+    )
+    .with_remedy("Load it again and repeat the change with the new ETag.")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fits(wanted: Option<&str>, present: impl Into<Tag>) -> bool {
+        IfMatch(wanted.map(str::to_owned)).check(present).is_ok()
+    }
+
+    #[test]
+    fn a_change_fits_its_revision_any_revision_and_no_other() {
+        assert!(fits(None, 2) && fits(Some("*"), 2) && fits(Some("\"1\", \"2\""), 2));
+        assert!(
+            !fits(Some("\"1\""), 2) && !fits(Some(""), 2) && !fits(Some("2"), 2) && !fits(Some("W/\"2\""), 2)
+        );
+        assert_eq!(IfMatch(None).seen(2).ok(), Some(None));
+        assert_eq!(IfMatch(Some("\"2\"".into())).seen(2).ok(), Some(Some(2)));
+        assert!(IfMatch(Some("\"1\"".into())).seen(2).is_err());
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_no_change() {
+        let tag = |role: &str, seen: &str| Tag::of(&json!({ "role": role, "lastSeenAt": seen }));
+        assert_eq!(tag("agent", "today"), tag("agent", "tomorrow"));
+        assert_ne!(tag("agent", "today"), tag("viewer", "today"));
+    }
+}
