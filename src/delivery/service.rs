@@ -383,7 +383,13 @@ pub async fn ping(ctx: &Ctx, actor: &str, webhook: &Webhook) -> Result<String, D
         .await?
         .ok_or(DeliveryError::EventGone)?;
     let delivery_id = id::new("dlv", &ctx.clock);
-    store::insert_delivery(&txn, &delivery_id, &webhook.id, &event, ctx.clock.now_ms()).await?;
+    store::insert_deliveries(
+        &txn,
+        &webhook.id,
+        &[(delivery_id.clone(), &event)],
+        ctx.clock.now_ms(),
+    )
+    .await?;
     store::make_due(&txn, &webhook.id).await?;
     txn.commit().await?;
     ctx.deliver.now();

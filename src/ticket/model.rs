@@ -1,5 +1,6 @@
 //! The words of this stage.
 
+use super::resolve::Rule;
 use crate::message::Understood;
 
 /// How a ticket stands.
@@ -59,4 +60,14 @@ pub struct Placed {
     pub entry_id: String,
     /// True if the ticket was opened for it.
     pub is_new: bool,
+    /// The message.
+    pub message_id: String,
+    /// Its project.
+    pub project_id: String,
+    /// Who wrote it.
+    pub author: String,
+    /// What decided where it goes.
+    pub rule: Rule,
+    /// When, milliseconds since 1970.
+    pub at: i64,
 }
