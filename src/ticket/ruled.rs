@@ -3,6 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
+use super::change::remember_labels;
 use super::match_store;
 use super::model::{Incoming, Placed};
 use super::resolve::{Candidate, Resolution, Rule};
@@ -91,7 +92,7 @@ pub async fn dress<C: ConnectionTrait>(
     if wishes.labels.is_empty() {
         return Ok(left_out);
     }
-    let Some(ticket) = store::by_id(on, &Projects::All, &placed.ticket_id).await? else {
+    let Some(mut ticket) = store::by_id(on, &Projects::All, &placed.ticket_id).await? else {
         return Ok(left_out);
     };
     let mut labels: Vec<String> = serde_json::from_str(&ticket.labels).unwrap_or_default();
@@ -102,7 +103,9 @@ pub async fn dress<C: ConnectionTrait>(
         }
     }
     if labels.len() > before {
-        store::set_labels(on, &placed.ticket_id, &json!(labels).to_string()).await?;
+        ticket.labels = json!(labels).to_string();
+        store::set_labels(on, &ticket.id, &ticket.labels).await?;
+        remember_labels(on, &ticket).await?;
     }
     Ok(left_out)
 }

@@ -512,6 +512,9 @@ async fn a_mail_is_shown_with_its_ticket_and_its_files_are_only_downloaded() {
     let placed = ticket::place(ctx.db.write(), &ctx.clock, &incoming, &resolution)
         .await
         .unwrap();
+    ticket::enter(ctx.db.write(), std::slice::from_ref(&placed))
+        .await
+        .unwrap();
     let why = resolution.to_json().to_string();
     let place = message::Place {
         message,
