@@ -270,17 +270,7 @@ pub async fn place<C: ConnectionTrait>(
 /// Writes what nobody asks for while messages are placed, for all of them together: their entries, and the words of new
 /// tickets.
 pub async fn enter<C: ConnectionTrait>(on: &C, placed: &[Placed]) -> Result<(), DbErr> {
-    let rows = placed.iter().map(|placed| {
-        let row: [sea_orm::Value; 5] = [
-            placed.entry_id.as_str().into(),
-            placed.ticket_id.as_str().into(),
-            placed.message_id.as_str().into(),
-            placed.author.as_str().into(),
-            placed.at.into(),
-        ];
-        row
-    });
-    store::insert_entries(on, rows.collect()).await?;
+    store::insert_entries(on, placed).await?;
     let new = placed.iter().filter(|placed| placed.is_new);
     let new: Vec<&str> = new.map(|placed| placed.ticket_id.as_str()).collect();
     store::index_all(on, &new).await

@@ -3,6 +3,7 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, ConnectionTrait, FromQueryResult, QueryOrder, QuerySelect, Value};
 
+use super::model::Placed;
 use crate::access::Projects;
 use crate::crypto::sha256_hex;
 use crate::db::{sql, with_rows, within, within_sql};
@@ -237,12 +238,22 @@ pub(super) async fn rename<C: ConnectionTrait>(
     index(on, &ticket.id).await
 }
 
-/// Writes the entries of messages: id, ticket, message, author, time.
-pub(super) async fn insert_entries<C: ConnectionTrait>(on: &C, rows: Vec<[Value; 5]>) -> Result<(), DbErr> {
+/// Writes the entries of messages.
+pub(super) async fn insert_entries<C: ConnectionTrait>(on: &C, placed: &[Placed]) -> Result<(), DbErr> {
+    let rows = placed.iter().map(|placed| {
+        let row: [Value; 5] = [
+            placed.entry_id.as_str().into(),
+            placed.ticket_id.as_str().into(),
+            placed.message_id.as_str().into(),
+            placed.author.as_str().into(),
+            placed.at.into(),
+        ];
+        row
+    });
     let text = "WITH v (id, ticket_id, message_id, author, created_at) AS (VALUES {rows}) \
                 INSERT INTO entries (id, ticket_id, kind, message_id, author, created_at) \
                 SELECT id, ticket_id, 'message', message_id, author, created_at FROM v";
-    with_rows(on, text, rows).await.map(drop)
+    with_rows(on, text, rows.collect()).await.map(drop)
 }
 
 /// Notes that a ticket has an entry more. An answer to a closed ticket opens it again: somebody has to look.
