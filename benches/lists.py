@@ -131,7 +131,7 @@ class Mailgrant:
 
 def statements(rows, projects, is_postgres):
     """The SQL that fills a database: tickets, labels and events, two projects."""
-    numbers = (f"generate_series(1, {rows}) AS g(n)" if is_postgres else
+    numbers = (f"(SELECT generate_series(1, {rows}) AS n)" if is_postgres else
                f"(WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {rows}) SELECT n FROM g)")
     text = "CAST(n AS TEXT)"
     # Ids look like ours: 26 characters behind their prefix.

@@ -21,6 +21,14 @@ pub fn new(prefix: &str, clock: &Clock) -> String {
     format!("{prefix}_{ulid}")
 }
 
+/// The smallest identifier of a moment (milliseconds since 1970): none that was made from then on comes before it.
+pub fn first_of(prefix: &str, ms: i64) -> String {
+    format!(
+        "{prefix}_{}",
+        ulid::Ulid::from_parts(u64::try_from(ms).unwrap_or(0), 0)
+    )
+}
+
 /// Whether a text has the shape of an identifier with this prefix.
 pub fn is(prefix: &str, id: &str) -> bool {
     id.strip_prefix(prefix)

@@ -22,6 +22,7 @@ mod m0014_grants;
 mod m0015_clients;
 mod m0016_sso;
 mod m0017_audit;
+mod m0018_lists;
 mod m0019_same_mail;
 mod m0020_legacy;
 mod m0022_recheck;
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_clients::Migration),
             Box::new(m0016_sso::Migration),
             Box::new(m0017_audit::Migration),
+            Box::new(m0018_lists::Migration),
             Box::new(m0019_same_mail::Migration),
             Box::new(m0020_legacy::Migration),
             Box::new(m0022_recheck::Migration),

@@ -28,6 +28,16 @@ impl Projects {
         Self::Only(BTreeSet::from([id.to_owned()]))
     }
 
+    /// Only this one of them, if one is named; none if that is not among them.
+    #[must_use]
+    pub fn narrowed(&self, project_id: Option<&str>) -> Self {
+        match project_id {
+            Some(id) if self.contains(id) => Self::one(id),
+            Some(_) => Self::none(),
+            None => self.clone(),
+        }
+    }
+
     /// Whether there is not one in it.
     pub fn is_none(&self) -> bool {
         matches!(self, Self::Only(ids) if ids.is_empty())

@@ -5,10 +5,16 @@
 
 mod claim;
 mod keycheck;
+mod listed;
+mod rows;
 mod within;
 
 pub use claim::{Claim, Lease, claim, claim_one, extend, release, release_claims_of};
 pub use keycheck::{KeyCheckError, check_keys, has_key_checks};
+#[cfg(test)]
+pub(crate) use listed::testkit::is_indexed;
+pub use listed::{Listed, Where};
+pub use rows::with_rows;
 pub use within::{within, within_sql, within_table};
 
 use std::sync::Arc;
@@ -37,6 +43,9 @@ pub enum DbError {
 pub struct Db {
     inner: Arc<Inner>,
 }
+
+/// Statements that each connection keeps prepared: more than there are, so that none is prepared again and again.
+const STATEMENTS: usize = 1_000;
 
 struct Inner {
     write: DatabaseConnection,
@@ -94,7 +103,10 @@ impl Db {
             .min_connections(1)
             .connect_timeout(Duration::from_secs(10))
             .acquire_timeout(Duration::from_secs(30))
-            .sqlx_logging(false);
+            .sqlx_logging(false)
+            // Asked before every use, the server would be asked everything twice.
+            .test_before_acquire_if_idle_for(Duration::from_secs(1))
+            .map_sqlx_postgres_opts(|options| options.statement_cache_capacity(STATEMENTS));
         let pool = Database::connect(options).await?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -210,6 +222,7 @@ fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
             options
                 .foreign_keys(true)
                 .busy_timeout(Duration::from_secs(30))
+                .statement_cache_capacity(STATEMENTS)
                 .pragma("journal_mode", "WAL")
                 .pragma("synchronous", "FULL")
                 .pragma("secure_delete", "ON")

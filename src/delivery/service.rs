@@ -381,7 +381,8 @@ pub async fn ping(ctx: &Ctx, actor: &str, webhook: &Webhook) -> Result<String, D
         .await?
         .ok_or(DeliveryError::EventGone)?;
     let delivery_id = id::new("dlv", &ctx.clock);
-    store::insert_delivery(&txn, &delivery_id, &webhook.id, &event, ctx.clock.now_ms()).await?;
+    let queued = [(delivery_id.clone(), &event)];
+    store::insert_deliveries(&txn, &webhook.id, &queued, ctx.clock.now_ms()).await?;
     store::put_first(&txn, &webhook.id, &delivery_id).await?;
     txn.commit().await?;
     ctx.deliver.now();

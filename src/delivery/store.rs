@@ -1,12 +1,12 @@
 //! All queries on webhooks, deliveries and attempts.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{ExprTrait, OnConflict};
+use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect, Value};
 
 use super::model::{DeliveryFilter, Shown, WebhookState};
 use super::retry::DOWN_AFTER;
-use crate::db::{self, Claim, Db, Lease, sql};
+use crate::db::{self, Claim, Db, Lease, sql, with_rows};
 use crate::event::Event;
 
 pub use delivery_row::Model as Delivery;
@@ -309,9 +309,7 @@ pub async fn queue_events<C: ConnectionTrait>(
     if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
         return Ok(false);
     }
-    for (id, event) in events {
-        insert_delivery(on, id, &lease.id, event, now).await?;
-    }
+    insert_deliveries(on, &lease.id, events, now).await?;
     Ok(true)
 }
 
@@ -322,39 +320,30 @@ pub(super) async fn put_first<C: ConnectionTrait>(on: &C, webhook_id: &str, id: 
     make_due(on, webhook_id).await
 }
 
-/// Queues one event for one endpoint, once.
-pub async fn insert_delivery<C: ConnectionTrait>(
+/// Queues events for one endpoint, each once.
+pub(super) async fn insert_deliveries<C: ConnectionTrait>(
     on: &C,
-    id: &str,
     webhook_id: &str,
-    event: &Event,
+    events: &[(String, &Event)],
     now: i64,
 ) -> Result<(), DbErr> {
-    let model = delivery_row::ActiveModel {
-        id: Set(id.to_owned()),
-        webhook_id: Set(webhook_id.to_owned()),
-        event_id: Set(event.id.clone()),
-        sequence: Set(event.sequence),
-        r#type: Set(event.kind.clone()),
-        order_key: Set(event.order_key.clone()),
-        state: Set("waiting".to_owned()),
-        attempts: Set(0),
-        next_at: Set(now),
-        first_at: Set(None),
-        last_status: Set(None),
-        last_error: Set(String::new()),
-        finished_at: Set(None),
-        created_at: Set(now),
-    };
-    delivery_row::Entity::insert(model)
-        .on_conflict(
-            OnConflict::columns([delivery_row::Column::WebhookId, delivery_row::Column::EventId])
-                .do_nothing()
-                .to_owned(),
-        )
-        .exec_without_returning(on)
-        .await?;
-    Ok(())
+    let rows = events.iter().map(|(id, event)| {
+        let row: [Value; 7] = [
+            id.as_str().into(),
+            webhook_id.into(),
+            event.id.as_str().into(),
+            event.sequence.into(),
+            event.kind.as_str().into(),
+            event.order_key.as_str().into(),
+            now.into(),
+        ];
+        row
+    });
+    let text = "WITH v (id, webhook_id, event_id, sequence, kind, order_key, now) AS (VALUES {rows}) \
+                INSERT INTO deliveries (id, webhook_id, event_id, sequence, type, order_key, state, attempts, next_at, \
+                last_error, created_at) SELECT id, webhook_id, event_id, sequence, kind, order_key, 'waiting', 0, now, \
+                '', now FROM v WHERE TRUE ON CONFLICT (webhook_id, event_id) DO NOTHING";
+    with_rows(on, text, rows.collect()).await.map(drop)
 }
 
 /// Deliveries whose turn it is, in the order of the log. With `ordered`, none that must wait for an earlier one.
@@ -465,36 +454,39 @@ pub async fn record<C: ConnectionTrait>(
     if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
         return Ok(false);
     }
-    for ending in endings {
-        let values: [Value; 8] = [
+    let rows = endings.iter().map(|ending| {
+        let row: [Value; 8] = [
+            ending.delivery_id.as_str().into(),
             ending.state.into(),
             ending.attempts.into(),
             ending.next_at.into(),
             ending.first_at.into(),
             ending.attempt.status.into(),
-            ending.attempt.error.clone().into(),
+            ending.attempt.error.as_str().into(),
             ending.finished_at.into(),
-            ending.delivery_id.clone().into(),
         ];
-        let text = "UPDATE deliveries SET state = $1, attempts = $2, next_at = $3, first_at = $4, \
-                    last_status = $5, last_error = $6, finished_at = $7 WHERE id = $8";
-        on.execute_raw(sql(on, text, values)).await?;
-    }
-    let attempts = endings.iter().map(|ending| attempt_row::ActiveModel {
-        delivery_id: Set(ending.delivery_id.clone()),
-        number: Set(ending.attempts),
-        at: Set(ending.attempt.at),
-        ms: Set(ending.attempt.ms),
-        status: Set(ending.attempt.status),
-        error: Set(ending.attempt.error.clone()),
-        request: Set(ending.attempt.request.to_string()),
-        response: Set(ending.attempt.response.to_string().replace("\\u0000", " ")),
+        row
     });
-    if !endings.is_empty() {
-        attempt_row::Entity::insert_many(attempts)
-            .exec_without_returning(on)
-            .await?;
-    }
+    let text = "WITH v (n_id, n_state, n_attempts, n_next, n_first, n_status, n_error, n_finished) AS (VALUES {rows}) \
+                UPDATE deliveries SET state = n_state, attempts = n_attempts, next_at = n_next, first_at = n_first, \
+                last_status = n_status, last_error = n_error, finished_at = n_finished FROM v WHERE id = n_id";
+    with_rows(on, text, rows.collect()).await?;
+    let rows = endings.iter().map(|ending| {
+        let row: [Value; 8] = [
+            ending.delivery_id.as_str().into(),
+            ending.attempts.into(),
+            ending.attempt.at.into(),
+            ending.attempt.ms.into(),
+            ending.attempt.status.into(),
+            ending.attempt.error.as_str().into(),
+            ending.attempt.request.to_string().into(),
+            ending.attempt.response.to_string().replace("\\u0000", " ").into(),
+        ];
+        row
+    });
+    let text = "INSERT INTO delivery_attempts (delivery_id, number, at, ms, status, error, request, response) \
+                VALUES {rows}";
+    with_rows(on, text, rows.collect()).await?;
     Ok(true)
 }
 
@@ -557,7 +549,9 @@ pub(super) async fn deliveries<C: ConnectionTrait>(
 ) -> Result<Vec<Delivery>, DbErr> {
     let mut find = delivery_row::Entity::find().filter(delivery_row::Column::WebhookId.eq(webhook_id));
     if let Some(state) = filter.state {
-        find = find.filter(delivery_row::Column::State.eq(state.as_str()));
+        // Written, not handed over: only so is the index of what is not delivered looked at.
+        let written = Expr::cust(format!("state = '{}'", state.as_str()));
+        find = find.filter(written);
     }
     if let Some(kind) = &filter.kind {
         find = find.filter(delivery_row::Column::Type.eq(kind.as_str()));

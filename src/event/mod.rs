@@ -1,6 +1,6 @@
 //! Events: what happened, one line each, appended in the caller's transaction and read in one order by everybody.
 //!
-//! * [`append`] is the only way to write one; `kinds` knows every type and the shape of its data;
+//! * [`append`] and [`append_all`] are the only way to write one; `kinds` knows every type and the shape of its data;
 //! * `sequence` gives each its place in the log, so that a reader's cursor never skips one;
 //! * [`read_after`] reads on from a place; [`Cursor`] is how a place is told to consumers;
 //! * [`Head`] wakes who waits for the next one.
@@ -20,8 +20,8 @@ pub use head::{Head, appended};
 pub use kinds::Types;
 pub use sequence::{advance, extent};
 pub use store::{
-    Event, Extent, Filter, Read, ReadBack, append, by_id, delete_before, find_in, gist_of, of_subject,
-    read_after, read_before,
+    Event, Extent, Filter, Read, ReadBack, append, append_all, by_id, delete_before, find_in, gist_of,
+    of_subject, read_after, read_before,
 };
 
 use serde_json::Value;

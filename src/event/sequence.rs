@@ -23,18 +23,19 @@ const ROUND: i64 = 2_000;
 
 /// Gives every committed event its place, and returns the end of the log.
 pub async fn advance(db: &Db) -> Result<i64, DbErr> {
-    if db.is_postgres() {
-        while store::has_unplaced(db.read()).await? {
-            let txn = db.begin().await?;
-            let last = store::lock_log(&txn).await?;
-            let placed = store::place(&txn, last, ROUND).await?;
-            txn.commit().await?;
-            if placed < ROUND {
-                break;
-            }
+    loop {
+        let (last, is_complete) = store::end(db.read(), db.is_postgres()).await?;
+        if is_complete {
+            return Ok(last);
+        }
+        let txn = db.begin().await?;
+        let last = store::lock_log(&txn).await?;
+        let placed = store::place(&txn, last, ROUND).await?;
+        txn.commit().await?;
+        if placed < ROUND {
+            return Ok(last + placed);
         }
     }
-    Ok(store::extent(db.read()).await?.last.0)
 }
 
 /// Where the log begins and ends.

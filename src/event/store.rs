@@ -1,14 +1,14 @@
 //! All queries on events.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect};
+use sea_orm::{ConnectionTrait, FromQueryResult, QueryOrder, QuerySelect, Value};
 
 use super::kinds::{self, Types};
 use super::{Cursor, LogError, NewEvent, head};
 use crate::access::Projects;
 use crate::audit;
 use crate::clock::Clock;
-use crate::db::{Db, sql, within};
+use crate::db::{Db, sql, with_rows, within};
 use crate::id;
 
 mod row {
@@ -108,34 +108,52 @@ const SPAN: i64 = 50_000;
 
 /// Appends an event in the caller's transaction and returns its id.
 pub async fn append<C: ConnectionTrait>(on: &C, clock: &Clock, event: NewEvent<'_>) -> Result<String, DbErr> {
-    kinds::insist(event.kind, &event.data);
-    let event_id = id::new("evt", clock);
-    let ticket = event.data.get("ticketId").and_then(serde_json::Value::as_str);
-    let model = row::ActiveModel {
-        id: Set(event_id.clone()),
-        r#type: Set(event.kind.to_owned()),
-        project_id: Set(event.project_id.to_owned()),
-        subject_id: Set(event.subject_id.to_owned()),
-        actor: Set(event.actor.to_owned()),
-        order_key: Set(ticket.unwrap_or(event.subject_id).to_owned()),
-        data: Set(event.data.to_string()),
-        created_at: Set(clock.now_ms()),
-        ..Default::default()
-    };
-    row::Entity::insert(model).exec_without_returning(on).await?;
+    let mut ids = append_all(on, clock, &[event]).await?;
+    Ok(ids.pop().unwrap_or_default())
+}
+
+/// Appends events in the caller's transaction, in their order, and returns their ids.
+pub async fn append_all<C: ConnectionTrait>(
+    on: &C,
+    clock: &Clock,
+    events: &[NewEvent<'_>],
+) -> Result<Vec<String>, DbErr> {
+    let mut ids = Vec::with_capacity(events.len());
+    let rows = events.iter().map(|event| {
+        kinds::insist(event.kind, &event.data);
+        let ticket = event.data.get("ticketId").and_then(serde_json::Value::as_str);
+        let event_id = id::new("evt", clock);
+        ids.push(event_id.clone());
+        let row: [Value; 8] = [
+            event_id.into(),
+            event.kind.into(),
+            event.project_id.into(),
+            event.subject_id.into(),
+            event.actor.into(),
+            event.data.to_string().into(),
+            clock.now_ms().into(),
+            ticket.unwrap_or(event.subject_id).into(),
+        ];
+        row
+    });
+    let rows = rows.collect();
+    let text = "INSERT INTO events (id, type, project_id, subject_id, actor, data, created_at, order_key) VALUES {rows}";
+    with_rows(on, text, rows).await?;
     head::note_appended();
     // What somebody did is in the audit log as well, whichever stage tells of it.
-    let NewEvent {
-        kind,
-        project_id,
-        subject_id,
-        actor,
-        data,
-    } = &event;
-    if let Some(noted) = audit::of_event(kind, actor, subject_id, project_id, data) {
-        audit::append(on, clock, noted).await?;
+    for event in events {
+        let NewEvent {
+            kind,
+            project_id,
+            subject_id,
+            actor,
+            data,
+        } = event;
+        if let Some(noted) = audit::of_event(kind, actor, subject_id, project_id, data) {
+            audit::append(on, clock, noted).await?;
+        }
     }
-    Ok(event_id)
+    Ok(ids)
 }
 
 /// The newest events about one thing, newest first.
@@ -215,12 +233,14 @@ pub async fn read_before<C: ConnectionTrait>(
 
 /// Several events, in the order of the log; those that are gone are left out.
 pub async fn gist_of<C: ConnectionTrait>(on: &C, ids: &[String]) -> Result<Vec<Event>, DbErr> {
-    let rows = row::Entity::find()
-        .filter(row::Column::Id.is_in(ids.iter().map(String::as_str)))
-        .order_by_asc(row::Column::Sequence)
-        .all(on)
-        .await?;
-    Ok(rows.into_iter().map(Event::from).collect())
+    let ids = ids.iter().map(|id| [id.as_str().into()]).collect();
+    let rows = with_rows(on, "SELECT * FROM events WHERE id IN (VALUES {rows})", ids).await?;
+    let mut events = rows
+        .iter()
+        .map(|row| Ok(Event::from(row::Model::from_query_result(row, "")?)))
+        .collect::<Result<Vec<_>, DbErr>>()?;
+    events.sort_by_key(|event| event.sequence);
+    Ok(events)
 }
 
 /// The wanted events behind a place, at most `limit`. Call [`super::advance`] first to see what was committed just now.
@@ -273,10 +293,16 @@ pub(super) async fn extent<C: ConnectionTrait>(on: &C) -> Result<Extent, DbErr> 
     })
 }
 
-/// Whether a committed event has no place yet.
-pub(super) async fn has_unplaced<C: ConnectionTrait>(on: &C) -> Result<bool, DbErr> {
-    let text = "SELECT 1 AS one FROM events WHERE sequence IS NULL LIMIT 1";
-    Ok(on.query_one_raw(sql(on, text, [])).await?.is_some())
+/// The end of the log, and whether every committed event has its place. On SQLite it has it from the beginning.
+pub(super) async fn end<C: ConnectionTrait>(on: &C, is_postgres: bool) -> Result<(i64, bool), DbErr> {
+    let text = if is_postgres {
+        "SELECT last, NOT EXISTS (SELECT 1 FROM events WHERE sequence IS NULL) AS complete FROM event_log WHERE id = 1"
+    } else {
+        "SELECT last, TRUE AS complete FROM event_log WHERE id = 1"
+    };
+    let row = on.query_one_raw(sql(on, text, [])).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("event_log".into()))?;
+    Ok((row.try_get("", "last")?, row.try_get("", "complete")?))
 }
 
 /// Locks the log (PostgreSQL) and returns its end.

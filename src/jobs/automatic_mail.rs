@@ -16,7 +16,7 @@ use crate::project::{self, Project};
 use crate::rule::loop_guard::{self, Pass, Purpose};
 use crate::rule::{Decision, Fitted, LoopMarks};
 use crate::smtp::{Address, File, parse_address};
-use crate::template::{self, Values};
+use crate::template::{self, Template, Values};
 use crate::ticket::{self, OutgoingMail, reply_identity};
 
 /// What became of one automatic mail.
@@ -123,18 +123,15 @@ impl Automatic<'_> {
         audit::append(txn, &self.ctx.clock, event).await.map(drop)
     }
 
-    /// Tells the sender in the project's own words that there is a ticket now, if the project has it so.
+    /// Tells the sender in the project's own words that there is a ticket now.
     pub(super) async fn acknowledge(
         &self,
         txn: &DatabaseTransaction,
+        template: &Template,
         (id, key): (&str, &str),
         log: &mut Vec<Sent>,
     ) -> Result<(), DbErr> {
         let project_id = self.message.project_id.as_str();
-        let Some(template) = template::enabled(txn, project_id, template::Kind::Acknowledgement).await?
-        else {
-            return Ok(());
-        };
         let Some(project) = project::get_in(txn, &Projects::All, project_id).await? else {
             return Ok(());
         };
@@ -148,7 +145,7 @@ impl Automatic<'_> {
                 } else {
                     values.without_words()
                 };
-                let rendered = template::render(&template, &values).map_err(|error| error.to_string())?;
+                let rendered = template::render(template, &values).map_err(|error| error.to_string())?;
                 let mut mail = self.reply(&rendered.text, mailbox, Some((id, key)), pass);
                 address = mail.reply_to.as_ref().map(|to| to.email().to_owned());
                 mail.subject = rendered.subject;

@@ -1,8 +1,8 @@
 //! Follows the event log for everybody in this process who waits for its next line: gives committed events their
 //! places, and moves the head.
 //!
-//! It is woken when this process appends something, then looks at once and again in growing pauses until the commit;
-//! what other nodes append is found at the latest after [`IDLE`].
+//! It is woken when this process appends something, then looks at once and again in growing pauses until the commit,
+//! whatever else is appended meanwhile; what other nodes append is found at the latest after [`IDLE`].
 
 use std::time::Duration;
 
@@ -30,7 +30,8 @@ pub(super) async fn run(ctx: Ctx) {
         tokio::select! {
             () = ctx.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            Ok(()) = appended.changed() => pause = SOON,
+            // While it looks again and again, more of the same transaction is no reason to begin anew.
+            Ok(()) = appended.changed(), if pause == IDLE => pause = SOON,
         }
     }
 }

@@ -4,7 +4,8 @@
 //! Nothing a rule says can lose mail: the raw bytes stay whatever happens, and a rule that cannot be followed (its
 //! ticket is gone) falls back to what would have happened without it, and says so on the message.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{DatabaseTransaction, DbErr};
 use serde_json::{Value, json};
@@ -17,7 +18,9 @@ use crate::event::{self, NewEvent, SYSTEM};
 use crate::message::{self, Kind, Message, Outline, Reason, Run, Standing, Understood};
 use crate::project;
 use crate::rule::{self, Decision, LoopMarks, Place, Ready};
-use crate::ticket::{self, Incoming, Resolution};
+use crate::search::Document;
+use crate::template::{self, Template};
+use crate::ticket::{self, Incoming, Placed, Resolution};
 
 /// Why a message is processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,21 +46,48 @@ impl Cause {
 
 /// A message with what was read out of it.
 pub(super) struct Subject<'a> {
-    pub(super) id: &'a str,
     pub(super) raw: &'a [u8],
     pub(super) understood: &'a Understood,
     pub(super) began_at: i64,
     pub(super) parsed_at: i64,
 }
 
-/// Handles messages within one transaction; reads each project's rules once.
+/// Handles messages within one transaction, one after the other: what the next one may ask for is written at once, the
+/// rest by [`Handling::finish`] for all of them. Locks each project, and reads its rules and templates, once.
 pub(super) struct Handling<'a> {
     ctx: &'a Ctx,
     known: &'a Known,
     marks: LoopMarks,
     cause: Cause,
     actor: &'a str,
-    rules: HashMap<String, Vec<Ready>>,
+    projects: HashMap<String, OfProject>,
+    left: Left<'a>,
+}
+
+/// What is the same for all messages of a project.
+struct OfProject {
+    key: String,
+    rules: Vec<Ready>,
+    acknowledgement: Option<Template>,
+}
+
+/// What is still to be written.
+#[derive(Default)]
+struct Left<'a> {
+    placed: Vec<Placed>,
+    places: Vec<message::Place<'a>>,
+    runs: Vec<(String, Run)>,
+    events: Vec<Told>,
+    /// Of the mails among it ([`Understood::sent_hash`]).
+    sent_hashes: HashSet<&'a str>,
+}
+
+/// An event that is to be appended.
+struct Told {
+    kind: &'static str,
+    project_id: String,
+    subject_id: String,
+    data: Value,
 }
 
 impl<'a> Handling<'a> {
@@ -68,7 +98,8 @@ impl<'a> Handling<'a> {
             marks: LoopMarks::new(&ctx.keys),
             cause,
             actor,
-            rules: HashMap::new(),
+            projects: HashMap::new(),
+            left: Left::default(),
         }
     }
 
@@ -76,25 +107,20 @@ impl<'a> Handling<'a> {
     pub(super) async fn handle(
         &mut self,
         txn: &DatabaseTransaction,
-        subject: &Subject<'_>,
+        message: Message,
+        subject: &Subject<'a>,
     ) -> Result<(), DbErr> {
-        let message = message::get_in(txn, subject.id).await?;
-        let project_key = project::lock(txn, &message.project_id).await?.unwrap_or_default();
+        self.enter_project(txn, &message.project_id).await?;
         let mut log = Log::default();
-        let decision = self.ask(txn, &message, &subject.understood.outline).await?;
+        let outline = &subject.understood.outline;
+        let decision = self.ask(&message, outline);
         log.decided(&decision);
         if self.cause == Cause::Ingest {
-            announce(self.ctx, txn, &message, &subject.understood.outline).await?;
+            self.announce(&message, outline);
         }
         let ids = &subject.understood.thread_ids;
-        message::assign_thread(txn, &message.project_id, subject.id, ids).await?;
-        let automatic = Automatic {
-            ctx: self.ctx,
-            marks: &self.marks,
-            message: &message,
-            outline: &subject.understood.outline,
-            raw: subject.raw,
-        };
+        let node = message::link(txn, &message.project_id, &message.id, ids).await?;
+        let automatic = self.automatic(&message, subject);
         // Sent before the mail's place is final: if a copy cannot go out, the mail is not dropped either.
         let forwarded = match self.cause {
             Cause::Ingest => automatic.forward(txn, &decision, &mut log.automatic).await?,
@@ -112,73 +138,149 @@ impl<'a> Handling<'a> {
             Place::Drop => self.drop(txn, &message, &decision).await?,
             Place::Quarantine => self.quarantine(txn, &message, &decision).await?,
             Place::Default | Place::New | Place::Ticket => {
-                let key = (project_key.as_str(), place);
-                self.place(txn, &message, subject, key, &decision, &mut log)
+                self.place(txn, &message, subject.understood, place, &decision, &mut log)
                     .await?
             }
         };
-        if self.cause == Cause::Ingest && !log.is_copy {
-            let ticket = log.ticket.as_ref().map(|(id, key)| (id.as_str(), key.as_str()));
+        let is_copy = log.placed.as_ref().is_some_and(|placed| placed.is_copy);
+        // A further copy is shown and was answered already.
+        if self.cause == Cause::Ingest && !is_copy {
+            let automatic = self.automatic(&message, subject);
+            let ticket = log
+                .placed
+                .as_ref()
+                .map(|to| (to.ticket_id.as_str(), to.key.as_str()));
             automatic
                 .answer(txn, &decision, ticket, &mut log.automatic)
                 .await?;
+            let project = self.projects.get(&message.project_id);
+            let template = project.and_then(|project| project.acknowledgement.as_ref());
+            let is_new = log.placed.as_ref().is_some_and(|placed| placed.is_new);
             // A rule's own answer takes its place.
-            if let Some(ticket) = ticket.filter(|_| log.is_new && decision.answer.is_empty()) {
-                automatic.acknowledge(txn, ticket, &mut log.automatic).await?;
+            if let (Some(ticket), Some(template)) = (ticket, template)
+                && is_new
+                && decision.answer.is_empty()
+            {
+                automatic
+                    .acknowledge(txn, template, ticket, &mut log.automatic)
+                    .await?;
             }
         }
-        self.note(txn, subject, outcome, &log).await
+        let parsed_at = Some(subject.parsed_at);
+        let run = self.run(subject.began_at, parsed_at, outcome, log.to_json());
+        let words = Some(&subject.understood.words);
+        self.leave(message, node, words, log.placed, log.why, run);
+        Ok(())
     }
 
     /// Gives a mail that cannot be read a ticket of its own, which has the raw mail. Rules have nothing to look at.
     pub(super) async fn placeholder(
-        &self,
-        txn: &DatabaseTransaction,
-        id: &str,
-        problem: &str,
-    ) -> Result<(), DbErr> {
-        let message = message::get_in(txn, id).await?;
-        let project_key = project::lock(txn, &message.project_id).await?.unwrap_or_default();
-        let understood = Understood::placeholder("Mail that could not be read", problem);
-        announce(self.ctx, txn, &message, &understood.outline).await?;
-        let incoming = self
-            .known
-            .incoming(id, &message.project_id, &project_key, &understood);
-        let resolution = ticket::resolve(txn, &self.ctx.keys, &self.ctx.clock, &incoming).await?;
-        let placed = ticket::place(txn, &self.ctx.clock, &incoming, &resolution).await?;
-        let why = resolution.to_json().to_string();
-        message::mark_placed(txn, id, &placed.ticket_id, &placed.entry_id, &why).await?;
-        set_aside(self.ctx, txn, &message, Reason::Unreadable, problem).await?;
-        let now = self.ctx.clock.now_ms();
-        let run = Run {
-            number: 0,
-            cause: self.cause.as_str().to_owned(),
-            actor: self.actor.to_owned(),
-            began_at: now,
-            parsed_at: None,
-            ended_at: now,
-            outcome: "quarantined".to_owned(),
-            detail: json!({ "rules": [], "ticketId": placed.ticket_id, "ticketKey": placed.key }),
-        };
-        message::record_run(txn, id, &run).await
-    }
-
-    async fn ask(
         &mut self,
         txn: &DatabaseTransaction,
-        message: &Message,
-        outline: &Outline,
-    ) -> Result<Decision, DbErr> {
-        if !self.rules.contains_key(&message.project_id) {
-            let ready = rule::ready(txn, &message.project_id).await?;
-            self.rules.insert(message.project_id.clone(), ready);
+        message: Message,
+        problem: &str,
+    ) -> Result<(), DbErr> {
+        let key = self.enter_project(txn, &message.project_id).await?.key.clone();
+        let understood = Understood::placeholder("Mail that could not be read", problem);
+        self.announce(&message, &understood.outline);
+        let incoming = self
+            .known
+            .incoming(&message.id, &message.project_id, &key, &understood);
+        let resolution = ticket::resolve(txn, &self.ctx.keys, &self.ctx.clock, &incoming).await?;
+        let placed = ticket::place(txn, &self.ctx.clock, &incoming, &resolution).await?;
+        self.tell_placed(&placed);
+        self.set_aside(txn, &message, Reason::Unreadable, problem).await?;
+        let detail = json!({ "rules": [], "ticketId": placed.ticket_id, "ticketKey": placed.key });
+        let run = self.run(self.ctx.clock.now_ms(), None, "quarantined", detail);
+        let why = resolution.to_json().to_string();
+        // It is in no conversation until it can be read.
+        self.leave(message, String::new(), None, Some(placed), why, run);
+        Ok(())
+    }
+
+    /// Writes what is left, the events last: what they wake finds the transaction committed soon.
+    pub(super) async fn finish(mut self, txn: &DatabaseTransaction) -> Result<(), DbErr> {
+        self.write_left(txn).await
+    }
+
+    async fn write_left(&mut self, txn: &DatabaseTransaction) -> Result<(), DbErr> {
+        let Left {
+            placed,
+            places,
+            runs,
+            events,
+            sent_hashes: _,
+        } = std::mem::take(&mut self.left);
+        ticket::enter(txn, &placed).await?;
+        message::mark_placed(txn, &places).await?;
+        message::record_runs(txn, &runs).await?;
+        let events: Vec<NewEvent<'_>> = events
+            .iter()
+            .map(|told| NewEvent {
+                kind: told.kind,
+                project_id: &told.project_id,
+                subject_id: &told.subject_id,
+                actor: SYSTEM,
+                data: told.data.clone(),
+            })
+            .collect();
+        event::append_all(txn, &self.ctx.clock, &events).await.map(drop)
+    }
+
+    fn automatic<'s>(&'s self, message: &'s Message, subject: &Subject<'s>) -> Automatic<'s> {
+        Automatic {
+            ctx: self.ctx,
+            marks: &self.marks,
+            message,
+            outline: &subject.understood.outline,
+            raw: subject.raw,
         }
-        let rules = self.rules.get(&message.project_id).map_or(&[][..], Vec::as_slice);
+    }
+
+    /// What is known of a project, which is locked from now on.
+    async fn enter_project(&mut self, txn: &DatabaseTransaction, id: &str) -> Result<&OfProject, DbErr> {
+        match self.projects.entry(id.to_owned()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => Ok(new.insert(OfProject {
+                key: project::lock(txn, id).await?.unwrap_or_default(),
+                rules: rule::ready(txn, id).await?,
+                acknowledgement: template::enabled(txn, id, template::Kind::Acknowledgement).await?,
+            })),
+        }
+    }
+
+    fn leave(
+        &mut self,
+        message: Message,
+        node: String,
+        words: Option<&'a Document>,
+        placed: Option<Placed>,
+        resolution: String,
+        run: Run,
+    ) {
+        self.left.runs.push((message.id.clone(), run));
+        let (ticket_id, entry_id) = placed.as_ref().map_or_else(Default::default, |placed| {
+            (placed.ticket_id.clone(), placed.entry_id.clone())
+        });
+        self.left.places.push(message::Place {
+            message,
+            ticket_id,
+            entry_id,
+            resolution,
+            node,
+            words,
+        });
+        self.left.placed.extend(placed.filter(|placed| !placed.is_copy));
+    }
+
+    fn ask(&self, message: &Message, outline: &Outline) -> Decision {
+        let project = self.projects.get(&message.project_id);
+        let rules = project.map_or(&[][..], |project| &project.rules);
         let mut decision = rule::decide(rules, outline, &message.mailbox_id);
         if self.cause == Cause::Release && matches!(decision.place(), Place::Drop | Place::Quarantine) {
             decision.place = None;
         }
-        Ok(decision)
+        decision
     }
 
     async fn drop(
@@ -195,13 +297,13 @@ impl<'a> Handling<'a> {
     }
 
     async fn quarantine(
-        &self,
+        &mut self,
         txn: &DatabaseTransaction,
         message: &Message,
         decision: &Decision,
     ) -> Result<&'static str, DbErr> {
         let why = format!("The rule “{}” sent it here.", decided_by(decision));
-        set_aside(self.ctx, txn, message, Reason::Rule, &why).await?;
+        self.set_aside(txn, message, Reason::Rule, &why).await?;
         self.note_rule(txn, message, decision, "message.quarantined")
             .await?;
         Ok("quarantined")
@@ -225,34 +327,43 @@ impl<'a> Handling<'a> {
     }
 
     async fn place(
-        &self,
+        &mut self,
         txn: &DatabaseTransaction,
         message: &Message,
-        subject: &Subject<'_>,
-        (project_key, place): (&str, Place),
+        understood: &'a Understood,
+        place: Place,
         decision: &Decision,
         log: &mut Log,
     ) -> Result<&'static str, DbErr> {
+        let key = self.enter_project(txn, &message.project_id).await?.key.clone();
+        let sent_hash = understood.sent_hash.as_str();
+        if !self.left.sent_hashes.insert(sent_hash) && !sent_hash.is_empty() {
+            // A further copy has to find where the first one is shown.
+            self.write_left(txn).await?;
+        }
         let incoming = self
             .known
-            .incoming(&message.id, &message.project_id, project_key, subject.understood);
+            .incoming(&message.id, &message.project_id, &key, understood);
         let usual = ticket::resolve(txn, &self.ctx.keys, &self.ctx.clock, &incoming).await?;
         let resolution = self.overrule(txn, &incoming, usual, place, decision, log).await?;
         let placed = ticket::place(txn, &self.ctx.clock, &incoming, &resolution).await?;
-        let why = resolution.to_json().to_string();
-        message::mark_placed(txn, &message.id, &placed.ticket_id, &placed.entry_id, &why).await?;
+        log.why = resolution.to_json().to_string();
         let wishes = ticket::Wishes {
             priority: &decision.priority,
             labels: &decision.labels,
             assignee_id: &decision.assignee_id,
         };
+        if placed.is_copy {
+            // What the events of the mails before it say comes first.
+            self.write_left(txn).await?;
+        } else {
+            self.tell_placed(&placed);
+        }
         log.ignored = ticket::dress(txn, &self.ctx.clock, &placed, &wishes).await?;
-        log.is_new = placed.is_new;
-        log.is_copy = placed.is_copy;
-        log.ticket = Some((placed.ticket_id, placed.key));
+        log.placed = Some(placed);
         if message.is_partial {
             let why = too_large(message);
-            set_aside(self.ctx, txn, message, Reason::TooLarge, &why).await?;
+            self.set_aside(txn, message, Reason::TooLarge, &why).await?;
             return Ok("quarantined");
         }
         // Of a new message that is written already.
@@ -291,24 +402,62 @@ impl<'a> Handling<'a> {
         })
     }
 
-    async fn note(
-        &self,
-        txn: &DatabaseTransaction,
-        subject: &Subject<'_>,
-        outcome: &str,
-        log: &Log,
-    ) -> Result<(), DbErr> {
-        let run = Run {
+    fn run(&self, began_at: i64, parsed_at: Option<i64>, outcome: &str, detail: Value) -> Run {
+        Run {
             number: 0,
             cause: self.cause.as_str().to_owned(),
             actor: self.actor.to_owned(),
-            began_at: subject.began_at,
-            parsed_at: Some(subject.parsed_at),
+            began_at,
+            parsed_at,
             ended_at: self.ctx.clock.now_ms(),
             outcome: outcome.to_owned(),
-            detail: log.to_json(),
+            detail,
+        }
+    }
+
+    /// Puts a message into quarantine, with its event.
+    async fn set_aside(
+        &mut self,
+        txn: &DatabaseTransaction,
+        message: &Message,
+        reason: Reason,
+        why: &str,
+    ) -> Result<(), DbErr> {
+        let now = self.ctx.clock.now_ms();
+        message::set_standing(txn, &message.id, Standing::Quarantined(reason, why), now).await?;
+        let data = json!({ "mailboxId": message.mailbox_id, "reason": reason.as_str() });
+        self.tell(message, "message.quarantined", data);
+        Ok(())
+    }
+
+    /// Says that a message came, and what it is if no person wrote it.
+    fn announce(&mut self, message: &Message, outline: &Outline) {
+        let data = json!({ "mailboxId": message.mailbox_id, "size": message.size });
+        self.tell(message, "message.received", data);
+        let kind = match outline.kind {
+            Kind::Bounce => "message.bounced",
+            Kind::AutoReply => "message.auto_reply",
+            Kind::Person | Kind::Report | Kind::Bulk => return,
         };
-        message::record_run(txn, subject.id, &run).await
+        self.tell(message, kind, json!({ "mailboxId": message.mailbox_id }));
+    }
+
+    fn tell(&mut self, message: &Message, kind: &'static str, data: Value) {
+        self.left.events.push(Told {
+            kind,
+            project_id: message.project_id.clone(),
+            subject_id: message.id.clone(),
+            data,
+        });
+    }
+
+    fn tell_placed(&mut self, placed: &Placed) {
+        self.left.events.push(Told {
+            kind: placed.event_kind(),
+            project_id: placed.project_id.clone(),
+            subject_id: placed.ticket_id.clone(),
+            data: placed.event_data(),
+        });
     }
 }
 
@@ -321,70 +470,13 @@ fn too_large(message: &Message) -> String {
     format!("The mail has {whole}.{tenths} MB, more than its mailbox takes. Only its header is here.")
 }
 
-/// Puts a message into quarantine, with its event.
-pub(super) async fn set_aside(
-    ctx: &Ctx,
-    txn: &DatabaseTransaction,
-    message: &Message,
-    reason: Reason,
-    why: &str,
-) -> Result<(), DbErr> {
-    let now = ctx.clock.now_ms();
-    message::set_standing(txn, &message.id, Standing::Quarantined(reason, why), now).await?;
-    let data = json!({ "mailboxId": message.mailbox_id, "reason": reason.as_str() });
-    tell(ctx, txn, message, "message.quarantined", data).await
-}
-
-/// Says that a message came, and what it is if no person wrote it.
-pub(super) async fn announce(
-    ctx: &Ctx,
-    txn: &DatabaseTransaction,
-    message: &Message,
-    outline: &Outline,
-) -> Result<(), DbErr> {
-    let data = json!({ "mailboxId": message.mailbox_id, "size": message.size });
-    tell(ctx, txn, message, "message.received", data).await?;
-    let kind = match outline.kind {
-        Kind::Bounce => "message.bounced",
-        Kind::AutoReply => "message.auto_reply",
-        Kind::Person | Kind::Report | Kind::Bulk => return Ok(()),
-    };
-    tell(
-        ctx,
-        txn,
-        message,
-        kind,
-        json!({ "mailboxId": message.mailbox_id }),
-    )
-    .await
-}
-
-async fn tell(
-    ctx: &Ctx,
-    txn: &DatabaseTransaction,
-    message: &Message,
-    kind: &str,
-    data: Value,
-) -> Result<(), DbErr> {
-    let event = NewEvent {
-        kind,
-        project_id: &message.project_id,
-        subject_id: &message.id,
-        actor: SYSTEM,
-        data,
-    };
-    event::append(txn, &ctx.clock, event).await.map(drop)
-}
-
 /// What is noted with the message.
 #[derive(Default)]
 struct Log {
     decided: Value,
-    ticket: Option<(String, String)>,
-    /// Whether the ticket was opened by this message.
-    is_new: bool,
-    /// Whether the same mail is shown and was answered there already.
-    is_copy: bool,
+    /// Where the message went, if it went into a ticket, and why (JSON).
+    placed: Option<Placed>,
+    why: String,
     fallback: String,
     /// What of the wishes was left out, because the ticket was there already.
     ignored: Vec<&'static str>,
@@ -410,15 +502,9 @@ impl Log {
             let text = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
             members.insert("fallback".into(), text(&self.fallback));
             members.insert("ignored".into(), json!(self.ignored));
-            let ticket = self.ticket.as_ref();
-            members.insert(
-                "ticketId".into(),
-                ticket.map_or(Value::Null, |(id, _)| id.as_str().into()),
-            );
-            members.insert(
-                "ticketKey".into(),
-                ticket.map_or(Value::Null, |(_, key)| key.as_str().into()),
-            );
+            let placed = self.placed.as_ref();
+            members.insert("ticketId".into(), json!(placed.map(|placed| &placed.ticket_id)));
+            members.insert("ticketKey".into(), json!(placed.map(|placed| &placed.key)));
             let sent = self.automatic.iter().map(automatic_mail::Sent::to_json);
             members.insert("automatic".into(), sent.collect());
         }

@@ -59,48 +59,47 @@ pub async fn store_batch(
     crash_point!("fetched");
     let now = ctx.clock.now_ms();
     let tell = mailbox.after_ingest != AfterIngest::Leave.as_str();
-    let txn = ctx.db.begin().await?;
-    let mut stored_mail = false;
     let whole = batch.mails.iter().map(|mail| (mail, false));
     let partial = batch.headers.iter().map(|mail| (mail, true));
-    for (mail, is_partial) in whole.chain(partial) {
-        let raw = NewRaw {
-            mailbox_id: &mailbox.id,
-            project_id: &mailbox.project_id,
-            folder: &mailbox.folder,
-            uid_validity: cursor.uid_validity,
-            uid: mail.uid,
-            internal_date: mail.internal_date_ms,
-            bytes: &mail.raw,
-            is_partial,
-            size: if is_partial {
-                u64::from(mail.size)
-            } else {
-                mail.raw.len() as u64
-            },
-        };
-        let (outcome, message_id) = match message::insert_raw(&txn, &ctx.clock, &raw).await? {
-            Stored::New(id) => {
-                stored_mail = true;
-                ("stored", id)
-            }
+    let raws = whole.chain(partial).map(|(mail, is_partial)| NewRaw {
+        mailbox_id: &mailbox.id,
+        project_id: &mailbox.project_id,
+        folder: &mailbox.folder,
+        uid_validity: cursor.uid_validity,
+        uid: mail.uid,
+        internal_date: mail.internal_date_ms,
+        bytes: &mail.raw,
+        is_partial,
+        size: if is_partial {
+            u64::from(mail.size)
+        } else {
+            mail.raw.len() as u64
+        },
+    });
+    let raws: Vec<NewRaw<'_>> = raws.collect();
+    let txn = ctx.db.begin().await?;
+    let stored = message::insert_raws(&txn, &ctx.clock, &raws).await?;
+    let stored_mail = stored.iter().any(|one| matches!(one, Stored::New(_)));
+    let fetched = raws.iter().zip(stored).map(|(raw, stored)| {
+        let (outcome, message_id) = match stored {
+            Stored::New(id) => ("stored", id),
             Stored::DuplicateOf(id) => ("duplicate_of", id),
         };
-        let ingested = Ingested {
-            uid: mail.uid,
+        Ingested {
+            uid: raw.uid,
             outcome,
             message_id,
-        };
-        mailbox::insert_ingestion(&txn, cursor, &ingested, tell, now).await?;
-    }
-    for uid in &batch.vanished {
-        let ingested = Ingested {
-            uid: *uid,
-            outcome: "vanished",
-            message_id: String::new(),
-        };
-        mailbox::insert_ingestion(&txn, cursor, &ingested, false, now).await?;
-    }
+            tell,
+        }
+    });
+    let vanished = batch.vanished.iter().map(|uid| Ingested {
+        uid: *uid,
+        outcome: "vanished",
+        message_id: String::new(),
+        tell: false,
+    });
+    let ingested: Vec<Ingested> = fetched.chain(vanished).collect();
+    mailbox::insert_ingestions(&txn, cursor, &ingested, now).await?;
     if !mailbox::move_cursor(&txn, lease, cursor, batch.done_up_to, stored_mail, now).await? {
         txn.rollback().await?;
         return Err(IngestError::LeaseLost);
@@ -190,32 +189,33 @@ async fn process_together(ctx: &Ctx, mailbox_id: &str, ids: &[String]) -> Result
     }
     let began_at = ctx.clock.now_ms();
     message::begin_attempt(ctx.db.write(), ids).await?;
-    let mut raws = Vec::with_capacity(ids.len());
-    for id in ids {
-        raws.push((id.clone(), message::raw_bytes(ctx.db.read(), id).await?));
-    }
+    let raws = message::raw_bytes_of(ctx.db.read(), ids).await?;
     let known = Known::read(ctx).await?;
     let trusted = mailbox::trusted_servers(ctx.db.read(), mailbox_id).await?;
-    let understood = parse_all(raws, trusted).await;
+    let parsed = parse_all(raws, trusted).await;
     let parsed_at = ctx.clock.now_ms();
     crash_point!("parsed");
+    // Without: the parser gave up on it; the attempt is counted, and the next round sees to it.
+    let understood: Vec<(&str, &Understood)> = parsed
+        .iter()
+        .filter_map(|mail| Some((mail.id.as_str(), mail.understood.as_ref()?)))
+        .collect();
     let txn = ctx.db.begin().await?;
     let mut handling = Handling::new(ctx, &known, Cause::Ingest, SYSTEM);
-    for ParsedMail { id, raw, understood } in &understood {
-        // None: the parser gave up on it; the attempt is counted, and the next round sees to it.
-        if let Some(understood) = understood
-            && message::save_parsed(&txn, id, understood).await?
-        {
-            let subject = Subject {
-                id,
-                raw,
-                understood,
-                began_at,
-                parsed_at,
-            };
-            handling.handle(&txn, &subject).await?;
-        }
+    for message in message::save_parsed(&txn, &understood).await? {
+        let mail = parsed.iter().find(|mail| mail.id == message.id);
+        let Some((mail, understood)) = mail.and_then(|mail| Some((mail, mail.understood.as_ref()?))) else {
+            continue;
+        };
+        let subject = Subject {
+            raw: &mail.raw,
+            understood,
+            began_at,
+            parsed_at,
+        };
+        handling.handle(&txn, message, &subject).await?;
     }
+    handling.finish(&txn).await?;
     txn.commit().await?;
     crash_point!("ticketed");
     Ok(())
@@ -291,8 +291,10 @@ async fn set_aside(ctx: &Ctx, id: &str, problem: &str) -> Result<(), DbErr> {
     let now = ctx.clock.now_ms();
     let txn = ctx.db.begin().await?;
     if message::mark_unreadable(&txn, id, problem, now).await? {
-        let handling = Handling::new(ctx, &known, Cause::Ingest, SYSTEM);
-        handling.placeholder(&txn, id, problem).await?;
+        let mut handling = Handling::new(ctx, &known, Cause::Ingest, SYSTEM);
+        let message = message::get_in(&txn, id).await?;
+        handling.placeholder(&txn, message, problem).await?;
+        handling.finish(&txn).await?;
     }
     txn.commit().await
 }

@@ -65,7 +65,6 @@ pub async fn reprocess(ctx: &Ctx, id: &str, cause: Cause, actor: &str) -> Result
     };
     message::save_parsed_again(&txn, id, &understood).await?;
     let subject = Subject {
-        id,
         raw: &raw,
         understood: &understood,
         began_at,
@@ -73,7 +72,8 @@ pub async fn reprocess(ctx: &Ctx, id: &str, cause: Cause, actor: &str) -> Result
     };
     if message.ticket_id.is_empty() {
         let mut handling = Handling::new(ctx, &known, cause, actor);
-        handling.handle(&txn, &subject).await?;
+        handling.handle(&txn, message.clone(), &subject).await?;
+        handling.finish(&txn).await?;
     } else {
         stay(ctx, &txn, &message, &understood, &known).await?;
         let outcome = message::get_in(&txn, id).await?.state;

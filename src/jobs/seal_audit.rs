@@ -41,7 +41,8 @@ pub(super) async fn run(ctx: Ctx) {
         tokio::select! {
             () = ctx.stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
-            Ok(()) = appended.changed(), if pause < COMPLAINT => pause = SOON,
+            // While it looks again and again, more of the same transaction is no reason to begin anew.
+            Ok(()) = appended.changed(), if pause == IDLE => pause = SOON,
         }
     }
 }

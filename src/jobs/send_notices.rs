@@ -1,6 +1,9 @@
 //! Tells agents by mail of new tickets, and assignees of new messages, where a project has it so: reads on in the event
 //! log, and moves its place in the transaction that fills the outbox, so that each is told once.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use sea_orm::DbErr;
 use serde_json::Value;
 
@@ -15,7 +18,7 @@ use crate::project;
 use crate::rule::LoopMarks;
 use crate::rule::loop_guard::{self, Automatic, Purpose};
 use crate::smtp::Address;
-use crate::template::{self, Kind};
+use crate::template::{self, Kind, Template};
 use crate::ticket::{self, TicketError};
 
 /// Events that are read at once.
@@ -49,8 +52,9 @@ async fn read_on(ctx: &Ctx) -> Result<bool, DbErr> {
         return Ok(false);
     }
     let mut notices = Vec::new();
+    let mut templates = Templates::new();
     for event in &read.events {
-        notices.extend(told_of(ctx, event).await?);
+        notices.extend(told_of(ctx, &mut templates, event).await?);
     }
     let marks = LoopMarks::new(&ctx.keys);
     let txn = ctx.db.begin().await?;
@@ -85,8 +89,11 @@ async fn read_on(ctx: &Ctx) -> Result<bool, DbErr> {
     Ok(read.has_more)
 }
 
+/// Templates that were looked for already, by project and kind.
+type Templates = HashMap<(String, &'static str), Option<Template>>;
+
 /// The mails about one event.
-async fn told_of(ctx: &Ctx, event: &Event) -> Result<Vec<Notice>, DbErr> {
+async fn told_of(ctx: &Ctx, templates: &mut Templates, event: &Event) -> Result<Vec<Notice>, DbErr> {
     let Some(message_id) = event.data.get("messageId").and_then(Value::as_str) else {
         return Ok(Vec::new());
     };
@@ -95,7 +102,11 @@ async fn told_of(ctx: &Ctx, event: &Event) -> Result<Vec<Notice>, DbErr> {
     } else {
         Kind::NewReply
     };
-    let Some(template) = template::enabled(ctx.db.read(), &event.project_id, kind).await? else {
+    let template = match templates.entry((event.project_id.clone(), kind.as_str())) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(template::enabled(ctx.db.read(), &event.project_id, kind).await?),
+    };
+    let Some(template) = template else {
         return Ok(Vec::new());
     };
     let projects = Projects::one(&event.project_id);
@@ -123,7 +134,7 @@ async fn told_of(ctx: &Ctx, event: &Event) -> Result<Vec<Notice>, DbErr> {
         let Ok(to) = Address::new("to", "", &person.email) else {
             continue;
         };
-        match template::render(&template, &values) {
+        match template::render(template, &values) {
             Ok(rendered) => notices.push(Notice {
                 to,
                 subject: rendered.subject,

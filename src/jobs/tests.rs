@@ -1,6 +1,7 @@
 //! Tests of jobs that need a database with something in it.
 
 mod agents;
+mod batches;
 mod mails;
 mod rules;
 mod same_mail;

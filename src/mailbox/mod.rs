@@ -21,7 +21,7 @@ pub use service::{
 pub use session::{OpenError, OpenSession, open, provider_of, trouble_of};
 pub use store::{
     Cursor, Ingested, Mailbox, Outcome, addresses, asked, begin_look, claim_due, get_in, heartbeat,
-    insert_ingestion, move_cursor, record_failure, record_success, release, trusted_servers,
+    insert_ingestions, move_cursor, record_failure, record_success, release, trusted_servers,
 };
 pub use sync::{Plan, SyncError, plan, tell};
 pub use test::{run_test, start_test};

@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, Value};
 
 use crate::access::Projects;
-use crate::db::{self, Claim, Db, Lease, sql, within};
+use crate::db::{self, Claim, Db, Lease, sql, with_rows, within};
 use crate::trouble::Trouble;
 
 pub use row::Model as Mailbox;
@@ -452,29 +452,33 @@ pub struct Ingested {
     pub outcome: &'static str,
     /// The message; empty if it vanished.
     pub message_id: String,
+    /// Whether the server is to be told.
+    pub tell: bool,
 }
 
-/// Writes what became of a UID; a second time changes nothing. `tell` says whether the server is to be told.
-pub async fn insert_ingestion<C: ConnectionTrait>(
+/// Writes what became of UIDs; a second time changes nothing.
+pub async fn insert_ingestions<C: ConnectionTrait>(
     on: &C,
     cursor: &Cursor,
-    ingested: &Ingested,
-    tell: bool,
+    ingested: &[Ingested],
     now: i64,
 ) -> Result<(), DbErr> {
-    let values: [Value; 8] = [
-        cursor.mailbox_id.clone().into(),
-        cursor.folder.clone().into(),
-        i64::from(cursor.uid_validity).into(),
-        i64::from(ingested.uid).into(),
-        ingested.outcome.into(),
-        ingested.message_id.clone().into(),
-        (if tell { "pending" } else { "none" }).into(),
-        now.into(),
-    ];
+    let rows = ingested.iter().map(|one| {
+        let row: [Value; 8] = [
+            cursor.mailbox_id.as_str().into(),
+            cursor.folder.as_str().into(),
+            i64::from(cursor.uid_validity).into(),
+            i64::from(one.uid).into(),
+            one.outcome.into(),
+            one.message_id.as_str().into(),
+            (if one.tell { "pending" } else { "none" }).into(),
+            now.into(),
+        ];
+        row
+    });
     let text = "INSERT INTO ingestions (mailbox_id, folder, uid_validity, uid, outcome, message_id, tell, created_at) \
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
-    on.execute_raw(sql(on, text, values)).await.map(|_| ())
+                VALUES {rows} ON CONFLICT DO NOTHING";
+    with_rows(on, text, rows.collect()).await.map(drop)
 }
 
 /// UIDs of an epoch that the server is still to be told about.
@@ -494,20 +498,17 @@ pub(super) async fn untold<C: ConnectionTrait>(on: &C, cursor: &Cursor) -> Resul
 
 /// Notes that the server was told about these UIDs.
 pub async fn told<C: ConnectionTrait>(on: &C, cursor: &Cursor, uids: &[u32]) -> Result<(), DbErr> {
-    for chunk in uids.chunks(400) {
-        let list = chunk.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-        let text = format!(
-            "UPDATE ingestions SET tell = 'done' WHERE mailbox_id = $1 AND folder = $2 AND uid_validity = $3 \
-             AND uid IN ({list})"
-        );
-        let values: [Value; 3] = [
-            cursor.mailbox_id.clone().into(),
-            cursor.folder.clone().into(),
+    let rows = uids.iter().map(|uid| {
+        let row: [Value; 4] = [
+            cursor.mailbox_id.as_str().into(),
+            cursor.folder.as_str().into(),
             i64::from(cursor.uid_validity).into(),
+            i64::from(*uid).into(),
         ];
-        on.execute_raw(sql(on, &text, values)).await?;
-    }
-    Ok(())
+        row
+    });
+    let text = "UPDATE ingestions SET tell = 'done' WHERE (mailbox_id, folder, uid_validity, uid) IN (VALUES {rows})";
+    with_rows(on, text, rows.collect()).await.map(drop)
 }
 
 /// What became of one UID, for people.

@@ -3,6 +3,7 @@
 //! Storing raw bytes and reading them back is here; which mails are fetched is `mailbox`'s business, what becomes of
 //! them is `ticket`'s, and the order of it all is in `jobs/ingest_mail.rs`.
 
+mod list_store;
 mod model;
 mod outline;
 mod parse;
@@ -14,6 +15,7 @@ mod store;
 mod thread;
 mod thread_store;
 
+pub use list_store::quarantined;
 pub use model::{MessageState, NewRaw, Stored};
 pub use outline::{File, Kind, Outline};
 pub use parse::{People, SenderVerdict, Understood, understand, words};
@@ -21,12 +23,13 @@ pub use quarantine_store::{
     Copy, OnServer, Reason, Standing, beginning, complete, copies, count_quarantined, on_server,
     save_parsed_again, set_standing, twin_of,
 };
-pub use run_store::{Run, record_run, runs_of};
+pub use run_store::{Run, record_run, record_runs, runs_of};
 pub use service::{
     MessageError, MessageFilter, Page, Thread, attachment, count_since, get, get_thread, list, parsed, raw,
 };
 pub use store::{
-    Message, MessageCount, Waiting, begin_attempt, find_in, forget_attempt, get_in, index, insert_raw,
-    mark_placed, mark_unreadable, pending, pending_mailboxes, quarantined, raw_bytes, save_parsed,
+    Message, MessageCount, Place, Waiting, begin_attempt, find_in, forget_attempt, get_in, index,
+    insert_raws, mark_placed, mark_unreadable, pending, pending_mailboxes, raw_bytes, raw_bytes_of,
+    save_parsed,
 };
-pub use thread_store::assign as assign_thread;
+pub use thread_store::{assign as assign_thread, link};

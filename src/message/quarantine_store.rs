@@ -113,7 +113,7 @@ pub async fn complete<C: ConnectionTrait>(on: &C, id: &str, bytes: &[u8]) -> Res
     }
     let text = "DELETE FROM message_chunks WHERE message_id = $1";
     on.execute_raw(sql(on, text, [id.into()])).await?;
-    super::store::insert_chunks(on, id, bytes).await?;
+    super::store::insert_chunks(on, std::iter::once((id, bytes))).await?;
     Ok(true)
 }
 

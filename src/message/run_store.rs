@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, Value};
 
-use crate::db::sql;
+use crate::db::{sql, with_rows};
 
 /// One pass of a message through the pipeline.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,28 +30,35 @@ const MAX_RUNS: i64 = 50;
 
 /// Notes a pass; `number` is given here.
 pub async fn record_run<C: ConnectionTrait>(on: &C, message_id: &str, run: &Run) -> Result<(), DbErr> {
-    let values: [Value; 8] = [
-        message_id.into(),
-        run.cause.clone().into(),
-        run.actor.clone().into(),
-        run.began_at.into(),
-        run.parsed_at.into(),
-        run.ended_at.into(),
-        run.outcome.clone().into(),
-        run.detail.to_string().into(),
-    ];
-    let text = "INSERT INTO message_runs (message_id, number, cause, actor, began_at, parsed_at, ended_at, outcome, \
-                detail) VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM message_runs WHERE message_id = $1), \
-                $2, $3, $4, $5, $6, $7, $8)";
-    on.execute_raw(sql(on, text, values)).await?;
-    if run.cause == "ingest" {
-        return Ok(());
-    }
+    record_runs(on, &[(message_id.to_owned(), run.clone())]).await?;
     // The first tells how it came in and stays.
     let text = "DELETE FROM message_runs WHERE message_id = $1 AND number > 1 AND number <= (SELECT MAX(number) \
                 FROM message_runs WHERE message_id = $1) - $2";
     let values: [Value; 2] = [message_id.into(), MAX_RUNS.into()];
     on.execute_raw(sql(on, text, values)).await.map(|_| ())
+}
+
+/// Notes a pass of each of these messages.
+pub async fn record_runs<C: ConnectionTrait>(on: &C, runs: &[(String, Run)]) -> Result<(), DbErr> {
+    let rows = runs.iter().map(|(message_id, run)| {
+        let row: [Value; 8] = [
+            message_id.as_str().into(),
+            run.cause.as_str().into(),
+            run.actor.as_str().into(),
+            run.began_at.into(),
+            run.parsed_at.into(),
+            run.ended_at.into(),
+            run.outcome.as_str().into(),
+            run.detail.to_string().into(),
+        ];
+        row
+    });
+    let text = "WITH v (message_id, cause, actor, began_at, parsed_at, ended_at, outcome, detail) AS (VALUES {rows}) \
+                INSERT INTO message_runs (message_id, number, cause, actor, began_at, parsed_at, ended_at, outcome, \
+                detail) SELECT message_id, (SELECT COALESCE(MAX(r.number), 0) + 1 FROM message_runs AS r \
+                WHERE r.message_id = v.message_id), cause, actor, began_at, parsed_at, ended_at, outcome, detail \
+                FROM v";
+    with_rows(on, text, rows.collect()).await.map(drop)
 }
 
 /// The passes of a message, the first one first.

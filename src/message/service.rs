@@ -3,7 +3,7 @@
 use mailgrant_mail::Attachment;
 
 use super::store::{self, Message, MessageCount};
-use super::{thread, thread_store};
+use super::{list_store, thread, thread_store};
 use crate::access::Projects;
 use crate::ctx::Ctx;
 
@@ -64,7 +64,7 @@ pub async fn list(ctx: &Ctx, filter: &MessageFilter, limit: u64) -> Result<Page<
     {
         filter.thread_id = Some(present);
     }
-    let mut items = store::list(ctx.db.read(), &filter, limit + 1).await?;
+    let mut items = list_store::list(ctx.db.read(), &filter, limit + 1).await?;
     let more = items.len() as u64 > limit;
     items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let next = if more {

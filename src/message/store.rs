@@ -1,15 +1,16 @@
 //! All queries on messages and their raw bytes.
 
+use std::collections::{HashMap, HashSet};
+
 use sea_orm::entity::prelude::*;
-use sea_orm::{ConnectionTrait, ExprTrait, QueryOrder, QuerySelect, Value};
+use sea_orm::{ConnectionTrait, FromQueryResult, Iterable, Value};
 
 use super::model::{NewRaw, Stored};
 use super::parse::Understood;
-use super::service::MessageFilter;
 use crate::access::Projects;
 use crate::clock::Clock;
 use crate::crypto::sha256_hex;
-use crate::db::{sql, within, within_sql};
+use crate::db::{sql, with_rows, within, within_sql};
 use crate::id;
 use crate::search::{self, Document};
 
@@ -91,61 +92,84 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Stores a raw mail, or finds the message that has the same bytes.
-pub async fn insert_raw<C: ConnectionTrait>(
+/// Stores raw mails of one mailbox, or finds the messages that have the same bytes; what became of each, in their order.
+pub async fn insert_raws<C: ConnectionTrait>(
     on: &C,
     clock: &Clock,
-    raw: &NewRaw<'_>,
-) -> Result<Stored, DbErr> {
-    let hash = sha256_hex(raw.bytes);
-    let message_id = id::new("msg", clock);
-    let values: [Value; 12] = [
-        message_id.clone().into(),
-        raw.mailbox_id.into(),
-        raw.project_id.into(),
-        hash.clone().into(),
-        i64::try_from(raw.size).unwrap_or(i64::MAX).into(),
-        raw.folder.into(),
-        i64::from(raw.uid_validity).into(),
-        i64::from(raw.uid).into(),
-        raw.internal_date.into(),
-        clock.now_ms().into(),
-        raw.is_partial.into(),
-        "stored".into(),
-    ];
-    let text = "INSERT INTO messages (id, mailbox_id, project_id, content_hash, size, folder, uid_validity, uid, \
+    raws: &[NewRaw<'_>],
+) -> Result<Vec<Stored>, DbErr> {
+    let named: Vec<(String, String)> = raws
+        .iter()
+        .map(|raw| (id::new("msg", clock), sha256_hex(raw.bytes)))
+        .collect();
+    let now = clock.now_ms();
+    let rows = raws.iter().zip(&named).map(|(raw, (id, hash))| {
+        let row: [Value; 11] = [
+            id.as_str().into(),
+            raw.mailbox_id.into(),
+            raw.project_id.into(),
+            hash.as_str().into(),
+            i64::try_from(raw.size).unwrap_or(i64::MAX).into(),
+            raw.folder.into(),
+            i64::from(raw.uid_validity).into(),
+            i64::from(raw.uid).into(),
+            raw.internal_date.into(),
+            now.into(),
+            raw.is_partial.into(),
+        ];
+        row
+    });
+    // What a mail does not say yet is empty by default.
+    let text = "WITH v (id, mailbox_id, project_id, content_hash, size, folder, uid_validity, uid, internal_date, \
+                received_at, is_partial) AS (VALUES {rows}) \
+                INSERT INTO messages (id, mailbox_id, project_id, content_hash, size, folder, uid_validity, uid, \
                 internal_date, received_at, is_partial, state, attempts, parsed, subject, from_name, from_email, \
                 preview, sent_at, has_attachment, problem, ticket_id, entry_id) \
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, '', '', '', '', '', '', FALSE, '', \
-                '', '') ON CONFLICT (mailbox_id, content_hash) DO NOTHING";
-    if on.execute_raw(sql(on, text, values)).await?.rows_affected() == 0 {
-        let text = "SELECT id FROM messages WHERE mailbox_id = $1 AND content_hash = $2";
-        let row = on
-            .query_one_raw(sql(on, text, [raw.mailbox_id.into(), hash.into()]))
-            .await?;
-        let row = row.ok_or_else(|| DbErr::RecordNotFound("message with the same bytes".into()))?;
-        return Ok(Stored::DuplicateOf(row.try_get("", "id")?));
+                SELECT id, mailbox_id, project_id, content_hash, size, folder, uid_validity, uid, internal_date, \
+                received_at, is_partial, 'stored', 0, '', '', '', '', '', '', FALSE, '', '', '' FROM v WHERE TRUE \
+                ON CONFLICT (mailbox_id, content_hash) DO NOTHING RETURNING id";
+    let new = with_rows(on, text, rows.collect()).await?;
+    let new: HashSet<String> = new
+        .iter()
+        .map(|row| row.try_get("", "id"))
+        .collect::<Result<_, _>>()?;
+    let is_new = |id: &String| new.contains(id);
+    let chunks = raws.iter().zip(&named).filter(|(_, (id, _))| is_new(id));
+    insert_chunks(on, chunks.map(|(raw, (id, _))| (id.as_str(), raw.bytes))).await?;
+    let known = raws.iter().zip(&named).filter(|(_, (id, _))| !is_new(id));
+    let known = known.map(|(raw, (_, hash))| [raw.mailbox_id.into(), hash.as_str().into()]);
+    let text = "SELECT id, content_hash FROM messages WHERE (mailbox_id, content_hash) IN (VALUES {rows})";
+    let mut twins = HashMap::new();
+    for row in with_rows(on, text, known.collect()).await? {
+        twins.insert(row.try_get::<String>("", "content_hash")?, row.try_get("", "id")?);
     }
-    insert_chunks(on, &message_id, raw.bytes).await?;
-    Ok(Stored::New(message_id))
+    named
+        .into_iter()
+        .map(|(id, hash)| {
+            if new.contains(&id) {
+                return Ok(Stored::New(id));
+            }
+            let twin: Option<&String> = twins.get(&hash);
+            let twin = twin.ok_or_else(|| DbErr::RecordNotFound("message with the same bytes".into()))?;
+            Ok(Stored::DuplicateOf(twin.clone()))
+        })
+        .collect()
 }
 
-/// Writes the raw bytes of a message that has none yet.
-pub(super) async fn insert_chunks<C: ConnectionTrait>(
+/// Writes the raw bytes of messages that have none yet.
+pub(super) async fn insert_chunks<'a, C: ConnectionTrait>(
     on: &C,
-    message_id: &str,
-    bytes: &[u8],
+    mails: impl Iterator<Item = (&'a str, &'a [u8])>,
 ) -> Result<(), DbErr> {
-    for (position, chunk) in bytes.chunks(CHUNK).enumerate() {
-        let values: [Value; 3] = [
-            message_id.into(),
-            i64::try_from(position).unwrap_or(i64::MAX).into(),
-            chunk.to_vec().into(),
-        ];
-        let text = "INSERT INTO message_chunks (message_id, position, bytes) VALUES ($1, $2, $3)";
-        on.execute_raw(sql(on, text, values)).await?;
-    }
-    Ok(())
+    let chunks = mails.flat_map(|(message_id, bytes)| {
+        let chunks = bytes.chunks(CHUNK).enumerate();
+        chunks.map(move |(position, chunk)| {
+            let position = i64::try_from(position).unwrap_or(i64::MAX);
+            [message_id.into(), position.into(), chunk.to_vec().into()]
+        })
+    });
+    let text = "INSERT INTO message_chunks (message_id, position, bytes) VALUES {rows}";
+    with_rows(on, text, chunks.collect()).await.map(drop)
 }
 
 /// The raw bytes of a message.
@@ -157,6 +181,28 @@ pub async fn raw_bytes<C: ConnectionTrait>(on: &C, message_id: &str) -> Result<V
         bytes.extend_from_slice(&row.try_get::<Vec<u8>>("", "bytes")?);
     }
     Ok(bytes)
+}
+
+/// The raw bytes of messages, in the order of their ids as given.
+pub async fn raw_bytes_of<C: ConnectionTrait>(
+    on: &C,
+    ids: &[String],
+) -> Result<Vec<(String, Vec<u8>)>, DbErr> {
+    let text = "SELECT message_id, bytes FROM message_chunks WHERE message_id IN (VALUES {rows}) \
+                ORDER BY message_id, position";
+    let mut found: HashMap<String, Vec<u8>> = HashMap::new();
+    for row in with_rows(on, text, ids_of(ids)).await? {
+        let bytes = found.entry(row.try_get("", "message_id")?).or_default();
+        bytes.extend_from_slice(&row.try_get::<Vec<u8>>("", "bytes")?);
+    }
+    Ok(ids
+        .iter()
+        .map(|id| (id.clone(), found.remove(id).unwrap_or_default()))
+        .collect())
+}
+
+fn ids_of(ids: &[String]) -> Vec<[Value; 1]> {
+    ids.iter().map(|id| [id.as_str().into()]).collect()
 }
 
 /// A message that waits to be parsed.
@@ -200,49 +246,53 @@ pub async fn pending_mailboxes<C: ConnectionTrait>(on: &C, before: i64) -> Resul
 
 /// Counts one more attempt at parsing; committed before parsing begins, so that a crash is counted.
 pub async fn begin_attempt<C: ConnectionTrait>(on: &C, ids: &[String]) -> Result<(), DbErr> {
-    row::Entity::update_many()
-        .col_expr(row::Column::Attempts, Expr::col(row::Column::Attempts).add(1))
-        .filter(row::Column::Id.is_in(ids))
-        .exec(on)
-        .await?;
-    Ok(())
+    let text = "UPDATE messages SET attempts = attempts + 1 WHERE id IN (VALUES {rows})";
+    with_rows(on, text, ids_of(ids)).await.map(drop)
 }
 
 /// Takes an attempt back that said nothing about the mails.
 pub async fn forget_attempt<C: ConnectionTrait>(on: &C, ids: &[String]) -> Result<(), DbErr> {
-    row::Entity::update_many()
-        .col_expr(row::Column::Attempts, Expr::col(row::Column::Attempts).sub(1))
-        .filter(row::Column::Id.is_in(ids))
-        .filter(row::Column::Attempts.gt(0))
-        .exec(on)
-        .await?;
-    Ok(())
+    let text = "UPDATE messages SET attempts = attempts - 1 WHERE id IN (VALUES {rows}) AND attempts > 0";
+    with_rows(on, text, ids_of(ids)).await.map(drop)
 }
 
-/// Writes the parsed form of a message that still waits; false if somebody else finished it meanwhile.
+/// Writes the parsed forms of messages that still wait, and returns those messages, in the order given. The others were
+/// finished by somebody else meanwhile.
 pub async fn save_parsed<C: ConnectionTrait>(
     on: &C,
-    id: &str,
-    understood: &Understood,
-) -> Result<bool, DbErr> {
-    let values: [Value; 9] = [
-        understood.json.clone().into(),
-        understood.subject.clone().into(),
-        understood.from_name.clone().into(),
-        understood.from_email.clone().into(),
-        understood.preview.clone().into(),
-        understood.sent_at.clone().into(),
-        understood.has_attachment.into(),
-        id.into(),
-        understood.sent_hash.as_str().into(),
-    ];
-    let text = "UPDATE messages SET parsed = $1, subject = $2, from_name = $3, from_email = $4, preview = $5, \
-                sent_at = $6, has_attachment = $7, sent_hash = CASE WHEN is_partial THEN '' ELSE $9 END, state = 'ticketed' WHERE id = $8 AND state = 'stored'";
-    if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
-        return Ok(false);
+    mails: &[(&str, &Understood)],
+) -> Result<Vec<Message>, DbErr> {
+    let rows = mails.iter().map(|(id, understood)| {
+        let row: [Value; 9] = [
+            (*id).into(),
+            understood.json.as_str().into(),
+            understood.subject.as_str().into(),
+            understood.from_name.as_str().into(),
+            understood.from_email.as_str().into(),
+            understood.preview.as_str().into(),
+            understood.sent_at.as_str().into(),
+            understood.has_attachment.into(),
+            understood.sent_hash.as_str().into(),
+        ];
+        row
+    });
+    let columns: Vec<String> = row::Column::iter()
+        .map(|column| column.as_str().to_owned())
+        .collect();
+    let text = format!(
+        "WITH v (n_id, n_parsed, n_subject, n_name, n_email, n_preview, n_sent, n_files, n_hash) AS (VALUES {{rows}}) \
+         UPDATE messages SET parsed = n_parsed, subject = n_subject, from_name = n_name, from_email = n_email, \
+         preview = n_preview, sent_at = n_sent, has_attachment = n_files, \
+         sent_hash = CASE WHEN is_partial THEN '' ELSE n_hash END, state = 'ticketed' FROM v \
+         WHERE id = n_id AND state = 'stored' RETURNING {}",
+        columns.join(", ")
+    );
+    let mut saved: HashMap<String, Message> = HashMap::new();
+    for row in with_rows(on, &text, rows.collect()).await? {
+        let message = Message::from_query_result(&row, "")?;
+        saved.insert(message.id.clone(), message);
     }
-    index(on, id, &understood.words).await?;
-    Ok(true)
+    Ok(mails.iter().filter_map(|(id, _)| saved.remove(*id)).collect())
 }
 
 /// Puts the words of a message into the index, or its new ones in place of the old, in the caller's transaction.
@@ -277,18 +327,52 @@ pub async fn mark_unreadable<C: ConnectionTrait>(
     Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
 }
 
-/// Notes the ticket and the entry of a message, and why it is there (JSON).
-pub async fn mark_placed<C: ConnectionTrait>(
-    on: &C,
-    id: &str,
-    ticket_id: &str,
-    entry_id: &str,
-    resolution: &str,
-) -> Result<(), DbErr> {
-    let values: [Value; 4] = [ticket_id.into(), entry_id.into(), resolution.into(), id.into()];
-    let text = "UPDATE messages SET ticket_id = $1, entry_id = $2, resolution = $3 WHERE id = $4";
-    on.execute_raw(sql(on, text, values)).await?;
-    search::place(on, id, ticket_id).await
+/// Where a message is now.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    /// The message as it was before.
+    pub message: Message,
+    /// Its ticket; empty if it has none.
+    pub ticket_id: String,
+    /// Its entry in that ticket; empty if it has none.
+    pub entry_id: String,
+    /// Why it is there, JSON; empty if it has no ticket.
+    pub resolution: String,
+    /// What it is in its conversation, see [`super::link`].
+    pub node: String,
+    /// Its words, for the search; none if it could not be read.
+    pub words: Option<&'a Document>,
+}
+
+/// Notes where messages are now, with their conversations, and puts their words into the index.
+pub async fn mark_placed<C: ConnectionTrait>(on: &C, places: &[Place<'_>]) -> Result<(), DbErr> {
+    let rows = places.iter().map(|place| {
+        let row: [Value; 5] = [
+            place.message.id.as_str().into(),
+            place.ticket_id.as_str().into(),
+            place.entry_id.as_str().into(),
+            place.resolution.as_str().into(),
+            place.node.as_str().into(),
+        ];
+        row
+    });
+    // A mail that came later in the transaction may have made one conversation of two.
+    let text = "WITH v (n_id, n_ticket, n_entry, n_why, n_node) AS (VALUES {rows}) UPDATE messages SET \
+                ticket_id = n_ticket, entry_id = n_entry, resolution = n_why, thread_id = COALESCE(\
+                (SELECT thread_id FROM thread_nodes WHERE node = n_node), '') FROM v WHERE id = n_id";
+    with_rows(on, text, rows.collect()).await?;
+    let worded = places.iter().filter_map(|place| {
+        let entry = search::Entry {
+            kind: search::Kind::Message,
+            id: &place.message.id,
+            ticket_id: &place.ticket_id,
+            project_id: &place.message.project_id,
+            has_attachment: place.message.has_attachment,
+            at: place.message.received_at,
+        };
+        Some((entry, place.words?))
+    });
+    search::put_all(on, &worded.collect::<Vec<_>>()).await
 }
 
 /// One message, in the caller's transaction or outside of any; `None` if it is not there.
@@ -312,58 +396,6 @@ pub(super) async fn by_id<C: ConnectionTrait>(
         .filter(within(projects, row::Column::ProjectId))
         .one(on)
         .await
-}
-
-pub(super) async fn list<C: ConnectionTrait>(
-    on: &C,
-    filter: &MessageFilter,
-    limit: u64,
-) -> Result<Vec<Message>, DbErr> {
-    let mut query = row::Entity::find()
-        .filter(within(&filter.projects, row::Column::ProjectId))
-        .order_by_desc(row::Column::Id)
-        .limit(limit);
-    if let Some(mailbox) = &filter.mailbox_id {
-        query = query.filter(row::Column::MailboxId.eq(mailbox));
-    }
-    if let Some(ticket) = &filter.ticket_id {
-        query = query.filter(row::Column::TicketId.eq(ticket));
-    }
-    if let Some(thread) = &filter.thread_id {
-        query = query.filter(row::Column::ThreadId.eq(thread));
-    }
-    if let Some(project) = &filter.project_id {
-        query = query.filter(row::Column::ProjectId.eq(project));
-    }
-    if let Some(state) = &filter.state {
-        query = query.filter(row::Column::State.eq(state));
-    }
-    if let Some(after) = &filter.after {
-        query = query.filter(row::Column::Id.lt(after));
-    }
-    query.all(on).await
-}
-
-/// Messages in quarantine, the newest first; of one reason if it is named.
-pub async fn quarantined<C: ConnectionTrait>(
-    on: &C,
-    projects: &Projects,
-    reason: Option<&str>,
-    after: Option<&str>,
-    limit: u64,
-) -> Result<Vec<Message>, DbErr> {
-    let mut query = row::Entity::find()
-        .filter(row::Column::State.eq("quarantined"))
-        .filter(within(projects, row::Column::ProjectId))
-        .order_by_desc(row::Column::Id)
-        .limit(limit);
-    if let Some(reason) = reason {
-        query = query.filter(row::Column::QuarantineReason.eq(reason));
-    }
-    if let Some(after) = after {
-        query = query.filter(row::Column::Id.lt(after));
-    }
-    query.all(on).await
 }
 
 /// How many messages there are.

@@ -1,15 +1,17 @@
 //! All queries on conversations. `thread_nodes` says for each known identifier which conversation it is in; an
 //! identifier that only other mails name has a node, too, so that a mail that comes late finds its place.
 
+use std::collections::BTreeSet;
+
 use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::service::Thread;
 use super::thread;
-use crate::db::sql;
+use crate::db::{sql, with_rows};
 
-/// Puts a message into its conversation, and makes one of all that its identifiers link. Returns the conversation's id.
-/// The project must be locked by the caller (`project::lock`).
-pub async fn assign<C: ConnectionTrait>(
+/// Links the identifiers of a message, and makes one conversation of all that they name. Returns the node by which the
+/// message's conversation is found from now on. The project must be locked by the caller (`project::lock`).
+pub async fn link<C: ConnectionTrait>(
     on: &C,
     project_id: &str,
     message_id: &str,
@@ -35,27 +37,35 @@ pub async fn assign<C: ConnectionTrait>(
         let text = "UPDATE messages SET thread_id = $1 WHERE thread_id = $2";
         on.execute_raw(sql(on, text, values)).await?;
     }
-    for node in &nodes {
-        let values: [Value; 2] = [node.as_str().into(), id.as_str().into()];
-        let text = "INSERT INTO thread_nodes (node, thread_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        on.execute_raw(sql(on, text, values)).await?;
-    }
-    let values: [Value; 2] = [id.as_str().into(), message_id.into()];
-    let text = "UPDATE messages SET thread_id = $1 WHERE id = $2";
-    on.execute_raw(sql(on, text, values)).await?;
-    Ok(id)
+    let rows = nodes
+        .iter()
+        .map(|node| [node.as_str().into(), id.as_str().into()]);
+    let text = "INSERT INTO thread_nodes (node, thread_id) VALUES {rows} ON CONFLICT DO NOTHING";
+    with_rows(on, text, rows.collect()).await?;
+    Ok(nodes.into_iter().next().unwrap_or_default())
+}
+
+/// Puts a message into its conversation at once, see [`link`].
+pub async fn assign<C: ConnectionTrait>(
+    on: &C,
+    project_id: &str,
+    message_id: &str,
+    identifiers: &[String],
+) -> Result<(), DbErr> {
+    let node = link(on, project_id, message_id, identifiers).await?;
+    let text =
+        "UPDATE messages SET thread_id = (SELECT thread_id FROM thread_nodes WHERE node = $1) WHERE id = $2";
+    on.execute_raw(sql(on, text, [node.into(), message_id.into()]))
+        .await
+        .map(drop)
 }
 
 /// The conversations that these nodes are in.
-async fn known_threads<C: ConnectionTrait>(on: &C, nodes: &[String]) -> Result<Vec<String>, DbErr> {
-    let places: Vec<String> = (1..=nodes.len()).map(|n| format!("${n}")).collect();
-    let text = format!(
-        "SELECT DISTINCT thread_id FROM thread_nodes WHERE node IN ({})",
-        places.join(", ")
-    );
-    let values: Vec<Value> = nodes.iter().map(|node| node.as_str().into()).collect();
-    let rows = on.query_all_raw(sql(on, &text, values)).await?;
-    rows.iter().map(|row| row.try_get("", "thread_id")).collect()
+async fn known_threads<C: ConnectionTrait>(on: &C, nodes: &[String]) -> Result<BTreeSet<String>, DbErr> {
+    let text = "SELECT DISTINCT thread_id FROM thread_nodes WHERE node IN (VALUES {rows})";
+    let rows = nodes.iter().map(|node| [node.as_str().into()]).collect();
+    let found = with_rows(on, text, rows).await?;
+    found.iter().map(|row| row.try_get("", "thread_id")).collect()
 }
 
 /// The present id of a conversation: an id that it had before it grew still leads to it.

@@ -1,12 +1,11 @@
 //! All queries on outgoing mails and their attempts.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ConnectionTrait, QueryOrder, QuerySelect, Value};
+use sea_orm::{ConnectionTrait, FromQueryResult, QueryOrder, QuerySelect, Statement, Value};
 
 use super::model::MailState;
 use super::service::OutgoingFilter;
-use crate::access::Projects;
-use crate::db::{self, Claim, Db, Lease, sql};
+use crate::db::{self, Claim, Db, Lease, Listed, Where, sql};
 use crate::trouble::Trouble;
 
 pub use attempt::Model as Attempt;
@@ -215,26 +214,35 @@ pub(super) async fn list<C: ConnectionTrait>(
     filter: &OutgoingFilter,
     limit: u64,
 ) -> Result<Vec<Outgoing>, DbErr> {
-    let mut query = row::Entity::find().order_by_desc(row::Column::Id).limit(limit);
-    if let Some(state) = &filter.state {
-        query = query.filter(row::Column::State.eq(state));
-    }
-    if let Some(kind) = &filter.kind {
-        query = query.filter(row::Column::Kind.eq(kind));
-    }
-    if let Some(mailbox) = &filter.mailbox_id {
-        query = query.filter(row::Column::MailboxId.eq(mailbox));
-    }
-    if let Projects::Only(ids) = &filter.projects {
-        query = query.filter(row::Column::ProjectId.is_in(ids.iter().map(String::as_str)));
+    Outgoing::find_by_statement(list_statement(on, filter, limit))
+        .all(on)
+        .await
+}
+
+pub(super) fn list_statement<C: ConnectionTrait>(on: &C, filter: &OutgoingFilter, limit: u64) -> Statement {
+    let mut all = Where::default();
+    let wanted = [
+        ("t.state = {}", &filter.state),
+        ("t.kind = {}", &filter.kind),
+        ("t.mailbox_id = {}", &filter.mailbox_id),
+        ("t.id < {}", &filter.after),
+    ];
+    for (text, value) in wanted {
+        if let Some(value) = value {
+            all.and(text, value.as_str());
+        }
     }
     if filter.of_site {
-        query = query.filter(row::Column::ProjectId.eq(""));
+        all.and("t.project_id = {}", "");
     }
-    if let Some(after) = &filter.after {
-        query = query.filter(row::Column::Id.lt(after));
-    }
-    query.all(on).await
+    let listed = Listed {
+        from: "outgoing_mails t",
+        project: "t.project_id",
+        order: "t.id DESC",
+        order_of_all: "t.id DESC",
+        limit,
+    };
+    listed.statement(on, all, &filter.projects)
 }
 
 /// How many outgoing mails are in a state.
@@ -474,4 +482,45 @@ pub(super) async fn retry<C: ConnectionTrait>(
                 WHERE id = $3 AND state IN ('failed', 'queued') AND lease_until <= $1";
     let values: [Value; 3] = [now.into(), give_up_at.into(), id.into()];
     Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Projects;
+    use crate::db::is_indexed;
+    use crate::grant::testkit::place;
+
+    #[tokio::test]
+    async fn every_filter_of_outgoing_mails_is_indexed() {
+        let place = place().await;
+        let on = place.ctx.db.read();
+        let all = OutgoingFilter {
+            projects: Projects::All,
+            ..OutgoingFilter::default()
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let two = Projects::Only(["prj_1".to_owned(), "prj_2".to_owned()].into());
+        for filter in [
+            OutgoingFilter {
+                state: some("failed"),
+                ..all.clone()
+            },
+            OutgoingFilter {
+                kind: some("alert"),
+                ..all.clone()
+            },
+            OutgoingFilter {
+                mailbox_id: some("mbx_1"),
+                ..all.clone()
+            },
+            OutgoingFilter {
+                of_site: true,
+                ..all.clone()
+            },
+            OutgoingFilter { projects: two, ..all },
+        ] {
+            is_indexed(on, &format!("{filter:?}"), list_statement(on, &filter, 51)).await;
+        }
+    }
 }

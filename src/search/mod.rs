@@ -13,5 +13,5 @@ mod words;
 pub use document::{Document, Fields};
 pub use query::{Field, Query, Term};
 pub use snippet::{Piece, snippet};
-pub use store::{Entry, Kind, condition, move_to, place, put};
+pub use store::{Entry, Kind, condition, move_to, place, put, put_all};
 pub use words::{Word, fold, words};

@@ -1,10 +1,12 @@
 //! All queries on the index: what is put in, and the condition that finds it again.
 
+use std::collections::HashMap;
+
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
 
 use super::document::Document;
 use super::query::Query;
-use crate::db::sql;
+use crate::db::{sql, with_rows};
 
 /// What kind of thing a document is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,48 +49,63 @@ pub struct Entry<'a> {
 
 /// Puts a document in, or the new form of one that is there, in the caller's transaction.
 pub async fn put<C: ConnectionTrait>(on: &C, entry: &Entry<'_>, document: &Document) -> Result<(), DbErr> {
+    put_all(on, &[(*entry, document)]).await
+}
+
+/// Puts documents in, each once, or the new forms of those that are there, in the caller's transaction.
+pub async fn put_all<C: ConnectionTrait>(on: &C, documents: &[(Entry<'_>, &Document)]) -> Result<(), DbErr> {
     let is_postgres = on.get_database_backend() == DbBackend::Postgres;
-    let mut values: Vec<Value> = vec![
-        entry.id.into(),
-        entry.kind.as_str().into(),
-        entry.ticket_id.into(),
-        entry.project_id.into(),
-        entry.has_attachment.into(),
-        entry.at.into(),
-    ];
+    let rows = documents.iter().map(|(entry, document)| {
+        let words = if is_postgres {
+            document.vector()
+        } else {
+            String::new()
+        };
+        let row: [Value; 7] = [
+            entry.id.into(),
+            entry.kind.as_str().into(),
+            entry.ticket_id.into(),
+            entry.project_id.into(),
+            entry.has_attachment.into(),
+            entry.at.into(),
+            words.into(),
+        ];
+        row
+    });
     let (column, value, set) = if is_postgres {
-        values.push(document.vector().into());
-        (
-            ", words",
-            ", CAST($7 AS TEXT)::tsvector",
-            ", words = excluded.words",
-        )
+        (", words", ", words::tsvector", ", words = excluded.words")
     } else {
         ("", "", "")
     };
     let text = format!(
-        "INSERT INTO search_documents (ref_id, kind, ticket_id, project_id, has_attachment, at{column}) \
-         VALUES ($1, $2, $3, $4, $5, $6{value}) ON CONFLICT (ref_id) DO UPDATE SET ticket_id = excluded.ticket_id, \
+        "WITH v (ref_id, kind, ticket_id, project_id, has_attachment, at, words) AS (VALUES {{rows}}) \
+         INSERT INTO search_documents (ref_id, kind, ticket_id, project_id, has_attachment, at{column}) \
+         SELECT ref_id, kind, ticket_id, project_id, has_attachment, at{value} FROM v WHERE TRUE \
+         ON CONFLICT (ref_id) DO UPDATE SET ticket_id = excluded.ticket_id, \
          project_id = excluded.project_id, has_attachment = excluded.has_attachment, at = excluded.at{set} \
-         RETURNING id"
+         RETURNING id, ref_id"
     );
-    let row = on.query_one_raw(sql(on, &text, values)).await?;
-    let row = row.ok_or_else(|| DbErr::RecordNotFound(entry.id.to_owned()))?;
+    let found = with_rows(on, &text, rows.collect()).await?;
     if is_postgres {
         return Ok(());
     }
-    let id: i64 = row.try_get("", "id")?;
-    let [subject, sender, recipients, body] = document.columns();
-    let values: [Value; 5] = [
-        id.into(),
-        subject.into(),
-        sender.into(),
-        recipients.into(),
-        body.into(),
-    ];
-    let text = "INSERT OR REPLACE INTO search_words (rowid, subject, sender, recipients, body) \
-                VALUES ($1, $2, $3, $4, $5)";
-    on.execute_raw(sql(on, text, values)).await.map(|_| ())
+    let mut ids: HashMap<String, i64> = HashMap::new();
+    for row in found {
+        ids.insert(row.try_get("", "ref_id")?, row.try_get("", "id")?);
+    }
+    let rows = documents.iter().filter_map(|(entry, document)| {
+        let [subject, sender, recipients, body] = document.columns();
+        let row: [Value; 5] = [
+            (*ids.get(entry.id)?).into(),
+            subject.into(),
+            sender.into(),
+            recipients.into(),
+            body.into(),
+        ];
+        Some(row)
+    });
+    let text = "INSERT OR REPLACE INTO search_words (rowid, subject, sender, recipients, body) VALUES {rows}";
+    with_rows(on, text, rows.collect()).await.map(drop)
 }
 
 /// Notes the ticket of a document, in the caller's transaction.

@@ -416,8 +416,10 @@ pub async fn open(ctx: &Ctx, actor: &str, author: &str, new: &NewTicket) -> Resu
         subject: &one_line(&new.subject),
         requester_name: &one_line(&new.requester_name),
         requester_email: email,
+        entries: 0,
     };
     tickets::insert_ticket(&txn, &row, now).await?;
+    tickets::index(&txn, &ticket_id).await?;
     if !email.is_empty() {
         let requester = Participant {
             address: normalise_address(email),

@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::resolve::{CLOSED_FOR_GOOD_DAYS, Candidate};
 use super::store::{self, Ticket, thread_key};
-use crate::db::sql;
+use crate::db::{sql, with_rows};
 
 /// Tickets looked at for the identifiers of one mail: strangers can claim an identifier as often as they like.
 const MOST_CANDIDATES: i64 = 100;
@@ -167,19 +167,34 @@ pub(super) async fn add_participants<C: ConnectionTrait>(
     let row = on.query_one_raw(sql(on, text, [ticket_id.into()])).await?;
     let known: i64 = row.map_or(Ok(0), |row| row.try_get("", "known"))?;
     let room = usize::try_from(MOST_PARTICIPATIONS - known).unwrap_or(0);
-    for person in people.iter().take(room) {
-        let values: [Value; 5] = [
+    let people = people.get(..room.min(people.len())).unwrap_or_default();
+    first_participants(on, ticket_id, message_id, people, now).await
+}
+
+/// The same for a new ticket, which has room.
+pub(super) async fn first_participants<C: ConnectionTrait>(
+    on: &C,
+    ticket_id: &str,
+    message_id: &str,
+    people: &[Participant],
+    now: i64,
+) -> Result<(), DbErr> {
+    let rows = people
+        .iter()
+        .take(usize::try_from(MOST_PARTICIPATIONS).unwrap_or(0));
+    let rows = rows.map(|person| {
+        let row: [Value; 5] = [
             ticket_id.into(),
             person.address.as_str().into(),
             message_id.into(),
             person.role.as_str().into(),
             now.into(),
         ];
-        let text = "INSERT INTO ticket_participations (ticket_id, address, message_id, role, created_at) \
-                    VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-        on.execute_raw(sql(on, text, values)).await?;
-    }
-    Ok(())
+        row
+    });
+    let text = "INSERT INTO ticket_participations (ticket_id, address, message_id, role, created_at) \
+                VALUES {rows} ON CONFLICT DO NOTHING";
+    with_rows(on, text, rows.collect()).await.map(drop)
 }
 
 /// Who takes part in a ticket, in the order they came; each with the role they had first.

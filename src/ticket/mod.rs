@@ -30,7 +30,7 @@ pub use reply::{NewReply, add_reply, hold};
 pub use resolve::{CLOSED_FOR_GOOD_DAYS, Candidate, Resolution, Rule};
 pub use ruled::{Wishes, dress, fill, named};
 pub use service::{
-    TicketDetail, TicketError, as_it_is, entries, entry, get, get_by_key, place, present, resolve,
+    TicketDetail, TicketError, as_it_is, enter, entries, entry, get, get_by_key, place, present, resolve,
 };
 pub use split::{MAX_MOVED, Moving, Plan, Split, plan_split, split};
 pub use store::{Entry, HourCount, StateCount, Ticket, count_by_state, key_of, per_hour, remember_address};

@@ -1,5 +1,6 @@
 //! The words of this stage.
 
+use super::resolve::Rule;
 use crate::message::Understood;
 
 /// How a ticket stands.
@@ -61,4 +62,14 @@ pub struct Placed {
     pub is_new: bool,
     /// True if the entry shows another copy of the same mail.
     pub is_copy: bool,
+    /// The message.
+    pub message_id: String,
+    /// Its project.
+    pub project_id: String,
+    /// Who wrote it.
+    pub author: String,
+    /// What decided where it goes.
+    pub rule: Rule,
+    /// When, milliseconds since 1970.
+    pub at: i64,
 }

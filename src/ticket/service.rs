@@ -2,7 +2,7 @@
 
 use mailgrant_mail::thread_token::{Token, Verdict};
 use sea_orm::{ConnectionTrait, DbErr};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::identity;
 use super::match_store::{self, Participant, Related};
@@ -14,7 +14,6 @@ use crate::access::Projects;
 use crate::clock::Clock;
 use crate::crypto::KeyRing;
 use crate::ctx::Ctx;
-use crate::event::{self, NewEvent, SYSTEM};
 use crate::message::{Page, SenderVerdict};
 use crate::trouble::FieldError;
 use crate::{id, project};
@@ -235,14 +234,16 @@ pub(super) fn participants(incoming: &Incoming<'_>) -> Vec<Participant> {
         .collect()
 }
 
-/// Puts a message where its resolution says, with its event if it gets an entry, in the caller's transaction. The project must be locked by
-/// the caller since before it was resolved (`project::lock`).
+/// Puts a message where its resolution says, in the caller's transaction, which calls [`enter`] before it ends for what
+/// is not a further copy. The project must be locked by the caller since before it was resolved (`project::lock`).
 pub async fn place<C: ConnectionTrait>(
     on: &C,
     clock: &Clock,
     incoming: &Incoming<'_>,
     resolution: &Resolution,
 ) -> Result<Placed, DbErr> {
+    let now = clock.now_ms();
+    let (project_id, message_id) = (incoming.project_id, incoming.message_id);
     if let (Some(joined), Some(entry_id)) = (&resolution.joins, &resolution.shown_by) {
         // What finds the ticket and who takes part is noted with the first copy, and moves with it.
         return Ok(Placed {
@@ -251,48 +252,64 @@ pub async fn place<C: ConnectionTrait>(
             entry_id: entry_id.clone(),
             is_new: false,
             is_copy: true,
+            message_id: message_id.to_owned(),
+            project_id: project_id.to_owned(),
+            author: author(incoming),
+            rule: resolution.rule,
+            at: now,
         });
     }
-    let now = clock.now_ms();
-    let entry_id = id::new("ent", clock);
     let is_new = resolution.joins.is_none();
     let (ticket_id, key) = match &resolution.joins {
         Some(joined) => (joined.ticket_id.clone(), joined.key.clone()),
         None => open(on, clock, incoming, resolution, now).await?,
     };
-    let author = author(incoming);
-    store::insert_entry(on, &entry_id, &ticket_id, incoming.message_id, &author, now).await?;
-    store::remember_ids(
-        on,
-        incoming.project_id,
-        &incoming.mail.message_ids,
-        &ticket_id,
-        incoming.message_id,
-    )
-    .await?;
+    let ids = &incoming.mail.message_ids;
+    store::remember_ids(on, project_id, ids, &ticket_id, message_id).await?;
     let people = participants(incoming);
-    match_store::add_participants(on, &ticket_id, incoming.message_id, &people, now).await?;
-    let event = NewEvent {
-        kind: if is_new {
-            "ticket.created"
-        } else {
-            "ticket.updated"
-        },
-        project_id: incoming.project_id,
-        subject_id: &ticket_id,
-        actor: SYSTEM,
-        data: json!({
-            "key": key, "entryId": entry_id, "messageId": incoming.message_id, "rule": resolution.rule.as_str(),
-        }),
-    };
-    event::append(on, clock, event).await?;
+    if is_new {
+        match_store::first_participants(on, &ticket_id, message_id, &people, now).await?;
+    } else {
+        store::joined(on, &ticket_id, now).await?;
+        match_store::add_participants(on, &ticket_id, message_id, &people, now).await?;
+    }
     Ok(Placed {
         ticket_id,
         key,
-        entry_id,
+        entry_id: id::new("ent", clock),
         is_new,
         is_copy: false,
+        message_id: message_id.to_owned(),
+        project_id: project_id.to_owned(),
+        author: author(incoming),
+        rule: resolution.rule,
+        at: now,
     })
+}
+
+/// Writes what nobody asks for while messages are placed, for all of them together: their entries, and the words of new
+/// tickets.
+pub async fn enter<C: ConnectionTrait>(on: &C, placed: &[Placed]) -> Result<(), DbErr> {
+    store::insert_entries(on, placed).await?;
+    let new = placed.iter().filter(|placed| placed.is_new);
+    let new: Vec<&str> = new.map(|placed| placed.ticket_id.as_str()).collect();
+    store::index_all(on, &new).await
+}
+
+impl Placed {
+    /// The type of the event that tells of it.
+    pub fn event_kind(&self) -> &'static str {
+        if self.is_new {
+            "ticket.created"
+        } else {
+            "ticket.updated"
+        }
+    }
+
+    /// What the event says.
+    pub fn event_data(&self) -> Value {
+        json!({ "key": self.key, "entryId": self.entry_id, "messageId": self.message_id, "rule": self.rule.as_str() })
+    }
 }
 
 /// Opens a ticket, linked with the one that the message may belong to.
@@ -314,6 +331,7 @@ async fn open<C: ConnectionTrait>(
         subject: &incoming.mail.subject,
         requester_name: &incoming.mail.from_name,
         requester_email: &incoming.mail.from_email,
+        entries: 1,
     };
     store::insert_ticket(on, &row, now).await?;
     if let Some(other) = &resolution.possibly {

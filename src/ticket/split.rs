@@ -179,8 +179,10 @@ async fn carry_out(
         subject: &plan.subject,
         requester_name: name,
         requester_email: email,
+        entries: 0,
     };
     tickets::insert_ticket(txn, &row, now).await?;
+    tickets::index(txn, &new_id).await?;
     store::take_over(txn, source, &new_id, plan.moved.len(), now).await?;
     for moved in &plan.moved {
         store::move_entry(txn, &source.id, &new_id, moved).await?;

@@ -1,11 +1,12 @@
 //! All queries on tickets, entries and the Message-IDs that lead to them.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{Condition, ConnectionTrait, QueryOrder, QuerySelect, Value};
+use sea_orm::{Condition, ConnectionTrait, FromQueryResult, QueryOrder, QuerySelect, Value};
 
+use super::model::Placed;
 use crate::access::Projects;
 use crate::crypto::sha256_hex;
-use crate::db::{sql, within, within_sql};
+use crate::db::{sql, with_rows, within, within_sql};
 use crate::message::Understood;
 use crate::search::{self, Document, Fields};
 
@@ -126,8 +127,11 @@ pub(super) struct NewRow<'a> {
     pub(super) subject: &'a str,
     pub(super) requester_name: &'a str,
     pub(super) requester_email: &'a str,
+    /// Entries that it has from the beginning.
+    pub(super) entries: i64,
 }
 
+/// Writes a new ticket; [`index`] makes it found.
 pub(super) async fn insert_ticket<C: ConnectionTrait>(
     on: &C,
     new: &NewRow<'_>,
@@ -138,7 +142,7 @@ pub(super) async fn insert_ticket<C: ConnectionTrait>(
         new.key, new.subject, new.requester_name, new.requester_email
     )
     .to_lowercase();
-    let values: [Value; 9] = [
+    let values: [Value; 10] = [
         new.id.into(),
         new.project_id.into(),
         new.number.into(),
@@ -147,36 +151,46 @@ pub(super) async fn insert_ticket<C: ConnectionTrait>(
         new.requester_name.into(),
         new.requester_email.into(),
         search.into(),
+        new.entries.into(),
         now.into(),
     ];
     let text = "INSERT INTO tickets (id, project_id, number, key, subject, requester_name, requester_email, state, \
                 search_text, entry_count, revision, created_at, updated_at) \
-                VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, 0, 1, $9, $9)";
-    on.execute_raw(sql(on, text, values)).await?;
-    index(on, new.id).await
+                VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, 1, $10, $10)";
+    on.execute_raw(sql(on, text, values)).await.map(drop)
 }
 
 /// Puts the words of a ticket into the index, or its new ones in place of the old, in the caller's transaction.
 pub(super) async fn index<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
-    let Some(ticket) = by_id(on, &Projects::All, id).await? else {
-        return Ok(());
-    };
+    index_all(on, &[id]).await
+}
+
+/// The same for several tickets, each named once.
+pub(super) async fn index_all<C: ConnectionTrait>(on: &C, ids: &[&str]) -> Result<(), DbErr> {
+    let ids = ids.iter().map(|id| [(*id).into()]).collect();
+    let found = with_rows(on, "SELECT * FROM tickets WHERE id IN (VALUES {rows})", ids).await?;
+    let tickets = found.iter().map(|row| Ticket::from_query_result(row, ""));
+    let tickets = tickets.collect::<Result<Vec<_>, _>>()?;
+    let documents: Vec<Document> = tickets.iter().map(document).collect();
+    let entries = tickets.iter().map(|ticket| search::Entry {
+        kind: search::Kind::Ticket,
+        id: &ticket.id,
+        ticket_id: &ticket.id,
+        project_id: &ticket.project_id,
+        has_attachment: false,
+        at: ticket.created_at,
+    });
+    search::put_all(on, &entries.zip(&documents).collect::<Vec<_>>()).await
+}
+
+fn document(ticket: &Ticket) -> Document {
     let labels: Vec<String> = serde_json::from_str(&ticket.labels).unwrap_or_default();
-    let document = Document::new(Fields {
+    Document::new(Fields {
         subject: &format!("{} {}", ticket.key, ticket.subject),
         sender: &format!("{} {}", ticket.requester_name, ticket.requester_email),
         recipients: "",
         body: &labels.join("\n"),
-    });
-    let entry = search::Entry {
-        kind: search::Kind::Ticket,
-        id,
-        ticket_id: id,
-        project_id: &ticket.project_id,
-        has_attachment: false,
-        at: ticket.created_at,
-    };
-    search::put(on, &entry, &document).await
+    })
 }
 
 /// Sets what a rule wants for a ticket it opened; an empty text leaves what is there.
@@ -232,25 +246,26 @@ pub(super) async fn rename<C: ConnectionTrait>(
     index(on, &ticket.id).await
 }
 
-pub(super) async fn insert_entry<C: ConnectionTrait>(
-    on: &C,
-    id: &str,
-    ticket_id: &str,
-    message_id: &str,
-    author: &str,
-    now: i64,
-) -> Result<(), DbErr> {
-    let values: [Value; 5] = [
-        id.into(),
-        ticket_id.into(),
-        message_id.into(),
-        author.into(),
-        now.into(),
-    ];
-    let text = "INSERT INTO entries (id, ticket_id, kind, message_id, author, created_at) \
-                VALUES ($1, $2, 'message', $3, $4, $5)";
-    on.execute_raw(sql(on, text, values)).await?;
-    // An answer to a closed ticket opens it again: somebody has to look.
+/// Writes the entries of messages.
+pub(super) async fn insert_entries<C: ConnectionTrait>(on: &C, placed: &[Placed]) -> Result<(), DbErr> {
+    let rows = placed.iter().map(|placed| {
+        let row: [Value; 5] = [
+            placed.entry_id.as_str().into(),
+            placed.ticket_id.as_str().into(),
+            placed.message_id.as_str().into(),
+            placed.author.as_str().into(),
+            placed.at.into(),
+        ];
+        row
+    });
+    let text = "WITH v (id, ticket_id, message_id, author, created_at) AS (VALUES {rows}) \
+                INSERT INTO entries (id, ticket_id, kind, message_id, author, created_at) \
+                SELECT id, ticket_id, 'message', message_id, author, created_at FROM v";
+    with_rows(on, text, rows.collect()).await.map(drop)
+}
+
+/// Notes that a ticket has an entry more. An answer to a closed ticket opens it again: somebody has to look.
+pub(super) async fn joined<C: ConnectionTrait>(on: &C, ticket_id: &str, now: i64) -> Result<(), DbErr> {
     let text = "UPDATE tickets SET entry_count = entry_count + 1, revision = revision + 1, updated_at = $1, \
                 state = 'open' WHERE id = $2";
     on.execute_raw(sql(on, text, [now.into(), ticket_id.into()]))
@@ -275,19 +290,19 @@ pub(super) async fn remember_ids<C: ConnectionTrait>(
     ticket_id: &str,
     message_id: &str,
 ) -> Result<(), DbErr> {
-    let text = "INSERT INTO thread_ids (project_id, rfc_message_id, ticket_id, message_id) \
-                VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
     // A mail has one Message-ID; more than a few are an attempt to claim other people's.
-    for rfc_id in rfc_ids.iter().take(3) {
-        let values: [Value; 4] = [
+    let rows = rfc_ids.iter().take(3).map(|rfc_id| {
+        let row: [Value; 4] = [
             project_id.into(),
             thread_key(rfc_id).into(),
             ticket_id.into(),
             message_id.into(),
         ];
-        on.execute_raw(sql(on, text, values)).await?;
-    }
-    Ok(())
+        row
+    });
+    let text = "INSERT INTO thread_ids (project_id, rfc_message_id, ticket_id, message_id) \
+                VALUES {rows} ON CONFLICT DO NOTHING";
+    with_rows(on, text, rows.collect()).await.map(drop)
 }
 
 /// Remembers that a mail of a ticket asks for answers to a signed address. `mail_id` is what moves with it: the id of the

@@ -74,23 +74,42 @@ impl Desk {
     }
 
     pub(super) async fn receive_in(&self, mailbox: &str, raw: &[u8], is_partial: bool) -> Message {
-        let new = NewRaw {
-            mailbox_id: mailbox,
-            project_id: &self.project,
-            folder: "INBOX",
-            uid_validity: 1,
-            uid: 1,
-            internal_date: None,
-            bytes: raw,
-            is_partial,
-            size: if is_partial { 31_000_000 } else { raw.len() as u64 },
-        };
-        let stored = message::insert_raw(self.ctx().db.write(), &self.ctx().clock, &new).await;
-        let Stored::New(id) = stored.unwrap() else {
+        let stored = self.store_in(mailbox, &[(raw, is_partial)]).await;
+        let [Stored::New(id)] = &stored[..] else {
             panic!("the same mail twice");
         };
         ingest_mail::process(self.ctx(), mailbox).await.unwrap();
-        self.message(&id).await
+        self.message(id).await
+    }
+
+    /// Mails as they lie in the folder, not yet looked into; some of them with their header only.
+    pub(super) async fn store(&self, mails: &[(&[u8], bool)]) -> Vec<Stored> {
+        self.store_in(MAILBOX, mails).await
+    }
+
+    async fn store_in(&self, mailbox: &str, mails: &[(&[u8], bool)]) -> Vec<Stored> {
+        static UID: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+        let raws: Vec<NewRaw<'_>> = mails
+            .iter()
+            .map(|(raw, is_partial)| NewRaw {
+                mailbox_id: mailbox,
+                project_id: &self.project,
+                folder: "INBOX",
+                uid_validity: 1,
+                uid: UID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+                internal_date: None,
+                bytes: raw,
+                is_partial: *is_partial,
+                size: if *is_partial { 31_000_000 } else { raw.len() as u64 },
+            })
+            .collect();
+        message::insert_raws(self.ctx().db.write(), &self.ctx().clock, &raws)
+            .await
+            .unwrap()
+    }
+
+    pub(super) async fn process(&self) {
+        ingest_mail::process(self.ctx(), MAILBOX).await.unwrap();
     }
 
     pub(super) async fn message(&self, id: &str) -> Message {

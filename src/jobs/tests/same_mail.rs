@@ -125,6 +125,23 @@ async fn a_mail_in_two_mailboxes_is_one_ticket_and_one_entry_in_either_order() {
 }
 
 #[tokio::test]
+async fn copies_that_come_together_are_shown_once_as_well() {
+    let desk = desk().await;
+    desk.rule("Urgent", json!({}), json!({ "labels": ["urgent"] }))
+        .await;
+    let raws = ["one", "two", "three"].map(|trace| mail(trace, "It burns."));
+    desk.store(&raws.each_ref().map(|raw| (&raw[..], false))).await;
+    desk.process().await;
+    let only = desk.only_ticket().await;
+    assert_eq!((only.entries.len(), only.ticket.entry_count), (1, 1));
+    assert_eq!(desk.count("messages").await, 3);
+    let text = "SELECT COUNT(*) AS n FROM messages WHERE state = 'ticketed' AND entry_id = $1";
+    let on = desk.ctx().db.read();
+    let row = on.query_one_raw(sql(on, text, [only.entries[0].id.as_str().into()]));
+    assert_eq!(row.await.unwrap().unwrap().try_get::<i64>("", "n").unwrap(), 3);
+}
+
+#[tokio::test]
 async fn another_text_other_projects_and_half_mails_are_mails_of_their_own() {
     let desk = desk().await;
     desk.copy(MAILBOX, "It burns.").await;
@@ -151,7 +168,7 @@ async fn another_text_other_projects_and_half_mails_are_mails_of_their_own() {
         is_partial: false,
         size: 1,
     };
-    message::insert_raw(desk.ctx().db.write(), &desk.ctx().clock, &new)
+    message::insert_raws(desk.ctx().db.write(), &desk.ctx().clock, &[new])
         .await
         .unwrap();
     jobs::ingest_mail::process(desk.ctx(), "mbx_3").await.unwrap();

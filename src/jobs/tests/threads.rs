@@ -10,6 +10,7 @@ use proptest::sample::Index;
 use super::rules::Desk;
 use crate::access::Projects;
 use crate::crypto::sha256_hex;
+use crate::message::Stored;
 use crate::ticket;
 
 /// Identifiers that a conversation is made of. Those from [`WRITTEN`] on are of mails that never come.
@@ -27,6 +28,8 @@ struct Shape {
 struct Case {
     mails: Vec<Shape>,
     order: Vec<Index>,
+    /// Whether they are placed in one transaction, or each in its own.
+    together: bool,
     /// Pairs of mails whose tickets people merge afterwards.
     merges: Vec<(Index, Index)>,
 }
@@ -37,9 +40,15 @@ fn cases() -> impl Strategy<Value = Case> {
     (
         vec(shape, WRITTEN),
         vec(any::<Index>(), WRITTEN),
+        any::<bool>(),
         vec(any::<(Index, Index)>(), 0..3),
     )
-        .prop_map(|(mails, order, merges)| Case { mails, order, merges })
+        .prop_map(|(mails, order, together, merges)| Case {
+            mails,
+            order,
+            together,
+            merges,
+        })
 }
 
 /// The numbers below a bound in the order that the indexes pick.
@@ -97,8 +106,16 @@ async fn follows_identifiers_alone(desk: &Desk, case: &Case, run: &str) {
             id(number),
             names.join("\r\n ")
         );
-        stored.insert(number, desk.receive(raw.as_bytes()).await.id);
+        let new = desk.store(&[(raw.as_bytes(), false)]).await;
+        let [Stored::New(message_id)] = &new[..] else {
+            panic!("each mail is another: {case:?}");
+        };
+        stored.insert(number, message_id.clone());
+        if !case.together {
+            desk.process().await;
+        }
     }
+    desk.process().await;
     let node = |number: &usize| {
         let hash = sha256_hex(format!("thread {} {}", desk.project, id(*number)).as_bytes());
         format!("thr_{}", &hash[..32])

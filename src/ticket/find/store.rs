@@ -1,12 +1,12 @@
 //! The queries of lists and of the search. What one may not see is left out here, in the query.
 
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 
 use super::super::change::normal_label;
 use super::super::store::{Entry, Ticket};
-use super::{Search, Sort, TicketFilter};
+use super::{Search, Sort, TicketFilter, rank};
 use crate::access::Projects;
-use crate::db::{sql, within_sql};
+use crate::db::{Listed, Where, sql};
 use crate::message::Message;
 use crate::search::{self, Query};
 
@@ -16,48 +16,6 @@ pub(super) const RANK: i64 = 100_000_000_000_000;
 /// As in the index `tickets_by_priority`.
 const BY_PRIORITY: &str = "(CASE t.priority WHEN 'urgent' THEN 3 WHEN 'high' THEN 2 WHEN 'normal' THEN 1 ELSE 0 END \
                            * 100000000000000 + t.updated_at)";
-
-/// A condition that grows, with its values.
-#[derive(Default)]
-struct Where {
-    all: Vec<String>,
-    values: Vec<Value>,
-}
-
-impl Where {
-    fn value(&mut self, value: impl Into<Value>) -> String {
-        self.values.push(value.into());
-        format!("${}", self.values.len())
-    }
-
-    /// `{}` in the text is the value.
-    fn and(&mut self, text: &str, value: impl Into<Value>) {
-        let name = self.value(value);
-        self.all.push(text.replace("{}", &name));
-    }
-
-    fn and_in(&mut self, column: &str, values: &[String]) {
-        let names: Vec<String> = values.iter().map(|value| self.value(value.as_str())).collect();
-        self.all.push(match names.as_slice() {
-            [] => "1 = 0".to_owned(),
-            _ => format!("{column} IN ({})", names.join(", ")),
-        });
-    }
-
-    fn and_projects(&mut self, column: &str, projects: &Projects) {
-        let (text, values) = within_sql(projects, column, self.values.len() + 1);
-        self.all.push(text);
-        self.values.extend(values);
-    }
-
-    fn text(&self) -> String {
-        if self.all.is_empty() {
-            "1 = 1".to_owned()
-        } else {
-            self.all.join(" AND ")
-        }
-    }
-}
 
 /// What a question asks of tickets `t`.
 fn ask_tickets(all: &mut Where, query: &Query, asker: Option<&str>) {
@@ -108,11 +66,23 @@ fn ask_projects(all: &mut Where, column: &str, query: &Query) {
     }
 }
 
+/// Tickets `t` and their projects; with a label, they are found by its rows `l`, which have the order of lists.
+fn tickets_from(filter: &TicketFilter) -> (&'static str, &'static str) {
+    if filter.label.is_some() {
+        (
+            "ticket_labels l JOIN tickets t ON t.id = l.ticket_id",
+            "l.project_id",
+        )
+    } else {
+        ("tickets t", "t.project_id")
+    }
+}
+
+/// What a filter and a question ask of them, but for the projects of whoever asks.
 fn tickets_where<C: ConnectionTrait>(on: &C, filter: &TicketFilter, query: &Query) -> Where {
     let mut all = Where::default();
     let equal = [
         ("t.state = {}", &filter.state),
-        ("t.project_id = {}", &filter.project_id),
         ("t.assignee_id = {}", &filter.assignee_id),
         ("t.priority = {}", &filter.priority),
         (
@@ -126,14 +96,10 @@ fn tickets_where<C: ConnectionTrait>(on: &C, filter: &TicketFilter, query: &Quer
         }
     }
     if let Some(label) = &filter.label {
-        all.and(
-            "t.id IN (SELECT ticket_id FROM ticket_labels WHERE label = {})",
-            normal_label(label),
-        );
+        all.and("l.label = {}", normal_label(label));
     }
     // A merged ticket is in the one it was merged into.
     all.all.push("t.merged_into = ''".to_owned());
-    all.and_projects("t.project_id", &filter.projects);
     ask_projects(&mut all, "t.project_id", query);
     ask_tickets(&mut all, query, filter.asker_id.as_deref());
     if query.asks_documents() {
@@ -155,24 +121,51 @@ pub(super) async fn list<C: ConnectionTrait>(
     after: Option<(i64, String)>,
     limit: u64,
 ) -> Result<Vec<Ticket>, DbErr> {
-    let mut all = tickets_where(on, filter, query);
-    let (key, direction, next) = match filter.sort {
-        Sort::Updated => ("t.updated_at", "DESC", "<"),
-        Sort::Waiting => ("t.updated_at", "ASC", ">"),
-        Sort::Created => ("t.created_at", "DESC", "<"),
-        Sort::Priority => (BY_PRIORITY, "DESC", "<"),
-    };
-    if let Some((value, id)) = after {
-        let (value, id) = (all.value(value), all.value(id));
-        all.all.push(format!("({key}, t.id) {next} ({value}, {id})"));
-    }
-    let text = format!(
-        "SELECT t.* FROM tickets t WHERE {} ORDER BY {key} {direction}, t.id {direction} LIMIT {limit}",
-        all.text()
-    );
-    Ticket::find_by_statement(sql(on, &text, all.values))
+    Ticket::find_by_statement(list_statement(on, filter, query, after, limit))
         .all(on)
         .await
+}
+
+pub(super) fn list_statement<C: ConnectionTrait>(
+    on: &C,
+    filter: &TicketFilter,
+    query: &Query,
+    after: Option<(i64, String)>,
+    limit: u64,
+) -> Statement {
+    let mut all = tickets_where(on, filter, query);
+    let (sort, after) = match (filter.sort, &filter.priority) {
+        // Of one priority the order is that of the changes, and the index of them finds it.
+        (Sort::Priority, Some(priority)) => {
+            let rank = rank(priority) * RANK;
+            (Sort::Updated, after.map(|(key, id)| (key - rank, id)))
+        }
+        (sort, _) => (sort, after),
+    };
+    let (of_ticket, of_label, direction, next) = match sort {
+        Sort::Updated => ("t.updated_at", "l.updated_at", "DESC", "<"),
+        Sort::Waiting => ("t.updated_at", "l.updated_at", "ASC", ">"),
+        Sort::Created => ("t.created_at", "l.created_at", "DESC", "<"),
+        Sort::Priority => (BY_PRIORITY, "l.urgency", "DESC", "<"),
+    };
+    let (key, id) = if filter.label.is_some() {
+        (of_label, "l.ticket_id")
+    } else {
+        (of_ticket, "t.id")
+    };
+    if let Some((value, last)) = after {
+        let (value, last) = (all.value(value), all.value(last));
+        all.all.push(format!("({key}, {id}) {next} ({value}, {last})"));
+    }
+    let (from, project) = tickets_from(filter);
+    let listed = Listed {
+        from,
+        project,
+        order: &format!("{key} {direction}, {id} {direction}"),
+        order_of_all: &format!("{of_ticket} {direction}, t.id {direction}"),
+        limit,
+    };
+    listed.statement(on, all, &filter.projects.narrowed(filter.project_id.as_deref()))
 }
 
 pub(super) async fn count<C: ConnectionTrait>(
@@ -181,9 +174,11 @@ pub(super) async fn count<C: ConnectionTrait>(
     query: &Query,
     most: u64,
 ) -> Result<u64, DbErr> {
-    let all = tickets_where(on, filter, query);
+    let mut all = tickets_where(on, filter, query);
+    let (from, project) = tickets_from(filter);
+    all.and_projects(project, &filter.projects.narrowed(filter.project_id.as_deref()));
     let text = format!(
-        "SELECT COUNT(*) AS tickets FROM (SELECT 1 AS one FROM tickets t WHERE {} LIMIT {most}) AS found",
+        "SELECT COUNT(*) AS tickets FROM (SELECT 1 AS one FROM {from} WHERE {} LIMIT {most}) AS found",
         all.text()
     );
     let row = on.query_one_raw(sql(on, &text, all.values)).await?;
@@ -326,4 +321,69 @@ pub(super) async fn entries_after<C: ConnectionTrait>(
             (entry, project)
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::is_indexed;
+    use crate::grant::testkit::place;
+
+    #[tokio::test]
+    async fn every_filter_of_tickets_is_indexed_in_every_order() {
+        let place = place().await;
+        let on = place.ctx.db.read();
+        let all = TicketFilter::default;
+        let some = |text: &str| Some(text.to_owned());
+        let filters = [
+            TicketFilter {
+                state: some("open"),
+                ..all()
+            },
+            TicketFilter {
+                assignee_id: some(""),
+                ..all()
+            },
+            TicketFilter {
+                priority: some("urgent"),
+                ..all()
+            },
+            TicketFilter {
+                label: some("vip"),
+                ..all()
+            },
+            TicketFilter {
+                state: some("open"),
+                assignee_id: some("usr_1"),
+                ..all()
+            },
+        ];
+        let two = Projects::Only(["prj_1".to_owned(), "prj_2".to_owned()].into());
+        for projects in [Projects::All, Projects::one("prj_1"), two] {
+            for (filter, sort) in filters
+                .iter()
+                .flat_map(|filter| Sort::ALL.map(|sort| (filter, sort)))
+            {
+                let filter = TicketFilter {
+                    projects: projects.clone(),
+                    sort,
+                    ..filter.clone()
+                };
+                for after in [None, Some((1_800_000_000_000, "tkt_1".to_owned()))] {
+                    let statement = list_statement(on, &filter, &Query::default(), after, 51);
+                    is_indexed(on, &format!("{filter:?}"), statement).await;
+                }
+            }
+        }
+        for sort in Sort::ALL {
+            let filter = TicketFilter {
+                projects: Projects::All,
+                project_id: some("prj_1"),
+                sort,
+                ..all()
+            };
+            let statement = list_statement(on, &filter, &Query::default(), None, 51);
+            is_indexed(on, &format!("{filter:?}"), statement).await;
+        }
+    }
 }

@@ -477,10 +477,10 @@ async fn a_mail_is_shown_with_its_ticket_and_its_files_are_only_downloaded() {
         is_partial: false,
         size: u64::try_from(MAIL.len()).unwrap(),
     };
-    let Stored::New(id) = message::insert_raw(ctx.db.write(), &ctx.clock, &raw)
+    let stored = message::insert_raws(ctx.db.write(), &ctx.clock, &[raw])
         .await
-        .unwrap()
-    else {
+        .unwrap();
+    let [Stored::New(id)] = &stored[..] else {
         panic!("it is new");
     };
     let (_, unparsed) = api.get(&format!("/messages/{id}")).await;
@@ -498,11 +498,10 @@ async fn a_mail_is_shown_with_its_ticket_and_its_files_are_only_downloaded() {
     );
 
     let understood = message::understand(MAIL, &[]);
-    message::save_parsed(ctx.db.write(), &id, &understood)
-        .await
-        .unwrap();
+    let saved = message::save_parsed(ctx.db.write(), &[(id, &understood)]).await;
+    let message = saved.unwrap().remove(0);
     let incoming = Incoming {
-        message_id: &id,
+        message_id: id,
         project_id: &project.id,
         project_key: "HELP",
         mail: &understood,
@@ -515,10 +514,19 @@ async fn a_mail_is_shown_with_its_ticket_and_its_files_are_only_downloaded() {
     let placed = ticket::place(ctx.db.write(), &ctx.clock, &incoming, &resolution)
         .await
         .unwrap();
-    let why = resolution.to_json().to_string();
-    message::mark_placed(ctx.db.write(), &id, &placed.ticket_id, &placed.entry_id, &why)
+    ticket::enter(ctx.db.write(), std::slice::from_ref(&placed))
         .await
         .unwrap();
+    let why = resolution.to_json().to_string();
+    let place = message::Place {
+        message,
+        ticket_id: placed.ticket_id.clone(),
+        entry_id: placed.entry_id.clone(),
+        resolution: why,
+        node: String::new(),
+        words: None,
+    };
+    message::mark_placed(ctx.db.write(), &[place]).await.unwrap();
 
     let (_, shown) = api.get(&format!("/messages/{id}")).await;
     assert_eq!(shown["from"][0]["email"], "ada@example.org");

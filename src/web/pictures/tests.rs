@@ -4,7 +4,7 @@ use sea_orm::ConnectionTrait;
 
 use super::*;
 
-use crate::message::{NewRaw, Stored, insert_raw};
+use crate::message::{NewRaw, Stored, insert_raws};
 use crate::web::tests::{Site, site};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\nrest";
@@ -48,18 +48,19 @@ async fn store(site: &Site, raw: &[u8]) -> (String, Vec<String>) {
         is_partial: false,
         size: raw.len() as u64,
     };
-    let Stored::New(id) = insert_raw(ctx.db.write(), &ctx.clock, &new).await.unwrap() else {
+    let stored = insert_raws(ctx.db.write(), &ctx.clock, &[new]).await.unwrap();
+    let [Stored::New(id)] = &stored[..] else {
         panic!("the same mail twice");
     };
     let parsed = mailgrant_mail::parse(raw);
     let html = parsed.mailgrant.html.clone().unwrap();
-    let shown = shown(ctx, &id, &parsed, &html);
+    let shown = shown(ctx, id, &parsed, &html);
     let addresses = shown.split("src=\"").skip(1).map(|rest| {
         let (address, _) = rest.split_once('"').unwrap();
         address.replace("&amp;", "&")
     });
     let addresses = addresses.collect();
-    (id, addresses)
+    (id.clone(), addresses)
 }
 
 #[tokio::test(flavor = "multi_thread")]
