@@ -14,28 +14,34 @@ use super::input::{Bytes, Input, MAX_JSON_BYTES, Members};
 use super::once;
 use crate::web::error::Problem;
 use crate::web::gate;
-use crate::web::openapi::{Body, Doc, check};
+use crate::web::openapi::{Body, Doc, Parameter, check};
 use crate::web::presented::IN_QUERY;
 use crate::web::route::{Effect, Route};
 
-/// What the door knows about its route.
+/// What the door knows about its route: what may come in. The shapes of answers are large, and each thread that serves
+/// would hold its own.
 #[derive(Debug)]
 pub(in crate::web) struct Facts {
     changes: bool,
     effect: Effect,
-    doc: Doc,
+    query: Vec<Parameter>,
+    body: Body,
+    max_body: usize,
 }
 
 impl Facts {
     /// Of a route of the table.
     pub(in crate::web) fn of(route: &Route) -> Self {
+        let doc = route.description().unwrap_or_else(|| Doc::new(""));
         Self {
             changes: route.method != Method::GET,
             effect: match route.method {
                 Method::POST => route.effect,
                 _ => Effect::None,
             },
-            doc: route.description().unwrap_or_else(|| Doc::new("")),
+            query: doc.query,
+            body: doc.body,
+            max_body: doc.max_body.unwrap_or(MAX_JSON_BYTES),
         }
     }
 }
@@ -60,7 +66,7 @@ async fn look(facts: &Facts, request: &mut ServiceRequest) -> Result<Option<(Str
         // The token of a client of an older protocol is no parameter of the route.
         .filter(|(name, _): &(String, String)| name != IN_QUERY)
         .collect();
-    check::query(&facts.doc.query, &pairs)?;
+    check::query(&facts.query, &pairs)?;
     if !facts.changes {
         return Ok(None);
     }
@@ -69,11 +75,11 @@ async fn look(facts: &Facts, request: &mut ServiceRequest) -> Result<Option<(Str
         effect => once::key(request.headers(), effect)?,
     };
     let kind = request.content_type().to_ascii_lowercase();
-    let limit = facts.doc.max_body.unwrap_or(MAX_JSON_BYTES);
+    let limit = facts.max_body;
     refuse_announced_size(request, limit)?;
     let body = gate::read_body(request.take_payload(), limit).await?;
     request.set_payload(Payload::from(body.clone()));
-    match &facts.doc.body {
+    match &facts.body {
         Body::Bytes(types) => {
             check_type(&kind, types)?;
             request.extensions_mut().insert(Bytes(body.clone()));
