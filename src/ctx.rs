@@ -12,6 +12,7 @@ use crate::db::Db;
 use crate::event::Head;
 use crate::mailbox::imap::ByteBudget;
 use crate::net::Dialer;
+use crate::oauth2_server::Rounds;
 use crate::sso;
 use crate::trusted_issuer::Remembered;
 
@@ -48,6 +49,8 @@ pub struct Ctx {
     pub log: Head,
     /// What is known of identity providers at the moment.
     pub sso: sso::Cache,
+    /// Where requests of our authorization server meet that are answered together.
+    pub rounds: Rounds,
 }
 
 /// The bytes that all IMAP sessions of a process together may hold: some mailboxes' largest mails, not all of them.
@@ -72,6 +75,7 @@ impl Ctx {
             foreign_tokens: Remembered::default(),
             log: Head::default(),
             sso: sso::Cache::default(),
+            rounds: Rounds::default(),
         }
     }
 }

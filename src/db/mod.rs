@@ -5,10 +5,12 @@
 
 mod claim;
 mod keycheck;
+mod together;
 mod within;
 
 pub use claim::{Claim, Lease, claim, claim_one, extend, release, release_claims_of};
 pub use keycheck::{KeyCheckError, check_keys, has_key_checks};
+pub use together::{Answers, ROUND, Together};
 pub use within::{within, within_sql, within_table};
 
 use std::sync::Arc;

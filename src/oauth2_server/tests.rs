@@ -2,6 +2,7 @@
 
 mod anything;
 mod people;
+mod rounds;
 mod time;
 
 use secrecy::{ExposeSecret, SecretString};
