@@ -13,6 +13,7 @@ use crate::db::Db;
 use crate::event::Head;
 use crate::mailbox::imap::ByteBudget;
 use crate::net::Dialer;
+use crate::oauth2_server::Rounds;
 use crate::sso;
 use crate::trouble::Trouble;
 use crate::trusted_issuer::Remembered;
@@ -56,6 +57,8 @@ pub struct Ctx {
     pub refusals: Refusals,
     /// What is wrong with the TLS certificate in the files, while the one before is in use.
     pub certificate: Complaint,
+    /// Where requests of our authorization server meet that are answered together.
+    pub rounds: Rounds,
 }
 
 /// The bytes that all IMAP sessions of a process together may hold: some mailboxes' largest mails, not all of them.
@@ -83,6 +86,7 @@ impl Ctx {
             sso: sso::Cache::default(),
             refusals: Refusals::default(),
             certificate: Complaint::default(),
+            rounds: Rounds::default(),
         }
     }
 }

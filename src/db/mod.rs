@@ -7,6 +7,7 @@ mod claim;
 mod keycheck;
 mod listed;
 mod rows;
+mod together;
 mod within;
 
 pub use claim::{Claim, Lease, claim, claim_one, extend, release, release_claims_of};
@@ -15,6 +16,7 @@ pub use keycheck::{KeyCheckError, check_keys, has_key_checks};
 pub(crate) use listed::testkit::is_indexed;
 pub use listed::{Listed, Where};
 pub use rows::with_rows;
+pub use together::{Answers, ROUND, Together};
 pub use within::{within, within_sql, within_table};
 
 use std::sync::Arc;

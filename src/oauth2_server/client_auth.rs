@@ -7,7 +7,7 @@ use super::client::is_secret;
 use super::error::OAuthError;
 use super::model::{Client, ClientAuth, ClientState};
 use super::store::{self, client_keys as seen};
-use super::{client_keys, metadata};
+use super::{client_keys, metadata, rounds};
 use crate::crypto::{Unproven, sha256_hex};
 use crate::ctx::Ctx;
 
@@ -120,14 +120,7 @@ async fn by_secret(ctx: &Ctx, credentials: &Credentials) -> Result<Client, OAuth
         } => (id, None, ClientAuth::None),
         _ => return Err(OAuthError::invalid_client("the client does not say who it is")),
     };
-    let client = store::client_by_client_id(ctx.db.read(), client_id).await?;
-    // Asked for an unknown client too, so that it takes the same time.
-    let id = client.as_ref().map_or("", |client| &client.id);
-    let hashes: Vec<String> = store::live_secrets(ctx.db.read(), id, ctx.clock.now_ms())
-        .await?
-        .into_iter()
-        .map(|(_, hash)| hash)
-        .collect();
+    let (client, hashes) = rounds::client(ctx, client_id).await?;
     let proven = secret.is_some_and(|secret| is_secret(&hashes, secret));
     let client = client.ok_or_else(wrong)?;
     let is_good = match client.auth_method {

@@ -9,7 +9,7 @@ use super::issue::{ACCESS_PREFIX, REFRESH_PREFIX, subject};
 use super::model::{Client, Legacy, TokenUse};
 use super::store::{client_keys, tokens};
 use super::token::Fields;
-use super::{keys, metadata, scope};
+use super::{keys, metadata, rounds, scope};
 use crate::account;
 use crate::crypto::{Unproven, is_prefixed, sha256_hex};
 use crate::ctx::Ctx;
@@ -34,21 +34,20 @@ pub async fn authenticate(ctx: &Ctx, token: &SecretString) -> Result<Option<Toke
         return Ok(None);
     }
     let hash = sha256_hex(text.as_bytes());
-    let now = ctx.clock.now_ms();
-    live(ctx, tokens::Kind::Access, &hash, now).await
+    mark(ctx, &hash, rounds::access(ctx, &hash).await?).await
 }
 
-async fn live(
+/// Notes the first use of a token, where somebody will ask for it.
+async fn mark(
     ctx: &Ctx,
-    kind: tokens::Kind,
     hash: &str,
-    now: i64,
+    found: Option<(TokenUse, bool)>,
 ) -> Result<Option<TokenUse>, sea_orm::DbErr> {
-    let Some((found, is_first_use)) = tokens::access(ctx.db.read(), kind, hash, now).await? else {
+    let Some((found, is_first_use)) = found else {
         return Ok(None);
     };
     if is_first_use {
-        tokens::mark_used(ctx.db.write(), hash, now).await?;
+        tokens::mark_used(ctx.db.write(), hash, ctx.clock.now_ms()).await?;
     }
     Ok(Some(found))
 }
@@ -69,7 +68,8 @@ pub async fn authenticate_id_token(ctx: &Ctx, token: &SecretString) -> Result<Op
         return Ok(None);
     }
     let hash = sha256_hex(text.as_bytes());
-    let Some(found) = live(ctx, tokens::Kind::Id, &hash, now).await? else {
+    let mut stored = tokens::access(ctx.db.read(), tokens::Kind::Id, &[&hash], now).await?;
+    let Some(found) = mark(ctx, &hash, stored.remove(&hash)).await? else {
         return Ok(None);
     };
     let is_same = found.client_id == said("azp") && found.family.user_id == said("sub");

@@ -9,7 +9,7 @@ use super::error::OAuthError;
 use super::keys::{self, Signer};
 use super::model::{Client, Family, Legacy, TokenFormat};
 use super::store::tokens;
-use super::{metadata, scope};
+use super::{metadata, rounds, scope};
 use crate::account;
 use crate::crypto::{self, new_prefixed, sha256_hex};
 use crate::ctx::Ctx;
@@ -97,7 +97,6 @@ impl<'a> Issuer<'a> {
     ) -> Result<Issued, OAuthError> {
         let (ctx, client) = (self.ctx, self.client);
         let now = ctx.clock.now_ms();
-        let expires_at = (now + client.access_seconds * 1000).min(family.expires_at);
         let refresh = with_refresh.then(|| new_prefixed(REFRESH_PREFIX));
         let refresh_hash = refresh
             .as_ref()
@@ -107,30 +106,52 @@ impl<'a> Issuer<'a> {
             let idle_end = (now + client.refresh_idle_seconds * 1000).min(family.expires_at);
             tokens::insert_refresh(txn, &refresh_hash, &family.id, now, idle_end).await?;
         }
+        let (mut issued, new) = self.draw(family, scopes, refresh_hash, now)?;
+        tokens::insert_access(txn, &[&new]).await?;
+        issued.refresh_token = refresh;
+        Ok(issued)
+    }
+
+    /// Stores a family whose tokens nobody can refresh, and returns the one it has.
+    pub(super) async fn issue_alone(&self, family: Family) -> Result<Issued, OAuthError> {
+        let now = self.ctx.clock.now_ms();
+        let (issued, new) = self.draw(&family, &family.scopes, String::new(), now)?;
+        rounds::store(self.ctx, family, new).await?;
+        Ok(issued)
+    }
+
+    /// An access token of a family, and what is stored of it.
+    fn draw(
+        &self,
+        family: &Family,
+        scopes: &[String],
+        refresh_hash: String,
+        now: i64,
+    ) -> Result<(Issued, tokens::NewAccess), OAuthError> {
+        let expires_at = (now + self.client.access_seconds * 1000).min(family.expires_at);
         let access_token = match &self.access {
             None => new_prefixed(ACCESS_PREFIX),
             Some(signer) => self.jwt(signer, family, scopes, (now, expires_at))?,
         };
-        let hash = sha256_hex(access_token.expose_secret().as_bytes());
         let new = tokens::NewAccess {
             kind: tokens::Kind::Access,
-            hash: &hash,
-            family_id: &family.id,
-            refresh_hash: &refresh_hash,
-            scopes,
-            jkt: &self.jkt,
+            hash: sha256_hex(access_token.expose_secret().as_bytes()),
+            family_id: family.id.clone(),
+            refresh_hash,
+            scopes: scopes.to_vec(),
+            jkt: self.jkt.clone(),
             now,
             expires_at,
         };
-        tokens::insert_access(txn, &new).await?;
-        Ok(Issued {
+        let issued = Issued {
             access_token,
             expires_in: (expires_at - now) / 1000,
-            refresh_token: refresh,
+            refresh_token: None,
             scopes: scopes.to_vec(),
             id_token: None,
             is_bound: !self.jkt.is_empty(),
-        })
+        };
+        Ok((issued, new))
     }
 
     /// An access token as JWT (RFC 9068). It is stored by its hash like an opaque one, so that it can be revoked.
@@ -209,17 +230,17 @@ impl Issuer<'_> {
             // What opens the API is stored, like access tokens, and ends with them.
             let new = tokens::NewAccess {
                 kind: tokens::Kind::Id,
-                hash: &sha256_hex(token.as_bytes()),
-                family_id: &family.id,
-                refresh_hash: &refresh
+                hash: sha256_hex(token.as_bytes()),
+                family_id: family.id.clone(),
+                refresh_hash: refresh
                     .map(|token| sha256_hex(token.expose_secret().as_bytes()))
                     .unwrap_or_default(),
-                scopes: &issued.scopes,
-                jkt: "",
+                scopes: issued.scopes.clone(),
+                jkt: String::new(),
                 now,
                 expires_at: (now + ID_TOKEN_SECONDS * 1000).min(family.expires_at),
             };
-            tokens::insert_access(ctx.db.write(), &new).await?;
+            tokens::insert_access(ctx.db.write(), &[&new]).await?;
         }
         issued.id_token = Some(token);
         Ok(())

@@ -7,7 +7,7 @@
 //! Reading order: `model` has the words; [`metadata`] names the endpoints; `authorize` checks a request, `decide` says what
 //! must happen first, and gives a code, `request` unfolds signed and pushed ones, `device` begins those of devices;
 //! `client_auth` says which client asks, `token` turns codes, refresh tokens and credentials into tokens, `issue` makes
-//! them, `dpop` binds them to keys; `inspect` says what a token is worth, and ends it; `keys` sign; `client` registers, `sessions`
+//! them, `rounds` do for many at once what is wanted all the time, `dpop` binds them to keys; `inspect` says what a token is worth, and ends it; `keys` sign; `client` registers, `sessions`
 //! are what a client has now.
 
 mod authorize;
@@ -32,6 +32,7 @@ mod redirect;
 mod registered;
 mod registration;
 mod request;
+mod rounds;
 mod scope;
 mod sessions;
 mod store;
@@ -77,6 +78,7 @@ pub use model::{
 pub use redirect::ApplicationType;
 pub use registration::ClientProtocol;
 pub use request::{Pushed, push};
+pub use rounds::Rounds;
 pub use scope::{Scope, all as scopes, for_api, known as known_scope};
 pub use sessions::{end as end_client_session, list as client_sessions, one as client_session};
 pub use token::{Fields, token};

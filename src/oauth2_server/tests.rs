@@ -4,6 +4,7 @@ mod anything;
 mod changes;
 mod limits;
 mod people;
+mod rounds;
 mod time;
 
 use secrecy::{ExposeSecret, SecretString};

@@ -109,10 +109,19 @@ pub async fn token(
         GrantType::DeviceCode => issuer.redeem_device(fields).await?,
         GrantType::JwtBearer => issuer.jwt_bearer(fields).await?,
     };
-    if let Err(error) = store::touch_client(ctx.db.write(), &client.id, ctx.clock.now_ms()).await {
+    note_use(ctx, client).await;
+    Ok(issued)
+}
+
+/// Notes that a client was given a token; once a minute is enough.
+async fn note_use(ctx: &Ctx, client: &Client) {
+    let now = ctx.clock.now_ms();
+    if client.last_used_at.is_some_and(|before| now < before + 60_000) {
+        return;
+    }
+    if let Err(error) = store::touch_client(ctx.db.write(), &client.id, now).await {
         tracing::debug!(%error, "the use of a client was not noted");
     }
-    Ok(issued)
 }
 
 impl Issuer<'_> {
@@ -392,11 +401,7 @@ impl Issuer<'_> {
             expires_at: now + client.access_seconds * 1000,
             revoked_at: None,
         };
-        let txn = ctx.db.begin().await?;
-        tokens::insert_family(&txn, &family).await?;
-        let issued = self.issue(&txn, &family, &family.scopes, false).await?;
-        txn.commit().await?;
-        Ok(issued)
+        self.issue_alone(family).await
     }
 }
 

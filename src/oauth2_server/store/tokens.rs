@@ -1,6 +1,8 @@
 //! What clients are given: pending requests, consents, codes, families, tokens. Tokens and codes are stored as hashes.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::{from_list, parsed, run, to_list};
 use crate::db::sql;
@@ -294,26 +296,46 @@ fn read_family(row: &QueryResult) -> Result<Family, DbErr> {
 }
 
 pub(crate) async fn insert_family<C: ConnectionTrait>(on: &C, family: &Family) -> Result<(), DbErr> {
-    let text = "INSERT INTO oauth2_families (id, client, user_id, scopes, projects, audience, auth_time, created_at, \
-                last_used_at, expires_at, revoked_why, amr, claims, jkt, sid, acr) \
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, '', $10, $11, $12, $13, $14)";
-    let values = [
-        family.id.clone().into(),
-        family.client.clone().into(),
-        family.user_id.clone().into(),
-        to_list(&family.scopes).into(),
-        to_list(&family.projects).into(),
-        family.audience.clone().into(),
-        family.sign_in.auth_time.into(),
-        family.created_at.into(),
-        family.expires_at.into(),
-        to_list(&family.sign_in.amr).into(),
-        serde_json::to_string(&family.claims).unwrap_or_default().into(),
-        family.jkt.clone().into(),
-        family.sign_in.sid.clone().into(),
-        family.sign_in.acr.clone().into(),
-    ];
-    run(on, text, values).await.map(|_| ())
+    insert_families(on, &[family]).await
+}
+
+/// Stores several at once.
+pub(crate) async fn insert_families<C: ConnectionTrait>(on: &C, families: &[&Family]) -> Result<(), DbErr> {
+    let text = format!(
+        "INSERT INTO oauth2_families (id, client, user_id, scopes, projects, audience, auth_time, created_at, \
+         last_used_at, expires_at, revoked_why, amr, claims, jkt, sid, acr) VALUES {}",
+        rows(families.len(), 16)
+    );
+    let values = families.iter().flat_map(|family| -> [Value; 16] {
+        [
+            family.id.clone().into(),
+            family.client.clone().into(),
+            family.user_id.clone().into(),
+            to_list(&family.scopes).into(),
+            to_list(&family.projects).into(),
+            family.audience.clone().into(),
+            family.sign_in.auth_time.into(),
+            family.created_at.into(),
+            family.created_at.into(),
+            family.expires_at.into(),
+            "".into(),
+            to_list(&family.sign_in.amr).into(),
+            serde_json::to_string(&family.claims).unwrap_or_default().into(),
+            family.jkt.clone().into(),
+            family.sign_in.sid.clone().into(),
+            family.sign_in.acr.clone().into(),
+        ]
+    });
+    on.execute_raw(sql(on, &text, values)).await.map(|_| ())
+}
+
+/// The placeholders of so many rows: `($1, $2), ($3, $4)`.
+fn rows(many: usize, columns: usize) -> String {
+    let row = |at: usize| {
+        let places: Vec<String> = (1..=columns).map(|n| format!("${}", at * columns + n)).collect();
+        format!("({})", places.join(", "))
+    };
+    (0..many).map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// Notes that a family was begun by what an issuer said.
@@ -585,61 +607,71 @@ impl Kind {
 }
 
 /// An access token that is about to be stored.
-pub(crate) struct NewAccess<'a> {
+#[derive(Clone, Debug)]
+pub(crate) struct NewAccess {
     pub(crate) kind: Kind,
-    pub(crate) hash: &'a str,
-    pub(crate) family_id: &'a str,
+    pub(crate) hash: String,
+    pub(crate) family_id: String,
     /// The refresh token that came with it; empty if none did.
-    pub(crate) refresh_hash: &'a str,
-    pub(crate) scopes: &'a [String],
+    pub(crate) refresh_hash: String,
+    pub(crate) scopes: Vec<String>,
     /// The key it is bound to; empty for none.
-    pub(crate) jkt: &'a str,
+    pub(crate) jkt: String,
     pub(crate) now: i64,
     pub(crate) expires_at: i64,
 }
 
-pub(crate) async fn insert_access<C: ConnectionTrait>(on: &C, new: &NewAccess<'_>) -> Result<(), DbErr> {
-    let text = "INSERT INTO oauth2_access_tokens (token_hash, family_id, refresh_hash, scopes, created_at, expires_at, \
-                jkt, kind) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    let values = [
-        new.hash.into(),
-        new.family_id.into(),
-        new.refresh_hash.into(),
-        to_list(new.scopes).into(),
-        new.now.into(),
-        new.expires_at.into(),
-        new.jkt.into(),
-        new.kind.as_str().into(),
-    ];
-    run(on, text, values).await.map(|_| ())
+pub(crate) async fn insert_access<C: ConnectionTrait>(on: &C, new: &[&NewAccess]) -> Result<(), DbErr> {
+    let text = format!(
+        "INSERT INTO oauth2_access_tokens (token_hash, family_id, refresh_hash, scopes, created_at, expires_at, jkt, \
+         kind) VALUES {}",
+        rows(new.len(), 8)
+    );
+    let values = new.iter().flat_map(|new| -> [Value; 8] {
+        [
+            new.hash.clone().into(),
+            new.family_id.clone().into(),
+            new.refresh_hash.clone().into(),
+            to_list(&new.scopes).into(),
+            new.now.into(),
+            new.expires_at.into(),
+            new.jkt.clone().into(),
+            new.kind.as_str().into(),
+        ]
+    });
+    on.execute_raw(sql(on, &text, values)).await.map(|_| ())
 }
 
-/// Whom a live access token speaks for, and whether this is its first use. Everything that can end it is asked in one
-/// query: its own life, its family, the client and the person. An ID token is stored a moment after the tokens it came
-/// with, which may be dead by then.
+/// Whom live access tokens speak for, by their hashes, and whether a refresh token waits for this first use of one.
+/// Everything that can end one is asked in one query: its own life, its family, the client and the person. An ID token
+/// is stored a moment after the tokens it came with, which may be dead by then.
 pub(crate) async fn access<C: ConnectionTrait>(
     on: &C,
     kind: Kind,
-    hash: &str,
+    hashes: &[&str],
     now: i64,
-) -> Result<Option<(TokenUse, bool)>, DbErr> {
+) -> Result<HashMap<String, (TokenUse, bool)>, DbErr> {
+    let places: Vec<String> = (3..hashes.len() + 3).map(|n| format!("${n}")).collect();
     let text = format!(
-        "SELECT {FAMILY}, a.scopes AS token_scopes, a.jkt AS token_jkt, a.created_at AS issued_at, a.expires_at AS ends_at, \
-         a.first_used_at, c.legacy, c.scopes AS client_scopes, c.client_id, c.name AS client_name, c.project_id \
-         FROM oauth2_access_tokens a \
+        "SELECT {FAMILY}, a.token_hash, a.refresh_hash, a.scopes AS token_scopes, a.jkt AS token_jkt, \
+         a.created_at AS issued_at, a.expires_at AS ends_at, a.first_used_at, c.legacy, c.scopes AS client_scopes, \
+         c.client_id, c.name AS client_name, c.project_id FROM oauth2_access_tokens a \
          JOIN oauth2_families f ON f.id = a.family_id JOIN oauth2_clients c ON c.id = f.client \
          LEFT JOIN users u ON u.id = f.user_id \
-         WHERE a.token_hash = $1 AND a.kind = $3 AND (a.kind = 'access' OR a.refresh_hash NOT IN \
+         WHERE a.token_hash IN ({}) AND a.kind = $2 AND (a.kind = 'access' OR a.refresh_hash NOT IN \
          (SELECT r.token_hash FROM oauth2_refresh_tokens r WHERE r.token_hash = a.refresh_hash AND r.state = 'dead')) \
-         AND a.expires_at > $2 AND f.expires_at > $2 AND a.revoked_at IS NULL AND f.revoked_at IS NULL \
-         AND c.state = 'approved' AND (f.user_id = '' OR (u.id IS NOT NULL AND u.disabled_at IS NULL AND u.removed_at IS NULL))"
+         AND a.expires_at > $1 AND f.expires_at > $1 AND a.revoked_at IS NULL AND f.revoked_at IS NULL \
+         AND c.state = 'approved' AND (f.user_id = '' OR (u.id IS NOT NULL AND u.disabled_at IS NULL AND u.removed_at IS NULL))",
+        places.join(", ")
     );
-    let Some(row) = on
-        .query_one_raw(sql(on, &text, [hash.into(), now.into(), kind.as_str().into()]))
-        .await?
-    else {
-        return Ok(None);
-    };
+    let values = [Value::from(now), kind.as_str().into()]
+        .into_iter()
+        .chain(hashes.iter().map(|hash| Value::from(*hash)));
+    let found = on.query_all_raw(sql(on, &text, values)).await?;
+    found.iter().map(read_access).collect()
+}
+
+fn read_access(row: &QueryResult) -> Result<(String, (TokenUse, bool)), DbErr> {
     let legacy: String = row.try_get("", "legacy")?;
     // What its client lost meanwhile no token has, however it was given.
     let scopes: String = row.try_get("", "token_scopes")?;
@@ -647,9 +679,10 @@ pub(crate) async fn access<C: ConnectionTrait>(
     let of_client = from_list(&of_client);
     let mut scopes = from_list(&scopes);
     scopes.retain(|scope| of_client.contains(scope));
+    let refresh_hash: String = row.try_get("", "refresh_hash")?;
     let first_used_at: Option<i64> = row.try_get("", "first_used_at")?;
     let found = TokenUse {
-        family: read_family(&row)?,
+        family: read_family(row)?,
         client_id: row.try_get("", "client_id")?,
         client_name: row.try_get("", "client_name")?,
         project_id: row.try_get("", "project_id")?,
@@ -659,7 +692,9 @@ pub(crate) async fn access<C: ConnectionTrait>(
         issued_at: row.try_get("", "issued_at")?,
         expires_at: row.try_get("", "ends_at")?,
     };
-    Ok(Some((found, first_used_at.is_none())))
+    // Of a token that came alone nobody asks later whether it arrived.
+    let is_awaited = first_used_at.is_none() && !refresh_hash.is_empty();
+    Ok((row.try_get("", "token_hash")?, (found, is_awaited)))
 }
 
 /// What of older protocols the client of an access token may do, whether the token is dead or alive.
