@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::Query;
 use super::output;
+use super::tag::{IfMatch, Tag};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -20,6 +21,12 @@ pub(super) const ROUTES: &[Route] = &[
             .about("Applications that act in the name of the token's owner: allowed by them, or without a question.")
             .lists(app())
     }),
+    Route::get("/api/v1/connected-apps/{id}", Guard::Own(Scope::Admin), || web::to(one)).doc(|| {
+        Doc::new("Show a connected app")
+            .about("`id` is the client's.")
+            .answers(200, "The app", app())
+            .tagged()
+    }),
     Route::delete("/api/v1/connected-apps/{id}", Guard::Own(Scope::Admin), || {
         web::to(disconnect)
     })
@@ -27,6 +34,7 @@ pub(super) const ROUTES: &[Route] = &[
         Doc::new("Disconnect an app")
             .about("Everything that the token's owner gave it ends at once; `id` is the client's.")
             .answers_nothing(204, "Ended")
+            .tagged()
     }),
 ];
 
@@ -71,12 +79,25 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
     Ok(output::list_from_all(&query, all, |app| &app.client.id, show))
 }
 
+async fn find(ctx: &Ctx, owner: &str, id: &str) -> Result<Value, Problem> {
+    let all = oauth2_server::connected_apps(ctx, owner).await?;
+    let app = all.iter().find(|app| app.client.id == id);
+    app.map(show).ok_or_else(|| Problem::not_found("connected app"))
+}
+
+async fn one(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let shown = find(&ctx, access.user_id().unwrap_or_default(), &id).await?;
+    Ok(output::tagged(Tag::of(&shown), shown))
+}
+
 async fn disconnect(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let owner = access.user_id().unwrap_or_default();
+    seen.check(Tag::of(&find(&ctx, owner, &id).await?))?;
     match oauth2_server::disconnect(&ctx, owner, &id).await? {
         true => Ok(output::done()),
         false => Err(Problem::not_found("connected app")),

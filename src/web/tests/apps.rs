@@ -352,6 +352,8 @@ async fn people_see_and_end_what_applications_do_in_their_name_and_nobody_elses(
     assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
     assert_eq!(list["items"][0]["id"], app.id);
     let path = format!("/api/v1/connected-apps/{}", app.id);
+    let (status, one) = asked(Method::GET, path.clone()).await;
+    assert_eq!((status, &one), (StatusCode::OK, &list["items"][0]));
     assert_eq!(
         asked(Method::DELETE, path.clone()).await.0,
         StatusCode::NO_CONTENT

@@ -8,6 +8,8 @@ use crate::access::Projects;
 use crate::web::tests::{site, site_with};
 use crate::{account, alert, delivery, oauth2_server};
 
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_that_is_sent_again_makes_no_second_secret() {
     let admin = Admin::at(
@@ -33,7 +35,7 @@ async fn a_form_that_is_sent_again_makes_no_second_secret() {
     let token = [("name", "Mine"), ("scope", "tickets:read")];
     let initial = [("name", "Apps"), ("scope", "tickets:read")];
     let person = [("email", "bo@example.org"), ("name", "Bo")];
-    let forms: [(&str, &str, &[(&str, &str)], &str); 5] = [
+    let forms: [(_, _, Fields<'_>, _); 5] = [
         ("/webhooks/new", "/webhooks", &hook, "whsec_"),
         ("/profile/tokens/new", "/profile/tokens", &token, "mg_pat_"),
         ("/clients/new", "/clients", &client, "mg_cs_"),
