@@ -103,6 +103,8 @@ impl Db {
         options
             .max_connections(16)
             .min_connections(1)
+            .idle_timeout(NEVER)
+            .max_lifetime(NEVER)
             .connect_timeout(Duration::from_secs(10))
             .acquire_timeout(Duration::from_secs(30))
             .sqlx_logging(false)
@@ -213,11 +215,18 @@ fn create_private(path: &str) -> Result<(), DbError> {
     }
 }
 
+/// No connection is closed for its age. The task that would look for old ones starts with the pool and, when its count
+/// of idle connections slips below zero for an instant, goes round for ever without giving its thread back
+/// (<https://github.com/transact-rs/sqlx/issues/3645>): a command then never ends, and a server loses a core.
+const NEVER: Option<Duration> = None;
+
 fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
         .min_connections(1)
+        .idle_timeout(NEVER)
+        .max_lifetime(NEVER)
         .acquire_timeout(Duration::from_secs(60))
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(|options| {

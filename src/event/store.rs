@@ -271,6 +271,14 @@ pub async fn read_after<C: ConnectionTrait>(
         .all(on)
         .await?;
     let events: Vec<Event> = rows.into_iter().map(Event::from).collect();
+    let follows = events.first().is_some_and(|event| event.sequence == cursor.0 + 1);
+    if cursor < last && !follows {
+        // What is missing was not wanted, or it was deleted between the two reads.
+        let floor = extent(on).await?.floor;
+        if cursor < floor {
+            return Err(LogError::Gone { oldest: floor });
+        }
+    }
     let is_full = events.len() as u64 >= limit;
     let cursor = match events.last() {
         Some(event) if is_full => Cursor(event.sequence),

@@ -3,6 +3,7 @@
 mod agents;
 mod batches;
 mod mails;
+mod reopening;
 mod rules;
 mod same_mail;
 mod split;

@@ -62,6 +62,8 @@ pub struct Placed {
     pub is_new: bool,
     /// True if the entry shows another copy of the same mail.
     pub is_copy: bool,
+    /// The state that it had if the message opened it again.
+    pub reopened_from: Option<String>,
     /// The message.
     pub message_id: String,
     /// Its project.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::identity;
 use super::match_store::{self, Participant, Related};
-use super::model::{Incoming, Placed};
+use super::model::{Incoming, Placed, TicketState};
 use super::resolve::{self, Candidate, Clue, ClueKind, Resolution, Sender};
 use super::same_mail_store;
 use super::store::{self, Entry, Ticket};
@@ -14,7 +14,7 @@ use crate::access::Projects;
 use crate::clock::Clock;
 use crate::crypto::KeyRing;
 use crate::ctx::Ctx;
-use crate::message::{Page, SenderVerdict};
+use crate::message::{Kind, Page, SenderVerdict};
 use crate::trouble::FieldError;
 use crate::{id, project};
 
@@ -252,6 +252,7 @@ pub async fn place<C: ConnectionTrait>(
             entry_id: entry_id.clone(),
             is_new: false,
             is_copy: true,
+            reopened_from: None,
             message_id: message_id.to_owned(),
             project_id: project_id.to_owned(),
             author: author(incoming),
@@ -267,10 +268,12 @@ pub async fn place<C: ConnectionTrait>(
     let ids = &incoming.mail.message_ids;
     store::remember_ids(on, project_id, ids, &ticket_id, message_id).await?;
     let people = participants(incoming);
+    let mut reopened_from = None;
     if is_new {
         match_store::first_participants(on, &ticket_id, message_id, &people, now).await?;
     } else {
-        store::joined(on, &ticket_id, now).await?;
+        let outline = &incoming.mail.outline;
+        reopened_from = store::joined(on, &ticket_id, opens_again(outline.kind), now).await?;
         match_store::add_participants(on, &ticket_id, message_id, &people, now).await?;
     }
     Ok(Placed {
@@ -279,6 +282,7 @@ pub async fn place<C: ConnectionTrait>(
         entry_id: id::new("ent", clock),
         is_new,
         is_copy: false,
+        reopened_from,
         message_id: message_id.to_owned(),
         project_id: project_id.to_owned(),
         author: author(incoming),
@@ -308,7 +312,22 @@ impl Placed {
 
     /// What the event says.
     pub fn event_data(&self) -> Value {
-        json!({ "key": self.key, "entryId": self.entry_id, "messageId": self.message_id, "rule": self.rule.as_str() })
+        let mut data = json!({
+            "key": self.key, "entryId": self.entry_id, "messageId": self.message_id, "rule": self.rule.as_str(),
+        });
+        if let Some(state) = &self.reopened_from {
+            data["changes"] = json!({ "state": { "from": state, "to": TicketState::Open.as_str() } });
+        }
+        data
+    }
+}
+
+/// Whether a mail of this kind opens a closed or pending ticket again: one that asks somebody to act. What nobody wrote
+/// would bring every closed ticket back as soon as its requester is on holiday.
+fn opens_again(kind: Kind) -> bool {
+    match kind {
+        Kind::Person | Kind::Bounce => true,
+        Kind::AutoReply | Kind::Report | Kind::Bulk => false,
     }
 }
 

@@ -264,13 +264,28 @@ pub(super) async fn insert_entries<C: ConnectionTrait>(on: &C, placed: &[Placed]
     with_rows(on, text, rows.collect()).await.map(drop)
 }
 
-/// Notes that a ticket has an entry more. An answer to a closed ticket opens it again: somebody has to look.
-pub(super) async fn joined<C: ConnectionTrait>(on: &C, ticket_id: &str, now: i64) -> Result<(), DbErr> {
-    let text = "UPDATE tickets SET entry_count = entry_count + 1, revision = revision + 1, updated_at = $1, \
-                state = 'open' WHERE id = $2";
+/// Counts the entry of a message that joins a ticket; `reopens` says whether it opens the ticket again. Returns the
+/// state that it had if it was not open. The project must be locked by the caller.
+pub(super) async fn joined<C: ConnectionTrait>(
+    on: &C,
+    ticket_id: &str,
+    reopens: bool,
+    now: i64,
+) -> Result<Option<String>, DbErr> {
+    let text = "UPDATE tickets SET entry_count = entry_count + 1, revision = revision + 1, updated_at = $1 \
+                WHERE id = $2";
     on.execute_raw(sql(on, text, [now.into(), ticket_id.into()]))
-        .await
-        .map(|_| ())
+        .await?;
+    if !reopens {
+        return Ok(None);
+    }
+    let text = "SELECT state FROM tickets WHERE id = $1 AND state <> 'open'";
+    let Some(row) = on.query_one_raw(sql(on, text, [ticket_id.into()])).await? else {
+        return Ok(None);
+    };
+    let text = "UPDATE tickets SET state = 'open' WHERE id = $1";
+    on.execute_raw(sql(on, text, [ticket_id.into()])).await?;
+    row.try_get_by_index(0).map(Some)
 }
 
 /// The entry of an answer of ours. It leaves the ticket's state as it is.

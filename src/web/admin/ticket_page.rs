@@ -357,9 +357,14 @@ fn happened(event: &Event, names: &Names, now: i64) -> Happened {
             (Tone::Info, text)
         }
         ("ticket.updated", Some(changes)) => {
-            let all: Vec<String> = changes
-                .iter()
-                .map(|(field, change)| changed(field, change, names))
+            let came = has("messageId").then(|| "A message came in".to_owned());
+            let all: Vec<String> = came
+                .into_iter()
+                .chain(
+                    changes
+                        .iter()
+                        .map(|(field, change)| changed(field, change, names)),
+                )
                 .collect();
             (Tone::Ok, all.join(" · "))
         }
