@@ -95,5 +95,7 @@ pub async fn confirm_email(
         ..PersonChange::default()
     };
     user::change(tx, &ctx.clock, &user_id, None, &change, &user_id).await?;
+    // Whoever followed the link reads the mail of that address.
+    store::set_verified_email(tx, &user_id, &user::normal_email(&email)).await?;
     Ok(NewEmail { user: before, email })
 }

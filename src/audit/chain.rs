@@ -280,6 +280,13 @@ pub fn of_event<'a>(
     if family == "message" || !(somebody || ALWAYS.contains(&family)) {
         return None;
     }
+    if data.get("sample") == Some(&Value::Bool(true)) {
+        // Nothing of that kind has happened: somebody wanted to see what it looks like.
+        let event = NewAuditEvent::new("event.triggered", "event", subject_id)
+            .by(actor)
+            .in_project(project_id);
+        return Some(event.saying(json!({ "type": kind })));
+    }
     let event = NewAuditEvent::new(kind, kind_of(subject_id).unwrap_or(family), subject_id)
         .by(actor)
         .in_project(project_id);

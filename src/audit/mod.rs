@@ -125,9 +125,11 @@ pub async fn append<C: ConnectionTrait>(
     if let Some(members) = summary.as_object_mut().filter(|_| !client.is_empty()) {
         members.insert("throughClient".to_owned(), client.into());
     }
+    // Before the id, which is looked for by it.
+    let created_at = clock.now_ms();
     let event = AuditEvent {
         id: id::new("aud", clock),
-        created_at: clock.now_ms(),
+        created_at,
         actor: match actor.as_str() {
             "" => "system".to_owned(),
             _ => actor,

@@ -197,8 +197,8 @@ fn list_statement<C: ConnectionTrait>(
     }
     if let Some(since) = filter.since {
         all.and("t.created_at >= {}", since);
-        // No id is older than its event.
-        all.and("t.id >= {}", id::first_of("aud", since));
+        // No id is older than its event by more than the moment in which both are made.
+        all.and("t.id >= {}", id::first_of("aud", since.saturating_sub(1)));
     }
     if let Some(until) = filter.until {
         all.and("t.created_at < {}", until);

@@ -340,14 +340,15 @@ pub(super) async fn place<C: ConnectionTrait>(on: &C, last: i64, limit: i64) -> 
 pub async fn delete_before(db: &Db, before: i64, limit: i64) -> Result<u64, DbErr> {
     let txn = db.begin().await?;
     // The log is cut at one place: a young event behind an older number keeps what comes after it.
-    let text = "SELECT MAX(sequence) AS upto FROM (SELECT sequence FROM events WHERE sequence IS NOT NULL \
-                AND created_at < $1 AND sequence < COALESCE((SELECT MIN(sequence) FROM events WHERE \
-                sequence IS NOT NULL AND created_at >= $1), 9223372036854775807) \
-                ORDER BY sequence LIMIT $2) AS oldest";
-    let row = txn
-        .query_one_raw(sql(&txn, text, [before.into(), limit.into()]))
-        .await?;
-    let upto: Option<i64> = row.map_or(Ok(None), |row| row.try_get("", "upto"))?;
+    let text =
+        "SELECT sequence, created_at FROM events WHERE sequence IS NOT NULL ORDER BY sequence LIMIT $1";
+    let mut upto = None;
+    for row in txn.query_all_raw(sql(&txn, text, [limit.into()])).await? {
+        if row.try_get::<i64>("", "created_at")? >= before {
+            break;
+        }
+        upto = Some(row.try_get::<i64>("", "sequence")?);
+    }
     let Some(upto) = upto else {
         return Ok(0);
     };

@@ -25,6 +25,8 @@ pub(super) struct Sent {
     to: String,
     /// The id of the outgoing mail, or code and reason of its absence.
     outcome: Result<String, (String, String)>,
+    /// Whether it was sent for another copy of the same mail before.
+    is_old: bool,
 }
 
 impl Sent {
@@ -48,6 +50,8 @@ pub(super) struct Automatic<'a> {
     pub(super) message: &'a Message,
     pub(super) outline: &'a Outline,
     pub(super) raw: &'a [u8],
+    /// Of the mail ([`message::Understood::sent_hash`]): what was sent for one copy is not sent for the next.
+    pub(super) sent_hash: &'a str,
 }
 
 impl Automatic<'_> {
@@ -60,8 +64,9 @@ impl Automatic<'_> {
     ) -> Result<bool, DbErr> {
         let mut all = true;
         for to in &decision.forward_to {
+            let once = self.once("forward", to);
             let sent = self
-                .send(txn, Purpose::Forward, "forward", to, |_, pass| {
+                .send(txn, Purpose::Forward, ("forward", once), to, |_, pass| {
                     Ok(self.copy(decision, pass))
                 })
                 .await?;
@@ -86,9 +91,10 @@ impl Automatic<'_> {
             return Ok(());
         }
         let to = &self.outline.sender;
+        let once = self.once("answer", &decision.answered_by.id);
         let mut address = None;
         let sent = self
-            .send(txn, Purpose::Answer, "answer", to, |mailbox, pass| {
+            .send(txn, Purpose::Answer, ("answer", once), to, |mailbox, pass| {
                 let mail = self.reply(&decision.answer, mailbox, ticket, pass);
                 address = mail.reply_to.as_ref().map(|to| to.email().to_owned());
                 Ok(mail)
@@ -112,7 +118,7 @@ impl Automatic<'_> {
         action: &str,
         sent: &Sent,
     ) -> Result<(), DbErr> {
-        let Ok(outgoing) = &sent.outcome else {
+        let Some(outgoing) = sent.outcome.as_ref().ok().filter(|_| !sent.is_old) else {
             return Ok(());
         };
         let event = NewAuditEvent::new(action, "message", &self.message.id)
@@ -139,19 +145,25 @@ impl Automatic<'_> {
         let to = &self.outline.sender;
         let mut address = None;
         let sent = self
-            .send(txn, Purpose::Answer, "acknowledgement", to, |mailbox, pass| {
-                let values = if pass.may_quote() {
-                    values
-                } else {
-                    values.without_words()
-                };
-                let rendered = template::render(template, &values).map_err(|error| error.to_string())?;
-                let mut mail = self.reply(&rendered.text, mailbox, Some((id, key)), pass);
-                address = mail.reply_to.as_ref().map(|to| to.email().to_owned());
-                mail.subject = rendered.subject;
-                mail.html = rendered.html;
-                Ok(mail)
-            })
+            .send(
+                txn,
+                Purpose::Answer,
+                ("acknowledgement", None),
+                to,
+                |mailbox, pass| {
+                    let values = if pass.may_quote() {
+                        values
+                    } else {
+                        values.without_words()
+                    };
+                    let rendered = template::render(template, &values).map_err(|error| error.to_string())?;
+                    let mut mail = self.reply(&rendered.text, mailbox, Some((id, key)), pass);
+                    address = mail.reply_to.as_ref().map(|to| to.email().to_owned());
+                    mail.subject = rendered.subject;
+                    mail.html = rendered.html;
+                    Ok(mail)
+                },
+            )
             .await?;
         if let (Some(address), Ok(_)) = (&address, &sent.outcome) {
             ticket::remember_address(txn, project_id, id, &self.message.id, address).await?;
@@ -191,7 +203,7 @@ impl Automatic<'_> {
         &self,
         txn: &DatabaseTransaction,
         purpose: Purpose,
-        what: &'static str,
+        (what, once): (&'static str, Option<String>),
         to: &str,
         make: impl FnOnce(&Mailbox, &Pass) -> Result<NewMail, String>,
     ) -> Result<Sent, DbErr> {
@@ -199,7 +211,16 @@ impl Automatic<'_> {
             what,
             to: to.to_owned(),
             outcome: Err((code.to_owned(), why)),
+            is_old: false,
         };
+        if let Some(sent) = outbox::sent_once(txn, once.as_deref()).await? {
+            return Ok(Sent {
+                what,
+                to: to.to_owned(),
+                outcome: Ok(sent.id),
+                is_old: true,
+            });
+        }
         let Some(mailbox) = mailbox::get_in(txn, &self.message.mailbox_id).await? else {
             return Ok(not_sent(
                 "no_mailbox",
@@ -230,6 +251,7 @@ impl Automatic<'_> {
         mail.to = vec![address];
         mail.project_id.clone_from(&self.message.project_id);
         mail.pass = Some(pass);
+        mail.once = once;
         match compose(&self.ctx.clock, &mailbox, mail) {
             Ok(composed) => {
                 let id = outbox::enqueue(txn, &composed).await?;
@@ -237,11 +259,20 @@ impl Automatic<'_> {
                     what,
                     to: to.to_owned(),
                     outcome: Ok(id),
+                    is_old: false,
                 })
             }
             Err(OutboxError::Db(error)) => Err(error),
             Err(error) => Ok(not_sent("cannot_be_sent", sentence(&error.to_string()))),
         }
+    }
+
+    /// What is sent for one copy of this mail only, whichever mailbox it comes in first; `what` says which of the things
+    /// that are sent, `which` of those of that kind.
+    fn once(&self, what: &str, which: &str) -> Option<String> {
+        // Of half a mail nobody knows whether it is the same.
+        let is_known = !self.sent_hash.is_empty() && !self.message.is_partial;
+        is_known.then(|| format!("{what}:{}:{}:{which}", self.message.project_id, self.sent_hash))
     }
 
     /// The mail as it came, as a file: nothing of it is taken for our own words.

@@ -142,9 +142,7 @@ impl<'a> Handling<'a> {
                     .await?
             }
         };
-        let is_copy = log.placed.as_ref().is_some_and(|placed| placed.is_copy);
-        // A further copy is shown and was answered already.
-        if self.cause == Cause::Ingest && !is_copy {
+        if self.cause == Cause::Ingest {
             let automatic = self.automatic(&message, subject);
             let ticket = log
                 .placed
@@ -213,7 +211,15 @@ impl<'a> Handling<'a> {
         } = std::mem::take(&mut self.left);
         ticket::enter(txn, &placed).await?;
         message::mark_placed(txn, &places).await?;
-        message::record_runs(txn, &runs).await?;
+        match self.cause {
+            Cause::Ingest => message::record_runs(txn, &runs).await?,
+            // Of a message that came long ago there may be many.
+            Cause::Again | Cause::Release => {
+                for (id, run) in &runs {
+                    message::record_run(txn, id, run).await?;
+                }
+            }
+        }
         let events: Vec<NewEvent<'_>> = events
             .iter()
             .map(|told| NewEvent {
@@ -234,6 +240,7 @@ impl<'a> Handling<'a> {
             message,
             outline: &subject.understood.outline,
             raw: subject.raw,
+            sent_hash: &subject.understood.sent_hash,
         }
     }
 

@@ -56,7 +56,6 @@ pub async fn reprocess(ctx: &Ctx, id: &str, cause: Cause, actor: &str) -> Result
     let txn = ctx.db.begin().await?;
     // Whoever else is at it waits here, and finds it done.
     project::lock(&txn, &stored.project_id).await?;
-    let message = message::get_in(&txn, id).await?;
     let Some(understood) = understood else {
         let run = run(ctx, cause, actor, began_at, None, "failed");
         message::record_run(&txn, id, &run).await?;
@@ -64,6 +63,8 @@ pub async fn reprocess(ctx: &Ctx, id: &str, cause: Cause, actor: &str) -> Result
         return Err(ReprocessError::Unreadable);
     };
     message::save_parsed_again(&txn, id, &understood).await?;
+    // As it was understood just now.
+    let message = message::get_in(&txn, id).await?;
     let subject = Subject {
         raw: &raw,
         understood: &understood,

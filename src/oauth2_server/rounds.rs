@@ -1,6 +1,8 @@
 //! The three things that busy applications want all the time, done for many of them at once: who a client is, what a token
 //! is worth, and a token without a person. A round that fails is repeated by each for itself, whose error it then is.
 
+use std::collections::HashMap;
+
 use super::model::{Client, Family, TokenUse};
 use super::store::tokens::Kind;
 use super::store::{self, tokens};
@@ -26,35 +28,41 @@ pub(super) async fn client(ctx: &Ctx, client_id: &str) -> Result<Found, sea_orm:
     let round = move |asked: Vec<String>| -> Answers<Found> {
         let ctx = own.clone();
         Box::pin(async move {
-            let mut known: Vec<(String, Found)> = Vec::new();
-            let mut answers = Vec::new();
-            for client_id in asked {
-                let found = match known.iter().find(|(id, _)| *id == client_id) {
-                    Some((_, found)) => found.clone(),
-                    None => match client_alone(&ctx, &client_id).await {
-                        Ok(found) => {
-                            known.push((client_id, found.clone()));
-                            found
-                        }
-                        Err(_) => break,
-                    },
-                };
-                answers.push(found);
+            match clients(&ctx, &asked).await {
+                Ok(found) => found,
+                Err(_) => Vec::new(),
             }
-            answers
         })
     };
-    match ctx.rounds.clients.ask(client_id.to_owned(), round).await {
-        Some(found) => Ok(found),
-        None => client_alone(ctx, client_id).await,
+    if let Some(found) = ctx.rounds.clients.ask(client_id.to_owned(), round).await {
+        return Ok(found);
     }
+    let mut found = clients(ctx, &[client_id.to_owned()]).await?;
+    Ok(found.pop().unwrap_or_default())
 }
 
-async fn client_alone(ctx: &Ctx, client_id: &str) -> Result<Found, sea_orm::DbErr> {
-    let client = store::client_by_client_id(ctx.db.read(), client_id).await?;
-    let id = client.as_ref().map_or("", |client| &client.id);
-    let secrets = store::live_secrets(ctx.db.read(), id, ctx.clock.now_ms()).await?;
-    Ok((client, secrets.into_iter().map(|(_, hash)| hash).collect()))
+/// The clients with these `client_id`s, each in its place.
+async fn clients(ctx: &Ctx, asked: &[String]) -> Result<Vec<Found>, sea_orm::DbErr> {
+    let mut client_ids: Vec<&str> = asked.iter().map(String::as_str).collect();
+    client_ids.sort_unstable();
+    client_ids.dedup();
+    let on = ctx.db.read();
+    let clients = store::clients_by_client_ids(on, &client_ids).await?;
+    let mut ids: Vec<&str> = clients.iter().map(|client| client.id.as_str()).collect();
+    if ids.is_empty() {
+        // Asked all the same: how long it takes must not tell whether there is one.
+        ids.push("");
+    }
+    let mut secrets = store::live_hashes(on, &ids, ctx.clock.now_ms()).await?;
+    let found: HashMap<String, Found> = clients
+        .into_iter()
+        .map(|client| {
+            let hashes = secrets.remove(&client.id).unwrap_or_default();
+            (client.client_id.clone(), (Some(client), hashes))
+        })
+        .collect();
+    let answer = |client_id: &String| found.get(client_id).cloned().unwrap_or_default();
+    Ok(asked.iter().map(answer).collect())
 }
 
 /// Whom the access token with this hash speaks for.

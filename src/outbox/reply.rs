@@ -1,8 +1,6 @@
 //! Answering in a ticket: the mail is made so that the conversation goes on in it, and entry and mail come to be in
 //! one transaction.
 
-use sea_orm::{ConnectionTrait, DbErr};
-
 use super::model::{Kind, NewMail, Through};
 use super::proposal::quote_of;
 use super::service::{OutboxError, compose, enqueue};
@@ -64,7 +62,7 @@ pub async fn reply(
     answer: Answer,
 ) -> Result<Outgoing, OutboxError> {
     // Looked up before anything else: what was said the first time does not depend on what is so now.
-    if let Some(sent) = sent_before(ctx.db.write(), answer.once.as_deref()).await? {
+    if let Some(sent) = store::sent_once(ctx.db.write(), answer.once.as_deref()).await? {
         return Ok(sent);
     }
     let TicketDetail { ticket, entries, .. } =
@@ -139,7 +137,7 @@ pub async fn reply(
     let txn = ctx.db.begin().await?;
     let ticket = ticket::hold(&txn, &ticket).await.map_err(from_ticket)?;
     // Behind the lock of the ticket: whoever worked on the same request is done by now.
-    if let Some(sent) = sent_before(&txn, answer.once.as_deref()).await? {
+    if let Some(sent) = store::sent_once(&txn, answer.once.as_deref()).await? {
         txn.rollback().await?;
         return Ok(sent);
     }
@@ -174,13 +172,6 @@ pub async fn reply(
         "an answer was put into the outbox"
     );
     Ok(composed.into_outgoing())
-}
-
-async fn sent_before<C: ConnectionTrait>(on: &C, once: Option<&str>) -> Result<Option<Outgoing>, DbErr> {
-    match once {
-        Some(once) => store::by_once(on, once).await,
-        None => Ok(None),
-    }
 }
 
 fn from_ticket(error: TicketError) -> OutboxError {

@@ -174,8 +174,11 @@ pub async fn by_entry<C: ConnectionTrait>(on: &C, entry_id: &str) -> Result<Opti
         .await
 }
 
-/// The mail that a request had sent, if it came that far.
-pub(super) async fn by_once<C: ConnectionTrait>(on: &C, once: &str) -> Result<Option<Outgoing>, DbErr> {
+/// The mail that was sent under this name before ([`super::NewMail::once`]); none without a name.
+pub async fn sent_once<C: ConnectionTrait>(on: &C, once: Option<&str>) -> Result<Option<Outgoing>, DbErr> {
+    let Some(once) = once else {
+        return Ok(None);
+    };
     row::Entity::find()
         .filter(row::Column::OnceKey.eq(once))
         .one(on)

@@ -108,6 +108,7 @@ impl Follower {
         if cursor < floor {
             return Err(gone(LogError::Gone { oldest: floor }));
         }
+        not_ahead(cursor, last)?;
         Ok(Self {
             ctx: ctx.get_ref().clone(),
             request,
@@ -228,6 +229,28 @@ fn follow<F: Fn(&Event) -> String>(
         follower.over |= next.is_err();
         Some((next, (follower, line)))
     })
+}
+
+/// Refuses a cursor that no event has yet: the log was restored from a backup since it was given out, and what happened
+/// from there on has the numbers that the reader believes to have seen.
+///
+/// # Errors
+/// 410 with where the log ends now.
+pub(super) fn not_ahead(cursor: Cursor, last: Cursor) -> Result<(), Problem> {
+    if cursor <= last {
+        return Ok(());
+    }
+    let problem = Problem::new(
+        StatusCode::GONE,
+        "cursor_ahead",
+        "this cursor is behind the end of the log: the database was restored to an earlier moment since you got it",
+    )
+    .with_remedy(
+        "Find the newest event that both sides know, for example by the time of the backup, go on with its cursor, \
+         and expect events that you have seen already.",
+    )
+    .with_member("newest", json!(last.to_string()));
+    Err(problem)
 }
 
 /// 410 with where the log begins, so that a consumer can say what it lost and go on.

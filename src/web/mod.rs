@@ -53,6 +53,10 @@ mod offers_tests;
 mod people_tests;
 
 #[cfg(test)]
+#[path = "tests/log.rs"]
+mod log_tests;
+
+#[cfg(test)]
 #[path = "tests/edge.rs"]
 mod edge_tests;
 

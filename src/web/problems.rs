@@ -200,6 +200,11 @@ pub const KINDS: &[Kind] = &[
         410,
         "Events behind this cursor are older than the retention and gone. `oldest` is where the log begins now; load what may have changed before it.",
     ),
+    kind(
+        "cursor_ahead",
+        410,
+        "The log ends before this cursor: the database was restored to an earlier moment. `newest` is where it ends now; go on from the newest event that both sides know.",
+    ),
     kind("too_large", 413, "The body is larger than this route takes."),
     kind(
         "unsupported_media_type",

@@ -50,6 +50,13 @@ impl Desk {
         self.receive_in(mailbox, &raw, false).await
     }
 
+    async fn audited(&self, action: &str) -> i64 {
+        let on = self.ctx().db.read();
+        let text = "SELECT COUNT(*) AS n FROM audit_events WHERE action = $1";
+        let row = on.query_one_raw(sql(on, text, [action.into()])).await.unwrap();
+        row.unwrap().try_get("", "n").unwrap()
+    }
+
     async fn only_ticket(&self) -> TicketDetail {
         assert_eq!(self.count("tickets").await, 1);
         ticket::get_by_key(self.ctx(), &Projects::All, "HELP-1")
@@ -121,6 +128,40 @@ async fn a_mail_in_two_mailboxes_is_one_ticket_and_one_entry_in_either_order() {
         let answer = "Message-ID: <2@x.test>\r\nIn-Reply-To: <1@x.test>\r\nFrom: ada@x.test\r\n\r\nx";
         let answer = desk.receive_in(second, answer.as_bytes(), false).await;
         assert_eq!(answer.ticket_id, shown.ticket_id);
+    }
+}
+
+#[tokio::test]
+async fn what_rules_send_goes_out_once_for_a_mail_whichever_copy_comes_first() {
+    for (first, second) in [(MAILBOX, SALES), (SALES, MAILBOX)] {
+        let desk = desk().await;
+        desk.rule("Boss", json!({}), json!({ "forwardTo": ["boss@a.test"] }))
+            .await;
+        desk.rule("Office", json!({}), json!({ "answer": "We got it." }))
+            .await;
+        desk.copy(first, "It burns.").await;
+        desk.copy(second, "It burns.").await;
+        assert_eq!(desk.outbox().await.len(), 2, "one copy and one answer");
+        assert_eq!(desk.audited("message.forwarded").await, 1);
+        desk.copy(second, "It burns no more.").await;
+        assert_eq!(desk.outbox().await.len(), 3, "another mail is passed on, too");
+    }
+}
+
+#[tokio::test]
+async fn the_rule_of_one_mailbox_answers_also_when_another_one_had_the_mail_first() {
+    for (first, second) in [(MAILBOX, SALES), (SALES, MAILBOX)] {
+        let desk = desk().await;
+        desk.rule(
+            "Sales",
+            json!({ "mailboxIds": [SALES] }),
+            json!({ "answer": "Sales got it." }),
+        )
+        .await;
+        desk.copy(first, "It burns.").await;
+        desk.copy(second, "It burns.").await;
+        assert_eq!(desk.outbox().await.len(), 1);
+        assert_eq!(desk.audited("message.answered").await, 1);
     }
 }
 

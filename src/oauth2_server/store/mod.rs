@@ -9,6 +9,8 @@ pub(super) mod requests;
 pub(super) mod sessions;
 pub(super) mod tokens;
 
+use std::collections::HashMap;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QueryResult};
 
@@ -17,7 +19,7 @@ use super::model::{
 };
 use super::redirect::ApplicationType;
 use super::registration::ClientProtocol;
-use crate::db::sql;
+use crate::db::{sql, with_rows};
 
 pub(super) use tokens::{end_requests_of_client, revoke_families_of_client};
 
@@ -268,6 +270,17 @@ pub(super) async fn client_by_client_id<C: ConnectionTrait>(
         .map(Client::from))
 }
 
+pub(super) async fn clients_by_client_ids<C: ConnectionTrait>(
+    on: &C,
+    client_ids: &[&str],
+) -> Result<Vec<Client>, DbErr> {
+    let found = clients::Entity::find()
+        .filter(clients::Column::ClientId.is_in(client_ids.iter().copied()))
+        .all(on)
+        .await?;
+    Ok(found.into_iter().map(Client::from).collect())
+}
+
 pub(super) async fn clients<C: ConnectionTrait>(
     on: &C,
     projects: Option<&[String]>,
@@ -327,6 +340,26 @@ pub(super) async fn live_secrets<C: ConnectionTrait>(
         .query_all_raw(sql(on, text, [client.into(), now.into()]))
         .await?;
     rows.iter().map(secret).collect()
+}
+
+/// The hashes of the secrets of these clients that work, by client.
+pub(super) async fn live_hashes<C: ConnectionTrait>(
+    on: &C,
+    clients: &[&str],
+    now: i64,
+) -> Result<HashMap<String, Vec<String>>, DbErr> {
+    let text = "SELECT client, secret_hash, expires_at FROM oauth2_client_secrets WHERE client IN (VALUES {rows}) \
+                ORDER BY id";
+    let rows = clients.iter().map(|client| [Value::from(*client)]);
+    let mut found: HashMap<String, Vec<String>> = HashMap::new();
+    for row in with_rows(on, text, rows.collect()).await? {
+        let expires_at: Option<i64> = row.try_get("", "expires_at")?;
+        if expires_at.is_none_or(|at| at > now) {
+            let hash = row.try_get("", "secret_hash")?;
+            found.entry(row.try_get("", "client")?).or_default().push(hash);
+        }
+    }
+    Ok(found)
 }
 
 fn secret(row: &QueryResult) -> Result<(SecretInfo, String), DbErr> {

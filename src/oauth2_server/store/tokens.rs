@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::{from_list, parsed, run, to_list};
-use crate::db::sql;
+use crate::db::{sql, with_rows};
 use crate::oauth2_server::model::{
     AuthorizeRequest, ClaimsRequest, Consent, Family, Legacy, SignIn, TokenUse,
 };
@@ -301,12 +301,9 @@ pub(crate) async fn insert_family<C: ConnectionTrait>(on: &C, family: &Family) -
 
 /// Stores several at once.
 pub(crate) async fn insert_families<C: ConnectionTrait>(on: &C, families: &[&Family]) -> Result<(), DbErr> {
-    let text = format!(
-        "INSERT INTO oauth2_families (id, client, user_id, scopes, projects, audience, auth_time, created_at, \
-         last_used_at, expires_at, revoked_why, amr, claims, jkt, sid, acr) VALUES {}",
-        rows(families.len(), 16)
-    );
-    let values = families.iter().flat_map(|family| -> [Value; 16] {
+    let text = "INSERT INTO oauth2_families (id, client, user_id, scopes, projects, audience, auth_time, created_at, \
+                last_used_at, expires_at, revoked_why, amr, claims, jkt, sid, acr) VALUES {rows}";
+    let rows = families.iter().map(|family| -> [Value; 16] {
         [
             family.id.clone().into(),
             family.client.clone().into(),
@@ -326,16 +323,7 @@ pub(crate) async fn insert_families<C: ConnectionTrait>(on: &C, families: &[&Fam
             family.sign_in.acr.clone().into(),
         ]
     });
-    on.execute_raw(sql(on, &text, values)).await.map(|_| ())
-}
-
-/// The placeholders of so many rows: `($1, $2), ($3, $4)`.
-fn rows(many: usize, columns: usize) -> String {
-    let row = |at: usize| {
-        let places: Vec<String> = (1..=columns).map(|n| format!("${}", at * columns + n)).collect();
-        format!("({})", places.join(", "))
-    };
-    (0..many).map(row).collect::<Vec<_>>().join(", ")
+    with_rows(on, text, rows.collect()).await.map(drop)
 }
 
 /// Notes that a family was begun by what an issuer said.
@@ -622,12 +610,9 @@ pub(crate) struct NewAccess {
 }
 
 pub(crate) async fn insert_access<C: ConnectionTrait>(on: &C, new: &[&NewAccess]) -> Result<(), DbErr> {
-    let text = format!(
-        "INSERT INTO oauth2_access_tokens (token_hash, family_id, refresh_hash, scopes, created_at, expires_at, jkt, \
-         kind) VALUES {}",
-        rows(new.len(), 8)
-    );
-    let values = new.iter().flat_map(|new| -> [Value; 8] {
+    let text = "INSERT INTO oauth2_access_tokens (token_hash, family_id, refresh_hash, scopes, created_at, \
+                expires_at, jkt, kind) VALUES {rows}";
+    let rows = new.iter().map(|new| -> [Value; 8] {
         [
             new.hash.clone().into(),
             new.family_id.clone().into(),
@@ -639,7 +624,7 @@ pub(crate) async fn insert_access<C: ConnectionTrait>(on: &C, new: &[&NewAccess]
             new.kind.as_str().into(),
         ]
     });
-    on.execute_raw(sql(on, &text, values)).await.map(|_| ())
+    with_rows(on, text, rows.collect()).await.map(drop)
 }
 
 /// Whom live access tokens speak for, by their hashes, and whether a refresh token waits for this first use of one.
@@ -722,12 +707,13 @@ pub(crate) async fn family_of_access<C: ConnectionTrait>(
 
 /// Notes the first use of an access token: the refresh token that came with it has arrived.
 pub(crate) async fn mark_used<C: ConnectionTrait>(on: &C, hash: &str, now: i64) -> Result<(), DbErr> {
-    let text =
-        "UPDATE oauth2_access_tokens SET first_used_at = $1 WHERE token_hash = $2 AND first_used_at IS NULL";
-    run(on, text, [now.into(), hash.into()]).await?;
-    // Noted where it stays for as long as the family: access tokens are forgotten long before.
+    // Noted where it stays for as long as the family: access tokens are forgotten long before. First, because whether
+    // there is something to note is asked of the other row: between the two, it is noted once more.
     let text = "UPDATE oauth2_refresh_tokens SET arrived_at = $1 WHERE arrived_at IS NULL AND token_hash = \
                 (SELECT refresh_hash FROM oauth2_access_tokens WHERE token_hash = $2)";
+    run(on, text, [now.into(), hash.into()]).await?;
+    let text =
+        "UPDATE oauth2_access_tokens SET first_used_at = $1 WHERE token_hash = $2 AND first_used_at IS NULL";
     run(on, text, [now.into(), hash.into()]).await.map(|_| ())
 }
 

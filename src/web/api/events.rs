@@ -9,7 +9,7 @@ use crate::access::{Access, Scope};
 use crate::ctx::Ctx;
 use crate::event::{self, Cursor, Filter, Types, envelope, kinds};
 use crate::web::error::Problem;
-use crate::web::follow::{Follower, Place, bad_cursor, gone};
+use crate::web::follow::{Follower, Place, bad_cursor, gone, not_ahead};
 use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{Schema, anything, id, integer, list_of, object, text, time};
 use crate::web::route::{Guard, Route};
@@ -32,7 +32,11 @@ pub(super) const ROUTES: &[Route] = &[
             ]),
         )
         .paged()
-        .fails(410, "Events behind `after` were older than the retention; `oldest` is where the log begins now")
+        .fails(
+            410,
+            "Events behind `after` were older than the retention, and `oldest` is where the log begins now; or the \
+             database was restored to an earlier moment, and `newest` is where the log ends",
+        )
     }),
     Route::get("/api/v1/events/stream", Guard::Scope(Scope::EventsRead), || {
         web::to(stream)
@@ -48,7 +52,7 @@ pub(super) const ROUTES: &[Route] = &[
         )
         .query("after", text(), "The `cursor` of an event or of a part of the log")
         .answers_bytes("Events as they happen", "text/event-stream")
-        .fails(410, "Events behind the cursor were older than the retention")
+        .fails(410, "Events behind the cursor were older than the retention, or the log ends before it")
         .fails(429, "Too many requests, or too many streams of this token or its owner are open")
     }),
     Route::get("/api/v1/event-types", Guard::Scope(Scope::EventsRead), || {
@@ -149,6 +153,7 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
     let filter = filter(&access, &query)?;
     ctx.log.reach(event::advance(&ctx.db).await?);
     let after = place(&ctx, query.get("after")).await?;
+    not_ahead(after, event::extent(&ctx.db).await?.1)?;
     let read = event::read_after(ctx.db.read(), after, &filter, query.limit)
         .await
         .map_err(gone)?;
