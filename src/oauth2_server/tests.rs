@@ -2,6 +2,7 @@
 
 mod anything;
 mod changes;
+mod consents;
 mod limits;
 mod people;
 mod rounds;

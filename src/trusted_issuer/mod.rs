@@ -18,6 +18,9 @@ mod model;
 mod service;
 mod store;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 pub use api::{Foreign, Remembered, Who, authenticate};
 pub use assertion::{Assertion, assertion};
 pub use check::Refusal;

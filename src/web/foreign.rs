@@ -91,3 +91,102 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::Db(error) => Problem::internal(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::access::{Projects, Scope};
+    use crate::oauth2_server::set_state;
+    use crate::project::{self, NewProject};
+    use crate::trusted_issuer::tests::World;
+    use crate::trusted_issuer::{Fields, SubjectMapping, Use};
+
+    async fn identified(world: &World, token: &str) -> Result<Access, StatusCode> {
+        let found = identify(&world.ctx, &SecretString::from(token)).await;
+        match found {
+            Ok(found) => Ok(found.expect("an issuer that could have made it").1),
+            Err(problem) => Err(problem.status()),
+        }
+    }
+
+    /// The mapping under which everybody is the client.
+    fn as_service(world: &World, fields: &mut Fields) {
+        fields.uses = Some(vec![Use::Api]);
+        fields.mapping = Some(SubjectMapping::Service);
+        fields.service_client = Some(world.client.id.clone());
+    }
+
+    #[tokio::test]
+    async fn a_foreign_token_reaches_no_project_but_those_that_were_agreed_on() {
+        let world = World::new().await;
+        let mut ids = Vec::new();
+        for key in ["HELP", "SALES"] {
+            let new = NewProject {
+                key: key.into(),
+                name: key.into(),
+                description: String::new(),
+            };
+            let made = project::create(&world.ctx, new).await.unwrap();
+            let (db, clock) = (&world.ctx.db, &world.ctx.clock);
+            project::set_member(db, clock, &made.id, &world.bob.id, Role::Agent, "cli")
+                .await
+                .unwrap();
+            ids.push(made.id);
+        }
+        let one = vec![ids[1].clone()];
+        let only_one = Projects::Only(one.iter().cloned().collect());
+        let both = Projects::Only(ids.into_iter().collect());
+        for (agreed, person, service) in [(vec![], both, Projects::All), (one, only_one.clone(), only_one)] {
+            let issuer = world.trust(|fields| fields.projects = Some(agreed.clone())).await;
+            let access = identified(&world, &world.signed(&issuer, json!({}))).await;
+            let access = access.unwrap();
+            assert_eq!(access.projects_with(Scope::TicketsRead), person, "{agreed:?}");
+            let issuer = world
+                .trust(|fields| {
+                    as_service(&world, fields);
+                    fields.projects = Some(agreed.clone());
+                })
+                .await;
+            let access = identified(&world, &world.signed(&issuer, json!({}))).await;
+            let access = access.unwrap();
+            assert_eq!(access.projects_with(Scope::TicketsRead), service, "{agreed:?}");
+            assert_eq!(access.is_site_admin(), agreed.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_account_has_no_scope_that_its_client_does_not_have() {
+        let world = World::new().await;
+        let person = world.trust(|_| ()).await;
+        let service = world.trust(|fields| as_service(&world, fields)).await;
+        let given = async |issuer| {
+            let access = identified(&world, &world.signed(issuer, json!({}))).await;
+            access.unwrap().scopes().words().collect::<Vec<_>>()
+        };
+        assert_eq!(given(&person).await, [Scope::TicketsRead, Scope::TicketsWrite]);
+        assert_eq!(given(&service).await, [Scope::TicketsRead]);
+    }
+
+    #[tokio::test]
+    async fn a_service_account_is_nobody_unless_its_client_is_approved() {
+        let world = World::new().await;
+        let issuer = world.trust(|fields| as_service(&world, fields)).await;
+        for state in ClientState::ALL {
+            set_state(&world.ctx, "cli", &world.client.id, state)
+                .await
+                .unwrap();
+            let found = identified(&world, &world.signed(&issuer, json!({}))).await;
+            let expected = match state {
+                ClientState::Approved => Ok(world.client.id.clone()),
+                _ => Err(StatusCode::UNAUTHORIZED),
+            };
+            assert_eq!(
+                found.map(|access| access.actor().to_owned()),
+                expected,
+                "{state:?}"
+            );
+        }
+    }
+}

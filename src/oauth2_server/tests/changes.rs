@@ -15,7 +15,7 @@ const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 impl World {
     /// Puts a request aside and leaves it there.
-    async fn waiting(&self, client: &Client, scopes: &str) -> String {
+    pub(super) async fn waiting(&self, client: &Client, scopes: &str) -> String {
         let params = [
             ("response_type", "code"),
             ("client_id", client.client_id.as_str()),
