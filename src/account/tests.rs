@@ -1,5 +1,7 @@
 //! What accounts promise, against a real database.
 
+mod links;
+
 use chrono::Duration;
 use secrecy::{ExposeSecret, SecretString};
 

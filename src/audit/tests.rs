@@ -54,6 +54,10 @@ impl House {
         seal(&self.db, &self.keys, &self.anchor).await
     }
 
+    async fn head(&self) -> Head {
+        store::head(self.db.read(), false).await.unwrap().unwrap()
+    }
+
     async fn broken(&self) -> Option<(i64, Break)> {
         let report = verify(&self.db, &self.keys, &self.anchor).await.unwrap();
         report.broken.map(|(place, _, how)| (place, how))
@@ -140,6 +144,22 @@ async fn a_changed_event_is_named_whatever_was_changed_in_it() {
 }
 
 #[tokio::test]
+async fn a_letter_that_went_over_into_the_next_field_shows() {
+    for change in [
+        "actor = 'usr_', via = '1' || via",
+        "request_id = 'project', action = '.updated'",
+        "target_kind = 'projec', target_id = 't' || target_id",
+        "target_id = 'prj_', project_id = '3'",
+    ] {
+        let house = House::with(6).await;
+        house
+            .attack(&[&format!("UPDATE audit_events SET {change} WHERE place = 4")])
+            .await;
+        assert_eq!(house.broken().await, Some((4, Break::Changed)), "{change}");
+    }
+}
+
+#[tokio::test]
 async fn a_removed_event_is_missed_and_closing_the_gap_does_not_help() {
     let house = House::with(6).await;
     house.attack(&["DELETE FROM audit_events WHERE place = 3"]).await;
@@ -169,7 +189,7 @@ async fn two_events_that_changed_places_are_told_apart() {
 #[tokio::test]
 async fn a_log_that_was_cut_at_its_end_shows_even_with_an_old_head() {
     let house = House::with(4).await;
-    let old = store::head(house.db.read(), false).await.unwrap().unwrap();
+    let old = house.head().await;
     house.note("prj_a").await;
     house.note("prj_b").await;
     house.seal().await.unwrap();
@@ -192,6 +212,36 @@ async fn a_log_that_was_cut_at_its_end_shows_even_with_an_old_head() {
     );
     house.seal().await.unwrap();
     assert_eq!(house.broken().await, None);
+}
+
+#[tokio::test]
+async fn an_old_head_shows_to_a_machine_that_never_saw_the_log() {
+    let house = House::with(4).await;
+    let old = house.head().await;
+    house.note("prj_a").await;
+    house.seal().await.unwrap();
+    let newer = house.head().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let broken = async |folder: &str| {
+        let anchor = Anchor::in_folder(&elsewhere.path().join(folder));
+        let report = verify(&house.db, &house.keys, &anchor).await.unwrap();
+        report.broken.map(|(place, _, how)| (place, how))
+    };
+    assert_eq!(broken("never").await, None);
+    store::set_head(house.db.write(), &old).await.unwrap();
+    assert_eq!(
+        broken("never").await,
+        Some((5, Break::BeyondEnd)),
+        "its seal holds, and the head's as well"
+    );
+    // Another event at that place, sealed with the key by a machine that was fooled: the head is not of this log.
+    house.attack(&["DELETE FROM audit_events WHERE place = 5"]).await;
+    house.note("prj_b").await;
+    let fooled = Anchor::in_folder(elsewhere.path());
+    assert_eq!(seal(&house.db, &house.keys, &fooled).await.unwrap(), 1);
+    assert_eq!(broken("never").await, None);
+    store::set_head(house.db.write(), &newer).await.unwrap();
+    assert_eq!(broken("never").await, Some((5, Break::ForgedHead)));
 }
 
 #[tokio::test]
@@ -327,6 +377,23 @@ async fn an_event_knows_its_request_and_who_it_belongs_to() {
             ("system", "system", "", ""),
             ("tok_1", "api", "192.0.2.7", "req_1")
         ]
+    );
+}
+
+#[tokio::test]
+async fn a_secret_that_was_handed_over_to_be_noted_is_not_written_down() {
+    let house = House::new().await;
+    let event = NewAuditEvent::new("client.updated", "client", "mg_pat_abc")
+        .saying(json!({ "clientSecret": "plain", "note": "use mg_pat_abc", "name": "Desk" }));
+    let id = append(house.db.write(), &house.clock, event).await.unwrap();
+    let all = crate::access::Projects::All;
+    let noted = by_id(house.db.read(), &all, &id).await.unwrap().unwrap();
+    assert_eq!(
+        (noted.target_id.as_str(), noted.summary),
+        (
+            "[not shown]",
+            json!({ "clientSecret": "[not shown]", "note": "[not shown]", "name": "Desk" })
+        )
     );
 }
 

@@ -214,6 +214,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_belongs_to_who_sent_it_and_to_what_for() {
+        let place = test_place().await;
+        let ask = async |owner, route| begin(&place.ctx, owner, route, "k", &[b"a"]).await.unwrap();
+        let Begun::Mine(turn) = ask("tok_1", "POST /x").await else {
+            panic!("it is new");
+        };
+        finish(&place.ctx, &turn, &answer()).await.unwrap();
+        for (owner, route) in [("tok_2", "POST /x"), ("tok_1", "POST /y"), ("tok_", "1POST /x")] {
+            let begun = ask(owner, route).await;
+            assert!(matches!(begun, Begun::Mine(_)), "{owner}, {route}: {begun:?}");
+        }
+        assert!(matches!(ask("tok_1", "POST /x").await, Begun::Done(_)));
+    }
+
+    #[tokio::test]
     async fn a_refused_request_leaves_its_key_free() {
         let place = test_place().await;
         let Begun::Mine(turn) = ask(&place.ctx, "k", "a").await else {

@@ -455,6 +455,15 @@ mod tests {
     use super::*;
     use crate::outbox::{Kind, NewMail, Through};
 
+    async fn queued(ctx: &Ctx) -> String {
+        let sender = Address::new("from", "Desk", "desk@b.example").unwrap();
+        let mut mail = NewMail::new(Kind::Reply, "usr_1");
+        mail.to = vec![Address::new("to", "", "c@d.example").unwrap()];
+        mail.text = "Hello".into();
+        let mail = outbox::compose(&ctx.clock, Through::Site(&sender), mail).unwrap();
+        outbox::enqueue(ctx.db.write(), &mail).await.unwrap()
+    }
+
     #[test]
     fn pauses_grow_and_differ_by_chance() {
         assert_eq!(pause_ms(1, Class::Transient, 0), 24_000);
@@ -463,6 +472,25 @@ mod tests {
         assert_eq!(pause_ms(100, Class::Transient, 128), 3_600_000);
         let pauses: Vec<i64> = (1..8).map(|tries| pause_ms(tries, Class::Transient, 0)).collect();
         assert!(pauses.is_sorted());
+    }
+
+    #[tokio::test]
+    async fn a_mail_whose_next_attempt_would_come_too_late_is_given_up() {
+        let place = crate::grant::testkit::place().await;
+        let ctx = &place.ctx;
+        let id = queued(ctx).await;
+        let now = ctx.clock.now_ms();
+        let lease = outbox::claim(&ctx.db, "one/1", &id, now, LEASE_MS).await;
+        let begun = outbox::begin_attempt(ctx.db.write(), &lease.unwrap().unwrap(), "one/1", now).await;
+        let mut begun = begun.unwrap().unwrap();
+        let trouble = || Trouble::new("unreachable", "Nobody answers.", "Wait.");
+        let mut state = |left| {
+            begun.mail.give_up_at = now + left;
+            postponed(ctx, &begun, Class::Transient, trouble(), String::new()).state
+        };
+        // The pause after the first attempt is 24 to 36 seconds.
+        assert_eq!(state(36_000), MailState::Queued);
+        assert_eq!(state(23_999), MailState::Failed);
     }
 
     #[test]
@@ -496,12 +524,7 @@ mod tests {
         let place = crate::grant::testkit::place().await;
         let ctx = &place.ctx;
         let on = ctx.db.write();
-        let mut mail = NewMail::new(Kind::Reply, "usr_1");
-        mail.to = vec![Address::new("to", "", "c@d.example").unwrap()];
-        mail.text = "Hello".into();
-        let sender = Address::new("from", "Desk", "desk@b.example").unwrap();
-        let composed = outbox::compose(&ctx.clock, Through::Site(&sender), mail).unwrap();
-        let id = outbox::enqueue(on, &composed).await.unwrap();
+        let id = queued(ctx).await;
         let now = ctx.clock.now_ms();
         let lease = outbox::claim(&ctx.db, &ctx.holder, &id, now, LEASE_MS)
             .await
@@ -534,16 +557,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_ended_three_times_without_an_answer_is_not_sent_a_fourth_time() {
-        use crate::outbox::{Kind, NewMail, Through};
         let place = crate::grant::testkit::place().await;
         let ctx = &place.ctx;
-        let sender = Address::new("from", "Desk", "desk@b.example").unwrap();
-        let mut mail = NewMail::new(Kind::Reply, "usr_1");
-        mail.to = vec![Address::new("to", "", "c@d.example").unwrap()];
-        mail.subject = "Re: a".into();
-        mail.text = "Hello".into();
-        let mail = outbox::compose(&ctx.clock, Through::Site(&sender), mail).unwrap();
-        let id = outbox::enqueue(ctx.db.write(), &mail).await.unwrap();
+        let id = queued(ctx).await;
         let claim = async || {
             let now = ctx.clock.now_ms();
             let lease = outbox::claim(&ctx.db, "one/1", &id, now, 60_000).await;

@@ -402,6 +402,50 @@ mod tests {
         assert_eq!(answered(""), "Re: ");
     }
 
+    fn asked_by(email: &str) -> Ticket {
+        Ticket {
+            id: "tkt_1".into(),
+            project_id: "prj_1".into(),
+            number: 1,
+            key: "HELP-1".into(),
+            subject: "Printer".into(),
+            requester_name: "Ada\nLovelace".into(),
+            requester_email: email.into(),
+            state: "open".into(),
+            assignee_id: String::new(),
+            labels: "[]".into(),
+            priority: "normal".into(),
+            search_text: String::new(),
+            entry_count: 1,
+            revision: 1,
+            created_at: 0,
+            updated_at: 0,
+            merged_into: String::new(),
+        }
+    }
+
+    #[test]
+    fn who_asked_says_where_to_be_answered_and_nobody_else_does() {
+        let thread = |from: &str| Thread {
+            from: from.into(),
+            reply_to: Some("elsewhere@x.example".into()),
+            ..Thread::default()
+        };
+        let to = |from: &str| {
+            let to = requester(&asked_by("ada@x.example"), &thread(from)).unwrap();
+            (to.name().to_owned(), to.email().to_owned())
+        };
+        assert_eq!(
+            to("Ada@X.example"),
+            ("AdaLovelace".into(), "elsewhere@x.example".into())
+        );
+        assert_eq!(
+            to("eve@x.example"),
+            ("AdaLovelace".into(), "ada@x.example".into())
+        );
+        assert!(requester(&asked_by(""), &Thread::default()).is_err());
+    }
+
     #[test]
     fn references_go_on_where_the_mail_ended() {
         let mut thread = Thread {

@@ -1,9 +1,11 @@
 //! Tests of the outbox against a database.
 
 use super::*;
+use crate::access::Projects;
 use crate::clock::from_ms;
 use crate::grant::testkit::{Place, START_MS, place};
 use crate::smtp::Address;
+use crate::{project, ticket};
 use sea_orm::{ConnectionTrait, DbErr};
 
 fn mail() -> Composed {
@@ -46,6 +48,40 @@ async fn a_mail_is_fixed_when_it_is_put_in() {
     assert!(text.contains("Subject: Re: a  Bcc: x@y.example\r\n"), "{text}");
     assert_eq!(stored.addresses(), ["c@d.example"]);
     assert!(stored.rfc_message_id.ends_with("@b.example"));
+    assert_eq!(stored.sender, "desk@b.example");
+}
+
+#[tokio::test]
+async fn a_mail_with_a_one_time_link_lies_sealed_and_goes_out_as_it_is() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let id = service::enqueue_sealed(ctx.db.write(), ctx, &mail())
+        .await
+        .unwrap();
+    let stored = store::bytes(ctx.db.read(), &id).await.unwrap().unwrap();
+    assert!(
+        stored.starts_with(b"mg1."),
+        "{}",
+        String::from_utf8_lossy(&stored)
+    );
+    let text = String::from_utf8(raw(ctx, &id).await.unwrap()).unwrap();
+    assert!(text.contains("To: c@d.example\r\n"), "{text}");
+}
+
+#[test]
+fn what_nobody_wrote_is_not_sent_without_the_word_of_the_guard_against_loops() {
+    let clock = crate::clock::Clock::manual(from_ms(START_MS));
+    let sender = Address::new("from", "Desk", "desk@b.example").unwrap();
+    for kind in [Kind::Automatic, Kind::Forward] {
+        let mut mail = NewMail::new(kind, "system");
+        mail.to = vec![Address::new("to", "", "c@d.example").unwrap()];
+        mail.text = "Hello".into();
+        let refused = compose(&clock, Through::Site(&sender), mail).map(drop);
+        assert!(
+            matches!(&refused, Err(OutboxError::Invalid(error)) if error.code == "loop_guard"),
+            "{refused:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -220,4 +256,44 @@ async fn a_thousand_mails_of_one_account_hide_no_other() {
     };
     let found = due(&ctx.db, START_MS, &room, 10).await.unwrap();
     assert_eq!(found.iter().map(|due| &due.id).collect::<Vec<_>>(), [&late]);
+}
+
+#[tokio::test]
+async fn a_ticket_of_another_project_is_answered_like_one_that_is_not_there() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let new = project::NewProject {
+        key: "HELP".into(),
+        name: "Help".into(),
+        description: String::new(),
+    };
+    let project_id = project::create(ctx, new).await.unwrap().id;
+    let new = ticket::NewTicket {
+        project_id: project_id.clone(),
+        subject: "Printer".into(),
+        requester_name: "Ada".into(),
+        requester_email: "ada@x.example".into(),
+        note: String::new(),
+        change: ticket::TicketChange::default(),
+    };
+    let made = ticket::open(ctx, "usr_1", "Bob", &new).await.unwrap();
+    let answered = async |projects: Projects, id: &str| {
+        let answer = Answer {
+            text: "Hello".into(),
+            ..Answer::default()
+        };
+        reply(ctx, "usr_1", "Bob", &projects, id, answer).await.map(drop)
+    };
+    // Nothing sends here; that is said only where the ticket may be seen.
+    assert!(matches!(
+        answered(Projects::one(&project_id), &made.id).await,
+        Err(OutboxError::NotSending(_))
+    ));
+    for (projects, id) in [
+        (Projects::one("prj_other"), made.id.as_str()),
+        (Projects::All, "tkt_none"),
+    ] {
+        let refused = answered(projects, id).await;
+        assert!(matches!(refused, Err(OutboxError::NoTicket)), "{id}: {refused:?}");
+    }
 }

@@ -554,6 +554,10 @@ mod tests {
             "a@127.0.0.1",
             "a\0@b.example",
             "a@b.example, c@d.example",
+            "\"a b\"@c.example",
+            "\"a@b.example, c\"@d.example",
+            "a\u{a0}b@c.example",
+            "a\u{85}b@c.example",
         ] {
             assert!(Address::new("to", "", bad).is_err(), "{bad:?}");
         }
@@ -635,6 +639,19 @@ mod tests {
         bad.message_id = "x> y";
         assert!(compose(&bad).is_err());
         assert_eq!(compose(&draft(&from, &[])).unwrap_err().field, "to");
+        for (name, value) in [
+            ("X-Loop", "a\r\nBcc: evil@example.com"),
+            ("X-Loop", "a\nb"),
+            ("X-Loop", "ü"),
+            ("X-Loop", "=?utf-8?Q?a?="),
+            ("X-Loop", ""),
+            ("X-Loop\r\nBcc", "evil@example.com"),
+        ] {
+            let mut bad = draft(&from, &to);
+            let extra = [(name, value.to_owned())];
+            bad.extra = &extra;
+            assert_eq!(compose(&bad).unwrap_err().field, "headers", "{name}: {value}");
+        }
     }
 
     #[test]

@@ -115,6 +115,42 @@ proptest! {
     }
 }
 
+#[test]
+fn what_looks_encoded_already_is_not_decoded_at_its_reader() {
+    let word = "=?utf-8?Q?Paid?=";
+    let (from, to) = (at(word, "a@b.example"), [at("", "c@d.example")]);
+    let files = [File {
+        name: format!("{word}.txt"),
+        content_type: "text/plain".into(),
+        bytes: Vec::new(),
+    }];
+    let mut wanted = draft(&from, &to);
+    wanted.subject = word;
+    wanted.files = &files;
+    let parsed = mailgrant_mail::parse(&compose(&wanted).unwrap());
+    assert_eq!(parsed.subject.as_deref(), Some(word));
+    assert_eq!(parsed.from[0].name.as_deref(), Some("= ?utf-8?Q?Paid?="));
+    assert_eq!(
+        parsed.attachments[0].name.as_deref(),
+        Some("= ?utf-8?Q?Paid?=.txt")
+    );
+}
+
+#[test]
+fn a_mail_goes_to_fifty_and_no_more() {
+    let from = at("", "a@b.example");
+    let all: Vec<Address> = (0..51).map(|n| at("", &format!("{n}@d.example"))).collect();
+    let to = |to: usize, cc: usize| {
+        let mut wanted = draft(&from, &all[..to]);
+        wanted.cc = &all[..cc];
+        compose(&wanted).map(drop)
+    };
+    assert!(to(50, 0).is_ok() && to(20, 30).is_ok());
+    for (refused, error) in [("to", to(51, 0)), ("cc", to(20, 31))] {
+        assert_eq!(error.unwrap_err().code, "too_many", "{refused}");
+    }
+}
+
 /// The server's end of a conversation.
 struct Server(BufReader<DuplexStream>);
 
@@ -312,6 +348,40 @@ async fn a_server_that_talks_without_end_is_left() {
     )
     .await;
     assert!(result.is_err());
+}
+
+#[tokio::test]
+async fn no_password_and_no_token_goes_over_a_connection_without_tls() {
+    let secret = secrecy::SecretString::from("canary");
+    let user = "a@b.example";
+    for how in [
+        SignIn::Password {
+            user,
+            password: &secret,
+        },
+        SignIn::Token { user, token: &secret },
+    ] {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let plain = Endpoint {
+            tls: TlsMode::None,
+            ..endpoint()
+        };
+        let client = async {
+            let mut session = greet(&plain, Wire::new(Box::new(ours), "")).await.unwrap();
+            session.sign_in(how).await
+        };
+        let server = async {
+            let mut server = Server(BufReader::new(theirs));
+            server.welcome("AUTH PLAIN XOAUTH2").await;
+            server.hear().await
+        };
+        let (refused, heard) = tokio::join!(client, server);
+        assert_eq!(heard, "");
+        assert!(
+            matches!(refused, Err(SmtpError::PlainRefused { .. })),
+            "{refused:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -404,6 +404,7 @@ mod tests {
         for other in [
             "a@evil.example",
             "a@sub.example.org",
+            "a@notexample.org",
             "a@example.org.evil.example",
         ] {
             let claims = json!({ "email": other, "email_verified": true });

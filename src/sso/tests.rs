@@ -1,5 +1,7 @@
 //! What time does to a sign-in through a provider; the rest is tested against real providers in `tests/it/sso`.
 
+mod accounts;
+
 use secrecy::SecretString;
 use serde_json::json;
 

@@ -1,6 +1,7 @@
 //! What is promised of deliveries, against receivers on loopback and a clock that the tests move.
 
 mod faults;
+mod queues;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -151,6 +152,14 @@ async fn hook(ctx: &Ctx, url: &str) -> Made {
         ..WebhookInput::default()
     };
     delivery::create(ctx, "cli", input).await.unwrap()
+}
+
+async fn queue_of(ctx: &Ctx) -> queue::Queue {
+    let input = QueueInput {
+        name: Some("app".into()),
+        ..QueueInput::default()
+    };
+    queue::create(ctx, "cli", input).await.unwrap()
 }
 
 /// An event of a ticket.
@@ -765,63 +774,4 @@ async fn webhooks_that_point_inside_are_refused_and_never_reached() {
         delivery::list(ctx, &Projects::All).await.unwrap().is_empty(),
         "nothing is left behind"
     );
-}
-
-async fn queue_of(ctx: &Ctx) -> queue::Queue {
-    let input = QueueInput {
-        name: Some("app".into()),
-        ..QueueInput::default()
-    };
-    queue::create(ctx, "cli", input).await.unwrap()
-}
-
-#[tokio::test]
-async fn a_queue_lends_the_oldest_of_each_ticket_and_lends_again_what_was_not_acknowledged() {
-    let place = place().await;
-    let ctx = &place.ctx;
-    let queue = queue_of(ctx).await;
-    for n in 0..3 {
-        happen(ctx, "HELP-1", n).await;
-        happen(ctx, "HELP-2", n).await;
-    }
-    let of = |lent: &queue::Lent| -> Vec<String> {
-        let one = |(event, _): &(Event, i64)| format!("{}/{}", event.subject_id, event.data["n"]);
-        lent.events.iter().map(one).collect()
-    };
-    let first = queue::lease(ctx, &queue, 10, 30).await.unwrap();
-    assert_eq!(of(&first), ["HELP-1/0", "HELP-2/0"]);
-    assert!(
-        of(&queue::lease(ctx, &queue, 10, 30).await.unwrap()).is_empty(),
-        "both tickets are out"
-    );
-    let ids: Vec<String> = first.events.iter().map(|(event, _)| event.id.clone()).collect();
-    queue::ack(ctx, &queue, &first.lease_id, &ids[..1]).await.unwrap();
-    let second = queue::lease(ctx, &queue, 10, 30).await.unwrap();
-    assert_eq!(of(&second), ["HELP-1/1"]);
-    ctx.clock.advance(chrono::Duration::seconds(31));
-    let third = queue::lease(ctx, &queue, 10, 30).await.unwrap();
-    assert_eq!(of(&third), ["HELP-2/0", "HELP-1/1"], "in the order of the log");
-    assert!(third.events.iter().all(|(_, times)| *times == 2));
-    let late = queue::ack(ctx, &queue, &first.lease_id, &ids[1..]).await.unwrap();
-    assert_eq!(late.lost.len(), 1, "its lease ran out");
-    let third_ids: Vec<String> = third.events.iter().map(|(event, _)| event.id.clone()).collect();
-    let back = queue::nack(ctx, &queue, &third.lease_id, &third_ids, 5)
-        .await
-        .unwrap();
-    assert_eq!(back.done.len(), 2);
-    assert!(queue::lease(ctx, &queue, 10, 30).await.unwrap().events.is_empty());
-    ctx.clock.advance(chrono::Duration::seconds(6));
-    let mut seen = Vec::new();
-    loop {
-        let lent = queue::lease(ctx, &queue, 10, 30).await.unwrap();
-        if lent.events.is_empty() {
-            break;
-        }
-        seen.extend(of(&lent));
-        let ids: Vec<String> = lent.events.iter().map(|(event, _)| event.id.clone()).collect();
-        queue::ack(ctx, &queue, &lent.lease_id, &ids).await.unwrap();
-    }
-    assert_eq!(seen.len(), 5, "{seen:?}");
-    queue::seek(ctx, &queue, queue::Seek::Oldest).await.unwrap();
-    assert_eq!(of(&queue::lease(ctx, &queue, 1, 30).await.unwrap()), ["HELP-1/0"]);
 }
