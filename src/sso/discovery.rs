@@ -23,6 +23,8 @@ const DOCUMENT_MS: i64 = 3_600_000;
 const KEYS_MS: i64 = 600_000;
 /// Keys that do not fit are fetched anew at most this often.
 const REFETCH_MS: i64 = 100;
+/// For tokens that anybody can send, they are fetched anew at most this often, with or without success.
+const STRANGERS_MS: i64 = 60_000;
 /// The part of Entra's issuer that stands for somebody's tenant.
 pub(super) const TENANT: &str = "{tenantid}";
 
@@ -56,6 +58,8 @@ struct Entry {
     keys: Option<(Arc<CoreJsonWebKeySet>, i64)>,
     /// Held by the one request that asks the provider; the others wait for what it learns.
     asking: Arc<tokio::sync::Mutex<()>>,
+    /// When a token that anybody can have sent had the keys fetched anew.
+    stranger_at: Option<i64>,
     /// How often asking failed, and why the last time.
     failures: u64,
     fault: Option<Fault>,
@@ -145,8 +149,10 @@ pub(super) async fn metadata(ctx: &Ctx, provider: &IdentityProvider) -> Result<A
 pub(super) enum Keys {
     /// As they are kept.
     Kept,
-    /// Fetched again, unless that was done a moment ago: the kept ones do not fit.
+    /// Fetched again, unless that was done a moment ago: the kept ones do not fit what the provider itself gave.
     Anew,
+    /// Fetched again, once a minute at most: the kept ones do not fit what anybody can have written.
+    AnewForStranger,
 }
 
 /// The provider's keys.
@@ -159,9 +165,25 @@ pub(super) async fn keys(
     let life = match which {
         Keys::Kept => KEYS_MS,
         Keys::Anew => REFETCH_MS,
+        Keys::AnewForStranger if may_stranger_ask(ctx, provider) => REFETCH_MS,
+        Keys::AnewForStranger => KEYS_MS,
     };
     let ask = fetch_keys(ctx, &metadata.jwks_uri);
     ask_once(ctx, provider, |entry| &mut entry.keys, life, ask).await
+}
+
+/// Notes that a stranger's token has the keys fetched, unless one did lately.
+fn may_stranger_ask(ctx: &Ctx, provider: &IdentityProvider) -> bool {
+    let now = ctx.clock.now_ms();
+    ctx.sso.with(provider, |entry| {
+        let may = entry
+            .stranger_at
+            .is_none_or(|at| !(0..STRANGERS_MS).contains(&(now - at)));
+        if may {
+            entry.stranger_at = Some(now);
+        }
+        may
+    })
 }
 
 /// Reads the discovery document, or takes what was entered by hand.

@@ -465,6 +465,7 @@ async fn believe(
             "Nobody was signed in. An administrator should enter the tenant's ID.",
         )
     })?;
+    let mut unfit = id_token::unknown_key();
     for which in [discovery::Keys::Kept, discovery::Keys::Anew] {
         let keys = discovery::keys(ctx, provider, metadata, which).await?;
         let expected = Expected {
@@ -478,14 +479,10 @@ async fn believe(
         match id_token::check(id_token, &keys, &expected) {
             Ok(claims) => return Ok(claims),
             Err(Rejected::Because(fault)) => return Err(fault),
-            Err(Rejected::UnknownKey) => {}
+            Err(Rejected::KeyDoesNotFit(fault)) => unfit = fault,
         }
     }
-    Err(Fault::new(
-        "id_token_key",
-        "The provider's ID token is signed with a key that the provider does not publish.",
-        "Nobody was signed in. Begin again; if it happens again, an administrator should check the address of the keys.",
-    ))
+    Err(unfit)
 }
 
 /// Adds what userinfo says, if something is missing and it can be asked. What the ID token says counts.
