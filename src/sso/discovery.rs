@@ -189,7 +189,7 @@ fn may_stranger_ask(ctx: &Ctx, provider: &IdentityProvider) -> bool {
 /// Reads the discovery document, or takes what was entered by hand.
 pub(super) async fn learn(ctx: &Ctx, connection: &Connection) -> Result<Metadata, Fault> {
     if !connection.discovery {
-        return Ok(Metadata {
+        let metadata = Metadata {
             issuer: connection.issuer.clone(),
             authorization_endpoint: connection.authorization_endpoint.clone(),
             token_endpoint: connection.token_endpoint.clone(),
@@ -199,7 +199,11 @@ pub(super) async fn learn(ctx: &Ctx, connection: &Connection) -> Result<Metadata
             revocation_endpoint: connection.revocation_endpoint.clone(),
             algs: default_algs(),
             iss_announced: false,
-        });
+        };
+        for (name, endpoint) in endpoints(&metadata) {
+            check_endpoint(ctx, name, endpoint).await?;
+        }
+        return Ok(metadata);
     }
     let url = document_url(connection);
     let document = fetch(ctx, "discovery document", &url).await?;
@@ -314,27 +318,26 @@ fn default_algs() -> Vec<CoreJwsSigningAlgorithm> {
         .collect()
 }
 
-/// Every endpoint is https (or listed loopback), reaches no private network, and is on a host the admin knows of.
-async fn check_endpoints(ctx: &Ctx, connection: &Connection, metadata: &Metadata) -> Result<(), Fault> {
-    let own = origin(&connection.issuer);
-    let known = preset::hosts(connection.preset);
-    for (name, endpoint) in [
+/// The endpoints there are, by their names.
+fn endpoints(metadata: &Metadata) -> impl Iterator<Item = (&'static str, &String)> {
+    [
         ("authorization_endpoint", &metadata.authorization_endpoint),
         ("token_endpoint", &metadata.token_endpoint),
         ("jwks_uri", &metadata.jwks_uri),
         ("userinfo_endpoint", &metadata.userinfo_endpoint),
         ("end_session_endpoint", &metadata.end_session_endpoint),
         ("revocation_endpoint", &metadata.revocation_endpoint),
-    ] {
-        if endpoint.is_empty() {
-            continue;
-        }
+    ]
+    .into_iter()
+    .filter(|(_, endpoint)| !endpoint.is_empty())
+}
+
+/// Every endpoint is https (or listed loopback), reaches no private network, and is on a host the admin knows of.
+async fn check_endpoints(ctx: &Ctx, connection: &Connection, metadata: &Metadata) -> Result<(), Fault> {
+    for (name, endpoint) in endpoints(metadata) {
         check_endpoint(ctx, name, endpoint).await?;
-        let host = host(endpoint);
-        let is_known = origin(endpoint) == own
-            || known.contains(&host.as_str())
-            || connection.other_hosts.contains(&host);
-        if !is_known {
+        if !is_known(connection, endpoint) {
+            let host = host(endpoint);
             return Err(Fault::new(
                 "endpoint_on_other_host",
                 format!("The provider's `{name}` is on another host than its issuer: {host}."),
@@ -343,6 +346,14 @@ async fn check_endpoints(ctx: &Ctx, connection: &Connection, metadata: &Metadata
         }
     }
     Ok(())
+}
+
+/// Whether an endpoint is on a host that belongs to the issuer, as far as is known.
+fn is_known(connection: &Connection, endpoint: &str) -> bool {
+    let host = host(endpoint);
+    origin(endpoint) == origin(&connection.issuer)
+        || preset::hosts(connection.preset).contains(&host.as_str())
+        || connection.other_hosts.contains(&host)
 }
 
 /// Whether an address may be asked.
@@ -450,6 +461,40 @@ mod tests {
         ] {
             let fault = read(&document(json!({ "issuer": other })), &connection()).unwrap_err();
             assert_eq!(fault.trouble.code, "issuer_mismatch", "{other}");
+        }
+    }
+
+    #[test]
+    fn what_google_and_microsoft_say_of_themselves_is_on_hosts_of_theirs() {
+        let of = |preset: Preset| preset::start(preset).connection;
+        for (connection, endpoints) in [
+            (
+                of(Preset::Google),
+                [
+                    "https://accounts.google.com/o/oauth2/v2/auth",
+                    "https://oauth2.googleapis.com/token",
+                    "https://www.googleapis.com/oauth2/v3/certs",
+                    "https://openidconnect.googleapis.com/v1/userinfo",
+                    "https://oauth2.googleapis.com/revoke",
+                ],
+            ),
+            (
+                of(Preset::Entra),
+                [
+                    "https://login.microsoftonline.com/organizations/oauth2/v2.0/authorize",
+                    "https://login.microsoftonline.com/organizations/oauth2/v2.0/token",
+                    "https://login.microsoftonline.com/organizations/discovery/v2.0/keys",
+                    "https://graph.microsoft.com/oidc/userinfo",
+                    "https://login.microsoftonline.com/organizations/oauth2/v2.0/logout",
+                ],
+            ),
+        ] {
+            for endpoint in endpoints {
+                assert!(is_known(&connection, endpoint), "{endpoint}");
+                assert!(!is_known(&self::connection(), endpoint), "{endpoint}");
+                let imitated = endpoint.replacen(".com/", ".com.evil.example/", 1);
+                assert!(!is_known(&connection, &imitated), "{imitated}");
+            }
         }
     }
 
