@@ -263,7 +263,8 @@ pub(in crate::account) async fn hold_password(
         "SELECT password_set_at FROM users WHERE id = $1 AND disabled_at IS NULL AND removed_at IS NULL"
             .to_owned();
     if tx.get_database_backend() == DatabaseBackend::Postgres {
-        text.push_str(" FOR SHARE");
+        // Not shared: the sign-in is noted in the same row, and two of one person would wait for each other.
+        text.push_str(" FOR NO KEY UPDATE");
     }
     let row = tx.query_one_raw(sql(tx, &text, [id.into()])).await?;
     row.map(|row| row.try_get("", "password_set_at")).transpose()

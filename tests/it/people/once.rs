@@ -8,6 +8,7 @@ on_each_database!(
     of_twenty_who_bring_one_code_one_gets_in,
     of_twenty_who_bring_one_link_one_gets_in,
     of_codes_that_are_renewed_twice_at_once_ten_are_left,
+    somebody_who_signs_in_at_several_browsers_at_once_is_in_at_each,
 );
 
 const MANY: usize = 20;
@@ -113,5 +114,18 @@ async fn of_codes_that_are_renewed_twice_at_once_ten_are_left(database: TestData
             .unwrap();
         db.close().await;
         assert_eq!(left.rows_affected(), 10, "those that were shown last");
+    }
+}
+
+async fn somebody_who_signs_in_at_several_browsers_at_once_is_in_at_each(database: TestDatabase) {
+    let place = Place::start(database).await;
+    place.person(EMAIL, false).await;
+    for _ in 0..5 {
+        let visitors: Vec<Visitor> = (0..4).map(|_| Visitor::new(&place.mailgrant)).collect();
+        let tries = visitors
+            .iter()
+            .map(|visitor| place.sign_in(visitor, EMAIL, PASSWORD));
+        let seen = futures_util::future::join_all(tries).await;
+        assert!(seen.iter().all(|seen| seen.status == 303), "{seen:?}");
     }
 }
