@@ -165,7 +165,7 @@ pub(super) async fn keys(
     let life = match which {
         Keys::Kept => KEYS_MS,
         Keys::Anew => REFETCH_MS,
-        Keys::AnewForStranger if may_stranger_ask(ctx, provider) => REFETCH_MS,
+        Keys::AnewForStranger if may_stranger_ask(ctx, provider) => 0,
         Keys::AnewForStranger => KEYS_MS,
     };
     let ask = fetch_keys(ctx, &metadata.jwks_uri);
