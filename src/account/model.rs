@@ -56,7 +56,7 @@ pub struct Proof {
     pub provider_sid: String,
     /// That provider's name of the class of the sign-in (`acr`); may be empty.
     pub acr: String,
-    /// When they did so, if that was not just now; milliseconds since 1970.
+    /// When they did so, if that was not just now; milliseconds since 1970, and 0 if nobody knows.
     pub auth_time: Option<i64>,
 }
 
@@ -144,7 +144,7 @@ pub struct Session {
     pub has_flash: bool,
     /// How they signed in.
     pub proof: Proof,
-    /// When they last showed who they are; milliseconds since 1970.
+    /// When they last showed who they are; milliseconds since 1970, and 0 if nobody knows.
     pub auth_time: i64,
     /// Milliseconds since 1970.
     pub created_at: i64,

@@ -100,6 +100,7 @@ pub async fn enrol(
         totp::step_of(&offer.secret, &bare(code), ctx.clock.now_ms(), 0).ok_or(AccountError::WrongCode)?;
     brake.succeeded(&ctx.db).await?;
     let tx = ctx.db.begin().await?;
+    store::hold_person(&tx, &user.id).await?;
     let sealed = ctx.keys.seal(&secret_place(&user.id), &offer.secret);
     store::set_totp(&tx, &user.id, &sealed, ctx.clock.now_ms(), step).await?;
     let codes = new_codes(&tx, ctx, &user.id).await?;
@@ -114,6 +115,8 @@ pub async fn enrol(
 /// [`AccountError::NotFound`] if the person has no second factor.
 pub async fn renew_codes(ctx: &Ctx, user_id: &str) -> Result<Vec<SecretString>, AccountError> {
     let tx = ctx.db.begin().await?;
+    // Of two at once, each would delete the old codes only, and both sets would open the account.
+    store::hold_person(&tx, user_id).await?;
     if store::totp(&tx, user_id).await?.is_none() {
         return Err(AccountError::NotFound("second factor"));
     }

@@ -67,6 +67,9 @@ pub async fn start_in<C: ConnectionTrait>(
     let sid = replaced
         .filter(|(old, _)| old.user_id == new.user_id)
         .map_or_else(|| crypto::random_token(16), |(old, _)| old.sid);
+    // Just now, if they did it here; of what a provider left out nobody knows.
+    let is_here = new.proof.identity_provider_id.is_empty();
+    let unsaid = if is_here { now } else { 0 };
     let session = Session {
         id: crypto::sha256_hex(cookie.as_bytes()),
         user_id: new.user_id.to_owned(),
@@ -74,7 +77,7 @@ pub async fn start_in<C: ConnectionTrait>(
         sid,
         has_flash: false,
         proof: new.proof.clone(),
-        auth_time: new.proof.auth_time.unwrap_or(now),
+        auth_time: new.proof.auth_time.unwrap_or(unsaid),
         created_at: now,
         expires_at: now + ABSOLUTE_MS,
     };

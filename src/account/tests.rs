@@ -299,6 +299,14 @@ async fn signing_in_again_replaces_the_session_and_disabling_ends_it() {
 
     let last = switch_off(&ctx, &user.id).await.unwrap_err();
     assert!(matches!(last, AccountError::LastAdmin));
+    // Who was invited and never chose a password has no way in.
+    let tx = db.begin().await.unwrap();
+    invite_in(&tx, clock, "eve@example.org", "Eve", true, "cli")
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let last = switch_off(&ctx, &user.id).await.unwrap_err();
+    assert!(matches!(last, AccountError::LastAdmin));
     let other = NewUser {
         email: "bob@example.org".into(),
         ..ada()

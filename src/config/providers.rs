@@ -224,6 +224,29 @@ mod tests {
     }
 
     #[test]
+    fn cb_17_the_file_for_containers_is_read_and_the_composition_brings_what_it_names() {
+        let text = include_str!("../../mailgrant.compose.toml");
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("company_secret");
+        std::fs::write(&secret, "s").unwrap();
+        let inside = "/run/secrets/company_secret";
+        assert!(text.contains(inside));
+        let read = of(&text.replace(inside, &secret.display().to_string())).unwrap();
+        assert_eq!((read.len(), read[0].id.as_str()), (1, "company"));
+        assert!(read[0].client_secret.is_some());
+        let composition = include_str!("../../docker-compose.yml");
+        for line in [
+            "#MAILGRANT_CONFIG: /etc/mailgrant.toml",
+            "#- ./mailgrant.compose.toml:/etc/mailgrant.toml:ro",
+            "#- company_secret",
+            "#company_secret:",
+            "#file: ./secrets/company_secret",
+        ] {
+            assert!(composition.lines().any(|known| known.trim() == line), "{line}");
+        }
+    }
+
+    #[test]
     fn a_secret_of_the_file_is_in_no_debug() {
         let read = of("[[identity_providers]]\nid = \"a\"\nclient_secret = \"hunter2hunter2\"").unwrap();
         assert!(!format!("{read:?}").contains("hunter2"));

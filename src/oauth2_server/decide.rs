@@ -143,7 +143,8 @@ fn is_signed_in(
     since: Option<i64>,
 ) -> bool {
     let wants_new = request.prompts("login") || request.prompts("select_account");
-    let is_new = since.is_some_and(|since| session.created_at >= since);
+    // A session can be newer than its sign-in: an identity provider lets people through for one of its own.
+    let is_new = since.is_some_and(|since| session.auth_time >= since);
     let is_too_old = request.max_age.is_some_and(|seconds| {
         ctx.clock.now_ms() - SignIn::of(session).auth_time > seconds.saturating_mul(1000)
     });

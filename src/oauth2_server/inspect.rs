@@ -135,7 +135,9 @@ pub async fn introspect(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<V
         && let Some(user) = account::get(&ctx.db, &found.family.user_id).await?
     {
         answer.insert("username".into(), user.email.into());
-        answer.insert("auth_time".into(), (found.family.sign_in.auth_time / 1000).into());
+        if let Some(at) = found.family.sign_in.seconds() {
+            answer.insert("auth_time".into(), at.into());
+        }
         answer.insert("acr".into(), found.family.sign_in.acr().into());
     }
     Ok(Value::Object(answer))

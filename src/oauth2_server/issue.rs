@@ -173,7 +173,9 @@ impl<'a> Issuer<'a> {
             "jti": crypto::random_token(16),
         });
         if !family.user_id.is_empty() {
-            claims["auth_time"] = (family.sign_in.auth_time / 1000).into();
+            if let Some(at) = family.sign_in.seconds() {
+                claims["auth_time"] = at.into();
+            }
             claims["acr"] = family.sign_in.acr().into();
             claims["amr"] = json!(family.sign_in.amr);
         }
@@ -261,7 +263,9 @@ pub(super) async fn id_token(
     claims.insert("aud".into(), client.client_id.clone().into());
     claims.insert("iat".into(), (now / 1000).into());
     claims.insert("exp".into(), (now / 1000 + ID_TOKEN_SECONDS).into());
-    claims.insert("auth_time".into(), (family.sign_in.auth_time / 1000).into());
+    if let Some(at) = family.sign_in.seconds() {
+        claims.insert("auth_time".into(), at.into());
+    }
     claims.insert("acr".into(), family.sign_in.acr().into());
     claims.insert("amr".into(), json!(family.sign_in.amr));
     if let Some(code) = about.code {

@@ -202,6 +202,11 @@ impl SignIn {
         }
     }
 
+    /// When it was, seconds since 1970, as tokens say it; none if the identity provider did not say it.
+    pub fn seconds(&self) -> Option<i64> {
+        (self.auth_time > 0).then_some(self.auth_time / 1000)
+    }
+
     fn is_strong(&self) -> bool {
         self.amr.iter().any(|method| method == "mfa")
     }

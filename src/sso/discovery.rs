@@ -23,6 +23,8 @@ const DOCUMENT_MS: i64 = 3_600_000;
 const KEYS_MS: i64 = 600_000;
 /// Keys that do not fit are fetched anew at most this often.
 const REFETCH_MS: i64 = 100;
+/// For tokens that anybody can send, they are fetched anew at most this often, with or without success.
+const STRANGERS_MS: i64 = 60_000;
 /// The part of Entra's issuer that stands for somebody's tenant.
 pub(super) const TENANT: &str = "{tenantid}";
 
@@ -56,6 +58,8 @@ struct Entry {
     keys: Option<(Arc<CoreJsonWebKeySet>, i64)>,
     /// Held by the one request that asks the provider; the others wait for what it learns.
     asking: Arc<tokio::sync::Mutex<()>>,
+    /// When a token that anybody can have sent had the keys fetched anew.
+    stranger_at: Option<i64>,
     /// How often asking failed, and why the last time.
     failures: u64,
     fault: Option<Fault>,
@@ -145,8 +149,10 @@ pub(super) async fn metadata(ctx: &Ctx, provider: &IdentityProvider) -> Result<A
 pub(super) enum Keys {
     /// As they are kept.
     Kept,
-    /// Fetched again, unless that was done a moment ago: the kept ones do not fit.
+    /// Fetched again, unless that was done a moment ago: the kept ones do not fit what the provider itself gave.
     Anew,
+    /// Fetched again, once a minute at most: the kept ones do not fit what anybody can have written.
+    AnewForStranger,
 }
 
 /// The provider's keys.
@@ -159,15 +165,31 @@ pub(super) async fn keys(
     let life = match which {
         Keys::Kept => KEYS_MS,
         Keys::Anew => REFETCH_MS,
+        Keys::AnewForStranger if may_stranger_ask(ctx, provider) => 0,
+        Keys::AnewForStranger => KEYS_MS,
     };
     let ask = fetch_keys(ctx, &metadata.jwks_uri);
     ask_once(ctx, provider, |entry| &mut entry.keys, life, ask).await
 }
 
+/// Notes that a stranger's token has the keys fetched, unless one did lately.
+fn may_stranger_ask(ctx: &Ctx, provider: &IdentityProvider) -> bool {
+    let now = ctx.clock.now_ms();
+    ctx.sso.with(provider, |entry| {
+        let may = entry
+            .stranger_at
+            .is_none_or(|at| !(0..STRANGERS_MS).contains(&(now - at)));
+        if may {
+            entry.stranger_at = Some(now);
+        }
+        may
+    })
+}
+
 /// Reads the discovery document, or takes what was entered by hand.
 pub(super) async fn learn(ctx: &Ctx, connection: &Connection) -> Result<Metadata, Fault> {
     if !connection.discovery {
-        return Ok(Metadata {
+        let metadata = Metadata {
             issuer: connection.issuer.clone(),
             authorization_endpoint: connection.authorization_endpoint.clone(),
             token_endpoint: connection.token_endpoint.clone(),
@@ -177,7 +199,11 @@ pub(super) async fn learn(ctx: &Ctx, connection: &Connection) -> Result<Metadata
             revocation_endpoint: connection.revocation_endpoint.clone(),
             algs: default_algs(),
             iss_announced: false,
-        });
+        };
+        for (name, endpoint) in endpoints(&metadata) {
+            check_endpoint(ctx, name, endpoint).await?;
+        }
+        return Ok(metadata);
     }
     let url = document_url(connection);
     let document = fetch(ctx, "discovery document", &url).await?;
@@ -292,27 +318,26 @@ fn default_algs() -> Vec<CoreJwsSigningAlgorithm> {
         .collect()
 }
 
-/// Every endpoint is https (or listed loopback), reaches no private network, and is on a host the admin knows of.
-async fn check_endpoints(ctx: &Ctx, connection: &Connection, metadata: &Metadata) -> Result<(), Fault> {
-    let own = origin(&connection.issuer);
-    let known = preset::hosts(connection.preset);
-    for (name, endpoint) in [
+/// The endpoints there are, by their names.
+fn endpoints(metadata: &Metadata) -> impl Iterator<Item = (&'static str, &String)> {
+    [
         ("authorization_endpoint", &metadata.authorization_endpoint),
         ("token_endpoint", &metadata.token_endpoint),
         ("jwks_uri", &metadata.jwks_uri),
         ("userinfo_endpoint", &metadata.userinfo_endpoint),
         ("end_session_endpoint", &metadata.end_session_endpoint),
         ("revocation_endpoint", &metadata.revocation_endpoint),
-    ] {
-        if endpoint.is_empty() {
-            continue;
-        }
+    ]
+    .into_iter()
+    .filter(|(_, endpoint)| !endpoint.is_empty())
+}
+
+/// Every endpoint is https (or listed loopback), reaches no private network, and is on a host the admin knows of.
+async fn check_endpoints(ctx: &Ctx, connection: &Connection, metadata: &Metadata) -> Result<(), Fault> {
+    for (name, endpoint) in endpoints(metadata) {
         check_endpoint(ctx, name, endpoint).await?;
-        let host = host(endpoint);
-        let is_known = origin(endpoint) == own
-            || known.contains(&host.as_str())
-            || connection.other_hosts.contains(&host);
-        if !is_known {
+        if !is_known(connection, endpoint) {
+            let host = host(endpoint);
             return Err(Fault::new(
                 "endpoint_on_other_host",
                 format!("The provider's `{name}` is on another host than its issuer: {host}."),
@@ -321,6 +346,14 @@ async fn check_endpoints(ctx: &Ctx, connection: &Connection, metadata: &Metadata
         }
     }
     Ok(())
+}
+
+/// Whether an endpoint is on a host that belongs to the issuer, as far as is known.
+fn is_known(connection: &Connection, endpoint: &str) -> bool {
+    let host = host(endpoint);
+    origin(endpoint) == origin(&connection.issuer)
+        || preset::hosts(connection.preset).contains(&host.as_str())
+        || connection.other_hosts.contains(&host)
 }
 
 /// Whether an address may be asked.
@@ -428,6 +461,40 @@ mod tests {
         ] {
             let fault = read(&document(json!({ "issuer": other })), &connection()).unwrap_err();
             assert_eq!(fault.trouble.code, "issuer_mismatch", "{other}");
+        }
+    }
+
+    #[test]
+    fn what_google_and_microsoft_say_of_themselves_is_on_hosts_of_theirs() {
+        let of = |preset: Preset| preset::start(preset).connection;
+        for (connection, endpoints) in [
+            (
+                of(Preset::Google),
+                [
+                    "https://accounts.google.com/o/oauth2/v2/auth",
+                    "https://oauth2.googleapis.com/token",
+                    "https://www.googleapis.com/oauth2/v3/certs",
+                    "https://openidconnect.googleapis.com/v1/userinfo",
+                    "https://oauth2.googleapis.com/revoke",
+                ],
+            ),
+            (
+                of(Preset::Entra),
+                [
+                    "https://login.microsoftonline.com/organizations/oauth2/v2.0/authorize",
+                    "https://login.microsoftonline.com/organizations/oauth2/v2.0/token",
+                    "https://login.microsoftonline.com/organizations/discovery/v2.0/keys",
+                    "https://graph.microsoft.com/oidc/userinfo",
+                    "https://login.microsoftonline.com/organizations/oauth2/v2.0/logout",
+                ],
+            ),
+        ] {
+            for endpoint in endpoints {
+                assert!(is_known(&connection, endpoint), "{endpoint}");
+                assert!(!is_known(&self::connection(), endpoint), "{endpoint}");
+                let imitated = endpoint.replacen(".com/", ".com.evil.example/", 1);
+                assert!(!is_known(&connection, &imitated), "{imitated}");
+            }
         }
     }
 

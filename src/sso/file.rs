@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::error::SsoError;
 use super::model::{ClientAuth, FirstAdmin, GroupRule, IdentityProvider, Preset, ProviderInput, Source};
 use super::store;
 use super::{discovery, flow, preset, recheck, service, token};
-use crate::access::{Projects, Role};
+use crate::access::{MACHINE, Projects, Role};
 use crate::config::ConfiguredProvider;
 use crate::ctx::Ctx;
 use crate::project;
@@ -42,6 +42,7 @@ pub async fn take_over(ctx: &Ctx) -> Result<(), SsoError> {
         if gone.source == Source::File && !is_there {
             let tx = ctx.db.begin().await?;
             service::remove(ctx, &tx, &gone).await?;
+            service::append(ctx, &tx, "identity_provider.deleted", &gone, MACHINE).await?;
             tx.commit().await?;
             tracing::info!(provider = %gone.id, "an identity provider is no longer in the configuration file");
         }
@@ -58,8 +59,9 @@ async fn put(
     let old = store::one(ctx.db.read(), &id).await?;
     let input = input(configured, projects)?;
     // Nothing is kept from before: the file is the whole truth, an absent secret included.
+    let secret = input.client_secret.clone().unwrap_or_default();
     let input = ProviderInput {
-        client_secret: Some(input.client_secret.unwrap_or_default()),
+        client_secret: Some(secret.clone()),
         ..input
     };
     let (mut new, sealed) = service::checked(ctx, &id, Source::File, input, old.as_ref()).await?;
@@ -69,8 +71,12 @@ async fn put(
         store::insert(&tx, &new, sealed)
             .await
             .map_err(service::duplicate_name)?;
+        service::append(ctx, &tx, "identity_provider.created", &new, MACHINE).await?;
         return Ok(tx.commit().await?);
     };
+    if !differs(ctx, &old, &new, &secret).await? {
+        return Ok(());
+    }
     if old.connection != new.connection {
         new.connection_revision += 1;
     }
@@ -81,7 +87,28 @@ async fn put(
     if old.policy.recheck_minutes != new.policy.recheck_minutes {
         store::checks::set_pace(&tx, &id, recheck::pace(&new)).await?;
     }
+    service::append(ctx, &tx, "identity_provider.updated", &new, MACHINE).await?;
     Ok(tx.commit().await?)
+}
+
+/// Whether the file says anything else than before. A secret that does not open any more is written anew.
+async fn differs(
+    ctx: &Ctx,
+    old: &IdentityProvider,
+    new: &IdentityProvider,
+    secret: &SecretString,
+) -> Result<bool, SsoError> {
+    let same_secret = match store::secret(ctx, &old.id).await {
+        Ok(kept) => kept.expose_secret() == secret.expose_secret(),
+        Err(SsoError::Seal(_)) => false,
+        Err(error) => return Err(error),
+    };
+    let same = old.name == new.name
+        && old.enabled == new.enabled
+        && old.connection == new.connection
+        && old.policy == new.policy
+        && old.key_public == new.key_public;
+    Ok(!same || !same_secret)
 }
 
 fn input(
@@ -203,7 +230,7 @@ fn input(
         policy,
         client_secret: configured.client_secret.clone().filter(|secret| {
             let secret: &SecretString = secret;
-            !secrecy::ExposeSecret::expose_secret(secret).is_empty()
+            !secret.expose_secret().is_empty()
         }),
     })
 }

@@ -17,8 +17,8 @@ use super::error::{Fault, SignInError, SsoError};
 use super::id_token::{self, Expected, Rejected};
 use super::model::{IdentityProvider, Kept, Person, Preset, SessionLink};
 use super::store::attempts::{self as store, Attempt, NewAttempt};
-use super::{claims, people, recheck, strict, test, token};
-use crate::account::User;
+use super::{claims, logout, people, recheck, store as store_of_providers, strict, test, token};
+use crate::account::{self, AccountError, NewSession, Started, User};
 use crate::audit::Refused;
 use crate::config::Config;
 use crate::crypto::{random_token, sha256_hex};
@@ -26,6 +26,9 @@ use crate::ctx::Ctx;
 
 /// How long somebody may take at the provider.
 const ATTEMPT_MS: i64 = 600_000;
+
+/// Clocks may differ by this much.
+const SKEW_MS: i64 = 60_000;
 
 /// The scope of refresh tokens.
 const OFFLINE: &str = "offline_access";
@@ -84,6 +87,10 @@ pub(super) async fn leave(
     if !prompts.is_empty() {
         url.query_pairs_mut().append_pair("prompt", &prompts.join(" "));
     }
+    if again {
+        // So that the ID token says when they did: whoever sits at the browser can take words out of this address.
+        url.query_pairs_mut().append_pair("max_age", "0");
+    }
     if provider.connection.preset == Preset::Google && wants_offline(provider) {
         url.query_pairs_mut().append_pair("access_type", "offline");
     }
@@ -96,6 +103,7 @@ pub(super) async fn leave(
         nonce_hash: sha256_hex(nonce.as_bytes()),
         verifier: &verifier,
         return_to,
+        again,
         expires_at: ctx.clock.now_ms() + ATTEMPT_MS,
     };
     store::insert(ctx, attempt).await?;
@@ -465,6 +473,7 @@ async fn believe(
             "Nobody was signed in. An administrator should enter the tenant's ID.",
         )
     })?;
+    let mut unfit = id_token::unknown_key();
     for which in [discovery::Keys::Kept, discovery::Keys::Anew] {
         let keys = discovery::keys(ctx, provider, metadata, which).await?;
         let expected = Expected {
@@ -478,14 +487,10 @@ async fn believe(
         match id_token::check(id_token, &keys, &expected) {
             Ok(claims) => return Ok(claims),
             Err(Rejected::Because(fault)) => return Err(fault),
-            Err(Rejected::UnknownKey) => {}
+            Err(Rejected::KeyDoesNotFit(fault)) => unfit = fault,
         }
     }
-    Err(Fault::new(
-        "id_token_key",
-        "The provider's ID token is signed with a key that the provider does not publish.",
-        "Nobody was signed in. Begin again; if it happens again, an administrator should check the address of the keys.",
-    ))
+    Err(unfit)
 }
 
 /// Adds what userinfo says, if something is missing and it can be asked. What the ID token says counts.
@@ -530,6 +535,8 @@ async fn come_in(
     person: Person,
     given: Given,
 ) -> Result<Finished, SignInError> {
+    let auth_time = showed_at(attempt, &person.claims, ctx.clock.now_ms())
+        .map_err(|fault| refused(fault, &attempt.return_to))?;
     let tx = ctx.db.begin().await?;
     let user = match people::sign_in(ctx, &tx, provider, &person).await? {
         Ok(user) => user,
@@ -553,10 +560,71 @@ async fn come_in(
             sid: person.sid,
             amr: claims::methods(&person.claims),
             acr: claims::class(&person.claims),
-            auth_time: claims::signed_in_at(&person.claims, ctx.clock.now_ms()),
+            auth_time: Some(auth_time),
         }),
         given,
     })
+}
+
+/// Begins the session of somebody who may come in, tied to the one at their provider: if that is still so. Whoever closes
+/// the account, or the way in, does it wholly before or wholly after.
+///
+/// # Errors
+/// What changed meanwhile.
+pub async fn begin_session(
+    ctx: &Ctx,
+    user: &User,
+    new: &NewSession<'_>,
+    (link, given): (&SessionLink, &Given),
+    return_to: &str,
+) -> Result<Started, SignInError> {
+    let changed = || {
+        let fault = Fault::new(
+            "changed_meanwhile",
+            "Your account, or this way to sign in, was changed while you signed in.",
+            "Begin again. If that does not help, ask an administrator.",
+        );
+        refused(fault, return_to)
+    };
+    let tx = ctx.db.begin().await.map_err(SsoError::from)?;
+    match account::hold(&tx, user).await {
+        Ok(()) => {}
+        Err(AccountError::Db(error)) => return Err(SsoError::from(error).into()),
+        Err(_) => return Err(changed()),
+    }
+    let provider = store_of_providers::one(&tx, &link.provider_id)
+        .await
+        .map_err(SsoError::from)?;
+    if !provider.is_some_and(|provider| provider.enabled) {
+        return Err(changed());
+    }
+    let started = account::start_in(&tx, &ctx.clock, new)
+        .await
+        .map_err(SsoError::from)?;
+    logout::tie(ctx, &tx, &started.session.id, link, given).await?;
+    tx.commit().await.map_err(SsoError::from)?;
+    Ok(started)
+}
+
+/// When somebody showed at the provider who they are, milliseconds since 1970. Who was sent to do so anew did it since then;
+/// a provider that says nothing of it is believed that it asked, as it was told to. Else a silence is 0, which is never
+/// recent: the provider may have let them through for an old session.
+fn showed_at(attempt: &Attempt, claims: &Map<String, Value>, now: i64) -> Result<i64, Fault> {
+    let said = claims::signed_in_at(claims, now + SKEW_MS).map(|at| at.min(now));
+    if !attempt.again {
+        return Ok(said.unwrap_or(0));
+    }
+    let left_at = attempt.expires_at - ATTEMPT_MS;
+    match said {
+        None if claims.get("auth_time").is_none_or(Value::is_null) => Ok(now),
+        Some(at) if at >= left_at - SKEW_MS => Ok(at.max(left_at)),
+        _ => Err(Fault::new(
+            "not_signed_in_again",
+            "You were to show the provider anew who you are, and it says that you did not: it let you through for an \
+             older sign-in.",
+            "Begin again and give your password there. If the provider does not ask for it, sign out there first.",
+        )),
+    }
 }
 
 fn refused(fault: Fault, return_to: &str) -> SignInError {

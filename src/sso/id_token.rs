@@ -41,19 +41,32 @@ pub(super) struct Expected<'a> {
 /// Why a token is not believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rejected {
-    /// The keys at hand do not have its key: they may have been exchanged.
-    UnknownKey,
+    /// With the keys at hand it is wrong; they may have been exchanged, also under the same name.
+    KeyDoesNotFit(Fault),
     /// For good.
     Because(Fault),
 }
 
 fn because(code: &str, cause: impl Into<String>) -> Rejected {
-    Rejected::Because(Fault::new(
+    Rejected::Because(fault(code, cause))
+}
+
+fn fault(code: &str, cause: impl Into<String>) -> Fault {
+    Fault::new(
         code,
         cause,
         "Nobody was signed in. Begin again; if it happens again, an administrator should compare the settings of this \
          identity provider with those of Mailgrant.",
-    ))
+    )
+}
+
+/// The token's key is not among those that the provider publishes.
+pub(super) fn unknown_key() -> Fault {
+    Fault::new(
+        "id_token_key",
+        "The provider's ID token is signed with a key that the provider does not publish.",
+        "Nobody was signed in. Begin again; if it happens again, an administrator should check the address of the keys.",
+    )
 }
 
 fn clock(code: &str, cause: String) -> Rejected {
@@ -161,13 +174,19 @@ fn by_library(token: &str, keys: &CoreJsonWebKeySet, expected: &Expected<'_>) ->
 fn refusal(error: &ClaimsVerificationError, expected: &Expected<'_>) -> Rejected {
     match error {
         ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey) => {
-            Rejected::UnknownKey
+            Rejected::KeyDoesNotFit(unknown_key())
         }
         ClaimsVerificationError::SignatureVerification(SignatureVerificationError::AmbiguousKeyId(_)) => {
-            because(
+            Rejected::KeyDoesNotFit(fault(
                 "id_token_key",
                 "The provider's ID token does not say which of several keys signed it.",
-            )
+            ))
+        }
+        ClaimsVerificationError::SignatureVerification(SignatureVerificationError::CryptoError(_)) => {
+            Rejected::KeyDoesNotFit(fault(
+                "id_token_signature",
+                "The signature of the provider's ID token does not hold.",
+            ))
         }
         ClaimsVerificationError::SignatureVerification(_) => because(
             "id_token_signature",

@@ -155,18 +155,19 @@ async fn believe(
         .filter(|alg| metadata.algs.contains(alg))
         .ok_or(refused("an algorithm that is not accepted"))?;
     check_claims(ctx, provider, &metadata, &parts.claims)?;
-    for which in [discovery::Keys::Kept, discovery::Keys::Anew] {
+    let mut why = "an unknown key";
+    for which in [discovery::Keys::Kept, discovery::Keys::AnewForStranger] {
         let keys = discovery::keys(ctx, provider, &metadata, which)
             .await
             .map_err(|_| LogoutError::Unavailable)?;
         if let Some(key) = key_for(&parts.header, &keys, &alg) {
-            return key
-                .verify_signature(&alg, parts.signed.as_bytes(), &parts.signature)
-                .map(|()| parts.claims.clone())
-                .map_err(|_| refused("the signature does not hold"));
+            match key.verify_signature(&alg, parts.signed.as_bytes(), &parts.signature) {
+                Ok(()) => return Ok(parts.claims.clone()),
+                Err(_) => why = "the signature does not hold",
+            }
         }
     }
-    Err(refused("an unknown key"))
+    Err(refused(why))
 }
 
 fn check_claims(

@@ -38,7 +38,7 @@ mod tests;
 pub use discovery::Cache;
 pub use error::{SignInError, SsoError};
 pub use file::{take_over, try_online};
-pub use flow::{Finished, Given, Returned, begin, finish, redirect_url};
+pub use flow::{Finished, Given, Returned, begin, begin_session, finish, redirect_url};
 pub use logout::{
     LogoutError, back_channel, end_session_url, forget_person, frame_origin, front_channel, tie, tied,
 };

@@ -70,7 +70,7 @@ pub async fn create(ctx: &Ctx, actor: &str, input: ProviderInput) -> Result<Iden
 }
 
 /// Changes a provider that still has the revision `seen`. Another issuer, endpoint or client id switches it off until
-/// a test passes.
+/// a test passes; another secret leaves it on, untested.
 pub async fn update(
     ctx: &Ctx,
     actor: &str,
@@ -86,11 +86,12 @@ pub async fn update(
     } else if old.connection != new.connection || sealed.secret.is_some() {
         // Whoever is on the way goes on; what was learnt is learnt anew.
         new.connection_revision += 1;
-        new.tested_revision = if old.is_tested() {
-            new.connection_revision
-        } else {
-            old.tested_revision
-        };
+        // It goes on working for people, but whether it does with other credentials only a test says.
+        let same_credentials =
+            sealed.secret.is_none() && old.connection.auth_method == new.connection.auth_method;
+        if old.is_tested() && same_credentials {
+            new.tested_revision = new.connection_revision;
+        }
     }
     let paced = old.policy.recheck_minutes != new.policy.recheck_minutes;
     save(
@@ -201,7 +202,7 @@ async fn save(
     Ok(new)
 }
 
-async fn append(
+pub(super) async fn append(
     ctx: &Ctx,
     tx: &sea_orm::DatabaseTransaction,
     kind: &str,

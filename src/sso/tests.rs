@@ -129,6 +129,156 @@ async fn a_logout_token_is_remembered_as_long_as_it_could_come_again() {
     assert!(first(now + 3_600_000).await, "and is not kept for ever");
 }
 
+/// Somebody with a way in through this provider, as far as their session.
+fn on_their_way(provider: &IdentityProvider) -> (SessionLink, Given) {
+    let link = SessionLink {
+        provider_id: provider.id.clone(),
+        issuer: provider.connection.issuer.clone(),
+        subject: "ada".into(),
+        sid: "s".into(),
+        amr: Vec::new(),
+        acr: String::new(),
+        auth_time: None,
+    };
+    let given = Given {
+        id_token: SecretString::from("x"),
+        kept: Default::default(),
+        look_at: None,
+        checked_at: 0,
+    };
+    (link, given)
+}
+
+#[tokio::test]
+async fn who_is_shut_out_between_their_proof_and_their_session_gets_none() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let company = enabled(&place).await;
+    let (link, given) = on_their_way(&company);
+    let add = async |email: &str| {
+        let new = crate::account::NewUser {
+            email: email.into(),
+            ..crate::account::tests::ada()
+        };
+        crate::account::create(&ctx.db, &ctx.clock, &new, "cli")
+            .await
+            .unwrap()
+    };
+    let (ada, bob) = (add("ada@example.org").await, add("bob@example.org").await);
+    let begin = async |user: &crate::account::User| {
+        let new = crate::account::NewSession {
+            user_id: &user.id,
+            replaces: None,
+            proof: Default::default(),
+            browser: "",
+            address: "",
+        };
+        match begin_session(ctx, user, &new, (&link, &given), "/").await {
+            Ok(_) => String::new(),
+            Err(SignInError::Refused { trouble, .. }) => trouble.code,
+            Err(other) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(begin(&bob).await, "");
+    let tx = ctx.db.begin().await.unwrap();
+    crate::account::disable(&tx, &ctx.clock, &bob.id, "cli")
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(begin(&bob).await, "changed_meanwhile");
+    let now = get(ctx, &company.id).await.unwrap();
+    set_enabled(ctx, "cli", &now.id, now.revision, false)
+        .await
+        .unwrap();
+    assert_eq!(begin(&ada).await, "changed_meanwhile", "the way in was closed");
+}
+
+#[tokio::test]
+async fn endpoints_entered_by_hand_are_looked_at_like_discovered_ones() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let good = provider(ctx, "company").await.connection;
+    assert!(discovery::learn(ctx, &good).await.is_ok());
+    let bad = "http://192.0.2.1/x".to_owned();
+    for change in [
+        (|c: &mut Connection, bad| c.authorization_endpoint = bad) as fn(&mut Connection, String),
+        |c, bad| c.token_endpoint = bad,
+        |c, bad| c.jwks_uri = bad,
+        |c, bad| c.userinfo_endpoint = bad,
+        |c, bad| c.end_session_endpoint = bad,
+        |c, bad| c.revocation_endpoint = bad,
+    ] {
+        let mut connection = good.clone();
+        change(&mut connection, bad.clone());
+        let fault = discovery::learn(ctx, &connection).await.unwrap_err();
+        assert_eq!(fault.trouble.code, "endpoint_plain_http", "{connection:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_with_another_secret_goes_on_and_is_not_called_tested() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let old = enabled(&place).await;
+    let input = |change: fn(&mut ProviderInput)| {
+        let mut input = ProviderInput {
+            name: old.name.clone(),
+            connection: old.connection.clone(),
+            policy: old.policy.clone(),
+            client_secret: None,
+        };
+        change(&mut input);
+        input
+    };
+    let change = async |by: fn(&mut ProviderInput)| {
+        let seen = get(ctx, &old.id).await.unwrap().revision;
+        let new = update(ctx, "cli", &old.id, seen, input(by)).await.unwrap();
+        (new.enabled, new.is_tested())
+    };
+    assert_eq!(change(|input| input.name = "Other".into()).await, (true, true));
+    let wider = change(|input| input.connection.scopes.push("groups".into())).await;
+    assert_eq!(wider, (true, true));
+    let secret = change(|input| input.client_secret = Some(SecretString::from("new"))).await;
+    assert_eq!(secret, (true, false));
+}
+
+#[tokio::test]
+async fn what_the_file_changes_about_providers_is_in_the_audit_log_and_what_stays_is_not() {
+    let mut place = place().await;
+    let configured = |client_id: &str, secret: &str| crate::config::ConfiguredProvider {
+        id: "company".into(),
+        issuer: Some("https://idp.example".into()),
+        client_id: Some(client_id.into()),
+        client_secret: Some(SecretString::from(secret)),
+        ..Default::default()
+    };
+    let mut said = Vec::new();
+    for providers in [
+        vec![configured("one", "s")],
+        vec![configured("one", "s")],
+        vec![configured("two", "s")],
+        vec![configured("two", "t")],
+        vec![configured("two", "t")],
+        vec![],
+    ] {
+        place.ctx.config = std::sync::Arc::new(crate::config::Config {
+            identity_providers: providers,
+            ..(*place.ctx.config).clone()
+        });
+        take_over(&place.ctx).await.unwrap();
+        let on = place.ctx.db.read();
+        let text = "SELECT type FROM events WHERE type LIKE 'identity_provider.%'";
+        let rows = sea_orm::ConnectionTrait::query_all_raw(on, crate::db::sql(on, text, []))
+            .await
+            .unwrap();
+        said.push(rows.len());
+        if let Some(provider) = list(&place.ctx).await.unwrap().first() {
+            assert_eq!(provider.revision, i64::try_from(rows.len()).unwrap());
+        }
+    }
+    assert_eq!(said, [1, 1, 2, 3, 3, 4]);
+}
+
 #[test]
 fn what_a_test_shows_of_claims_opens_nothing() {
     let claims = json!({ "sub": "ada", "nonce": "n", "sid": "s", "jti": "j", "at_hash": "h", "long": "x".repeat(600) });

@@ -140,6 +140,9 @@ pub async fn authenticate(
                     _ if !matches!(unproven.typ().as_str(), "" | "jwt" | "at+jwt") => {
                         Err(Refusal::Token("the token is none for an API"))
                     }
+                    _ if issuer.require_at_jwt && unproven.typ() != "at+jwt" => Err(Refusal::Token(
+                        "the token does not call itself an access token (typ at+jwt), which was agreed on",
+                    )),
                     _ => check::proven(ctx, &issuer, &unproven).await,
                 };
                 match proven {
@@ -256,9 +259,11 @@ async fn hold(ctx: &Ctx, issuer: &TrustedIssuer, claims: &Value, audience: &str)
     } else {
         &issuer.audiences
     };
-    // An issuer that is asked need not say it (RFC 7662), unless an audience was agreed on.
-    let silent = asked && issuer.audiences.is_empty() && claims.get("aud").is_none();
-    if !silent && !check::meant_for(claims, expected) {
+    // An issuer that is asked need not say it (RFC 7662); then the client it gave the token to must be one agreed on.
+    let by_client = asked
+        && claims.get("aud").is_none()
+        && check::text(claims, "client_id").is_some_and(|id| issuer.audiences.iter().any(|one| one == id));
+    if !by_client && !check::meant_for(claims, expected) {
         return Err(Refusal::Token("the token is meant for somebody else (aud)"));
     }
     if asked && check::text(claims, "iss").is_some_and(|iss| iss != issuer.issuer) {

@@ -1,5 +1,5 @@
 //! The public keys of an issuer. Those it publishes are fetched when they are needed and kept; a key id that is not among
-//! them has them fetched again, once a minute at most, whatever strangers write into their tokens.
+//! them, or fits no token, has them fetched again, once a minute at most, whatever strangers write into their tokens.
 
 use std::time::Duration;
 
@@ -75,6 +75,27 @@ pub(super) async fn find(
         KeySource::JwksUri => published(ctx, issuer, kid, alg).await,
         KeySource::Introspection | KeySource::SharedSecret => Ok(vec![]),
     }
+}
+
+/// The keys to try for a token that those at hand do not fit: fetched again, unless that was done within the pause.
+pub(super) async fn find_anew(
+    ctx: &Ctx,
+    issuer: &TrustedIssuer,
+    kid: Option<&str>,
+    alg: ForeignAlg,
+) -> Result<Vec<Value>, Refusal> {
+    if issuer.key_source != KeySource::JwksUri {
+        return Ok(vec![]);
+    }
+    let now = ctx.clock.now_ms();
+    if !store::begin(ctx.db.write(), &issuer.id, &issuer.jwks_uri, now, now - PAUSE_MS).await? {
+        return Ok(vec![]);
+    }
+    let Some(text) = fetch(ctx, &issuer.jwks_uri).await else {
+        return Ok(vec![]);
+    };
+    store::keep(ctx.db.write(), &issuer.id, &issuer.jwks_uri, &text, now).await?;
+    Ok(matching(&parse(&text).unwrap_or_default(), kid, alg))
 }
 
 async fn published(

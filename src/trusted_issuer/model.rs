@@ -66,6 +66,11 @@ impl KeySource {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.as_str() == word)
     }
+
+    /// Whether tokens are read here, with the issuer's public keys.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Jwks | Self::JwksUri)
+    }
 }
 
 /// Whom a subject is here.
@@ -154,6 +159,8 @@ pub struct TrustedIssuer {
     pub clients: Vec<String>,
     /// Whether assertions without `aud`, `exp` and `jti` count, if they are young.
     pub allow_incomplete: bool,
+    /// Whether tokens at the API must call themselves access tokens (`typ` `at+jwt`, RFC 9068).
+    pub require_at_jwt: bool,
     /// Who made it.
     pub created_by: String,
     /// Grows with every change.
@@ -205,6 +212,7 @@ pub struct Fields {
     pub projects: Option<Vec<String>>,
     pub clients: Option<Vec<String>>,
     pub allow_incomplete: Option<bool>,
+    pub require_at_jwt: Option<bool>,
 }
 
 /// Why an issuer was not made or changed.

@@ -79,6 +79,7 @@ pub async fn create(ctx: &Ctx, actor: &str, fields: Fields) -> Result<Made, Issu
         projects: vec![],
         clients: vec![],
         allow_incomplete: false,
+        require_at_jwt: false,
         created_by: actor.to_owned(),
         revision: 1,
         created_at: now,
@@ -163,6 +164,7 @@ async fn note<C: ConnectionTrait>(
             "name": issuer.name, "issuer": issuer.issuer, "uses": uses, "enabled": issuer.enabled,
             "keySource": issuer.key_source.as_str(), "subjectMapping": issuer.mapping.as_str(),
             "scopes": issuer.scopes, "allowIncomplete": issuer.allow_incomplete,
+            "requireAtJwt": issuer.require_at_jwt,
         }));
     audit::append(on, &ctx.clock, event).await.map(drop)
 }
@@ -210,7 +212,8 @@ fn apply(ctx: &Ctx, issuer: &mut TrustedIssuer, fields: Fields) -> Result<Option
         mapping,
         subject_table,
         scope_map,
-        allow_incomplete
+        allow_incomplete,
+        require_at_jwt
     );
     macro_rules! take_tidy {
         ($($name:ident),*) => {$(if let Some(value) = fields.$name { issuer.$name = tidy(value); })*};
@@ -343,6 +346,13 @@ async fn check(ctx: &Ctx, issuer: &TrustedIssuer) -> Result<(), IssuerError> {
             "Tokens without audience and end count at the token endpoint only.",
         );
     }
+    if issuer.require_at_jwt && (!issuer.uses.contains(&Use::Api) || !issuer.key_source.is_read()) {
+        wrong(
+            "require_at_jwt",
+            "invalid",
+            "Only tokens at the API that are checked by keys say what they are.",
+        );
+    }
     check_references(ctx, issuer, &mut errors).await?;
     if errors.is_empty() {
         Ok(())
@@ -387,6 +397,15 @@ fn check_keys(issuer: &TrustedIssuer, wrong: &mut impl FnMut(&'static str, &'sta
                     "key_source",
                     "invalid",
                     "Assertions are checked by keys, not by asking.",
+                );
+            }
+            if issuer.audiences.is_empty() {
+                wrong(
+                    "audiences",
+                    "required",
+                    "Say what its tokens must be meant for: their `aud`, or the `client_id` of the client they were \
+                     given to where its answers have no `aud`. Without it a token for any other application would \
+                     count here.",
                 );
             }
             if !is_endpoint(&issuer.introspection_endpoint) {

@@ -11,7 +11,7 @@ use crate::db::sql;
 const COLUMNS: &str = "id, name, issuer, uses, enabled, key_source, jwks, jwks_uri, algorithms, introspection_endpoint, \
     introspection_client_id, secret_sealed, cache_seconds, token_prefix, audiences, subjects, max_life_seconds, \
     mapping, subject_table, service_client, scope_claim, scope_map, scopes, projects, clients, allow_incomplete, \
-    created_by, revision, created_at, updated_at";
+    require_at_jwt, created_by, revision, created_at, updated_at";
 
 fn list<T: DeserializeOwned + Default>(row: &QueryResult, name: &str) -> Result<T, DbErr> {
     let text: String = row.try_get("", name)?;
@@ -57,6 +57,7 @@ fn read(row: &QueryResult) -> Result<TrustedIssuer, DbErr> {
         projects: words(row, "projects")?,
         clients: words(row, "clients")?,
         allow_incomplete: row.try_get("", "allow_incomplete")?,
+        require_at_jwt: row.try_get("", "require_at_jwt")?,
         created_by: word("created_by")?,
         revision: row.try_get("", "revision")?,
         created_at: row.try_get("", "created_at")?,
@@ -95,6 +96,7 @@ fn values(of: &TrustedIssuer) -> Vec<Value> {
         json!(of.projects).to_string().into(),
         json!(of.clients).to_string().into(),
         of.allow_incomplete.into(),
+        of.require_at_jwt.into(),
         of.created_by.clone().into(),
         of.revision.into(),
         of.created_at.into(),

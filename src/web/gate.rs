@@ -298,15 +298,7 @@ async fn viewer(ctx: &Ctx, request: &HttpRequest) -> Result<Viewer, Problem> {
             } else {
                 account::find(&ctx.db, &ctx.clock, &value).await?
             };
-            // What began before this site wanted more is not enough any more.
-            let found = found.filter(|(session, user)| {
-                session.proof.is_strong() || !account::wants_second_factor(&ctx.config, user)
-            });
-            let found = match found {
-                Some((session, _)) if !is_automatic(request) && !is_vouched(ctx, &session).await? => None,
-                found => found,
-            };
-            match found {
+            match still_good(ctx, found).await? {
                 Some((session, user)) => Some(Current {
                     access: account::access(&ctx.db, &user).await?,
                     user,
@@ -327,6 +319,17 @@ async fn viewer(ctx: &Ctx, request: &HttpRequest) -> Result<Viewer, Problem> {
         is_used: Cell::new(false),
     });
     Ok(Viewer { current, visit })
+}
+
+/// A session that is there, if it is enough: what began before this site wanted more is not any more, nor what its
+/// identity provider does not stand for any more.
+async fn still_good(ctx: &Ctx, found: Option<(Session, User)>) -> Result<Option<(Session, User)>, Problem> {
+    let Some((session, user)) = found else {
+        return Ok(None);
+    };
+    let is_strong = session.proof.is_strong() || !account::wants_second_factor(&ctx.config, &user);
+    let is_good = is_strong && is_vouched(ctx, &session).await?;
+    Ok(is_good.then_some((session, user)))
 }
 
 /// Whether the identity provider that vouched for somebody still does; asked now and then, in the background of nothing:
@@ -767,7 +770,8 @@ async fn session_now(request: &HttpRequest) -> Result<Option<Access>, Problem> {
         return Ok(None);
     };
     let value = SecretString::from(cookie.value().to_owned());
-    match account::peek(&ctx.db, &ctx.clock, &value).await? {
+    let found = account::peek(&ctx.db, &ctx.clock, &value).await?;
+    match still_good(&ctx, found).await? {
         Some((_, user)) => Ok(Some(account::access(&ctx.db, &user).await?)),
         None => Ok(None),
     }

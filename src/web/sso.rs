@@ -17,7 +17,7 @@ use super::extract::Visitor;
 use super::gate;
 use super::respond;
 use super::route::{Guard, Route};
-use crate::account::{self, NewSession, Proof, User};
+use crate::account::{NewSession, Proof, User};
 use crate::ctx::Ctx;
 use crate::render::Renderer;
 use crate::sso::{self, Finished, Given, LogoutError, Returned, SessionLink, SignInError, SsoError};
@@ -182,10 +182,10 @@ impl Scene {
             browser: respond::browser(&self.request),
             address: &respond::client_address(&self.request),
         };
-        let tx = ctx.db.begin().await?;
-        let started = account::start_in(&tx, &ctx.clock, &new).await?;
-        sso::tie(ctx, &tx, &started.session.id, who.link, who.given).await?;
-        tx.commit().await?;
+        let started = match sso::begin_session(ctx, who.user, &new, (who.link, who.given), return_to).await {
+            Ok(started) => started,
+            Err(error) => return self.refused(&who.link.provider_id, error, None),
+        };
         let mut response = respond::see_other(ctx, respond::safe_next(return_to).unwrap_or("/"));
         respond::keep_session(ctx, &mut response, &started)?;
         Ok(response)

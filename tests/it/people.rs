@@ -1,6 +1,8 @@
 //! People over HTTP, on both databases: the race for the first account, passwords, second factors (codes by Debian's
 //! `oathtool`), sessions and cookies, and the way in from the machine.
 
+mod once;
+
 use std::process::Command;
 
 use reqwest::Method;

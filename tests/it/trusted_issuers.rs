@@ -544,6 +544,27 @@ async fn cb_16_n65_foreign_tokens_open_the_api_as_far_as_was_agreed(database: Te
         assert!(challenge.contains(expected), "{what}: {challenge}");
     }
 
+    // Whose other tokens could be taken for one says so: then only what calls itself an access token is one.
+    let path = format!("/api/v1/trusted-issuers/{}", text(&issuer, "id"));
+    let strict = json!({ "requireAtJwt": true });
+    let kept = place
+        .rest
+        .send(Method::PATCH, &path, Some(&strict))
+        .await
+        .ok(&path);
+    assert_eq!(kept["requireAtJwt"], true);
+    for (typ, expected) in [("JWT", 401), ("at+jwt", 200), ("application/AT+JWT", 200)] {
+        let token = sign_jwt(SigningAlg::Es256, "k1", typ, &place.key, &claims).unwrap();
+        assert_eq!(place.ask("/projects", &token).await.0, expected, "{typ}");
+    }
+    let lax = json!({ "requireAtJwt": false });
+    place.rest.send(Method::PATCH, &path, Some(&lax)).await.ok(&path);
+    let nowhere = json!({ "uses": ["jwt_bearer"], "requireAtJwt": true });
+    assert_eq!(
+        place.rest.send(Method::PATCH, &path, Some(&nowhere)).await.status,
+        422
+    );
+
     // A new key of the provider's is fetched; while the provider is down nobody says that a token is wrong.
     let rotated = new_signing_key(SigningAlg::Es256).unwrap();
     let by_new_key = sign_jwt(
@@ -554,7 +575,6 @@ async fn cb_16_n65_foreign_tokens_open_the_api_as_far_as_was_agreed(database: Te
         &place.claims(&api, json!({})),
     )
     .unwrap();
-    let path = format!("/api/v1/trusted-issuers/{}", text(&issuer, "id"));
     let down = json!({ "jwksUri": "http://127.0.0.1:9/keys" });
     assert_eq!(
         place.rest.send(Method::PATCH, &path, Some(&down)).await.status,
@@ -604,27 +624,83 @@ async fn cb_16_n65_foreign_tokens_open_the_api_as_far_as_was_agreed(database: Te
         .idp
         .answer_always(Answer::json(200, &jwks(&[("k1", &place.key), ("k2", &rotated)])));
 
+    // Another key under the name of the one before: fetched as well, and as seldom.
+    let third = new_signing_key(SigningAlg::Es256).unwrap();
+    place
+        .idp
+        .answer_always(Answer::json(200, &jwks(&[("k1", &third)])));
+    let by_third = sign_jwt(SigningAlg::Es256, "k1", "at+jwt", &third, &claims_again).unwrap();
+    place
+        .behind_its_back(&format!(
+            "UPDATE trusted_issuer_keys SET tried_at = tried_at - 120000 WHERE issuer_id = '{id}'"
+        ))
+        .await;
+    let asked = place.idp.requests().len();
+    for _ in 0..3 {
+        assert_eq!(place.ask("/projects", &by_third).await.0, 200);
+        assert_eq!(
+            place.ask("/projects", &place.signed(&api, json!({}))).await.0,
+            401
+        );
+    }
+    assert_eq!(place.idp.requests().len(), asked + 1);
+
     // Asked about (RFC 7662): with our credentials, remembered for a while, and by nobody who is not meant.
     let asked = ScriptedHttp::start().await;
-    let active =
-        json!({ "active": true, "sub": "ada", "scope": "tickets:read", "exp": now() + 300, "iat": now() });
+    let active = json!({
+        "active": true, "sub": "ada", "scope": "tickets:read", "exp": now() + 300, "iat": now(), "client_id": "desk",
+    });
     asked.answer_always(Answer::json(200, &active.to_string()));
-    let opaque = place
-        .trust(json!({
+    let by_asking = |audiences: Value| {
+        json!({
             "name": "Opaque", "issuer": "https://opaque.example", "uses": ["api"], "keySource": "introspection",
             "jwksUri": null, "introspectionEndpoint": format!("{}/introspect", asked.url),
             "introspectionClientId": "mailgrant", "secret": "introspection-secret", "tokenPrefix": "opq_",
-        }))
+            "subjectTable": { "ada": place.user }, "audiences": audiences,
+        })
+    };
+    let refused = place
+        .rest
+        .send_once("/api/v1/trusted-issuers", &by_asking(json!([])))
         .await;
+    assert!(
+        refused.status == 422 && refused.json.to_string().contains("any other application"),
+        "{refused:?}"
+    );
+    let opaque = place.trust(by_asking(json!(["desk", api]))).await;
     assert_eq!(opaque["hasSecret"], true, "{opaque}");
+    // Given to another application, or to nobody knows whom: not for here.
+    for (n, (changes, expected)) in [
+        (json!({ "client_id": "wiki" }), 401),
+        (json!({ "client_id": null }), 401),
+        (json!({ "aud": "https://wiki.example" }), 401),
+        (json!({ "aud": [] }), 401),
+        (json!({ "client_id": "wiki", "aud": api }), 200),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut answer = active.clone();
+        for (name, value) in changes.as_object().unwrap() {
+            answer[name] = value.clone();
+        }
+        asked.answer_always(Answer::json(200, &answer.to_string()));
+        assert_eq!(
+            place.ask("/tickets", &format!("opq_other_{n}")).await.0,
+            expected,
+            "{changes}"
+        );
+    }
+    asked.answer_always(Answer::json(200, &active.to_string()));
+    let before = asked.requests().len();
     for _ in 0..3 {
         assert_eq!(place.ask("/tickets", "opq_token").await.0, 200);
     }
     let requests = asked.requests();
-    assert_eq!(requests.len(), 1, "remembered");
-    assert_eq!(requests[0].form("token").as_deref(), Some("opq_token"));
+    assert_eq!(requests.len(), before + 1, "remembered");
+    assert_eq!(requests[before].form("token").as_deref(), Some("opq_token"));
     assert_eq!(
-        requests[0].headers["authorization"],
+        requests[before].headers["authorization"],
         "Basic bWFpbGdyYW50OmludHJvc3BlY3Rpb24tc2VjcmV0"
     );
     for token in [
@@ -635,7 +711,11 @@ async fn cb_16_n65_foreign_tokens_open_the_api_as_far_as_was_agreed(database: Te
     ] {
         assert_eq!(place.ask("/tickets", token).await.0, 401, "{token}");
     }
-    assert_eq!(asked.requests().len(), 1, "nobody else's token is shown to it");
+    assert_eq!(
+        asked.requests().len(),
+        before + 1,
+        "nobody else's token is shown to it"
+    );
     asked.answer_always(Answer::json(200, &json!({ "active": false }).to_string()));
     for _ in 0..3 {
         let (status, challenge, _) = place.ask("/tickets", "opq_dead").await;
@@ -644,7 +724,11 @@ async fn cb_16_n65_foreign_tokens_open_the_api_as_far_as_was_agreed(database: Te
             "{status} {challenge}"
         );
     }
-    assert_eq!(asked.requests().len(), 2, "a refusal is remembered as well");
+    assert_eq!(
+        asked.requests().len(),
+        before + 2,
+        "a refusal is remembered as well"
+    );
     for answer in [
         Answer::json(500, "{}"),
         Answer::json(401, "{}"),
@@ -660,6 +744,7 @@ async fn cb_16_n65_foreign_tokens_open_the_api_as_far_as_was_agreed(database: Te
         "name": "Second", "issuer": "https://second.example", "uses": ["api"], "enabled": true,
         "keySource": "introspection", "introspectionEndpoint": format!("{}/i", asked.url),
         "introspectionClientId": "m", "secret": "s", "tokenPrefix": "opq", "subjectTable": { "ada": place.user },
+        "audiences": [api],
     });
     let refused = place.rest.send_once("/api/v1/trusted-issuers", &clash).await;
     assert_eq!(refused.status, 409, "{refused:?}");

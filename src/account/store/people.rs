@@ -138,16 +138,19 @@ pub(in crate::account) async fn count_users<C: ConnectionTrait>(on: &C) -> Resul
     users::Entity::find().count(on).await
 }
 
+/// The other site admins who have a way in: a password, or an account at an identity provider that is enabled. Who was
+/// invited and never came has none.
 pub(in crate::account) async fn other_active_admins<C: ConnectionTrait>(
     on: &C,
     id: &str,
-) -> Result<u64, DbErr> {
-    users::Entity::find()
-        .filter(users::Column::Id.ne(id))
-        .filter(users::Column::SiteAdmin.eq(true))
-        .filter(users::Column::DisabledAt.is_null())
-        .count(on)
-        .await
+) -> Result<i64, DbErr> {
+    let text = "SELECT COUNT(*) AS n FROM users u WHERE u.id <> $1 AND u.site_admin = TRUE AND u.disabled_at IS NULL \
+                AND (u.password_set_at IS NOT NULL OR EXISTS (SELECT 1 FROM sso_identities i \
+                JOIN identity_providers p ON p.id = i.provider_id WHERE i.user_id = u.id AND p.enabled = TRUE))";
+    match on.query_one_raw(sql(on, text, [id.into()])).await? {
+        Some(row) => row.try_get("", "n"),
+        None => Ok(0),
+    }
 }
 
 pub(in crate::account) async fn set_disabled<C: ConnectionTrait>(
@@ -260,7 +263,8 @@ pub(in crate::account) async fn hold_password(
         "SELECT password_set_at FROM users WHERE id = $1 AND disabled_at IS NULL AND removed_at IS NULL"
             .to_owned();
     if tx.get_database_backend() == DatabaseBackend::Postgres {
-        text.push_str(" FOR SHARE");
+        // Not shared: the sign-in is noted in the same row, and two of one person would wait for each other.
+        text.push_str(" FOR NO KEY UPDATE");
     }
     let row = tx.query_one_raw(sql(tx, &text, [id.into()])).await?;
     row.map(|row| row.try_get("", "password_set_at")).transpose()

@@ -21,6 +21,9 @@ pub(in crate::sso) struct Attempt {
     pub(in crate::sso) nonce_hash: String,
     verifier_sealed: String,
     pub(in crate::sso) return_to: String,
+    /// They were sent to show anew who they are.
+    pub(in crate::sso) again: bool,
+    pub(in crate::sso) expires_at: i64,
 }
 
 fn verifier_place(state_hash: &str) -> Place<'_> {
@@ -41,13 +44,15 @@ pub(in crate::sso) struct NewAttempt<'a> {
     pub(in crate::sso) nonce_hash: String,
     pub(in crate::sso) verifier: &'a SecretString,
     pub(in crate::sso) return_to: &'a str,
+    pub(in crate::sso) again: bool,
     pub(in crate::sso) expires_at: i64,
 }
 
 pub(in crate::sso) async fn insert(ctx: &Ctx, new: NewAttempt<'_>) -> Result<(), DbErr> {
     let sealed = ctx.keys.seal(&verifier_place(&new.state_hash), new.verifier);
     let statement = "INSERT INTO sso_attempts (state_hash, provider_id, connection_revision, test_id, browser, \
-                     nonce_hash, verifier_sealed, return_to, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                     nonce_hash, verifier_sealed, return_to, again, expires_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let values = [
         new.state_hash.into(),
         new.provider_id.into(),
@@ -57,6 +62,7 @@ pub(in crate::sso) async fn insert(ctx: &Ctx, new: NewAttempt<'_>) -> Result<(),
         new.nonce_hash.into(),
         sealed.into(),
         new.return_to.into(),
+        new.again.into(),
         new.expires_at.into(),
     ];
     run(ctx.db.write(), statement, values).await.map(|_| ())
@@ -72,7 +78,7 @@ pub(in crate::sso) async fn take(
     let on = ctx.db.write();
     let statement = "DELETE FROM sso_attempts WHERE state_hash = $1 AND browser = $2 AND expires_at > $3 \
                      RETURNING state_hash, provider_id, connection_revision, test_id, nonce_hash, \
-                     verifier_sealed, return_to";
+                     verifier_sealed, return_to, again, expires_at";
     let values: [Value; 3] = [state_hash.into(), browser.into(), now.into()];
     let row = on.query_one_raw(sql(on, statement, values)).await?;
     row.map(|row| {
@@ -84,6 +90,8 @@ pub(in crate::sso) async fn take(
             nonce_hash: row.try_get("", "nonce_hash")?,
             verifier_sealed: row.try_get("", "verifier_sealed")?,
             return_to: row.try_get("", "return_to")?,
+            again: row.try_get("", "again")?,
+            expires_at: row.try_get("", "expires_at")?,
         })
     })
     .transpose()

@@ -81,7 +81,8 @@ async fn list(desk: Desk) -> Answer {
 fn state(provider: &IdentityProvider) -> Badge {
     match (provider.enabled, provider.is_tested()) {
         (true, true) => Badge::new(Tone::Ok, "Enabled"),
-        (true, false) => Badge::new(Tone::Ok, "Enabled, by the file"),
+        (true, false) if provider.source == Source::File => Badge::new(Tone::Ok, "Enabled, by the file"),
+        (true, false) => Badge::new(Tone::Warn, "Enabled, not tested since"),
         (false, true) => Badge::new(Tone::Muted, "Tested, not enabled"),
         (false, false) => Badge::new(Tone::Warn, "Not tested"),
     }

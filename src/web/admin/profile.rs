@@ -213,8 +213,10 @@ async fn try_password(desk: &Desk, form: &FormData) -> Result<account::Started, 
     let ctx = &desk.ctx;
     let user = desk.current.user();
     let address = respond::client_address(desk.request());
+    let mut proof = desk.current.session().proof.clone();
     if user.password_set_at.is_some() {
         account::confirm_password(ctx, user, &form.secret("old_password"), &address).await?;
+        proof.auth_time = Some(ctx.clock.now_ms());
     }
     let host = ctx.config.base_url.host_str().unwrap_or_default();
     let new = account::new_password(user, host, &form.secret("password")).await?;
@@ -226,10 +228,7 @@ async fn try_password(desk: &Desk, form: &FormData) -> Result<account::Started, 
     let session = NewSession {
         user_id: &user.id,
         replaces: None,
-        proof: Proof {
-            auth_time: None,
-            ..desk.current.session().proof.clone()
-        },
+        proof,
         browser: respond::browser(desk.request()),
         address: &address,
     };

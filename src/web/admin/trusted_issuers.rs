@@ -251,6 +251,7 @@ fn read(data: &FormData) -> (Fields, FormErrors) {
         projects: all("projects"),
         clients: all("clients"),
         allow_incomplete: Some(data.is_checked("allow_incomplete")),
+        require_at_jwt: Some(data.is_checked("require_at_jwt")),
     };
     (fields, errors)
 }
@@ -343,6 +344,11 @@ async fn form(
                 data.is_checked("allow_incomplete")
             } else {
                 issuer.is_some_and(|i| i.allow_incomplete)
+            },
+            require_at_jwt: if again {
+                data.is_checked("require_at_jwt")
+            } else {
+                issuer.is_some_and(|i| i.require_at_jwt)
             },
         },
         uses: USES

@@ -58,7 +58,12 @@ fn session() -> Schema {
             list_of(text()).about("How the person signed in, in the words of RFC 8176"),
         ),
         ("identityProviderId", id("idp").or_null()),
-        ("authenticatedAt", time()),
+        (
+            "authenticatedAt",
+            time()
+                .or_null()
+                .about("null where an identity provider does not say it"),
+        ),
         ("createdAt", time()),
         ("lastSeenAt", time().about("Exact to the minute")),
         ("expiresAt", time()),
@@ -74,7 +79,7 @@ fn show(session: &SessionInfo) -> Value {
         "address": output::text(&session.address),
         "amr": session.proof.amr,
         "identityProviderId": output::text(&session.proof.identity_provider_id),
-        "authenticatedAt": rfc3339(session.proof.auth_time.unwrap_or(session.created_at)),
+        "authenticatedAt": session.proof.auth_time.filter(|at| *at > 0).map(rfc3339),
         "createdAt": rfc3339(session.created_at),
         "lastSeenAt": rfc3339(session.last_seen_at),
         "expiresAt": rfc3339(session.expires_at),

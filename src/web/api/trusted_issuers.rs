@@ -100,7 +100,10 @@ fn common() -> Vec<(&'static str, Schema)> {
         ),
         (
             "audiences",
-            list_of(text()).about("Empty: the address of this API, or of the token endpoint and the issuer"),
+            list_of(text()).about(
+                "Empty: the address of this API, or of the token endpoint and the issuer. With `introspection` at least \
+                 one, which may be a client of the issuer: its `client_id` counts in answers without `aud`",
+            ),
         ),
         (
             "subjects",
@@ -131,6 +134,10 @@ fn common() -> Vec<(&'static str, Schema)> {
             "allowIncomplete",
             boolean()
                 .about("Assertions without `aud`, `exp` and `jti` count for five minutes, once each; a risk"),
+        ),
+        (
+            "requireAtJwt",
+            boolean().about("At the API only tokens count whose `typ` is `at+jwt` (RFC 9068)"),
         ),
     ]
 }
@@ -184,6 +191,7 @@ fn show(issuer: &TrustedIssuer) -> Value {
         "projectIds": issuer.projects,
         "clientIds": issuer.clients,
         "allowIncomplete": issuer.allow_incomplete,
+        "requireAtJwt": issuer.require_at_jwt,
         "createdAt": rfc3339(issuer.created_at),
         "updatedAt": rfc3339(issuer.updated_at),
     })
@@ -262,6 +270,7 @@ fn read(input: &mut Input) -> Fields {
         projects: words(input, "projectIds"),
         clients: words(input, "clientIds"),
         allow_incomplete: input.boolean("allowIncomplete"),
+        require_at_jwt: input.boolean("requireAtJwt"),
     }
 }
 

@@ -563,7 +563,7 @@ fn steps() -> Vec<Step> {
             json!({
                 "name": "Company", "issuer": "https://idp.example", "uses": ["api"], "keySource": "introspection",
                 "introspectionEndpoint": "https://idp.example/introspect", "introspectionClientId": "mailgrant",
-                "secret": SECRETS[2], "subjectMapping": "service", "serviceClientId": "$client",
+                "secret": SECRETS[2], "audiences": ["mailgrant"], "subjectMapping": "service", "serviceClientId": "$client",
             }),
             "trusted_issuer.created",
             "issuer",

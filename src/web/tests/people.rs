@@ -10,6 +10,7 @@ use super::tests::{Site, site, site_with};
 use crate::account::{self, User};
 use crate::config::{Config, SecondFactorFor};
 use crate::ctx::Ctx;
+use crate::sso;
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -497,6 +498,26 @@ async fn a_first_password_is_chosen_only_by_somebody_who_signed_in_a_moment_ago(
     assert_eq!((sent.status, sent.location.as_str()), (303, "/profile"));
     let user = account::get(&ctx.db, &grace.id).await.unwrap().unwrap();
     assert!(user.password_set_at.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_identity_provider_has_its_page_with_what_is_known_of_it() {
+    let site = site().await;
+    ada(site.ctx()).await;
+    let browser = Browser::new(&site);
+    browser.sign_in("ada@example.org", PASSWORD).await;
+    for preset in ["generic", "google", "entra", "keycloak", "okta", "mailgrant"] {
+        let page = browser
+            .get(&format!("/identity-providers/new?preset={preset}"))
+            .await;
+        let start = sso::start(sso::Preset::parse(preset).unwrap());
+        let host = start.connection.issuer.split('/').nth(2).unwrap_or_default();
+        assert_eq!(page.status, 200, "{preset}");
+        assert!(
+            page.body.contains(host) && page.body.contains(start.name),
+            "{preset}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! Signing out on both sides.
 
+use mailgrant::crypto::{SigningAlg, new_signing_key, sign_jwt};
 use reqwest::header::CONTENT_SECURITY_POLICY;
 use serde_json::{Value, json};
 
@@ -166,6 +167,59 @@ async fn a_session_goes_on_belonging_to_the_one_at_the_provider_when_its_person_
         .liar
         .sign_as("logout+jwt", &logout_claims(&stage, &json!({ "sid": "s1" })));
     assert_eq!(tell(&stage, &ended).await, 200);
+    assert!(!is_signed_in(&browser).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_keys_strangers_name_the_provider_is_asked_for_its_own_once_a_minute() {
+    let stage = Alone::start().await;
+    let browser = signed_in(&stage, "grace", "s1").await;
+    let before = stage.liar.asked("/jwks").len();
+    let claims = logout_claims(&stage, &json!({}));
+    let told = (0..20).map(|n| {
+        let kid = format!("unknown-{n}");
+        let token = sign_jwt(SigningAlg::Rs256, &kid, "logout+jwt", &stage.liar.key, &claims).unwrap();
+        let stage = &stage;
+        async move { tell(stage, &token).await }
+    });
+    let answers = futures_util::future::join_all(told).await;
+    assert!(answers.iter().all(|status| *status == 400), "{answers:?}");
+    assert_eq!(stage.liar.asked("/jwks").len(), before + 1);
+    assert!(is_signed_in(&browser).await);
+    assert_eq!(
+        tell(&stage, &stage.liar.sign_as("logout+jwt", &claims)).await,
+        200
+    );
+    assert!(!is_signed_in(&browser).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_exchanged_under_its_old_name_is_fetched() {
+    let mut stage = Alone::start().await;
+    signed_in(&stage, "grace", "s1").await;
+    stage.liar.key = new_signing_key(SigningAlg::Rs256).unwrap();
+    stage.liar.keys(&[stage.liar.public("k1")]);
+    // Not more often than ten times a second.
+    let browser = eventually("the new key is known", SOON, async || {
+        let browser = stage.visitor();
+        let make = |nonce: &str| {
+            let mut claims = stage.liar.claims("grace", nonce);
+            claims["sid"] = json!("s2");
+            stage.liar.sign(&claims)
+        };
+        let seen = stage.come_in(&browser, make).await;
+        (seen.status == 303).then_some(browser)
+    })
+    .await;
+    stage.liar.key = new_signing_key(SigningAlg::Rs256).unwrap();
+    stage.liar.keys(&[stage.liar.public("k1")]);
+    let ended = stage
+        .liar
+        .sign_as("logout+jwt", &logout_claims(&stage, &json!({ "sid": "s2" })));
+    eventually("its logout token is believed", SOON, async || {
+        (tell(&stage, &ended).await == 200).then_some(())
+    })
+    .await;
     assert!(!is_signed_in(&browser).await);
 }
 

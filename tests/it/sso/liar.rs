@@ -129,6 +129,7 @@ impl Liar {
         let now = now();
         json!({
             "iss": self.issuer, "sub": subject, "aud": CLIENT, "exp": now + 300, "iat": now, "nonce": nonce,
+            "auth_time": now,
             "email": format!("{subject}@example.test"), "email_verified": true, "name": subject,
         })
     }

@@ -7,6 +7,7 @@ mod liar;
 mod people;
 mod recheck;
 mod stage;
+mod step_up;
 
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use super::stage::{ADMIN, Alone, Stage, run, with_glewlwyd};
 use crate::on_each_database;
 use crate::support::database::{Kind, TestDatabase};
 use crate::support::oidc_provider::Options;
-use crate::support::process::{Mailgrant, Settings};
+use crate::support::process::{Mailgrant, Settings, http};
 use crate::support::visitor::Visitor;
 use crate::support::wait::{SOON, eventually};
 use crate::world::text;
@@ -21,6 +21,16 @@ on_each_database!(
 
 async fn is_in(browser: &Visitor) -> bool {
     browser.get("/settings/apps").await.status == 200
+}
+
+/// Whether a page shows what it asks for by itself.
+async fn is_shown_by_itself(stage: &Stage, browser: &Visitor) -> bool {
+    let cookie = format!("mailgrant={}", browser.cookie("mailgrant").unwrap());
+    let request = http()
+        .get(format!("{}/settings/apps", stage.mailgrant.base_url))
+        .header("x-mailgrant-live", "1")
+        .header("cookie", cookie);
+    request.send().await.unwrap().status() == 200
 }
 
 /// Lets so many minutes pass since the provider last said yes.
@@ -70,9 +80,11 @@ async fn a_person_removed_at_the_provider_is_out_at_the_next_look_and_told_why(d
         }
         stage.provider.remove_person("grace@example.test");
         pass(&stage.database, 14).await;
+        assert!(is_shown_by_itself(&stage, &grace).await);
         assert!(is_in(&grace).await, "not asked yet: {scopes}");
         pass(&stage.database, 2).await;
         // What a page asks by itself, or a picture in it, is no way around.
+        assert!(!is_shown_by_itself(&stage, &grace).await, "{scopes}");
         assert!(!is_in(&grace).await, "{scopes}");
         assert_eq!(told(&grace).await, "refused_by_provider", "{scopes}");
         for _ in 0..3 {

@@ -120,6 +120,7 @@ pub struct TrustedIssuerValues {
     pub scope_claim: String,
     pub scope_map: String,
     pub allow_incomplete: bool,
+    pub require_at_jwt: bool,
 }
 
 impl View for TrustedIssuerForm {

@@ -1,0 +1,76 @@
+//! What is dangerous wants somebody who showed who they are a moment ago: a provider that lets them through for an old
+//! session of its own is no proof of that.
+
+use serde_json::{Value, json};
+
+use super::stage::{Alone, code_of};
+use crate::on_each_database;
+use crate::support::database::TestDatabase;
+use crate::support::visitor::{Seen, Visitor};
+
+on_each_database!(who_did_not_show_anew_who_they_are_passes_no_step_up,);
+
+const PATH: &str = "/profile/second-factor";
+
+/// Walks a sign-in for the dangerous page, with what the provider says of when somebody signed in there.
+async fn walk(stage: &Alone, browser: &Visitor, again: bool, auth_time: Value) -> Seen {
+    let more = if again { "&again=1" } else { "" };
+    let off = browser
+        .get(&format!("/sso/{}/start?next={PATH}{more}", stage.id))
+        .await;
+    let asked = |name: &str| off.param(name);
+    let wanted = again.then(|| "login".to_owned());
+    assert_eq!(asked("prompt"), wanted, "{}", off.location);
+    assert_eq!(asked("max_age"), again.then(|| "0".to_owned()));
+    let mut claims = stage.liar.claims("grace", &asked("nonce").unwrap());
+    match auth_time.is_null() {
+        true => drop(claims.as_object_mut().unwrap().remove("auth_time")),
+        false => claims["auth_time"] = auth_time,
+    }
+    stage.liar.gives(&stage.liar.sign(&claims));
+    let iss: String = url::form_urlencoded::byte_serialize(stage.liar.issuer.as_bytes()).collect();
+    let state = asked("state").unwrap();
+    browser
+        .get(&format!(
+            "/sso/{}/callback?code=x&iss={iss}&state={state}",
+            stage.id
+        ))
+        .await
+}
+
+async fn who_did_not_show_anew_who_they_are_passes_no_step_up(database: TestDatabase) {
+    let stage = Alone::start_on(Some(database), &json!({})).await;
+    let browser = stage.visitor();
+    let now = super::liar::now();
+    // Let through silently: they are in, and no further.
+    for auth_time in [json!(null), json!(now - 3_600)] {
+        let seen = walk(&stage, &browser, false, auth_time.clone()).await;
+        assert_eq!((seen.status, seen.location.as_str()), (303, PATH), "{auth_time}");
+        let page = browser.get(PATH).await;
+        assert!(
+            page.status == 303 && page.location.starts_with("/sign-in?again=1"),
+            "{auth_time}: {} {}",
+            page.status,
+            page.location
+        );
+        assert_eq!(browser.get("/profile").await.status, 200);
+    }
+    // Asked again, and let through all the same.
+    for auth_time in [json!(now - 3_600), json!(now + 3_600)] {
+        let seen = walk(&stage, &browser, true, auth_time.clone()).await;
+        assert_eq!(code_of(&seen), "not_signed_in_again", "{auth_time}");
+        assert_ne!(browser.get(PATH).await.status, 200, "{auth_time}");
+    }
+    // Asked again, and they did; also at a provider that asks when it is told to and does not say so.
+    for auth_time in [json!(now + 1), json!(null)] {
+        let browser = stage.visitor();
+        let seen = walk(&stage, &browser, true, auth_time.clone()).await;
+        assert_eq!(
+            (seen.status, seen.location.as_str()),
+            (303, PATH),
+            "{}",
+            code_of(&seen)
+        );
+        assert_eq!(browser.get(PATH).await.status, 200, "{auth_time}");
+    }
+}
