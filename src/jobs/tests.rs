@@ -3,7 +3,7 @@
 mod agents;
 mod batches;
 mod mails;
-mod rules;
+pub(super) mod rules;
 mod same_mail;
 mod split;
 mod threads;

@@ -1,6 +1,7 @@
 //! What is promised of deliveries, against receivers on loopback and a clock that the tests move.
 
 mod faults;
+mod mails;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
