@@ -83,11 +83,6 @@ pub(crate) fn secrets(ctx: &Ctx, webhook: &Webhook) -> Result<Secrets, DeliveryE
     })
 }
 
-/// The key of the secret, for formats that sign in their body.
-pub(crate) fn body_key(secrets: &Secrets) -> Vec<u8> {
-    secrets.symmetric.first().map(sign::key_bytes).unwrap_or_default()
-}
-
 /// What is wrong with an address as it is written, before anybody asks where it points.
 pub fn address_problem(text: &str) -> Option<FieldError> {
     check_url(text).err()
