@@ -74,7 +74,7 @@ mod webhook_row {
         pub lease_no: i64,
         /// Until when.
         pub lease_until: i64,
-        /// Grows with every change by a person; the API's ETag.
+        /// Grows with every change by a person, and when it is disabled for its failures; the API's ETag.
         pub revision: i64,
         /// Who made it.
         pub created_by: String,
@@ -206,9 +206,15 @@ pub(super) async fn insert<C: ConnectionTrait>(on: &C, webhook: &Webhook) -> Res
     Ok(())
 }
 
-/// Writes what people can change, if the revision is still the one that was read; whoever calls it now stops.
-pub(super) async fn update<C: ConnectionTrait>(on: &C, changed: &Webhook, seen: i64) -> Result<bool, DbErr> {
-    let model = webhook_row::ActiveModel {
+/// Writes what people can change, if the revision is still the one that was read; whoever calls it now stops. Whether it
+/// is called, and its failures, only if somebody switches it: what was read may be older than what came of a request.
+pub(super) async fn update<C: ConnectionTrait>(
+    on: &C,
+    changed: &Webhook,
+    seen: i64,
+    is_switched: bool,
+) -> Result<bool, DbErr> {
+    let mut model = webhook_row::ActiveModel {
         url: Set(changed.url.clone()),
         description: Set(changed.description.clone()),
         types: Set(changed.types.clone()),
@@ -221,17 +227,19 @@ pub(super) async fn update<C: ConnectionTrait>(on: &C, changed: &Webhook, seen: 
         secret_sealed: Set(changed.secret_sealed.clone()),
         old_secret_sealed: Set(changed.old_secret_sealed.clone()),
         old_secret_until: Set(changed.old_secret_until),
-        state: Set(changed.state.clone()),
-        reason: Set(changed.reason.clone()),
         position: Set(changed.position),
-        failures: Set(changed.failures),
-        failing_since: Set(changed.failing_since),
         retry_at: Set(0),
         next_at: Set(0),
         revision: Set(seen + 1),
         updated_at: Set(changed.updated_at),
         ..Default::default()
     };
+    if is_switched {
+        model.state = Set(changed.state.clone());
+        model.reason = Set(changed.reason.clone());
+        model.failures = Set(changed.failures);
+        model.failing_since = Set(changed.failing_since);
+    }
     let result = webhook_row::Entity::update_many()
         .set(model)
         // In the same statement, so that no claim in between is forgotten.
@@ -439,7 +447,9 @@ pub async fn record<C: ConnectionTrait>(
     } else {
         "active"
     };
-    let values: [Value; 8] = [
+    // Whoever read it before does not change it any more as if it were still called.
+    let step = i64::from(standing.disabled.is_some());
+    let values: [Value; 9] = [
         standing.failures.into(),
         standing.failing_since.into(),
         standing.retry_at.into(),
@@ -448,9 +458,10 @@ pub async fn record<C: ConnectionTrait>(
         standing.disabled.unwrap_or_default().into(),
         lease.id.clone().into(),
         lease.number.into(),
+        step.into(),
     ];
     let text = "UPDATE webhooks SET failures = $1, failing_since = $2, retry_at = $3, last_success_at = $4, \
-                state = $5, reason = $6, next_at = 0 WHERE id = $7 AND lease_no = $8";
+                state = $5, reason = $6, revision = revision + $9, next_at = 0 WHERE id = $7 AND lease_no = $8";
     if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
         return Ok(false);
     }

@@ -516,6 +516,44 @@ async fn a_receiver_that_wants_nothing_more_is_left_alone_and_one_that_asks_for_
 }
 
 #[tokio::test]
+async fn whoever_read_a_webhook_before_it_was_disabled_does_not_turn_it_on_again() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let read = hook(ctx, &receiver.url).await.webhook;
+    let described = || WebhookInput {
+        description: Some("App".into()),
+        ..WebhookInput::default()
+    };
+    receiver.behave(Manner::Status(500, ""));
+    happen(ctx, "HELP-1", 1).await;
+    round(ctx).await;
+    let changed = delivery::update(ctx, &read, described()).await.unwrap();
+    assert_eq!(changed.failures, 1);
+    let stored = now(ctx, &read.id).await;
+    assert_eq!(
+        (stored.failures, stored.failing_since, stored.revision),
+        (1, changed.failing_since, 2),
+        "its failures are not forgotten"
+    );
+    receiver.behave(Manner::Status(410, ""));
+    happen(ctx, "HELP-2", 1).await;
+    round(ctx).await;
+    let refused = delivery::update(ctx, &changed, described()).await;
+    assert!(matches!(refused, Err(DeliveryError::Conflict)));
+    let stored = now(ctx, &read.id).await;
+    assert_eq!(
+        (stored.state.as_str(), stored.reason.as_str()),
+        ("disabled", "gone")
+    );
+    let enabled = delivery::enable(ctx, &stored, true).await.unwrap();
+    assert_eq!((enabled.state.as_str(), enabled.failures), ("active", 0));
+    let stored = now(ctx, &read.id).await;
+    assert_eq!((stored.state, stored.failures), (enabled.state, 0));
+    assert_eq!(stored.revision, enabled.revision);
+}
+
+#[tokio::test]
 async fn a_receiver_that_hangs_or_never_ends_is_bounded() {
     let place = place().await;
     let ctx = &place.ctx;
