@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect, Value};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect, Statement, Value};
 
 use super::model::{DeliveryFilter, Shown, WebhookState};
 use super::retry::DOWN_AFTER;
@@ -354,7 +354,8 @@ pub(super) async fn insert_deliveries<C: ConnectionTrait>(
     with_rows(on, text, rows.collect()).await.map(drop)
 }
 
-/// Deliveries whose turn it is, in the order of the log. With `ordered`, none that must wait for an earlier one.
+/// Deliveries whose turn it is, in the order of the log. What somebody put first comes alone, before a backlog. With
+/// `ordered`, none that must wait for an earlier one.
 pub async fn due<C: ConnectionTrait>(
     on: &C,
     webhook_id: &str,
@@ -362,20 +363,40 @@ pub async fn due<C: ConnectionTrait>(
     now: i64,
     limit: u64,
 ) -> Result<Vec<Delivery>, DbErr> {
+    for put_first in [true, false] {
+        let due = due_statement(on, put_first, webhook_id, ordered, now, limit);
+        let due = delivery_row::Entity::find().from_raw_sql(due).all(on).await?;
+        if !due.is_empty() {
+            return Ok(due);
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn due_statement<C: ConnectionTrait>(
+    on: &C,
+    put_first: bool,
+    webhook_id: &str,
+    ordered: bool,
+    now: i64,
+    limit: u64,
+) -> Statement {
     let wait = if ordered { WAIT_FOR_EARLIER } else { "" };
+    // The sign keeps the order from choosing the index: it would read over all that waits for the few that were put first.
+    let (turn, order) = if put_first {
+        ("next_at = 0", "+sequence")
+    } else {
+        ("next_at <= $3", "sequence")
+    };
     let text = format!(
-        "SELECT * FROM deliveries AS d WHERE webhook_id = $1 AND state = 'waiting' AND next_at <= $2 {wait} \
-         ORDER BY sequence LIMIT $3"
+        "SELECT * FROM deliveries AS d WHERE webhook_id = $1 AND state = 'waiting' AND {turn} {wait} \
+         ORDER BY {order} LIMIT $2"
     );
-    let values: [Value; 3] = [
-        webhook_id.into(),
-        now.into(),
-        i64::try_from(limit).unwrap_or(i64::MAX).into(),
-    ];
-    delivery_row::Entity::find()
-        .from_raw_sql(sql(on, &text, values))
-        .all(on)
-        .await
+    let mut values: Vec<Value> = vec![webhook_id.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()];
+    if !put_first {
+        values.push(now.into());
+    }
+    sql(on, &text, values)
 }
 
 /// What an endpoint that is down is asked with: the waiting delivery that has waited longest for its next attempt, due
@@ -669,3 +690,6 @@ pub async fn purge<C: ConnectionTrait>(
     let values: [Value; 3] = [delivered.into(), failed.into(), limit.into()];
     Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected())
 }
+
+#[cfg(test)]
+mod tests;

@@ -317,6 +317,34 @@ async fn a_ping_and_a_delivery_that_is_sent_again_come_before_a_backlog() {
 }
 
 #[tokio::test]
+async fn what_is_put_first_comes_before_a_backlog_that_is_being_sent() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let made = hook(ctx, &receiver.url).await.webhook;
+    let wanted = happen(ctx, "HELP-1", 0).await;
+    round(ctx).await;
+    let sent = delivery::deliveries(ctx, &made, &DeliveryFilter::default(), 1)
+        .await
+        .unwrap()
+        .remove(0);
+    for n in 0..100 {
+        happen(ctx, &format!("HELP-{n}"), n).await;
+    }
+    delivery::ping(ctx, "cli", &made).await.unwrap();
+    delivery::send_again(ctx, &made, &sent).await.unwrap();
+    round(ctx).await;
+    let got = receiver.got();
+    let first: Vec<&str> = got[1..3]
+        .iter()
+        .map(|got| got.headers["webhook-id"].as_str())
+        .collect();
+    assert!(first.contains(&wanted.as_str()), "sent again at once: {first:?}");
+    assert!(got[1..3].iter().any(|got| got.json()["type"] == "test.ping"));
+    assert_eq!(got.len(), 103, "and the backlog after them");
+}
+
+#[tokio::test]
 async fn what_waits_for_an_endpoint_is_not_told_once_it_has_fewer_projects() {
     let place = place().await;
     let ctx = &place.ctx;
