@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect, Statement, Value};
 
-use super::model::{DeliveryFilter, Shown, WebhookState};
+use super::model::{DeliveryFilter, DeliveryState, Shown, WebhookState};
 use super::retry::DOWN_AFTER;
 use crate::db::{self, Claim, Db, Lease, sql, with_rows};
 use crate::event::Event;
@@ -579,11 +579,13 @@ pub(super) async fn deliveries<C: ConnectionTrait>(
     filter: &DeliveryFilter,
     limit: u64,
 ) -> Result<Vec<Delivery>, DbErr> {
+    listed(webhook_id, filter, limit).all(on).await
+}
+
+fn listed(webhook_id: &str, filter: &DeliveryFilter, limit: u64) -> Select<delivery_row::Entity> {
     let mut find = delivery_row::Entity::find().filter(delivery_row::Column::WebhookId.eq(webhook_id));
     if let Some(state) = filter.state {
-        // Written, not handed over: only so is the index of what is not delivered looked at.
-        let written = Expr::cust(format!("state = '{}'", state.as_str()));
-        find = find.filter(written);
+        find = find.filter(Expr::cust(in_state(state)));
     }
     if let Some(kind) = &filter.kind {
         find = find.filter(delivery_row::Column::Type.eq(kind.as_str()));
@@ -594,10 +596,17 @@ pub(super) async fn deliveries<C: ConnectionTrait>(
     if let Some(after) = &filter.after {
         find = find.filter(delivery_row::Column::Id.lt(after.as_str()));
     }
-    find.order_by_desc(delivery_row::Column::Id)
-        .limit(limit)
-        .all(on)
-        .await
+    find.order_by_desc(delivery_row::Column::Id).limit(limit)
+}
+
+/// Written, not handed over, so that each finds its index. That of what did not arrive is looked at only if its condition
+/// stands there as it is; most arrived, and are read from the list of all rather than sorted.
+fn in_state(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Waiting => "state = 'waiting' AND state <> 'delivered'",
+        DeliveryState::Failed => "state = 'failed' AND state <> 'delivered'",
+        DeliveryState::Delivered => "state <> 'waiting' AND state <> 'failed'",
+    }
 }
 
 /// How many deliveries of an endpoint are in a state.
