@@ -289,3 +289,37 @@ fn lock_file(config: &Config) -> PathBuf {
         None => config.data_dir.join("serve.lock"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, load};
+    use crate::delivery::{self, DeliveryError, WebhookInput};
+
+    #[tokio::test]
+    async fn networks_for_mail_servers_are_not_open_to_webhooks() {
+        for networks in ["", "127.0.0.0/8"] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut config = load(&Environment::default(), None).unwrap();
+            config.data_dir = dir.path().to_path_buf();
+            config.key_file = dir.path().join("key");
+            config.database_url = format!("sqlite:{}", dir.path().join("t.db").display()).into();
+            config.allow_networks = networks
+                .split_terminator(',')
+                .map(|net| net.parse().unwrap())
+                .collect();
+            let ctx = open(config, Clock::system()).await.unwrap();
+            let input = WebhookInput {
+                url: Some("https://127.0.0.1:1/".into()),
+                ..WebhookInput::default()
+            };
+            let Err(DeliveryError::Invalid(errors)) = delivery::create(&ctx, "cli", input).await else {
+                panic!("it is taken");
+            };
+            assert_eq!((errors[0].field, errors[0].code), ("url", "address_not_allowed"));
+            let url = url::Url::parse("https://127.0.0.1:1/").unwrap();
+            let for_mail = ctx.dialer.check_endpoint(&url).await;
+            assert_eq!(for_mail.is_ok(), !networks.is_empty(), "{for_mail:?}");
+        }
+    }
+}

@@ -262,10 +262,10 @@ impl Source {
                         Some(id) => message::find_in(ctx.db.read(), id).await?,
                         None => None,
                     };
-                    let (format, payload) = (delivery::Format::Jmap, delivery::Payload::Full);
+                    let payload = delivery::Payload::Full;
                     heard.push(Heard {
                         event: envelope(event),
-                        body: delivery::body_of(&ctx.config, event, mail.as_ref(), format, payload, &[]),
+                        body: delivery::jmap_body(&ctx.config, event, mail.as_ref(), payload),
                     });
                 }
                 Ok((heard, read.has_more))

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::payload::Body;
 use super::sign::{Secrets, sign};
-use crate::net::{DialError, EndpointError, HttpClient, HttpError, HttpMethod, HttpRequest};
+use crate::net::{DialError, EndpointError, HttpClient, HttpError, HttpMethod, HttpRequest, HttpResponse};
 
 /// How much of an answer's body is kept, bytes; only of receivers that everybody can reach.
 const KEPT_BODY: usize = 1_024;
@@ -112,16 +112,6 @@ pub async fn send(
         Ok(answer) => {
             let status = answer.response.status;
             let retry_after = answer.response.header("retry-after").map(str::to_owned);
-            let response = if answer.is_public {
-                let kept: BTreeMap<&str, String> = KEPT_HEADERS
-                    .iter()
-                    .filter_map(|name| Some((*name, plain(answer.response.header(name)?, 200))))
-                    .collect();
-                let body = String::from_utf8_lossy(&answer.response.body);
-                json!({ "headers": kept, "body": plain(&body, KEPT_BODY) })
-            } else {
-                json!({ "headers": {}, "body": null })
-            };
             Outcome {
                 status: Some(status),
                 error: if (200..300).contains(&status) {
@@ -132,7 +122,7 @@ pub async fn send(
                 ms,
                 retry_after,
                 request,
-                response: response.to_string(),
+                response: kept(answer.is_public, &answer.response).to_string(),
             }
         }
         Err(error) => Outcome {
@@ -144,6 +134,19 @@ pub async fn send(
             response: "{}".into(),
         },
     }
+}
+
+/// What is kept of an answer: of a host inside nothing that it says.
+fn kept(is_public: bool, answer: &HttpResponse) -> Value {
+    if !is_public {
+        return json!({ "headers": {}, "body": null });
+    }
+    let headers: BTreeMap<&str, String> = KEPT_HEADERS
+        .iter()
+        .filter_map(|name| Some((*name, plain(answer.header(name)?, 200))))
+        .collect();
+    let body = String::from_utf8_lossy(&answer.body);
+    json!({ "headers": headers, "body": plain(&body, KEPT_BODY) })
 }
 
 fn code_of(error: &HttpError) -> &'static str {
@@ -185,5 +188,40 @@ pub fn explain(error: &str) -> &'static str {
         error if error.starts_with("http_4") => "The receiver refused the request.",
         error if error.starts_with("http_5") => "The receiver failed.",
         _ => "The receiver was not reached.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{HeaderMap, HeaderValue};
+
+    #[test]
+    fn of_a_public_answer_its_beginning_is_kept_and_of_one_inside_nothing() {
+        let long = HeaderValue::from_str(&"s".repeat(500)).unwrap();
+        let answer = HttpResponse {
+            status: 500,
+            headers: HeaderMap::from_iter([
+                (reqwest::header::SERVER, long),
+                (
+                    reqwest::header::CONTENT_TYPE,
+                    HeaderValue::from_static("text/plain"),
+                ),
+                (reqwest::header::SET_COOKIE, HeaderValue::from_static("session=1")),
+            ]),
+            body: format!("ü\u{1b}[2J\0\r\n{}", "ä".repeat(2_560)).into_bytes(),
+        };
+        let public = kept(true, &answer);
+        let body = public["body"].as_str().unwrap();
+        assert!(body.starts_with("ü [2J  \nää"), "{body}");
+        assert!((1_022..=1_024).contains(&body.len()), "{}", body.len());
+        let headers = json!({ "content-type": "text/plain", "server": "s".repeat(200) });
+        assert_eq!(public["headers"], headers);
+        assert_eq!(kept(false, &answer), json!({ "headers": {}, "body": null }));
+        let broken = HttpResponse {
+            body: vec![0xff, 0xfe, b'x'],
+            ..answer
+        };
+        assert_eq!(kept(true, &broken)["body"], "\u{fffd}\u{fffd}x");
     }
 }

@@ -1,13 +1,15 @@
 //! An event as the body of a request.
 //!
-//! `full` has the message in it, up to [`MAX_BODY_BYTES`]; beyond that its texts are cut and marked, and the addresses
-//! of the whole thing stand beside. `postmark` and `mailgun` look like what those services send for an incoming mail,
-//! so that a receiver made for them works as it is; they are for `message.received`.
+//! `full` has the message in it, up to [`MAX_BODY_BYTES`]; beyond that its texts and lists are cut and marked, and the
+//! addresses of the whole thing stand beside. What other services' receivers take is in `foreign`; it is for
+//! `message.received`.
 
 use serde_json::{Value, json};
 
+use super::files::Files;
+use super::foreign;
 use super::model::{Format, Payload};
-use crate::clock::from_ms;
+use super::sign::Stamp;
 use crate::config::Config;
 use crate::event::{Event, envelope};
 use crate::message::{self, Message};
@@ -33,30 +35,53 @@ pub fn message_id(event: &Event) -> Option<&str> {
         .or_else(|| event.subject_id.starts_with("msg_").then_some(&event.subject_id))
 }
 
-/// The body of a request. `key` signs in the way of Mailgun, and only there.
+/// What a body is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// The message it is about; none for other events.
+    pub message: Option<&'a Message>,
+    /// The files of the message, as far as the format has them in it.
+    pub files: &'a Files,
+}
+
+/// The body of a request. The stamp is for formats that have their signature in the body.
 pub fn body_of(
     config: &Config,
-    event: &Event,
-    message: Option<&Message>,
+    source: &Source<'_>,
     format: Format,
     payload: Payload,
-    key: &[u8],
+    stamp: &Stamp,
 ) -> Body {
-    let email = message.map(|message| email(config, message));
+    let Source {
+        event,
+        message,
+        files,
+    } = *source;
     match format {
-        Format::Jmap => {
-            let mut whole = envelope(event);
-            if let (Payload::Full, Some(email)) = (payload, email) {
-                whole["data"]["message"] = fitted(email, &whole);
-            }
-            json_body(&whole)
+        Format::Jmap => jmap_body(config, event, message, payload),
+        Format::Postmark => {
+            let email = message.map(|message| email(config, message));
+            foreign::postmark(email.as_ref(), event, files)
         }
-        Format::Postmark => within_bounds(|cut| json_body(&postmark(email.as_ref(), event, cut))),
-        Format::Mailgun => within_bounds(|cut| mailgun(email.as_ref(), event, key, cut)),
+        Format::Mailgun => {
+            let email = message.map(|message| email(config, message));
+            foreign::mailgun(email.as_ref(), event, stamp)
+        }
     }
 }
 
-fn json_body(value: &Value) -> Body {
+/// The body of a request in our own format.
+pub fn jmap_body(config: &Config, event: &Event, message: Option<&Message>, payload: Payload) -> Body {
+    let mut whole = envelope(event);
+    if let (Payload::Full, Some(message)) = (payload, message) {
+        whole["data"]["message"] = fitted(email(config, message), &whole);
+    }
+    json_body(&whole)
+}
+
+pub(super) fn json_body(value: &Value) -> Body {
     Body {
         bytes: value.to_string().into_bytes(),
         content_type: "application/json",
@@ -116,6 +141,12 @@ fn fitted(mut email: Value, around: &Value) -> Value {
             }
         }
         cut /= 4;
+        // A list of everybody gives way before the rest of the text.
+        match cut {
+            4_096 => shorten_lists(&mut email, 50),
+            1_024 => shorten_lists(&mut email, 25),
+            _ => {}
+        }
     }
     if email.to_string().len() > room {
         // Nothing but headers and lists of a size nobody means: the addresses are left.
@@ -139,205 +170,25 @@ fn shorten(text: &mut Value, cut: usize) -> bool {
     true
 }
 
-/// Makes a body with shorter and shorter texts until it is no larger than it may be.
-fn within_bounds(make: impl Fn(usize) -> Body) -> Body {
-    let mut cut = MAX_BODY_BYTES / 4;
-    loop {
-        let body = make(cut);
-        if body.bytes.len() <= MAX_BODY_BYTES || cut == 0 {
-            return body;
-        }
-        cut /= 4;
-    }
-}
-
-/// The parts of a message that the other formats name in their own way.
-struct Parts {
-    from: Vec<(String, String)>,
-    to: Vec<(String, String)>,
-    cc: Vec<(String, String)>,
-    reply_to: String,
-    subject: String,
-    message_id: String,
-    date: String,
-    text: String,
-    html: String,
-    stripped: String,
-    attachments: Value,
-}
-
-fn people(list: &Value) -> Vec<(String, String)> {
-    let one = |person: &Value| {
-        let text = |name: &str| person[name].as_str().unwrap_or_default().to_owned();
-        (text("name"), text("email"))
-    };
-    list.as_array()
-        .map(|all| all.iter().map(one).collect())
-        .unwrap_or_default()
-}
-
-fn written((name, email): &(String, String)) -> String {
-    if name.is_empty() {
-        email.clone()
-    } else {
-        format!("\"{}\" <{email}>", name.replace(['"', '\\'], "'"))
-    }
-}
-
-fn all_written(people: &[(String, String)]) -> String {
-    people.iter().map(written).collect::<Vec<_>>().join(", ")
-}
-
-impl Parts {
-    /// `cut` is how many bytes of each text are taken.
-    fn of(email: Option<&Value>, event: &Event, cut: usize) -> Self {
-        let nothing = json!({});
-        let email = email.unwrap_or(&nothing);
-        let body = |list: &str| {
-            let parts = email[list].as_array().map(Vec::as_slice).unwrap_or_default();
-            let texts = parts.iter().filter_map(|part| {
-                let id = part["partId"].as_str()?;
-                let wanted = if list == "htmlBody" {
-                    "text/html"
-                } else {
-                    "text/plain"
-                };
-                (part["type"].as_str() == Some(wanted))
-                    .then(|| email["bodyValues"][id]["value"].as_str())
-                    .flatten()
-            });
-            let text: String = texts.collect::<Vec<_>>().join("\n");
-            text[..text.floor_char_boundary(cut)].to_owned()
-        };
-        let text = body("textBody");
-        let reply = email["mailgrant"]["reply"]["text"]
-            .as_str()
-            .map(|reply| reply[..reply.floor_char_boundary(cut)].to_owned());
-        Self {
-            from: people(&email["from"]),
-            to: people(&email["to"]),
-            cc: people(&email["cc"]),
-            reply_to: all_written(&people(&email["replyTo"])),
-            subject: email["subject"].as_str().unwrap_or_default().to_owned(),
-            message_id: email["messageId"][0]
-                .as_str()
-                .map_or_else(|| event.id.clone(), |id| format!("<{id}>")),
-            date: email["sentAt"]
-                .as_str()
-                .and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok())
-                .map_or_else(
-                    || from_ms(event.created_at).to_rfc2822(),
-                    |date| date.to_rfc2822(),
-                ),
-            html: body("htmlBody"),
-            stripped: reply.unwrap_or_else(|| text.clone()),
-            text,
-            attachments: email["attachments"].clone(),
-        }
-    }
-}
-
-fn postmark(email: Option<&Value>, event: &Event, cut: usize) -> Value {
-    let parts = Parts::of(email, event, cut);
-    let full = |people: &[(String, String)]| -> Vec<Value> {
-        people
-            .iter()
-            .map(|(name, email)| {
-                let tag = email
-                    .split('@')
-                    .next()
-                    .and_then(|local| local.split_once('+'))
-                    .map_or("", |(_, tag)| tag);
-                json!({ "Email": email, "Name": name, "MailboxHash": tag })
-            })
-            .collect()
-    };
-    let from = parts.from.first().cloned().unwrap_or_default();
-    let hash = full(&parts.to)
-        .first()
-        .map_or(Value::Null, |person| person["MailboxHash"].clone());
-    let attachments: Vec<Value> = parts
-        .attachments
-        .as_array()
+/// Cuts lists to so many entries.
+fn shorten_lists(email: &mut Value, most: usize) {
+    for list in email
+        .as_object_mut()
         .into_iter()
-        .flatten()
-        .map(|part| {
-            json!({
-                "Name": part["name"], "ContentType": part["type"], "ContentLength": part["size"],
-                "ContentID": part["cid"], "Content": "", "ContentUrl": part["url"],
-            })
-        })
-        .collect();
-    json!({
-        "MessageStream": "inbound",
-        "From": from.1, "FromName": from.0,
-        "FromFull": { "Email": from.1, "Name": from.0, "MailboxHash": "" },
-        "To": all_written(&parts.to), "ToFull": full(&parts.to),
-        "Cc": all_written(&parts.cc), "CcFull": full(&parts.cc),
-        "Bcc": "", "BccFull": [],
-        "OriginalRecipient": parts.to.first().map(|person| &person.1),
-        "ReplyTo": parts.reply_to, "Subject": parts.subject, "MessageID": event.subject_id, "Date": parts.date,
-        "MailboxHash": hash, "TextBody": parts.text, "HtmlBody": parts.html, "StrippedTextReply": parts.stripped,
-        "Tag": "", "Headers": [{ "Name": "Message-ID", "Value": parts.message_id }], "Attachments": attachments,
-    })
-}
-
-fn mailgun(email: Option<&Value>, event: &Event, key: &[u8], cut: usize) -> Body {
-    let parts = Parts::of(email, event, cut);
-    let timestamp = (event.created_at / 1_000).to_string();
-    let token = crate::crypto::sha256_hex(event.id.as_bytes());
-    let signature = hex::encode(crate::crypto::hmac_sha256(
-        key,
-        &[timestamp.as_bytes(), token.as_bytes()],
-    ));
-    let sender = parts.from.first().map(|from| from.1.clone()).unwrap_or_default();
-    let recipient = parts.to.first().map(|to| to.1.clone()).unwrap_or_default();
-    let headers = json!([
-        ["Message-Id", parts.message_id],
-        ["Subject", parts.subject],
-        ["From", all_written(&parts.from)],
-        ["To", all_written(&parts.to)],
-        ["Date", parts.date],
-    ]);
-    let attachments: Vec<Value> = parts
-        .attachments
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|part| json!({ "url": part["url"], "name": part["name"], "content-type": part["type"], "size": part["size"] }))
-        .collect();
-    let fields = [
-        ("timestamp", timestamp),
-        ("token", token),
-        ("signature", signature),
-        ("recipient", recipient),
-        ("sender", sender),
-        ("from", all_written(&parts.from)),
-        ("To", all_written(&parts.to)),
-        ("Cc", all_written(&parts.cc)),
-        ("subject", parts.subject.clone()),
-        ("Message-Id", parts.message_id.clone()),
-        ("Date", parts.date.clone()),
-        ("body-plain", parts.text.clone()),
-        ("stripped-text", parts.stripped.clone()),
-        ("body-html", parts.html.clone()),
-        ("attachments", Value::Array(attachments).to_string()),
-        ("message-headers", headers.to_string()),
-    ];
-    let body = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(fields)
-        .finish();
-    Body {
-        bytes: body.into_bytes(),
-        content_type: "application/x-www-form-urlencoded",
+        .flat_map(serde_json::Map::values_mut)
+        .filter_map(Value::as_array_mut)
+    {
+        list.truncate(most);
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testkit {
+    //! An event about a mail, and mails as JMAP's Email.
+
     use super::*;
 
-    fn event() -> Event {
+    pub(in crate::delivery) fn event() -> Event {
         Event {
             id: "evt_01K9WQ8ZC3N5T7V9X1Y3A5C7E9".into(),
             kind: "message.received".into(),
@@ -351,7 +202,7 @@ mod tests {
         }
     }
 
-    fn mail(text: &str) -> Value {
+    pub(in crate::delivery) fn mail(text: &str) -> Value {
         json!({
             "id": "msg_1", "blobId": "msg_1", "size": 9, "subject": "Hi \"there\"\r\nX: y", "messageId": ["a@b"],
             "from": [{ "name": "A \"B\" C", "email": "a@b.test" }],
@@ -361,6 +212,23 @@ mod tests {
             "mailgrant": { "reply": { "text": "short" }, "rawUrl": "u" },
         })
     }
+
+    /// A mail with a long answer above a long quote, as it is read here.
+    pub(in crate::delivery) fn long_mail(text: &str) -> Value {
+        let quote = format!("> {text}\r\n").repeat(6_000);
+        let answer = format!("{text}\r\n").repeat(6_000);
+        let raw = format!(
+            "From: Ada <ada@b.test>\r\nTo: help@desk.test\r\nSubject: Long\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Transfer-Encoding: 8bit\r\n\r\n{answer}\r\nOn Mon, 1 Jan 2024, Bo wrote:\r\n{quote}"
+        );
+        serde_json::to_value(mailgrant_mail::parse(raw.as_bytes())).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testkit::{event, long_mail, mail};
+    use super::*;
 
     #[test]
     fn a_message_that_is_too_large_is_cut_and_says_so() {
@@ -377,17 +245,6 @@ mod tests {
         let odd = fitted(odd, &around);
         assert!(odd.to_string().len() < MAX_BODY_BYTES);
         assert_eq!(odd["mailgrant"]["isTruncated"], true);
-    }
-
-    /// A mail with a long answer above a long quote, as it is read here.
-    fn long_mail(text: &str) -> Value {
-        let quote = format!("> {text}\r\n").repeat(6_000);
-        let answer = format!("{text}\r\n").repeat(6_000);
-        let raw = format!(
-            "From: Ada <ada@b.test>\r\nTo: help@desk.test\r\nSubject: Long\r\nContent-Type: text/plain; charset=utf-8\r\n\
-             Content-Transfer-Encoding: 8bit\r\n\r\n{answer}\r\nOn Mon, 1 Jan 2024, Bo wrote:\r\n{quote}"
-        );
-        serde_json::to_value(mailgrant_mail::parse(raw.as_bytes())).unwrap()
     }
 
     #[test]
@@ -414,34 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn no_format_sends_more_than_may_be_sent() {
-        let email = long_mail("\u{1}\"äöü\u{2}");
-        for body in [
-            within_bounds(|cut| json_body(&postmark(Some(&email), &event(), cut))),
-            within_bounds(|cut| mailgun(Some(&email), &event(), b"key", cut)),
-        ] {
-            assert!(body.bytes.len() <= MAX_BODY_BYTES, "{}", body.bytes.len());
-            assert!(body.bytes.len() > 8 * 1024, "{}", body.bytes.len());
-        }
-    }
-
-    #[test]
-    fn the_other_formats_name_what_theirs_name() {
-        let theirs = postmark(Some(&mail("long")), &event(), 9);
-        assert_eq!(theirs["FromFull"]["Email"], "a@b.test");
-        assert_eq!(theirs["MailboxHash"], "42");
-        assert_eq!(theirs["StrippedTextReply"], "short");
-        assert_eq!(theirs["TextBody"], "long");
-        let theirs = mailgun(Some(&mail("long")), &event(), b"key", 9);
-        let fields: std::collections::HashMap<String, String> =
-            url::form_urlencoded::parse(&theirs.bytes).into_owned().collect();
-        assert_eq!(fields["sender"], "a@b.test");
-        assert_eq!(fields["recipient"], "help+42@desk.test");
-        assert_eq!(fields["stripped-text"], "short");
-        let signed = hex::encode(crate::crypto::hmac_sha256(
-            b"key",
-            &[fields["timestamp"].as_bytes(), fields["token"].as_bytes()],
-        ));
-        assert_eq!(fields["signature"], signed);
+    fn a_mail_to_thousands_keeps_its_words_and_some_of_its_recipients() {
+        let mut email = mail("Hello all");
+        let everybody = (0..5_000)
+            .map(|n| json!({ "name": "Somebody of the desk", "email": format!("person.{n}@desk.test") }));
+        email["to"] = everybody.collect();
+        let email = fitted(email, &envelope(&event()));
+        assert_eq!(email["to"].as_array().unwrap().len(), 50);
+        assert_eq!(email["bodyValues"]["1"]["value"], "Hello all");
+        assert_eq!(email["mailgrant"]["isTruncated"], true);
     }
 }

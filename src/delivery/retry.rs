@@ -12,8 +12,8 @@ pub const GIVE_UP_MS: i64 = 5 * 86_400_000;
 /// Failures in a row after which an endpoint counts as down: one delivery at a time asks whether it is back.
 pub const DOWN_AFTER: i64 = 5;
 
-/// The longest time a `Retry-After` is believed, milliseconds.
-pub const LONGEST_RETRY_AFTER_MS: i64 = 3_600_000;
+/// The longest time a `Retry-After` is believed, milliseconds: maintenance of a night is waited out.
+pub const LONGEST_RETRY_AFTER_MS: i64 = 86_400_000;
 
 /// The pause after a delivery's failed attempt, milliseconds; `attempts` counts that one. `chance` is from 0 to 1.
 pub fn pause(attempts: i64, chance: f64) -> i64 {
@@ -95,6 +95,7 @@ mod tests {
     #[test]
     fn retry_after_is_believed_within_bounds() {
         assert_eq!(retry_after("30", 0), Some(30_000));
+        assert_eq!(retry_after("28800", 0), Some(8 * 3_600_000));
         assert_eq!(retry_after("315360000", 0), Some(LONGEST_RETRY_AFTER_MS));
         assert_eq!(
             retry_after("99999999999999999999999", 0),

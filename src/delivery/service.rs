@@ -83,11 +83,6 @@ pub(crate) fn secrets(ctx: &Ctx, webhook: &Webhook) -> Result<Secrets, DeliveryE
     })
 }
 
-/// The key of the secret, for formats that sign in their body.
-pub(crate) fn body_key(secrets: &Secrets) -> Vec<u8> {
-    secrets.symmetric.first().map(sign::key_bytes).unwrap_or_default()
-}
-
 /// What is wrong with an address as it is written, before anybody asks where it points.
 pub fn address_problem(text: &str) -> Option<FieldError> {
     check_url(text).err()
@@ -278,7 +273,7 @@ pub async fn create(ctx: &Ctx, actor: &str, input: WebhookInput) -> Result<Made,
 pub async fn update(ctx: &Ctx, old: &Webhook, input: WebhookInput) -> Result<Webhook, DeliveryError> {
     let mut new = old.clone();
     apply(ctx, &mut new, input).await?;
-    save(ctx, old, new, "webhook.updated").await
+    save(ctx, old, new, false, "webhook.updated").await
 }
 
 /// Notes what somebody did with a webhook: of its address the host, for the rest may hold a secret.
@@ -297,7 +292,13 @@ async fn note<C: ConnectionTrait>(ctx: &Ctx, on: &C, action: &str, webhook: &Web
     audit::append(on, &ctx.clock, event).await.map(drop)
 }
 
-async fn save(ctx: &Ctx, old: &Webhook, mut new: Webhook, action: &str) -> Result<Webhook, DeliveryError> {
+async fn save(
+    ctx: &Ctx,
+    old: &Webhook,
+    mut new: Webhook,
+    is_switched: bool,
+    action: &str,
+) -> Result<Webhook, DeliveryError> {
     new.updated_at = ctx.clock.now_ms();
     // What another process looked through meanwhile is not looked through again.
     let txn = ctx.db.begin().await?;
@@ -305,7 +306,11 @@ async fn save(ctx: &Ctx, old: &Webhook, mut new: Webhook, action: &str) -> Resul
         .await?
         .ok_or(DeliveryError::NotFound("webhook"))?;
     new.position = present.position.max(new.position);
-    if !store::update(&txn, &new, old.revision).await? {
+    if !is_switched {
+        new.failures = present.failures;
+        new.failing_since = present.failing_since;
+    }
+    if !store::update(&txn, &new, old.revision, is_switched).await? {
         return Err(DeliveryError::Conflict);
     }
     if new.is_active() && !old.is_active() {
@@ -335,7 +340,7 @@ pub async fn enable(ctx: &Ctx, old: &Webhook, enabled: bool) -> Result<Webhook, 
     } else {
         "webhook.disabled_by_hand"
     };
-    save(ctx, old, new, action).await
+    save(ctx, old, new, true, action).await
 }
 
 /// Draws a new secret. The one of before signs as well for a day.
@@ -348,7 +353,7 @@ pub async fn rotate(ctx: &Ctx, old: &Webhook) -> Result<Made, DeliveryError> {
     new.old_secret_sealed = ctx.keys.seal(&place("old_secret_sealed", &old.id), &before);
     new.old_secret_until = ctx.clock.now_ms() + OVERLAP_MS;
     new.secret_sealed = ctx.keys.seal(&place("secret_sealed", &old.id), &secret);
-    let webhook = save(ctx, old, new, "webhook.secret_rotated").await?;
+    let webhook = save(ctx, old, new, false, "webhook.secret_rotated").await?;
     Ok(Made { webhook, secret })
 }
 

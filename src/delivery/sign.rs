@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::crypto::{SigningKey, hmac_sha256};
+use crate::crypto::{SigningKey, hmac_sha256, sha256_hex};
 
 /// What an endpoint's requests are signed with.
 pub struct Secrets {
@@ -57,7 +57,7 @@ pub fn secrets_for(given: Option<SecretString>) -> Option<(Secrets, String)> {
 }
 
 /// The bytes of a secret `whsec_…`.
-pub(super) fn key_bytes(secret: &SecretString) -> Vec<u8> {
+fn key_bytes(secret: &SecretString) -> Vec<u8> {
     let text = secret.expose_secret();
     STANDARD
         .decode(text.strip_prefix("whsec_").unwrap_or(text))
@@ -80,6 +80,37 @@ pub fn sign(secrets: &Secrets, id: &str, timestamp: i64, body: &[u8]) -> String 
         signatures.push(format!("v1a,{}", STANDARD.encode(key.sign(&signed))));
     }
     signatures.join(" ")
+}
+
+/// A signature that stands in the body, as Mailgun makes it: over time and token, by HMAC-SHA256 with a key that is text.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    /// When the request is made, seconds since 1970.
+    pub timestamp: String,
+    /// Another one for each attempt: receivers refuse one that came before. As long as Mailgun's.
+    pub token: String,
+    /// In hex.
+    pub signature: String,
+}
+
+/// The stamp of an attempt (from 1). Its key is the secret as it was shown, since that is what such receivers are given.
+/// There is room for one signature: while two secrets are valid they take turns, so that the next attempt is signed by
+/// the other one.
+pub fn stamp(secrets: &Secrets, event_id: &str, attempt: i64, now_ms: i64) -> Stamp {
+    let timestamp = (now_ms / 1_000).to_string();
+    let mut token = sha256_hex(format!("{event_id}.{attempt}").as_bytes());
+    token.truncate(50);
+    let turn = usize::try_from(attempt.saturating_sub(1)).unwrap_or(0);
+    let secret = secrets.symmetric.get(turn % secrets.symmetric.len().max(1));
+    let signature = secret.map(|secret| {
+        let key = secret.expose_secret().as_bytes();
+        hex::encode(hmac_sha256(key, &[timestamp.as_bytes(), token.as_bytes()]))
+    });
+    Stamp {
+        timestamp,
+        token,
+        signature: signature.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

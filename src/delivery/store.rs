@@ -2,9 +2,9 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::ExprTrait;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect, Value};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QuerySelect, Statement, Value};
 
-use super::model::{DeliveryFilter, Shown, WebhookState};
+use super::model::{DeliveryFilter, DeliveryState, Shown, WebhookState};
 use super::retry::DOWN_AFTER;
 use crate::db::{self, Claim, Db, Lease, sql, with_rows};
 use crate::event::Event;
@@ -74,7 +74,7 @@ mod webhook_row {
         pub lease_no: i64,
         /// Until when.
         pub lease_until: i64,
-        /// Grows with every change by a person; the API's ETag.
+        /// Grows with every change by a person, and when it is disabled for its failures; the API's ETag.
         pub revision: i64,
         /// Who made it.
         pub created_by: String,
@@ -206,9 +206,15 @@ pub(super) async fn insert<C: ConnectionTrait>(on: &C, webhook: &Webhook) -> Res
     Ok(())
 }
 
-/// Writes what people can change, if the revision is still the one that was read; whoever calls it now stops.
-pub(super) async fn update<C: ConnectionTrait>(on: &C, changed: &Webhook, seen: i64) -> Result<bool, DbErr> {
-    let model = webhook_row::ActiveModel {
+/// Writes what people can change, if the revision is still the one that was read; whoever calls it now stops. Whether it
+/// is called, and its failures, only if somebody switches it: what was read may be older than what came of a request.
+pub(super) async fn update<C: ConnectionTrait>(
+    on: &C,
+    changed: &Webhook,
+    seen: i64,
+    is_switched: bool,
+) -> Result<bool, DbErr> {
+    let mut model = webhook_row::ActiveModel {
         url: Set(changed.url.clone()),
         description: Set(changed.description.clone()),
         types: Set(changed.types.clone()),
@@ -221,17 +227,19 @@ pub(super) async fn update<C: ConnectionTrait>(on: &C, changed: &Webhook, seen: 
         secret_sealed: Set(changed.secret_sealed.clone()),
         old_secret_sealed: Set(changed.old_secret_sealed.clone()),
         old_secret_until: Set(changed.old_secret_until),
-        state: Set(changed.state.clone()),
-        reason: Set(changed.reason.clone()),
         position: Set(changed.position),
-        failures: Set(changed.failures),
-        failing_since: Set(changed.failing_since),
         retry_at: Set(0),
         next_at: Set(0),
         revision: Set(seen + 1),
         updated_at: Set(changed.updated_at),
         ..Default::default()
     };
+    if is_switched {
+        model.state = Set(changed.state.clone());
+        model.reason = Set(changed.reason.clone());
+        model.failures = Set(changed.failures);
+        model.failing_since = Set(changed.failing_since);
+    }
     let result = webhook_row::Entity::update_many()
         .set(model)
         // In the same statement, so that no claim in between is forgotten.
@@ -346,7 +354,8 @@ pub(super) async fn insert_deliveries<C: ConnectionTrait>(
     with_rows(on, text, rows.collect()).await.map(drop)
 }
 
-/// Deliveries whose turn it is, in the order of the log. With `ordered`, none that must wait for an earlier one.
+/// Deliveries whose turn it is, in the order of the log. What somebody put first comes alone, before a backlog. With
+/// `ordered`, none that must wait for an earlier one.
 pub async fn due<C: ConnectionTrait>(
     on: &C,
     webhook_id: &str,
@@ -354,20 +363,40 @@ pub async fn due<C: ConnectionTrait>(
     now: i64,
     limit: u64,
 ) -> Result<Vec<Delivery>, DbErr> {
+    for put_first in [true, false] {
+        let due = due_statement(on, put_first, webhook_id, ordered, now, limit);
+        let due = delivery_row::Entity::find().from_raw_sql(due).all(on).await?;
+        if !due.is_empty() {
+            return Ok(due);
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn due_statement<C: ConnectionTrait>(
+    on: &C,
+    put_first: bool,
+    webhook_id: &str,
+    ordered: bool,
+    now: i64,
+    limit: u64,
+) -> Statement {
     let wait = if ordered { WAIT_FOR_EARLIER } else { "" };
+    // The sign keeps the order from choosing the index: it would read over all that waits for the few that were put first.
+    let (turn, order) = if put_first {
+        ("next_at = 0", "+sequence")
+    } else {
+        ("next_at <= $3", "sequence")
+    };
     let text = format!(
-        "SELECT * FROM deliveries AS d WHERE webhook_id = $1 AND state = 'waiting' AND next_at <= $2 {wait} \
-         ORDER BY sequence LIMIT $3"
+        "SELECT * FROM deliveries AS d WHERE webhook_id = $1 AND state = 'waiting' AND {turn} {wait} \
+         ORDER BY {order} LIMIT $2"
     );
-    let values: [Value; 3] = [
-        webhook_id.into(),
-        now.into(),
-        i64::try_from(limit).unwrap_or(i64::MAX).into(),
-    ];
-    delivery_row::Entity::find()
-        .from_raw_sql(sql(on, &text, values))
-        .all(on)
-        .await
+    let mut values: Vec<Value> = vec![webhook_id.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()];
+    if !put_first {
+        values.push(now.into());
+    }
+    sql(on, &text, values)
 }
 
 /// What an endpoint that is down is asked with: the waiting delivery that has waited longest for its next attempt, due
@@ -439,7 +468,9 @@ pub async fn record<C: ConnectionTrait>(
     } else {
         "active"
     };
-    let values: [Value; 8] = [
+    // Whoever read it before does not change it any more as if it were still called.
+    let step = i64::from(standing.disabled.is_some());
+    let values: [Value; 9] = [
         standing.failures.into(),
         standing.failing_since.into(),
         standing.retry_at.into(),
@@ -448,9 +479,10 @@ pub async fn record<C: ConnectionTrait>(
         standing.disabled.unwrap_or_default().into(),
         lease.id.clone().into(),
         lease.number.into(),
+        step.into(),
     ];
     let text = "UPDATE webhooks SET failures = $1, failing_since = $2, retry_at = $3, last_success_at = $4, \
-                state = $5, reason = $6, next_at = 0 WHERE id = $7 AND lease_no = $8";
+                state = $5, reason = $6, revision = revision + $9, next_at = 0 WHERE id = $7 AND lease_no = $8";
     if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
         return Ok(false);
     }
@@ -547,11 +579,13 @@ pub(super) async fn deliveries<C: ConnectionTrait>(
     filter: &DeliveryFilter,
     limit: u64,
 ) -> Result<Vec<Delivery>, DbErr> {
+    listed(webhook_id, filter, limit).all(on).await
+}
+
+fn listed(webhook_id: &str, filter: &DeliveryFilter, limit: u64) -> Select<delivery_row::Entity> {
     let mut find = delivery_row::Entity::find().filter(delivery_row::Column::WebhookId.eq(webhook_id));
     if let Some(state) = filter.state {
-        // Written, not handed over: only so is the index of what is not delivered looked at.
-        let written = Expr::cust(format!("state = '{}'", state.as_str()));
-        find = find.filter(written);
+        find = find.filter(Expr::cust(in_state(state)));
     }
     if let Some(kind) = &filter.kind {
         find = find.filter(delivery_row::Column::Type.eq(kind.as_str()));
@@ -562,10 +596,17 @@ pub(super) async fn deliveries<C: ConnectionTrait>(
     if let Some(after) = &filter.after {
         find = find.filter(delivery_row::Column::Id.lt(after.as_str()));
     }
-    find.order_by_desc(delivery_row::Column::Id)
-        .limit(limit)
-        .all(on)
-        .await
+    find.order_by_desc(delivery_row::Column::Id).limit(limit)
+}
+
+/// Written, not handed over, so that each finds its index. That of what did not arrive is looked at only if its condition
+/// stands there as it is; most arrived, and are read from the list of all rather than sorted.
+fn in_state(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Waiting => "state = 'waiting' AND state <> 'delivered'",
+        DeliveryState::Failed => "state = 'failed' AND state <> 'delivered'",
+        DeliveryState::Delivered => "state <> 'waiting' AND state <> 'failed'",
+    }
 }
 
 /// How many deliveries of an endpoint are in a state.
@@ -658,3 +699,6 @@ pub async fn purge<C: ConnectionTrait>(
     let values: [Value; 3] = [delivered.into(), failed.into(), limit.into()];
     Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected())
 }
+
+#[cfg(test)]
+mod tests;

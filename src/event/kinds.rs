@@ -69,6 +69,11 @@ const fn maybe(name: &'static str, shape: Shape, about: &'static str) -> Member 
 const NAME: Member = member("name", Shape::Text, "Its name.");
 const KEY: Member = member("key", Shape::Text, "Key of the ticket, for example HELP-42.");
 const MAILBOX: Member = member("mailboxId", Shape::Text, "The mailbox it came to.");
+const TICKET: Member = maybe(
+    "ticketId",
+    Shape::Text,
+    "The ticket it stands in, if it stands in one.",
+);
 const IDENTITY: Member = maybe("identity", Shape::Text, "The account that consented.");
 const TROUBLE: [Member; 3] = [
     member("code", Shape::Text, "Machine code of the trouble."),
@@ -136,11 +141,11 @@ kinds! {
     "message.received" "A mail was read and stands in a ticket, or will." [
         MAILBOX,
         maybe("size", Shape::Number, "Its size in bytes."),
-        maybe("ticketId", Shape::Text, "The ticket it stands in, where it is known already."),
+        TICKET,
     ];
-    "message.quarantined" "A mail was set aside for somebody to look at." [MAILBOX];
-    "message.bounced" "A mail of ours came back." [MAILBOX];
-    "message.auto_reply" "An automatic answer came in." [MAILBOX];
+    "message.quarantined" "A mail was set aside for somebody to look at." [MAILBOX, TICKET];
+    "message.bounced" "A mail of ours came back." [MAILBOX, TICKET];
+    "message.auto_reply" "An automatic answer came in." [MAILBOX, TICKET];
     "ticket.created" "A mail became a new ticket, or somebody opened or split one." [
         KEY,
         maybe("entryId", Shape::Text, "The entry it begins with."),

@@ -20,7 +20,8 @@ use crate::db::{self, Lease};
 use crate::delivery::attempt::{self, Outcome, Target};
 use crate::delivery::store::{self, Attempt, Ending, Standing};
 use crate::delivery::{
-    self, Delivery, DeliveryError, DeliveryState, Format, Payload, Secrets, Webhook, body_of, retry,
+    self, Delivery, DeliveryError, DeliveryState, Files, Format, Payload, Secrets, Source, Webhook, body_of,
+    files_of, retry,
 };
 use crate::event::{self, Cursor, Event, LogError, NewEvent, SYSTEM, Types};
 use crate::id;
@@ -252,10 +253,8 @@ async fn send_batch(
             }
             let request = async {
                 let at = ctx.clock.now_ms();
-                (
-                    at,
-                    request_of(ctx, endpoint, events.get(&delivery.event_id)).await,
-                )
+                let event = events.get(&delivery.event_id);
+                (at, request_of(ctx, endpoint, event, delivery.attempts + 1).await)
             };
             let Some((at, outcome)) = room.run(request).await else {
                 return (delivery, None);
@@ -281,10 +280,15 @@ async fn send_batch(
     note(ctx, endpoint, outcomes).await
 }
 
-async fn request_of(ctx: &Ctx, endpoint: &Endpoint, event: Option<&Event>) -> Result<Outcome, DbErr> {
+async fn request_of(
+    ctx: &Ctx,
+    endpoint: &Endpoint,
+    event: Option<&Event>,
+    attempt: i64,
+) -> Result<Outcome, DbErr> {
     match event {
         Some(event) if !may_be_told(&endpoint.webhook, event) => Ok(not_sent("not_in_scope")),
-        Some(event) => send_one(ctx, endpoint, event).await,
+        Some(event) => send_one(ctx, endpoint, event, attempt).await,
         None => Ok(not_sent("event_gone")),
     }
 }
@@ -306,22 +310,25 @@ fn not_sent(why: &str) -> Outcome {
     }
 }
 
-async fn send_one(ctx: &Ctx, endpoint: &Endpoint, event: &Event) -> Result<Outcome, DbErr> {
+async fn send_one(ctx: &Ctx, endpoint: &Endpoint, event: &Event, attempt: i64) -> Result<Outcome, DbErr> {
     let mail = match delivery::message_id(event) {
         Some(id) if endpoint.payload == Payload::Full || endpoint.format != Format::Jmap => {
             message::find_in(ctx.db.read(), id).await?
         }
         _ => None,
     };
-    let key = delivery::body_key(&endpoint.secrets);
-    let body = body_of(
-        &ctx.config,
+    let files = match (&mail, endpoint.format) {
+        (Some(mail), Format::Postmark) => files_of(ctx, mail).await?,
+        _ => Files::new(),
+    };
+    let source = Source {
         event,
-        mail.as_ref(),
-        endpoint.format,
-        endpoint.payload,
-        &key,
-    );
+        message: mail.as_ref(),
+        files: &files,
+    };
+    let now = ctx.clock.now_ms();
+    let stamp = delivery::stamp(&endpoint.secrets, &event.id, attempt, now);
+    let body = body_of(&ctx.config, &source, endpoint.format, endpoint.payload, &stamp);
     let target = Target {
         url: &endpoint.webhook.url,
         headers: &endpoint.headers,
@@ -329,7 +336,7 @@ async fn send_one(ctx: &Ctx, endpoint: &Endpoint, event: &Event) -> Result<Outco
     };
     let client = ctx.webhook_dialer.http();
     let timeout = Duration::from_secs(ctx.config.webhook_timeout);
-    Ok(attempt::send(&client, timeout, &target, &event.id, ctx.clock.now_ms(), body).await)
+    Ok(attempt::send(&client, timeout, &target, &event.id, now, body).await)
 }
 
 fn parsed(text: &str) -> Value {

@@ -186,8 +186,11 @@ impl<'a> Handling<'a> {
             .incoming(&message.id, &message.project_id, &key, &understood);
         let resolution = ticket::resolve(txn, &self.ctx.keys, &self.ctx.clock, &incoming).await?;
         let placed = ticket::place(txn, &self.ctx.clock, &incoming, &resolution).await?;
+        self.name_ticket(&message, &placed);
         self.tell_placed(&placed);
-        self.set_aside(txn, &message, Reason::Unreadable, problem).await?;
+        let to = Some(&placed);
+        self.set_aside(txn, &message, Reason::Unreadable, problem, to)
+            .await?;
         let detail = json!({ "rules": [], "ticketId": placed.ticket_id, "ticketKey": placed.key });
         let run = self.run(self.ctx.clock.now_ms(), None, "quarantined", detail);
         let why = resolution.to_json().to_string();
@@ -310,7 +313,7 @@ impl<'a> Handling<'a> {
         decision: &Decision,
     ) -> Result<&'static str, DbErr> {
         let why = format!("The rule “{}” sent it here.", decided_by(decision));
-        self.set_aside(txn, message, Reason::Rule, &why).await?;
+        self.set_aside(txn, message, Reason::Rule, &why, None).await?;
         self.note_rule(txn, message, decision, "message.quarantined")
             .await?;
         Ok("quarantined")
@@ -345,8 +348,14 @@ impl<'a> Handling<'a> {
         let key = self.enter_project(txn, &message.project_id).await?.key.clone();
         let sent_hash = understood.sent_hash.as_str();
         if !self.left.sent_hashes.insert(sent_hash) && !sent_hash.is_empty() {
-            // A further copy has to find where the first one is shown.
+            // A further copy has to find where the first one is shown. What is told of it waits until its ticket is known.
+            let own = self
+                .left
+                .events
+                .extract_if(.., |told| told.subject_id == message.id);
+            let own: Vec<Told> = own.collect();
             self.write_left(txn).await?;
+            self.left.events.extend(own);
         }
         let incoming = self
             .known
@@ -354,6 +363,7 @@ impl<'a> Handling<'a> {
         let usual = ticket::resolve(txn, &self.ctx.keys, &self.ctx.clock, &incoming).await?;
         let resolution = self.overrule(txn, &incoming, usual, place, decision, log).await?;
         let placed = ticket::place(txn, &self.ctx.clock, &incoming, &resolution).await?;
+        self.name_ticket(message, &placed);
         log.why = resolution.to_json().to_string();
         let wishes = ticket::Wishes {
             priority: &decision.priority,
@@ -367,10 +377,11 @@ impl<'a> Handling<'a> {
             self.tell_placed(&placed);
         }
         log.ignored = ticket::dress(txn, &self.ctx.clock, &placed, &wishes).await?;
-        log.placed = Some(placed);
+        let placed = log.placed.insert(placed);
         if message.is_partial {
             let why = too_large(message);
-            self.set_aside(txn, message, Reason::TooLarge, &why).await?;
+            self.set_aside(txn, message, Reason::TooLarge, &why, Some(&*placed))
+                .await?;
             return Ok("quarantined");
         }
         // Of a new message that is written already.
@@ -429,10 +440,13 @@ impl<'a> Handling<'a> {
         message: &Message,
         reason: Reason,
         why: &str,
+        placed: Option<&Placed>,
     ) -> Result<(), DbErr> {
         let now = self.ctx.clock.now_ms();
         message::set_standing(txn, &message.id, Standing::Quarantined(reason, why), now).await?;
-        let data = json!({ "mailboxId": message.mailbox_id, "reason": reason.as_str() });
+        let ticket_id = placed.map(|placed| &placed.ticket_id);
+        let data =
+            json!({ "mailboxId": message.mailbox_id, "reason": reason.as_str(), "ticketId": ticket_id });
         self.tell(message, "message.quarantined", data);
         Ok(())
     }
@@ -447,6 +461,14 @@ impl<'a> Handling<'a> {
             Kind::Person | Kind::Report | Kind::Bulk => return,
         };
         self.tell(message, kind, json!({ "mailboxId": message.mailbox_id }));
+    }
+
+    /// Says in what is told of a message which ticket it is in: the mails of a ticket are told in their order.
+    fn name_ticket(&mut self, message: &Message, placed: &Placed) {
+        let of_it = |told: &&mut Told| told.subject_id == message.id;
+        for told in self.left.events.iter_mut().filter(of_it) {
+            told.data["ticketId"] = json!(placed.ticket_id);
+        }
     }
 
     fn tell(&mut self, message: &Message, kind: &'static str, data: Value) {

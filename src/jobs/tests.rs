@@ -4,7 +4,7 @@ mod agents;
 mod batches;
 mod mails;
 mod reopening;
-mod rules;
+pub(super) mod rules;
 mod same_mail;
 mod split;
 mod threads;

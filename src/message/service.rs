@@ -1,5 +1,7 @@
 //! What can be asked of messages.
 
+use std::collections::BTreeMap;
+
 use mailgrant_mail::Attachment;
 
 use super::store::{self, Message, MessageCount};
@@ -162,4 +164,22 @@ pub async fn attachment(
     let part_id = part_id.to_owned();
     let found = tokio::task::spawn_blocking(move || mailgrant_mail::attachment(&bytes, &part_id)).await;
     found.ok().flatten().ok_or(MessageError::NoAttachment)
+}
+
+/// Several files of a message by the ids of their parts, cut from the raw mail; those that are not there are left out.
+/// For events on their way to whoever may have them.
+pub async fn files(
+    ctx: &Ctx,
+    id: &str,
+    part_ids: Vec<String>,
+) -> Result<BTreeMap<String, Vec<u8>>, sea_orm::DbErr> {
+    let raw = store::raw_bytes(ctx.db.read(), id).await?;
+    let cut = move || {
+        let found = part_ids.into_iter().filter_map(|part| {
+            let file = mailgrant_mail::attachment(&raw, &part)?;
+            Some((part, file.bytes))
+        });
+        found.collect()
+    };
+    Ok(tokio::task::spawn_blocking(cut).await.unwrap_or_default())
 }

@@ -1,6 +1,7 @@
 //! What is promised of deliveries, against receivers on loopback and a clock that the tests move.
 
 mod faults;
+mod mails;
 mod queues;
 
 use std::collections::BTreeMap;
@@ -325,6 +326,34 @@ async fn a_ping_and_a_delivery_that_is_sent_again_come_before_a_backlog() {
 }
 
 #[tokio::test]
+async fn what_is_put_first_comes_before_a_backlog_that_is_being_sent() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let made = hook(ctx, &receiver.url).await.webhook;
+    let wanted = happen(ctx, "HELP-1", 0).await;
+    round(ctx).await;
+    let sent = delivery::deliveries(ctx, &made, &DeliveryFilter::default(), 1)
+        .await
+        .unwrap()
+        .remove(0);
+    for n in 0..100 {
+        happen(ctx, &format!("HELP-{n}"), n).await;
+    }
+    delivery::ping(ctx, "cli", &made).await.unwrap();
+    delivery::send_again(ctx, &made, &sent).await.unwrap();
+    round(ctx).await;
+    let got = receiver.got();
+    let first: Vec<&str> = got[1..3]
+        .iter()
+        .map(|got| got.headers["webhook-id"].as_str())
+        .collect();
+    assert!(first.contains(&wanted.as_str()), "sent again at once: {first:?}");
+    assert!(got[1..3].iter().any(|got| got.json()["type"] == "test.ping"));
+    assert_eq!(got.len(), 103, "and the backlog after them");
+}
+
+#[tokio::test]
 async fn what_waits_for_an_endpoint_is_not_told_once_it_has_fewer_projects() {
     let place = place().await;
     let ctx = &place.ctx;
@@ -521,6 +550,44 @@ async fn a_receiver_that_wants_nothing_more_is_left_alone_and_one_that_asks_for_
         states(ctx, &now(ctx, &spared.webhook.id).await).await["delivered"],
         3
     );
+}
+
+#[tokio::test]
+async fn whoever_read_a_webhook_before_it_was_disabled_does_not_turn_it_on_again() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let read = hook(ctx, &receiver.url).await.webhook;
+    let described = || WebhookInput {
+        description: Some("App".into()),
+        ..WebhookInput::default()
+    };
+    receiver.behave(Manner::Status(500, ""));
+    happen(ctx, "HELP-1", 1).await;
+    round(ctx).await;
+    let changed = delivery::update(ctx, &read, described()).await.unwrap();
+    assert_eq!(changed.failures, 1);
+    let stored = now(ctx, &read.id).await;
+    assert_eq!(
+        (stored.failures, stored.failing_since, stored.revision),
+        (1, changed.failing_since, 2),
+        "its failures are not forgotten"
+    );
+    receiver.behave(Manner::Status(410, ""));
+    happen(ctx, "HELP-2", 1).await;
+    round(ctx).await;
+    let refused = delivery::update(ctx, &changed, described()).await;
+    assert!(matches!(refused, Err(DeliveryError::Conflict)));
+    let stored = now(ctx, &read.id).await;
+    assert_eq!(
+        (stored.state.as_str(), stored.reason.as_str()),
+        ("disabled", "gone")
+    );
+    let enabled = delivery::enable(ctx, &stored, true).await.unwrap();
+    assert_eq!((enabled.state.as_str(), enabled.failures), ("active", 0));
+    let stored = now(ctx, &read.id).await;
+    assert_eq!((stored.state, stored.failures), (enabled.state, 0));
+    assert_eq!(stored.revision, enabled.revision);
 }
 
 #[tokio::test]

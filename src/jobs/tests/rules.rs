@@ -16,15 +16,15 @@ use crate::ticket::TicketFilter;
 use crate::{outbox, ticket};
 
 /// One installation with one mailbox that can send.
-pub(super) struct Desk {
-    pub(super) place: Place,
+pub(in crate::jobs) struct Desk {
+    pub(in crate::jobs) place: Place,
     pub(super) project: String,
 }
 
 pub(super) const MAILBOX: &str = "mbx_1";
 
 impl Desk {
-    pub(super) async fn open(address: &str) -> Self {
+    pub(in crate::jobs) async fn open(address: &str) -> Self {
         let place = place().await;
         let ctx = &place.ctx;
         let new = NewProject {
@@ -46,7 +46,7 @@ impl Desk {
         Self { place, project }
     }
 
-    pub(super) fn ctx(&self) -> &Ctx {
+    pub(in crate::jobs) fn ctx(&self) -> &Ctx {
         &self.place.ctx
     }
 
@@ -65,11 +65,11 @@ impl Desk {
     }
 
     /// A mail as it comes in, and what became of it.
-    pub(super) async fn receive(&self, raw: &[u8]) -> Message {
+    pub(in crate::jobs) async fn receive(&self, raw: &[u8]) -> Message {
         self.receive_as(raw, false).await
     }
 
-    pub(super) async fn receive_as(&self, raw: &[u8], is_partial: bool) -> Message {
+    pub(in crate::jobs) async fn receive_as(&self, raw: &[u8], is_partial: bool) -> Message {
         self.receive_in(MAILBOX, raw, is_partial).await
     }
 
@@ -83,7 +83,7 @@ impl Desk {
     }
 
     /// Mails as they lie in the folder, not yet looked into; some of them with their header only.
-    pub(super) async fn store(&self, mails: &[(&[u8], bool)]) -> Vec<Stored> {
+    pub(in crate::jobs) async fn store(&self, mails: &[(&[u8], bool)]) -> Vec<Stored> {
         self.store_in(MAILBOX, mails).await
     }
 
@@ -108,7 +108,7 @@ impl Desk {
             .unwrap()
     }
 
-    pub(super) async fn process(&self) {
+    pub(in crate::jobs) async fn process(&self) {
         ingest_mail::process(self.ctx(), MAILBOX).await.unwrap();
     }
 

@@ -11,6 +11,7 @@ impl World {
     async fn trust_by_asking(&self, provider: &FakeProvider) -> TrustedIssuer {
         self.trust(|fields| {
             fields.uses = Some(vec![Use::Api]);
+            fields.audiences = Some(vec![self.here()]);
             fields.key_source = Some(KeySource::Introspection);
             fields.introspection_endpoint = Some(format!("{}/introspect", provider.url));
             fields.introspection_client_id = Some("mailgrant".into());

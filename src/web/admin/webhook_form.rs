@@ -190,7 +190,7 @@ fn formats(chosen: Format) -> Vec<Choice> {
         (
             Format::Mailgun,
             "Mailgun",
-            "Incoming mail as Mailgun sends it, for receivers made for that. message.received only.",
+            "Incoming mail as Mailgun sends it, for receivers made for that. message.received only. Their signing key is the secret, whole as it is shown.",
         ),
     ]
     .into_iter()
