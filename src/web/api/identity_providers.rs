@@ -82,8 +82,7 @@ pub(super) const ROUTES: &[Route] = &[
             .answers(201, "The test", begun())
     }),
     Route::get("/api/v1/identity-providers/{id}/tests", MANAGE, || web::to(tests)).doc(|| {
-        Doc::new("List the latest tests of a provider")
-            .answers(200, "Newest first", object([("items", list_of(test_run()))]).named("IdentityProviderTests"))
+        Doc::new("List the tests of a provider").about("Newest first; kept for 30 days.").lists(test_run())
     }),
     Route::get("/api/v1/identity-providers/{id}/tests/{testId}", MANAGE, || web::to(get_test)).doc(|| {
         Doc::new("Show a test sign-in").answers(200, "The test", test_run())
@@ -555,11 +554,17 @@ async fn begin_test(
     Ok(HttpResponse::Created().json(json!({ "id": run.id, "testUrl": ctx.config.url(&path) })))
 }
 
-async fn tests(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn tests(ctx: web::Data<Ctx>, id: web::Path<String>, query: Query) -> Result<HttpResponse, Problem> {
     let provider = sso::get(&ctx, &id).await.map_err(refused)?;
-    let runs = sso::tests_of(&ctx, &id).await.map_err(refused)?;
-    let items: Vec<Value> = runs.iter().map(|run| show_test(&provider, run)).collect();
-    Ok(HttpResponse::Ok().json(json!({ "items": items })))
+    let runs = sso::tests_of(&ctx, &id, query.after.as_deref(), query.limit + 1)
+        .await
+        .map_err(refused)?;
+    Ok(output::list_of(
+        &query,
+        runs,
+        |run| &run.id,
+        |run| show_test(&provider, run),
+    ))
 }
 
 async fn get_test(ctx: web::Data<Ctx>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {

@@ -6,8 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::input::Input;
+use super::input::{Input, Query};
 use super::outgoing::{refused, schema, show};
+use super::output;
 use crate::access::{Access, Scope};
 use crate::ctx::Ctx;
 use crate::idempotency::Turn;
@@ -18,7 +19,7 @@ use crate::ticket::{self, Ticket, TicketError, TicketState};
 use crate::web::error::Problem;
 use crate::web::extract::Bearer;
 use crate::web::openapi::Doc;
-use crate::web::openapi::schema::{Schema, boolean, input, list_of, object, text, word};
+use crate::web::openapi::schema::{Schema, boolean, input, list_of, text, word};
 use crate::web::people;
 use crate::web::route::{Guard, Route};
 
@@ -49,11 +50,9 @@ pub(super) const ROUTES: &[Route] = &[
         || web::to(list),
     )
     .doc(|| {
-        Doc::new("List a ticket's replies").about("Oldest first.").answers(
-            200,
-            "All of them",
-            object([("items", list_of(schema())), ("next", text().or_null())]),
-        )
+        Doc::new("List a ticket's replies")
+            .about("Oldest first.")
+            .lists(schema())
     }),
     Route::get(
         "/api/v1/tickets/{id}/replies/{reply}",
@@ -284,11 +283,16 @@ async fn of_blob(
     }))
 }
 
-async fn list(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn list(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+    query: Query,
+) -> Result<HttpResponse, Problem> {
     let ticket = visible(&ctx, &access, &id).await?;
-    let all = outbox::of_ticket(ctx.db.read(), &ticket.id).await?;
-    let items: Vec<Value> = all.iter().filter(|mail| mail.is_reply()).map(show).collect();
-    Ok(HttpResponse::Ok().json(serde_json::json!({ "items": items, "next": null })))
+    let after = query.after.as_deref();
+    let found = outbox::replies_of(ctx.db.read(), &ticket.id, after, query.limit + 1).await?;
+    Ok(output::list_of(&query, found, |mail| &mail.id, show))
 }
 
 async fn of_ticket(ctx: &Ctx, access: &Access, path: &(String, String)) -> Result<Outgoing, Problem> {
