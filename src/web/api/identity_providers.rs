@@ -65,12 +65,16 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/api/v1/identity-providers/{id}/enable", MANAGE, || web::to(enable)).doc(|| {
         Doc::new("Show its button on the sign-in page")
             .answers(200, "The provider", provider())
+            .tagged()
+            .if_match()
             .fails(409, "Its present issuer and client have not passed a test sign-in")
     }),
     Route::post("/api/v1/identity-providers/{id}/disable", MANAGE, || web::to(disable)).doc(|| {
         Doc::new("Take its button away")
             .about("Nobody signs in with it from now on; sessions that are open stay open.")
             .answers(200, "The provider", provider())
+            .tagged()
+            .if_match()
             .fails(409, "It stands in the configuration file")
     }),
     Route::post("/api/v1/identity-providers/{id}/tests", MANAGE, || web::to(begin_test)).doc(|| {
@@ -523,20 +527,33 @@ async fn delete(
     Ok(output::done())
 }
 
-async fn enable(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    set_enabled(&ctx, &access, &id, true).await
+async fn enable(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    set_enabled(&ctx, &access, &seen, &id, true).await
 }
 
 async fn disable(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    set_enabled(&ctx, &access, &id, false).await
+    set_enabled(&ctx, &access, &seen, &id, false).await
 }
 
-async fn set_enabled(ctx: &Ctx, access: &Access, id: &str, enabled: bool) -> Result<HttpResponse, Problem> {
+async fn set_enabled(
+    ctx: &Ctx,
+    access: &Access,
+    seen: &IfMatch,
+    id: &str,
+    enabled: bool,
+) -> Result<HttpResponse, Problem> {
     let old = sso::get(ctx, id).await.map_err(refused)?;
+    seen.check(old.revision)?;
     let new = sso::set_enabled(ctx, access.actor(), id, old.revision, enabled)
         .await
         .map_err(refused)?;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::input::{Input, Query};
 use super::outgoing::{refused, schema, show};
 use super::output;
+use super::tag::IfMatch;
 use crate::access::{Access, Scope};
 use crate::ctx::Ctx;
 use crate::idempotency::Turn;
@@ -59,7 +60,11 @@ pub(super) const ROUTES: &[Route] = &[
         Guard::Scope(Scope::TicketsRead),
         || web::to(get),
     )
-    .doc(|| Doc::new("Show a reply").answers(200, "The reply, and how far it got", schema())),
+    .doc(|| {
+        Doc::new("Show a reply")
+            .answers(200, "The reply, and how far it got", schema())
+            .tagged()
+    }),
     Route::post(
         "/api/v1/tickets/{id}/replies/{reply}/retry",
         Guard::Scope(Scope::MessagesSend),
@@ -69,6 +74,8 @@ pub(super) const ROUTES: &[Route] = &[
     .doc(|| {
         Doc::new("Try a reply again")
             .answers(200, "The reply, queued", schema())
+            .tagged()
+            .if_match()
             .fails(409, "it is being sent, or was sent or taken back")
     }),
     Route::post(
@@ -79,6 +86,8 @@ pub(super) const ROUTES: &[Route] = &[
     .doc(|| {
         Doc::new("Take a reply back")
             .answers(200, "The reply, cancelled", schema())
+            .tagged()
+            .if_match()
             .fails(409, "it is being sent, or is done with")
     }),
 ];
@@ -311,29 +320,33 @@ async fn get(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let found = of_ticket(&ctx, &access, &path).await?;
-    Ok(HttpResponse::Ok().json(show(&found)))
+    Ok(output::tagged(found.revision, show(&found)))
 }
 
 async fn retry(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let found = of_ticket(&ctx, &access, &path).await?;
+    seen.check(found.revision)?;
     let again = outbox::retry(&ctx, access.actor(), &found.id)
         .await
         .map_err(refused)?;
-    Ok(HttpResponse::Ok().json(show(&again)))
+    Ok(output::tagged(again.revision, show(&again)))
 }
 
 async fn cancel(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let found = of_ticket(&ctx, &access, &path).await?;
+    seen.check(found.revision)?;
     let gone = outbox::cancel(&ctx, access.actor(), &found.id)
         .await
         .map_err(refused)?;
-    Ok(HttpResponse::Ok().json(show(&gone)))
+    Ok(output::tagged(gone.revision, show(&gone)))
 }
