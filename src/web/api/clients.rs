@@ -363,8 +363,8 @@ async fn delete(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access, &id).await?;
-    seen.check(old.revision)?;
-    oauth2_server::delete(&ctx, access.actor(), &id)
+    let seen = seen.seen(old.revision)?;
+    oauth2_server::delete(&ctx, access.actor(), &id, seen)
         .await
         .map_err(refused)?;
     Ok(output::done())
