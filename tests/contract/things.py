@@ -11,10 +11,12 @@ something gets one of its own to remove.
 import json
 import sqlite3
 import sys
+import time
 import urllib.error
 import urllib.request
 
 URL, TOKEN, DATABASE = sys.argv[1:]
+NOW = int(time.time() * 1000)
 LATER = 4_000_000_000_000
 MAIL = b"From: Ann <ann@example.org>\r\nTo: help@example.org\r\nSubject: Printer\r\nMessage-ID: <%d@example.org>\r\n\r\nHi\r\n"
 FOREIGN = "https://93.184.216.34"
@@ -144,7 +146,7 @@ class World:
     def tests(self, n):
         return self.insert(
             "connection_tests", id=f"tst_{n}", kind="mailbox", subject_id=self.keep("mailboxes"), state="ok",
-            started_by="cli", created_at=0, finished_at=0,
+            started_by="cli", created_at=NOW, finished_at=NOW,
         )
 
     def messages(self, n, state="ticketed", reason=""):
