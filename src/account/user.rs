@@ -315,14 +315,24 @@ fn duplicate(error: DbErr, email: &str) -> AccountError {
     }
 }
 
-/// Removes a person for good: what names them is overwritten, and everything by which they got in is deleted. The row
-/// stays, because tickets and events name its id.
+/// Removes a person for good, if they are as they were `seen`: what names them is overwritten, and everything by which
+/// they got in is deleted. The row stays, because tickets and events name its id.
 ///
 /// # Errors
-/// [`AccountError::LastAdmin`] for the last site admin who can sign in, [`AccountError::NotFound`].
-pub async fn remove(tx: &DatabaseTransaction, ctx: &Ctx, id: &str, actor: &str) -> Result<(), AccountError> {
+/// [`AccountError::LastAdmin`] for the last site admin who can sign in, [`AccountError::Conflict`],
+/// [`AccountError::NotFound`].
+pub async fn remove(
+    tx: &DatabaseTransaction,
+    ctx: &Ctx,
+    id: &str,
+    seen: Option<i64>,
+    actor: &str,
+) -> Result<(), AccountError> {
     store::lock_people(tx).await?;
     let user = living(tx, id).await?;
+    if seen.is_some_and(|seen| seen != user.revision) {
+        return Err(AccountError::Conflict);
+    }
     keep_an_admin(tx, &user).await?;
     shut_out(tx, &ctx.clock, id).await?;
     store::delete_totp(tx, id).await?;

@@ -52,6 +52,18 @@ pub async fn quarantined<C: ConnectionTrait>(
     after: Option<&str>,
     limit: u64,
 ) -> Result<Vec<Message>, DbErr> {
+    Message::find_by_statement(quarantined_statement(on, projects, reason, after, limit))
+        .all(on)
+        .await
+}
+
+fn quarantined_statement<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    reason: Option<&str>,
+    after: Option<&str>,
+    limit: u64,
+) -> Statement {
     let mut all = Where::default();
     all.and("t.state = {}", "quarantined");
     if let Some(reason) = reason {
@@ -61,9 +73,7 @@ pub async fn quarantined<C: ConnectionTrait>(
         all.and("t.id < {}", after);
     }
     let listed = Listed { limit, ..NEWEST };
-    Message::find_by_statement(listed.statement(on, all, projects))
-        .all(on)
-        .await
+    listed.statement(on, all, projects)
 }
 
 #[cfg(test)]
@@ -122,6 +132,22 @@ mod tests {
                     ..filter.clone()
                 };
                 is_indexed(on, &format!("{filter:?}"), list_statement(on, &filter, 51)).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_filter_of_the_quarantine_is_indexed() {
+        let place = place().await;
+        let on = place.ctx.db.read();
+        let two = Projects::Only(["prj_1".to_owned(), "prj_2".to_owned()].into());
+        for projects in [Projects::All, two] {
+            for reason in [None, Some("rule")] {
+                for after in [None, Some("msg_1")] {
+                    let what = format!("{projects:?} {reason:?} {after:?}");
+                    let statement = quarantined_statement(on, &projects, reason, after, 51);
+                    is_indexed(on, &what, statement).await;
+                }
             }
         }
     }

@@ -321,13 +321,15 @@ fn relaxations(fields: &ClientFields, before: Option<&Client>) -> Vec<(&'static 
     found
 }
 
-/// Removes a client with everything that was given to it.
-pub async fn delete(ctx: &Ctx, actor: &str, id: &str) -> Result<(), ClientError> {
+/// Removes a client with everything that was given to it, if it still is as it was `seen`.
+pub async fn delete(ctx: &Ctx, actor: &str, id: &str, seen: Option<i64>) -> Result<(), ClientError> {
     let client = get(ctx, id).await?;
     let txn = ctx.db.begin().await?;
     // What hangs on it before itself: whoever redeems a code at this moment holds the code and asks for the client.
     store::revoke_families_of_client(&txn, id, ctx.clock.now_ms(), "client_deleted").await?;
-    store::delete_client(&txn, id).await?;
+    if !store::delete_client(&txn, id, seen).await? {
+        return Err(ClientError::Conflict);
+    }
     note(ctx, &txn, "client.deleted", actor, &client).await?;
     txn.commit().await?;
     Ok(())

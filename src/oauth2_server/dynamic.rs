@@ -550,7 +550,9 @@ pub async fn remove(ctx: &Ctx, client_id: &str, token: Option<&SecretString>) ->
         "" => ITSELF,
         id => id,
     };
-    client::delete(ctx, actor, &client.id).await.map_err(refused)
+    client::delete(ctx, actor, &client.id, None)
+        .await
+        .map_err(refused)
 }
 
 /// Removes clients that nobody approved. For a daily job.

@@ -33,5 +33,5 @@ pub use site::{
 };
 pub use store::{
     Attempt, Begun, Due, Ending, Outgoing, Room, attempts_of, begin_attempt, by_entry, claim, due, finish,
-    mark_handing_over, of_ticket, prolong, release, sent_once, waiting,
+    mark_handing_over, of_ticket, prolong, release, replies_of, sent_once, waiting,
 };

@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 use sea_orm::{ConnectionTrait, FromQueryResult, QueryOrder, QuerySelect, Statement, Value};
 
-use super::model::MailState;
+use super::model::{Kind, MailState};
 use super::service::OutgoingFilter;
 use crate::db::{self, Claim, Db, Lease, Listed, Where, sql};
 use crate::trouble::Trouble;
@@ -164,6 +164,22 @@ pub async fn of_ticket<C: ConnectionTrait>(on: &C, ticket_id: &str) -> Result<Ve
         .order_by_asc(row::Column::Id)
         .all(on)
         .await
+}
+
+/// Replies of a ticket, oldest first, `limit` at most, and behind one of them if that is named.
+pub async fn replies_of<C: ConnectionTrait>(
+    on: &C,
+    ticket_id: &str,
+    after: Option<&str>,
+    limit: u64,
+) -> Result<Vec<Outgoing>, DbErr> {
+    let mut wanted = row::Entity::find()
+        .filter(row::Column::TicketId.eq(ticket_id))
+        .filter(row::Column::Kind.eq(Kind::Reply.as_str()));
+    if let Some(after) = after {
+        wanted = wanted.filter(row::Column::Id.gt(after));
+    }
+    wanted.order_by_asc(row::Column::Id).limit(limit).all(on).await
 }
 
 /// The outgoing mail that an entry shows.

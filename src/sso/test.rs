@@ -173,9 +173,14 @@ pub async fn get_test(ctx: &Ctx, id_: &str, test_id: &str) -> Result<TestRun, Ss
         .ok_or(SsoError::NotFound)
 }
 
-/// The latest tests of a provider, newest first.
-pub async fn tests_of(ctx: &Ctx, id_: &str) -> Result<Vec<TestRun>, SsoError> {
-    Ok(store::tests_of(ctx.db.read(), id_).await?)
+/// Tests of a provider, newest first, `limit` at most, and behind one of them if that is named.
+pub async fn tests_of(
+    ctx: &Ctx,
+    id_: &str,
+    after: Option<&str>,
+    limit: u64,
+) -> Result<Vec<TestRun>, SsoError> {
+    Ok(store::tests_of(ctx.db.read(), id_, after, limit).await?)
 }
 
 /// Removes what is over.

@@ -45,6 +45,14 @@ mod tests;
 mod access_tests;
 
 #[cfg(test)]
+#[path = "tests/things.rs"]
+mod things_tests;
+
+#[cfg(test)]
+#[path = "tests/lists.rs"]
+mod lists_tests;
+
+#[cfg(test)]
 #[path = "tests/offers.rs"]
 mod offers_tests;
 

@@ -407,9 +407,14 @@ pub(super) async fn send_reset(ctx: &Ctx, email: &str) -> Result<(), AccountErro
 
 /// Removes a person for good: name and address, and everything by which they got in. What they did stays, under
 /// "Removed person".
-pub(super) async fn remove(ctx: &Ctx, user_id: &str, actor: &str) -> Result<(), AccountError> {
+pub(super) async fn remove(
+    ctx: &Ctx,
+    user_id: &str,
+    seen: Option<i64>,
+    actor: &str,
+) -> Result<(), AccountError> {
     let tx = ctx.db.begin().await?;
-    account::remove(&tx, ctx, user_id, actor).await?;
+    account::remove(&tx, ctx, user_id, seen, actor).await?;
     project::leave_all_in(&tx, &ctx.clock, user_id, actor)
         .await
         .map_err(of_member)?;

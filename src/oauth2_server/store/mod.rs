@@ -251,8 +251,17 @@ pub(super) async fn update_client<C: ConnectionTrait>(
     Ok(done.rows_affected == 1)
 }
 
-pub(super) async fn delete_client<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
-    clients::Entity::delete_by_id(id).exec(on).await.map(|_| ())
+/// False if it has another revision than was `seen`, or is gone.
+pub(super) async fn delete_client<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    seen: Option<i64>,
+) -> Result<bool, DbErr> {
+    let mut wanted = clients::Entity::delete_many().filter(clients::Column::Id.eq(id));
+    if let Some(seen) = seen {
+        wanted = wanted.filter(clients::Column::Revision.eq(seen));
+    }
+    Ok(wanted.exec(on).await?.rows_affected == 1)
 }
 
 pub(super) async fn client<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Client>, DbErr> {

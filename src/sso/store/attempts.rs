@@ -246,16 +246,27 @@ pub(in crate::sso) async fn test_by_id<C: ConnectionTrait>(
     row.as_ref().map(test).transpose()
 }
 
-/// The latest tests of a provider, newest first.
+/// Tests of a provider, newest first, `limit` at most, and behind one of them if that is named.
 pub(in crate::sso) async fn tests_of<C: ConnectionTrait>(
     on: &C,
     provider_id: &str,
+    after: Option<&str>,
+    limit: u64,
 ) -> Result<Vec<TestRun>, DbErr> {
+    let mut values: Vec<Value> = vec![
+        provider_id.into(),
+        i64::try_from(limit).unwrap_or(i64::MAX).into(),
+    ];
+    // Ids begin with the time: their order is that of the tests.
+    let rest = if let Some(after) = after {
+        values.push(after.into());
+        "AND id < $3"
+    } else {
+        ""
+    };
     let statement = format!(
-        "SELECT {TEST} FROM sso_tests WHERE provider_id = $1 ORDER BY created_at DESC, id DESC LIMIT 10"
+        "SELECT {TEST} FROM sso_tests WHERE provider_id = $1 {rest} ORDER BY created_at DESC, id DESC LIMIT $2"
     );
-    let rows = on
-        .query_all_raw(sql(on, &statement, [provider_id.into()]))
-        .await?;
+    let rows = on.query_all_raw(sql(on, &statement, values)).await?;
     rows.iter().map(test).collect()
 }

@@ -47,6 +47,9 @@ pub(super) const ROUTES: &[Route] = &[
     }),
 ];
 
+/// Tests on a provider's page.
+const SHOWN_TESTS: u64 = 10;
+
 const PRESETS: [(Preset, &str); 6] = [
     (Preset::Google, "Google"),
     (Preset::Entra, "Microsoft Entra"),
@@ -207,7 +210,7 @@ async fn detail(desk: Desk, id: web::Path<String>, tried: web::Query<Tried>) -> 
             &projects,
         )),
     };
-    let tests = sso::tests_of(&desk.ctx, &id).await?;
+    let tests = sso::tests_of(&desk.ctx, &id, None, SHOWN_TESTS).await?;
     let mut policy = policy_facts(&found.policy, &projects);
     policy.push(looking(&desk, &found).await?);
     desk.show(&ProviderDetail {

@@ -376,7 +376,7 @@ async fn delete(desk: Desk, id: web::Path<String>) -> Answer {
         return away;
     }
     let done = match not_oneself(&desk, &user) {
-        Ok(()) => people::remove(&desk.ctx, &user.id, desk.actor()).await,
+        Ok(()) => people::remove(&desk.ctx, &user.id, None, desk.actor()).await,
         Err(error) => Err(error),
     };
     match done {

@@ -63,9 +63,10 @@ pub(super) const ROUTES: &[Route] = &[
             .answers(201, "The secret, shown only now", object([("clientSecret", text())]).named("ClientSecret"))
             .fails(403, "It has what only a site admin gives, and so is a site admin's")
             .fails(409, "It is a public client, which has none")
+            .if_match()
     }),
     Route::post("/api/v1/clients/{id}/revoke", MANAGE, || web::to(revoke)).doc(|| {
-        Doc::new("End all tokens of a client").answers_nothing(204, "Ended")
+        Doc::new("End all tokens of a client").answers_nothing(204, "Ended").if_match()
     }),
     Route::get("/api/v1/clients/{id}/sessions", MANAGE, || web::to(sessions)).doc(|| {
         Doc::new("List what a client was given")
@@ -362,8 +363,8 @@ async fn delete(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access, &id).await?;
-    seen.check(old.revision)?;
-    oauth2_server::delete(&ctx, access.actor(), &id)
+    let seen = seen.seen(old.revision)?;
+    oauth2_server::delete(&ctx, access.actor(), &id, seen)
         .await
         .map_err(refused)?;
     Ok(output::done())
@@ -372,12 +373,14 @@ async fn delete(
 async fn rotate(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let at_once = input.boolean("atOnce").unwrap_or(false);
     input.finish()?;
     let found = find(&ctx, &access, &id).await?;
+    seen.check(found.revision)?;
     if !access.has_site(Scope::ClientsManage) && oauth2_server::reaches_beyond(&found) {
         return Err(Problem::forbidden(
             "site_admin_only",
@@ -390,8 +393,14 @@ async fn rotate(
     Ok(HttpResponse::Created().json(json!({ "clientSecret": secret.expose_secret() })))
 }
 
-async fn revoke(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn revoke(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let found = find(&ctx, &access, &id).await?;
+    seen.check(found.revision)?;
     oauth2_server::revoke_all(&ctx, access.actor(), &found.id)
         .await
         .map_err(refused)?;

@@ -72,6 +72,18 @@ fn show(app: &ConnectedApp) -> Value {
     })
 }
 
+/// What somebody looks at before they take it back. Nobody granted what was never asked for: its times are those of the
+/// sign-ins that there are at the moment.
+fn tag(shown: &Value) -> Tag {
+    let mut shown = shown.clone();
+    if let Some(members) = shown.as_object_mut()
+        && members.get("wasAsked") == Some(&Value::Bool(false))
+    {
+        members.retain(|name, _| !["grantedAt", "expiresAt"].contains(&name.as_str()));
+    }
+    Tag::of(&shown)
+}
+
 async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpResponse, Problem> {
     let owner = access.user_id().unwrap_or_default();
     let mut all = oauth2_server::connected_apps(&ctx, owner).await?;
@@ -87,7 +99,7 @@ async fn find(ctx: &Ctx, owner: &str, id: &str) -> Result<Value, Problem> {
 
 async fn one(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let shown = find(&ctx, access.user_id().unwrap_or_default(), &id).await?;
-    Ok(output::tagged(Tag::of(&shown), shown))
+    Ok(output::tagged(tag(&shown), shown))
 }
 
 async fn disconnect(
@@ -97,9 +109,24 @@ async fn disconnect(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let owner = access.user_id().unwrap_or_default();
-    seen.check(Tag::of(&find(&ctx, owner, &id).await?))?;
+    seen.check(tag(&find(&ctx, owner, &id).await?))?;
     match oauth2_server::disconnect(&ctx, owner, &id).await? {
         true => Ok(output::done()),
         false => Err(Problem::not_found("connected app")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_sign_in_does_not_change_an_app_nobody_was_asked_about() {
+        let app = |asked: bool, day: &str, scope: &str| {
+            tag(&json!({ "scopes": [scope], "wasAsked": asked, "grantedAt": day, "expiresAt": day }))
+        };
+        assert_eq!(app(false, "Monday", "openid"), app(false, "Tuesday", "openid"));
+        assert_ne!(app(false, "Monday", "openid"), app(false, "Monday", "profile"));
+        assert_ne!(app(true, "Monday", "openid"), app(true, "Tuesday", "openid"));
     }
 }

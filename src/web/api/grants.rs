@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::input::Query;
 use super::integrations::grant_refused;
 use super::output;
+use super::tag::IfMatch;
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -50,6 +51,7 @@ pub(super) const ROUTES: &[Route] = &[
                 "The provider could not be reached or failed; it is tried again by itself",
             )
             .tagged()
+            .if_match()
     }),
     Route::post(
         "/api/v1/grants/{id}/revoke",
@@ -62,6 +64,7 @@ pub(super) const ROUTES: &[Route] = &[
             .about("Its tokens are thrown away here, and taken back at the provider where it offers that.")
             .answers(200, "The revoked grant", revoked_schema(at_provider))
             .tagged()
+            .if_match()
     }),
     Route::get(
         "/api/v1/grants/{id}/timeline",
@@ -172,17 +175,28 @@ async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
 async fn refresh(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     // The token stays here: the answer shows how the grant stands now.
-    grant::get(&ctx, &access.projects(), &id)
+    let old = grant::get(&ctx, &access.projects(), &id)
         .await
         .map_err(grant_refused)?;
+    seen.check(old.revision)?;
     grant::refresh_now(&ctx, &id).await.map_err(grant_refused)?;
     get(ctx, access, id).await
 }
 
-async fn revoke(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn revoke(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let old = grant::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(grant_refused)?;
+    seen.check(old.revision)?;
     let outcome = grant::revoke(&ctx, access.actor(), &id)
         .await
         .map_err(grant_refused)?;

@@ -65,12 +65,16 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/api/v1/identity-providers/{id}/enable", MANAGE, || web::to(enable)).doc(|| {
         Doc::new("Show its button on the sign-in page")
             .answers(200, "The provider", provider())
+            .tagged()
+            .if_match()
             .fails(409, "Its present issuer and client have not passed a test sign-in")
     }),
     Route::post("/api/v1/identity-providers/{id}/disable", MANAGE, || web::to(disable)).doc(|| {
         Doc::new("Take its button away")
             .about("Nobody signs in with it from now on; sessions that are open stay open.")
             .answers(200, "The provider", provider())
+            .tagged()
+            .if_match()
             .fails(409, "It stands in the configuration file")
     }),
     Route::post("/api/v1/identity-providers/{id}/tests", MANAGE, || web::to(begin_test)).doc(|| {
@@ -82,8 +86,7 @@ pub(super) const ROUTES: &[Route] = &[
             .answers(201, "The test", begun())
     }),
     Route::get("/api/v1/identity-providers/{id}/tests", MANAGE, || web::to(tests)).doc(|| {
-        Doc::new("List the latest tests of a provider")
-            .answers(200, "Newest first", object([("items", list_of(test_run()))]).named("IdentityProviderTests"))
+        Doc::new("List the tests of a provider").about("Newest first; kept for 30 days.").lists(test_run())
     }),
     Route::get("/api/v1/identity-providers/{id}/tests/{testId}", MANAGE, || web::to(get_test)).doc(|| {
         Doc::new("Show a test sign-in").answers(200, "The test", test_run())
@@ -524,20 +527,33 @@ async fn delete(
     Ok(output::done())
 }
 
-async fn enable(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    set_enabled(&ctx, &access, &id, true).await
+async fn enable(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    set_enabled(&ctx, &access, &seen, &id, true).await
 }
 
 async fn disable(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    set_enabled(&ctx, &access, &id, false).await
+    set_enabled(&ctx, &access, &seen, &id, false).await
 }
 
-async fn set_enabled(ctx: &Ctx, access: &Access, id: &str, enabled: bool) -> Result<HttpResponse, Problem> {
+async fn set_enabled(
+    ctx: &Ctx,
+    access: &Access,
+    seen: &IfMatch,
+    id: &str,
+    enabled: bool,
+) -> Result<HttpResponse, Problem> {
     let old = sso::get(ctx, id).await.map_err(refused)?;
+    seen.check(old.revision)?;
     let new = sso::set_enabled(ctx, access.actor(), id, old.revision, enabled)
         .await
         .map_err(refused)?;
@@ -555,11 +571,17 @@ async fn begin_test(
     Ok(HttpResponse::Created().json(json!({ "id": run.id, "testUrl": ctx.config.url(&path) })))
 }
 
-async fn tests(ctx: web::Data<Ctx>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn tests(ctx: web::Data<Ctx>, id: web::Path<String>, query: Query) -> Result<HttpResponse, Problem> {
     let provider = sso::get(&ctx, &id).await.map_err(refused)?;
-    let runs = sso::tests_of(&ctx, &id).await.map_err(refused)?;
-    let items: Vec<Value> = runs.iter().map(|run| show_test(&provider, run)).collect();
-    Ok(HttpResponse::Ok().json(json!({ "items": items })))
+    let runs = sso::tests_of(&ctx, &id, query.after.as_deref(), query.limit + 1)
+        .await
+        .map_err(refused)?;
+    Ok(output::list_of(
+        &query,
+        runs,
+        |run| &run.id,
+        |run| show_test(&provider, run),
+    ))
 }
 
 async fn get_test(ctx: web::Data<Ctx>, path: web::Path<(String, String)>) -> Result<HttpResponse, Problem> {

@@ -48,9 +48,9 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/api/v1/mailboxes/{id}/poll", Guard::Scope(Scope::MailboxesWrite), || web::to(poll))
         .doc(|| Doc::new("Read a mailbox now").begins("It is read as soon as a connection is free")),
     Route::post("/api/v1/mailboxes/{id}/pause", Guard::Scope(Scope::MailboxesWrite), || web::to(pause))
-        .doc(|| Doc::new("Pause a mailbox").answers(200, "The paused mailbox", mailbox_schema()).tagged()),
+        .doc(|| Doc::new("Pause a mailbox").answers(200, "The paused mailbox", mailbox_schema()).tagged().if_match()),
     Route::post("/api/v1/mailboxes/{id}/resume", Guard::Scope(Scope::MailboxesWrite), || web::to(resume))
-        .doc(|| Doc::new("Resume a mailbox").answers(200, "The resumed mailbox", mailbox_schema()).tagged()),
+        .doc(|| Doc::new("Resume a mailbox").answers(200, "The resumed mailbox", mailbox_schema()).tagged().if_match()),
 ];
 
 /// A mailbox as [`show`] writes it.
@@ -391,14 +391,32 @@ async fn poll(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Res
     Ok(output::accepted(&format!("/api/v1/mailboxes/{id}"), &id))
 }
 
-async fn pause(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn pause(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let old = mailbox::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
+    seen.check(old.revision)?;
     mailbox::pause(&ctx, &access.projects(), access.actor(), &id)
         .await
         .map_err(refused)?;
     get(ctx, access, id).await
 }
 
-async fn resume(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn resume(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let old = mailbox::get(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
+    seen.check(old.revision)?;
     mailbox::resume(&ctx, &access.projects(), access.actor(), &id)
         .await
         .map_err(refused)?;

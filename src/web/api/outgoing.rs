@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::{Query, bad_cursor};
 use super::output;
+use super::tag::IfMatch;
 use crate::access::{Access, Projects, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -37,11 +38,13 @@ pub(super) const ROUTES: &[Route] = &[
         || web::to(get),
     )
     .doc(|| {
-        Doc::new("Show an outgoing mail").answers(
-            200,
-            "The mail and every attempt to send it",
-            schema().and("attemptLog", list_of(attempt_schema())),
-        )
+        Doc::new("Show an outgoing mail")
+            .answers(
+                200,
+                "The mail and every attempt to send it",
+                schema().and("attemptLog", list_of(attempt_schema())),
+            )
+            .tagged()
     }),
     Route::get(
         "/api/v1/outgoing-mails/{id}/raw",
@@ -59,6 +62,8 @@ pub(super) const ROUTES: &[Route] = &[
         Doc::new("Try an outgoing mail again")
             .about("One that failed, or that waits for another attempt. Its Message-ID stays the same.")
             .answers(200, "The mail, queued", schema())
+            .tagged()
+            .if_match()
             .fails(409, "it is being sent, or was sent or taken back")
     }),
     Route::post(
@@ -70,6 +75,8 @@ pub(super) const ROUTES: &[Route] = &[
         Doc::new("Take an outgoing mail back")
             .about("Only while it is queued.")
             .answers(200, "The mail, cancelled", schema())
+            .tagged()
+            .if_match()
             .fails(409, "it is being sent, or is done with")
     }),
 ];
@@ -227,7 +234,7 @@ async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
     if let Some(members) = shown.as_object_mut() {
         members.insert("attemptLog".into(), attempts.iter().map(show_attempt).collect());
     }
-    Ok(HttpResponse::Ok().json(shown))
+    Ok(output::tagged(mail.revision, shown))
 }
 
 async fn raw(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
@@ -246,14 +253,26 @@ async fn raw(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Resu
     ))
 }
 
-async fn retry(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    visible(&ctx, &access.projects(), &id).await?;
+async fn retry(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let old = visible(&ctx, &access.projects(), &id).await?;
+    seen.check(old.revision)?;
     let mail = outbox::retry(&ctx, access.actor(), &id).await.map_err(refused)?;
-    Ok(HttpResponse::Ok().json(show(&mail)))
+    Ok(output::tagged(mail.revision, show(&mail)))
 }
 
-async fn cancel(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    visible(&ctx, &access.projects(), &id).await?;
+async fn cancel(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let old = visible(&ctx, &access.projects(), &id).await?;
+    seen.check(old.revision)?;
     let mail = outbox::cancel(&ctx, access.actor(), &id).await.map_err(refused)?;
-    Ok(HttpResponse::Ok().json(show(&mail)))
+    Ok(output::tagged(mail.revision, show(&mail)))
 }

@@ -100,6 +100,7 @@ pub(super) const ROUTES: &[Route] = &[
                 [("to", text().about("`oldest`, `latest`, or the `cursor` of an event"))],
             ))
             .answers(200, "Where it is now", object([("cursor", text())]))
+            .if_match()
             .fails(410, "Events behind this place were older than the retention")
     }),
 ];
@@ -306,10 +307,12 @@ async fn nack(
 async fn seek(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let found = find(&ctx, &access, &id).await?;
+    seen.check(found.revision)?;
     let to = match input.required_text("to").as_str() {
         "oldest" => Some(Seek::Oldest),
         "latest" => Some(Seek::Latest),

@@ -6,8 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::input::Input;
+use super::input::{Input, Query};
 use super::outgoing::{refused, schema, show};
+use super::output;
+use super::tag::IfMatch;
 use crate::access::{Access, Scope};
 use crate::ctx::Ctx;
 use crate::idempotency::Turn;
@@ -18,7 +20,7 @@ use crate::ticket::{self, Ticket, TicketError, TicketState};
 use crate::web::error::Problem;
 use crate::web::extract::Bearer;
 use crate::web::openapi::Doc;
-use crate::web::openapi::schema::{Schema, boolean, input, list_of, object, text, word};
+use crate::web::openapi::schema::{Schema, boolean, input, list_of, text, word};
 use crate::web::people;
 use crate::web::route::{Guard, Route};
 
@@ -49,18 +51,20 @@ pub(super) const ROUTES: &[Route] = &[
         || web::to(list),
     )
     .doc(|| {
-        Doc::new("List a ticket's replies").about("Oldest first.").answers(
-            200,
-            "All of them",
-            object([("items", list_of(schema())), ("next", text().or_null())]),
-        )
+        Doc::new("List a ticket's replies")
+            .about("Oldest first.")
+            .lists(schema())
     }),
     Route::get(
         "/api/v1/tickets/{id}/replies/{reply}",
         Guard::Scope(Scope::TicketsRead),
         || web::to(get),
     )
-    .doc(|| Doc::new("Show a reply").answers(200, "The reply, and how far it got", schema())),
+    .doc(|| {
+        Doc::new("Show a reply")
+            .answers(200, "The reply, and how far it got", schema())
+            .tagged()
+    }),
     Route::post(
         "/api/v1/tickets/{id}/replies/{reply}/retry",
         Guard::Scope(Scope::MessagesSend),
@@ -70,6 +74,8 @@ pub(super) const ROUTES: &[Route] = &[
     .doc(|| {
         Doc::new("Try a reply again")
             .answers(200, "The reply, queued", schema())
+            .tagged()
+            .if_match()
             .fails(409, "it is being sent, or was sent or taken back")
     }),
     Route::post(
@@ -80,6 +86,8 @@ pub(super) const ROUTES: &[Route] = &[
     .doc(|| {
         Doc::new("Take a reply back")
             .answers(200, "The reply, cancelled", schema())
+            .tagged()
+            .if_match()
             .fails(409, "it is being sent, or is done with")
     }),
 ];
@@ -284,11 +292,16 @@ async fn of_blob(
     }))
 }
 
-async fn list(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn list(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    id: web::Path<String>,
+    query: Query,
+) -> Result<HttpResponse, Problem> {
     let ticket = visible(&ctx, &access, &id).await?;
-    let all = outbox::of_ticket(ctx.db.read(), &ticket.id).await?;
-    let items: Vec<Value> = all.iter().filter(|mail| mail.is_reply()).map(show).collect();
-    Ok(HttpResponse::Ok().json(serde_json::json!({ "items": items, "next": null })))
+    let after = query.after.as_deref();
+    let found = outbox::replies_of(ctx.db.read(), &ticket.id, after, query.limit + 1).await?;
+    Ok(output::list_of(&query, found, |mail| &mail.id, show))
 }
 
 async fn of_ticket(ctx: &Ctx, access: &Access, path: &(String, String)) -> Result<Outgoing, Problem> {
@@ -307,29 +320,33 @@ async fn get(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let found = of_ticket(&ctx, &access, &path).await?;
-    Ok(HttpResponse::Ok().json(show(&found)))
+    Ok(output::tagged(found.revision, show(&found)))
 }
 
 async fn retry(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let found = of_ticket(&ctx, &access, &path).await?;
+    seen.check(found.revision)?;
     let again = outbox::retry(&ctx, access.actor(), &found.id)
         .await
         .map_err(refused)?;
-    Ok(HttpResponse::Ok().json(show(&again)))
+    Ok(output::tagged(again.revision, show(&again)))
 }
 
 async fn cancel(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let found = of_ticket(&ctx, &access, &path).await?;
+    seen.check(found.revision)?;
     let gone = outbox::cancel(&ctx, access.actor(), &found.id)
         .await
         .map_err(refused)?;
-    Ok(HttpResponse::Ok().json(show(&gone)))
+    Ok(output::tagged(gone.revision, show(&gone)))
 }

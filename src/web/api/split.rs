@@ -44,6 +44,7 @@ pub(super) const ROUTES: &[Route] = &[Route::post(
         ))
         .answers(201, "The new ticket", whole_schema())
         .tagged()
+        .if_match()
 })];
 
 async fn split(

@@ -128,6 +128,7 @@ pub(super) const ROUTES: &[Route] = &[
             ))
             .answers(200, "The ticket that is left", whole_schema())
             .tagged()
+            .if_match()
     }),
     Route::post(
         "/api/v1/tickets/{id}/notes",

@@ -304,8 +304,8 @@ async fn remove(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let found = find(&ctx, &access.projects(), &id).await?;
-    seen.check(found.revision)?;
-    people::remove(&ctx, &found.id, access.actor()).await?;
+    let seen = seen.seen(found.revision)?;
+    people::remove(&ctx, &found.id, seen, access.actor()).await?;
     Ok(output::done())
 }
 

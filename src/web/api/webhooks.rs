@@ -57,6 +57,8 @@ pub(super) const ROUTES: &[Route] = &[
         Doc::new("Draw a new secret for a webhook")
             .about("The secret of before signs as well for 24 hours. The new one is told in this answer only.")
             .answers(200, "The webhook, with its new secret", with_secret())
+            .tagged()
+            .if_match()
     }),
     Route::post("/api/v1/webhooks/{id}/ping", MANAGE, || web::to(ping)).doc(|| {
         Doc::new("Send a test.ping to a webhook").begins("The delivery that was begun")
@@ -65,9 +67,15 @@ pub(super) const ROUTES: &[Route] = &[
         Doc::new("Enable a webhook")
             .about("What happened while it was disabled is delivered now, as far back as the log is kept.")
             .answers(200, "The webhook", schema())
+            .tagged()
+            .if_match()
     }),
-    Route::post("/api/v1/webhooks/{id}/disable", MANAGE, || web::to(disable))
-        .doc(|| Doc::new("Disable a webhook").answers(200, "The webhook", schema())),
+    Route::post("/api/v1/webhooks/{id}/disable", MANAGE, || web::to(disable)).doc(|| {
+        Doc::new("Disable a webhook")
+            .answers(200, "The webhook", schema())
+            .tagged()
+            .if_match()
+    }),
     Route::get("/api/v1/webhooks/{id}/deliveries", MANAGE, || web::to(deliveries)).doc(|| {
         Doc::new("List deliveries of a webhook")
             .query("state", word(&["waiting", "delivered", "failed"]), "Only in this state")
@@ -452,8 +460,14 @@ async fn delete(
     Ok(output::done())
 }
 
-async fn rotate(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn rotate(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access, &id).await?;
+    seen.check(old.revision)?;
     let made = delivery::rotate(&ctx, &old).await.map_err(refused)?;
     Ok(output::tagged(made.webhook.revision, told(&ctx, &made)?))
 }
@@ -467,20 +481,33 @@ async fn ping(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Res
     Ok(output::accepted(&path, &begun))
 }
 
-async fn enable(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    switch(&ctx, &access, &id, true).await
+async fn enable(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    switch(&ctx, &access, &seen, &id, true).await
 }
 
 async fn disable(
     ctx: web::Data<Ctx>,
     access: Access,
+    seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    switch(&ctx, &access, &id, false).await
+    switch(&ctx, &access, &seen, &id, false).await
 }
 
-async fn switch(ctx: &Ctx, access: &Access, id: &str, enabled: bool) -> Result<HttpResponse, Problem> {
+async fn switch(
+    ctx: &Ctx,
+    access: &Access,
+    seen: &IfMatch,
+    id: &str,
+    enabled: bool,
+) -> Result<HttpResponse, Problem> {
     let old = find(ctx, access, id).await?;
+    seen.check(old.revision)?;
     let new = delivery::enable(ctx, &old, enabled).await.map_err(refused)?;
     Ok(output::tagged(new.revision, show(ctx, &new)?))
 }

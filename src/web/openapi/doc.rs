@@ -1,6 +1,8 @@
 //! What a route of the API is: written beside its handler, published in the OpenAPI document, and enforced before the
 //! handler is called.
 
+use actix_web::http::Method;
+
 use super::schema::{self, Schema};
 
 /// One parameter of the query.
@@ -66,6 +68,8 @@ pub struct Doc {
     pub failures: Vec<(u16, &'static str)>,
     /// Whether its resource has a revision: answers carry an `ETag`, changes take `If-Match`.
     pub tagged: bool,
+    /// Whether a `POST` takes the `ETag` of what it changes as `If-Match`; the other methods do by being `tagged`.
+    pub if_match: bool,
     /// Whether `limit` and `after` belong to its query.
     pub paged: bool,
     /// The largest body, bytes, where the usual 256 KiB are not enough.
@@ -83,6 +87,7 @@ impl Doc {
             answers: Vec::new(),
             failures: Vec::new(),
             tagged: false,
+            if_match: false,
             paged: false,
             max_body: None,
         }
@@ -206,5 +211,17 @@ impl Doc {
     pub fn tagged(mut self) -> Self {
         self.tagged = true;
         self
+    }
+
+    /// A `POST` changes what its path names, and takes the `ETag` of that as `If-Match`.
+    #[must_use]
+    pub fn if_match(mut self) -> Self {
+        self.if_match = true;
+        self
+    }
+
+    /// Whether it takes `If-Match` when it is asked by this method.
+    pub fn takes_if_match(&self, method: &Method) -> bool {
+        self.if_match || self.tagged && matches!(*method, Method::PATCH | Method::PUT | Method::DELETE)
     }
 }

@@ -213,7 +213,7 @@ impl Parts {
                 "schema": { "type": "string" },
             }));
         }
-        if doc.tagged && takes_if_match(route) {
+        if doc.takes_if_match(&route.method) {
             all.push(json!({
                 "name": "If-Match", "in": "header",
                 "description": "The `ETag` the change was made from. Without it, the last change wins.",
@@ -283,10 +283,6 @@ impl Parts {
     }
 }
 
-fn takes_if_match(route: &Route) -> bool {
-    matches!(route.method, Method::PATCH | Method::PUT | Method::DELETE)
-}
-
 fn headers(route: &Route, doc: &Doc, status: u16) -> Option<Value> {
     let mut headers = Map::new();
     let mut add = |name: &str, about: &str| {
@@ -333,7 +329,7 @@ fn failures(route: &Route, doc: &Doc) -> BTreeMap<u16, &'static str> {
             "It does not fit what is there, or the same key is at work right now",
         );
     }
-    if doc.tagged && takes_if_match(route) {
+    if doc.takes_if_match(&route.method) {
         all.insert(409, "It does not fit what is there");
         all.insert(412, "It was changed meanwhile");
     }

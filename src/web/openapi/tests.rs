@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::document::plain_path;
 use super::{Body, document, pretty};
+use crate::web::route::Effect;
 use crate::web::routes;
 
 #[test]
@@ -85,6 +87,89 @@ fn whatever_is_changed_or_removed_can_be_protected_from_changes_meanwhile() {
     }
     assert_eq!(exceptions.len(), UNTAGGED.len());
     assert!(tagged > 25, "{tagged}");
+}
+
+/// Which `POST` at something that is there takes no `If-Match`, and why.
+const UNTAGGED_POSTS: [(&str, &[&str]); 5] = [
+    (
+        "adds something, whatever else was added",
+        &[
+            "/projects/{id}/members",
+            "/tickets/{id}/notes",
+            "/tickets/{id}/replies",
+            "/integrations/{id}/authorizations",
+            "/users/{id}/invitations",
+            "/users/{id}/password-links",
+        ],
+    ),
+    (
+        "begins something with what is there at that moment",
+        &[
+            "/identity-providers/{id}/tests",
+            "/integrations/{id}/tests",
+            "/mailboxes/{id}/tests",
+            "/mailboxes/{id}/poll",
+            "/projects/{id}/templates/{kind}/tests",
+            "/jobs/{name}/run",
+            "/webhooks/{id}/ping",
+            "/webhooks/{id}/retry",
+            "/webhooks/{id}/deliveries/{delivery}/retry",
+        ],
+    ),
+    (
+        "takes events one behind the other, under a lease of its own",
+        &["/queues/{id}/lease", "/queues/{id}/ack", "/queues/{id}/nack"],
+    ),
+    (
+        "is refused with 409 once it was decided",
+        &["/authorizations/{id}/decision"],
+    ),
+    (
+        "is refused with 409 where the message stands elsewhere, or can be repeated",
+        &[
+            "/messages/{id}/reprocess",
+            "/quarantine/{id}/release",
+            "/quarantine/{id}/drop",
+            "/quarantine/{id}/fetch",
+        ],
+    ),
+];
+
+#[test]
+fn a_post_that_changes_what_is_there_can_be_protected_from_changes_meanwhile() {
+    let document = document(&routes());
+    let (mut tagged, mut exceptions) = (0, 0);
+    for route in routes() {
+        let changes = route.method == "POST" && route.effect != Effect::None && route.path.contains('{');
+        if !route.guard.is_rest() || !changes {
+            continue;
+        }
+        let path = plain_path(route.path);
+        let operation = &document["paths"][&path]["post"];
+        let takes = operation["parameters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|parameter| parameter["name"] == "If-Match");
+        let refuses = operation["responses"]["412"].is_object();
+        let short = path.strip_prefix("/api/v1").unwrap();
+        if UNTAGGED_POSTS.iter().any(|(_, paths)| paths.contains(&short)) {
+            assert!(!takes && !refuses, "POST {path} is no exception any more");
+            exceptions += 1;
+            continue;
+        }
+        assert!(
+            takes && refuses,
+            "POST {path}: .if_match(), and IfMatch in its handler"
+        );
+        let (thing, _) = path.rsplit_once('/').unwrap();
+        let shows = document["paths"][thing]["get"]["responses"]["200"]["headers"]["ETag"].is_object();
+        assert!(shows, "GET {thing}: .tagged(), and output::tagged in its handler");
+        tagged += 1;
+    }
+    let known: usize = UNTAGGED_POSTS.iter().map(|(_, paths)| paths.len()).sum();
+    assert_eq!(exceptions, known);
+    assert!(tagged > 15, "{tagged}");
 }
 
 #[test]

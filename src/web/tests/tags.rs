@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::tests::{Site, site};
 use crate::access::{Role, Scopes};
 use crate::account::{self, NewToken};
+use crate::oauth2_server::{self, ClientFields, GrantType, NewClient};
 use crate::project::{self, NewProject};
 
 async fn ask(
@@ -208,4 +209,31 @@ async fn one_app_has_so_many_streams_at_once_and_no_more() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert_eq!(status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_between_the_look_and_the_removal_is_not_removed() {
+    let site = site().await;
+    let ctx = site.ctx().clone();
+    let bo = account::invite(&ctx.db, &ctx.clock, "bo@example.org", "Bo", false, "cli")
+        .await
+        .unwrap();
+    let tx = ctx.db.begin().await.unwrap();
+    let removed = account::remove(&tx, &ctx, &bo.id, Some(bo.revision + 1), "cli").await;
+    assert!(matches!(removed, Err(account::AccountError::Conflict)));
+    tx.rollback().await.unwrap();
+    let new = NewClient {
+        fields: ClientFields {
+            name: "App".into(),
+            grant_types: vec![GrantType::ClientCredentials],
+            scopes: vec!["tickets:read".into()],
+            ..ClientFields::default()
+        },
+        ..NewClient::default()
+    };
+    let client = oauth2_server::create(&ctx, "cli", new).await.unwrap().client;
+    let old = Some(client.revision + 1);
+    let removed = oauth2_server::delete(&ctx, "cli", &client.id, old).await;
+    assert!(matches!(removed, Err(oauth2_server::ClientError::Conflict)));
+    assert!(oauth2_server::get(&ctx, &client.id).await.is_ok());
 }

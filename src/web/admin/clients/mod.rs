@@ -451,7 +451,7 @@ async fn confirm_delete(desk: Desk, id: web::Path<String>) -> Answer {
 
 async fn delete(desk: Desk, id: web::Path<String>) -> Answer {
     let client = find(&desk, &id).await?;
-    oauth2_server::delete(&desk.ctx, desk.actor(), &client.id)
+    oauth2_server::delete(&desk.ctx, desk.actor(), &client.id, None)
         .await
         .map_err(refused)?;
     desk.done(format!("{} is removed.", client.name), "/clients")
