@@ -402,7 +402,11 @@ async fn who_was_let_through_by_a_provider_has_a_new_session_and_no_new_sign_in(
         [("scope", "openid"), ("max_age", "60")],
     ];
     for wish in wishes {
-        assert_eq!(world.step(&client, &wish, since).await, Ok(Step::Consent), "{wish:?}");
+        assert_eq!(
+            world.step(&client, &wish, since).await,
+            Ok(Step::Consent),
+            "{wish:?}"
+        );
     }
     let session = Session {
         auth_time: 0,
@@ -410,7 +414,15 @@ async fn who_was_let_through_by_a_provider_has_a_new_session_and_no_new_sign_in(
     };
     let world = World { session, ..world };
     for wish in wishes {
-        assert_eq!(world.step(&client, &wish, since).await, Ok(Step::SignIn), "{wish:?}");
+        assert_eq!(
+            world.step(&client, &wish, since).await,
+            Ok(Step::SignIn),
+            "{wish:?}"
+        );
     }
-    assert_eq!(SignIn::of(&world.session).seconds(), None, "and no token says when");
+    assert_eq!(
+        SignIn::of(&world.session).seconds(),
+        None,
+        "and no token says when"
+    );
 }
