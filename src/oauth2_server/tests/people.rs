@@ -391,3 +391,38 @@ async fn the_class_of_a_sign_in_is_what_it_was_and_a_wished_one_stops_nobody() {
         Err("unmet_authentication_requirements")
     );
 }
+
+#[tokio::test]
+async fn who_was_let_through_by_a_provider_has_a_new_session_and_no_new_sign_in() {
+    let world = World::new().await;
+    let client = world.client(|_| {}).await;
+    let since = Some(world.session.created_at);
+    let wishes = [
+        [("scope", "openid"), ("prompt", "login")],
+        [("scope", "openid"), ("max_age", "60")],
+    ];
+    for wish in wishes {
+        assert_eq!(
+            world.step(&client, &wish, since).await,
+            Ok(Step::Consent),
+            "{wish:?}"
+        );
+    }
+    let session = Session {
+        auth_time: 0,
+        ..world.session.clone()
+    };
+    let world = World { session, ..world };
+    for wish in wishes {
+        assert_eq!(
+            world.step(&client, &wish, since).await,
+            Ok(Step::SignIn),
+            "{wish:?}"
+        );
+    }
+    assert_eq!(
+        SignIn::of(&world.session).seconds(),
+        None,
+        "and no token says when"
+    );
+}

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{Alone, code_of};
+use super::stage::{Alone, Stage, code_of};
 use crate::on_each_database;
 use crate::support::database::TestDatabase;
 use crate::support::visitor::{Seen, Visitor};
@@ -73,4 +73,23 @@ async fn who_did_not_show_anew_who_they_are_passes_no_step_up(database: TestData
         );
         assert_eq!(browser.get(PATH).await.status, 200, "{auth_time}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oidc_provider_asks_anew_when_it_is_told_to_and_the_dangerous_page_opens() {
+    let stage = Stage::start(None, json!({})).await;
+    stage.test_and_enable("ada@example.test").await;
+    let browser = stage.visitor();
+    let off = browser
+        .get(&format!("/sso/{}/start?next={PATH}&again=1", stage.id))
+        .await;
+    let back = stage.provider.consent(&off.location, "grace@example.test").await;
+    let seen = browser.get(back.as_str()).await;
+    assert_eq!(
+        (seen.status, seen.location.as_str()),
+        (303, PATH),
+        "{}",
+        code_of(&seen)
+    );
+    assert_eq!(browser.get(PATH).await.status, 200);
 }
