@@ -214,14 +214,21 @@ pub async fn update(
     get(ctx, id).await
 }
 
-/// Approves a client, or switches it off, whatever else somebody changed meanwhile.
-pub async fn set_state(ctx: &Ctx, actor: &str, id: &str, state: ClientState) -> Result<Client, ClientError> {
+/// Approves a client that still has the revision `seen`, or switches it off. Without `seen` whatever somebody, or the
+/// client itself, changed meanwhile: for those who looked at nothing of it.
+pub async fn set_state(
+    ctx: &Ctx,
+    actor: &str,
+    id: &str,
+    seen: Option<i64>,
+    state: ClientState,
+) -> Result<Client, ClientError> {
     let client = get(ctx, id).await?;
     let fields = ClientFields {
         state,
         ..client.fields.clone()
     };
-    update(ctx, actor, id, client.revision, fields).await
+    update(ctx, actor, id, seen.unwrap_or(client.revision), fields).await
 }
 
 /// What of these fields reaches beyond a project, and so is a site admin's to give; `before` is what the client has.
