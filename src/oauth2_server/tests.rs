@@ -6,6 +6,7 @@ mod consents;
 mod limits;
 mod people;
 mod rounds;
+mod registering;
 mod time;
 
 use secrecy::{ExposeSecret, SecretString};
