@@ -3,6 +3,7 @@
 mod anything;
 mod changes;
 mod consents;
+mod leaving;
 mod limits;
 mod people;
 mod rounds;
