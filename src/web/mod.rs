@@ -69,6 +69,10 @@ mod apps_tests;
 mod refusal_tests;
 
 #[cfg(test)]
+#[path = "tests/counted.rs"]
+mod counted_tests;
+
+#[cfg(test)]
 #[path = "tests/tags.rs"]
 mod tag_tests;
 
