@@ -45,6 +45,10 @@ mod tests;
 mod access_tests;
 
 #[cfg(test)]
+#[path = "tests/discovered.rs"]
+mod discovered_tests;
+
+#[cfg(test)]
 #[path = "tests/offers.rs"]
 mod offers_tests;
 
@@ -65,12 +69,12 @@ mod edge_tests;
 mod apps_tests;
 
 #[cfg(test)]
-#[path = "tests/refusals.rs"]
-mod refusal_tests;
-
-#[cfg(test)]
 #[path = "tests/counted.rs"]
 mod counted_tests;
+
+#[cfg(test)]
+#[path = "tests/refusals.rs"]
+mod refusal_tests;
 
 #[cfg(test)]
 #[path = "tests/tags.rs"]
