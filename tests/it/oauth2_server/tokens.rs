@@ -157,6 +157,12 @@ async fn n21_secrets_of_clients_cannot_be_guessed_and_guessing_harms_no_other_cl
     assert_eq!(server.ask(&other, "/oauth2/token", &grant).await.status, 200);
 }
 
+/// The events of one type.
+async fn noted(server: &Server, kind: &str) -> Vec<Value> {
+    let events = server.rest.get(&format!("/api/v1/events?types={kind}")).await;
+    events["items"].as_array().cloned().unwrap_or_default()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn n26_n28_n29_a_code_is_good_once_for_its_client_its_address_and_its_verifier() {
     let server = Server::start().await;
@@ -209,7 +215,10 @@ async fn n26_n28_n29_a_code_is_good_once_for_its_client_its_address_and_its_veri
     assert_eq!(server.redeem(&code).await.error(), (400, "invalid_grant"));
     assert!(
         !server.is_active(&access).await,
+    assert_eq!(noted(&server, "token.reused").await.len(), 0);
         "a replay ends everything that came of the code"
+    let events = noted(&server, "token.reused").await;
+    assert_eq!(events.len(), 1, "{events:?}");
     );
     assert_eq!(server.api(&access, "/api/v1/tickets").await, 401);
     // A verifier where no challenge was sent is a downgrade.
@@ -315,6 +324,10 @@ async fn n30_n31_n32_n33_a_refresh_token_rotates_forgives_a_lost_answer_and_noth
     let wider = [fields[0], fields[1], ("scope", "openid projects:read")];
     assert_eq!(server.token(&wider).await.error(), (400, "invalid_scope"));
     let narrower = [fields[0], fields[1], ("scope", "tickets:read")];
+    let events = noted(&server, "token.foreign").await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["data"]["sentBy"], other["id"]);
+    assert_eq!(events[0]["data"]["client"], server.client["id"]);
     let second = server.token(&narrower).await;
     assert_eq!(second.text("scope"), "tickets:read");
     // N33: the answer was lost; the old token gets a fresh pair, the unused one is dead.
@@ -337,7 +350,11 @@ async fn n30_n31_n32_n33_a_refresh_token_rotates_forgives_a_lost_answer_and_noth
     assert_eq!(server.refresh(&first).await.error(), (400, "invalid_grant"));
     assert!(!server.is_active(&third.text("refresh_token")).await);
     assert_eq!(
+    assert_eq!(noted(&server, "token.reused").await.len(), 0);
         server.api(&third.text("access_token"), "/api/v1/tickets").await,
+    let events = noted(&server, "token.reused").await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["data"]["what"], "refresh_token");
         401
     );
 }
