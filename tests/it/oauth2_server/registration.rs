@@ -299,6 +299,8 @@ async fn n53_addresses_never_leave_the_public_network() {
         "https://[::ffff:10.0.0.1]/x",
         "https://localhost/x",
         "https://2130706433/x",
+        "https://192.168.0.1/x",
+        "https://[fd00::1]/x",
     ];
     for (at, uri) in inner.into_iter().enumerate() {
         // Each name in turn: registration counts the address.
@@ -308,7 +310,11 @@ async fn n53_addresses_never_leave_the_public_network() {
             "backchannel_logout_uri",
             "frontchannel_logout_uri",
             "client_uri",
-        ][at % 5];
+            "policy_uri",
+            "tos_uri",
+            "initiate_login_uri",
+            "sector_identifier_uri",
+        ][at % 9];
         let mut body = json!({ "redirect_uris": [CALLBACK] });
         body[name] = json!(uri);
         let refused = register(&server, None, &body).await;
