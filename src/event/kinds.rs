@@ -200,6 +200,15 @@ kinds! {
     "user.password_changed" "A password was changed." [];
     "token.created" "An API token was made." [];
     "token.revoked" "An API token was taken back." [];
+    "token.reused" "A code or a refresh token came back after it was used; what was given for it has ended." [
+        member("userId", Shape::Text, "Whose it is; empty for nobody's."),
+        member("what", Shape::Text, "`code` or `refresh_token`."),
+    ];
+    "token.foreign" "A refresh token was sent by another client than the one it was given to." [
+        member("userId", Shape::Text, "Whose it is."),
+        member("client", Shape::Text, "The client it was given to."),
+        member("sentBy", Shape::Text, "The client that sent it."),
+    ];
     "member.added" "A person became a member of a project." [];
     "member.changed" "A member has another role." [];
     "member.removed" "A person is no member of a project any more." [];

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::model::Family;
+use super::store;
 use crate::access::Projects;
 use crate::account::{self, User};
 use crate::crypto::SigningAlg;
@@ -65,14 +66,23 @@ pub(super) async fn of(
             "phone_number" => user.phone.clone().into(),
             "phone_number_verified" => false.into(),
             "address" => json!({ "formatted": user.address }),
-            _ => groups(ctx, user, &family.projects).await?.into(),
+            _ => groups(ctx, user, &limit(ctx, family).await?).await?.into(),
         };
         claims.insert(name.into(), value);
     }
     Ok(claims)
 }
 
-/// The projects a person works in, with the role they have there: `HELP:agent`. Of those the consent is limited to.
+/// The projects a client hears of, all if none: those of the consent, and of a project's own application that project.
+async fn limit(ctx: &Ctx, family: &Family) -> Result<Vec<String>, DbErr> {
+    let client = store::client(ctx.db.read(), &family.client).await?;
+    Ok(match client.map(|client| client.project_id) {
+        Some(project) if !project.is_empty() => vec![project],
+        _ => family.projects.clone(),
+    })
+}
+
+/// The projects a person works in, with the role they have there: `HELP:agent`. Of those in `limit`, unless it is empty.
 async fn groups(ctx: &Ctx, user: &User, limit: &[String]) -> Result<Vec<String>, DbErr> {
     let roles = project::roles_of(&ctx.db, &user.id).await?;
     let ids = roles

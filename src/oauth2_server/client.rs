@@ -4,7 +4,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::model::{Client, ClientAuth, ClientFields, ClientState, SecretInfo};
-use super::{registration, scope, store};
+use super::store::{self, registrations};
+use super::{registration, scope};
 use crate::access::{self, Role};
 use crate::audit::{self, NewAuditEvent};
 use crate::crypto::{self, new_prefixed, sha256_hex};
@@ -161,13 +162,34 @@ pub(super) async fn insert(
 }
 
 /// Changes a client that still has the revision `seen`. Switching it off, or taking away what its tokens live on, ends
-/// them.
+/// them. A scope that is taken from a client that registered itself is none it may register again.
 pub async fn update(
     ctx: &Ctx,
     actor: &str,
     id: &str,
     seen: i64,
     fields: ClientFields,
+) -> Result<Client, ClientError> {
+    change(ctx, actor, id, seen, fields, By::Person).await
+}
+
+/// Who changes a client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// Somebody who manages it.
+    Person,
+    /// Its registration access token.
+    Itself,
+}
+
+/// [`update`], by whomever.
+pub(super) async fn change(
+    ctx: &Ctx,
+    actor: &str,
+    id: &str,
+    seen: i64,
+    fields: ClientFields,
+    by: By,
 ) -> Result<Client, ClientError> {
     let errors = registration::check(&fields);
     if !errors.is_empty() {
@@ -204,6 +226,9 @@ pub async fn update(
         // Nothing is sent to an address that was taken out.
         store::end_requests_of_client(&txn, id).await?;
     }
+    if by == By::Person && narrowed {
+        registrations::take_from_limit(&txn, id, &old.scopes, &client.scopes).await?;
+    }
     if old.has_secret() && !client.has_secret() {
         // They must not open anything when it has secrets again.
         store::end_secrets(&txn, id, client.updated_at).await?;
@@ -214,14 +239,21 @@ pub async fn update(
     get(ctx, id).await
 }
 
-/// Approves a client, or switches it off, whatever else somebody changed meanwhile.
-pub async fn set_state(ctx: &Ctx, actor: &str, id: &str, state: ClientState) -> Result<Client, ClientError> {
+/// Approves a client that still has the revision `seen`, or switches it off. Without `seen` whatever somebody, or the
+/// client itself, changed meanwhile: for those who looked at nothing of it.
+pub async fn set_state(
+    ctx: &Ctx,
+    actor: &str,
+    id: &str,
+    seen: Option<i64>,
+    state: ClientState,
+) -> Result<Client, ClientError> {
     let client = get(ctx, id).await?;
     let fields = ClientFields {
         state,
         ..client.fields.clone()
     };
-    update(ctx, actor, id, client.revision, fields).await
+    update(ctx, actor, id, seen.unwrap_or(client.revision), fields).await
 }
 
 /// What of these fields reaches beyond a project, and so is a site admin's to give; `before` is what the client has.

@@ -138,3 +138,56 @@ async fn fetch(dialer: &Dialer, uri: &str) -> Option<String> {
     set.get("keys")?.as_array()?;
     Some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// A server that sends this to whoever connects, and no more if it is empty. Its address, and how many came.
+    async fn says(text: String) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/keys", listener.local_addr().unwrap());
+        let came = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+        let count = came.clone();
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(text.as_bytes()).await;
+                open.push(stream);
+            }
+        });
+        (uri, came)
+    }
+
+    fn answer(head: &str, body: &str) -> String {
+        format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn n53_a_fetch_follows_nobody_elsewhere_reads_no_flood_and_does_not_wait_for_ever() {
+        let dialer = Dialer::new(vec!["127.0.0.0/8".parse().unwrap()], None).unwrap();
+        let set = r#"{"keys":[]}"#;
+        let (uri, came) = says(answer("200 OK", set)).await;
+        assert_eq!(fetch(&dialer, &uri).await.as_deref(), Some(set));
+        for to in [uri.as_str(), "http://169.254.169.254/latest/meta-data"] {
+            let (away, _) = says(answer(&format!("302 Found\r\nLocation: {to}"), set)).await;
+            assert_eq!(fetch(&dialer, &away).await, None, "{to}");
+        }
+        assert_eq!(
+            came.load(std::sync::atomic::Ordering::SeqCst),
+            1,
+            "nobody was sent there"
+        );
+        let flood = format!(r#"{{"keys":[],"x":"{}"}}"#, "x".repeat(5_000_000));
+        let (uri, _) = says(answer("200 OK", &flood)).await;
+        assert_eq!(fetch(&dialer, &uri).await, None);
+        let (uri, _) = says(String::new()).await;
+        let waited = tokio::time::timeout(2 * FETCH, fetch(&dialer, &uri)).await;
+        assert_eq!(waited.expect("an end of patience"), None);
+    }
+}

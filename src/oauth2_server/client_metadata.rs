@@ -152,7 +152,13 @@ pub(super) fn read(sent: &Value) -> Result<Asked, Invalid> {
     };
     let redirect_uris = from.texts("redirect_uris")?.unwrap_or_default();
     for uri in &redirect_uris {
-        check_redirect(application_type, uri)?;
+        check_redirect(application_type, uri).map_err(invalid_uri)?;
+    }
+    let protocol = protocol(&from)?;
+    // The browser is sent there as well, by a page that promises a sign-out.
+    for uri in &protocol.post_logout_redirect_uris {
+        check_redirect(application_type, uri)
+            .map_err(|why| invalid(format!("post_logout_redirect_uris: {why}")))?;
     }
     let grant_types = grants(&from, &redirect_uris)?;
     let auth_method = match from.text("token_endpoint_auth_method")? {
@@ -178,22 +184,22 @@ pub(super) fn read(sent: &Value) -> Result<Asked, Invalid> {
         id_token_alg: from
             .text("id_token_signed_response_alg")?
             .unwrap_or_else(|| "RS256".into()),
-        protocol: protocol(&from)?,
+        protocol,
         sector_identifier_uri: from.plain("sector_identifier_uri")?,
     })
 }
 
 /// Stricter than for an admin: a scheme of its own must be a reversed domain, since nobody looked at it.
-fn check_redirect(kind: ApplicationType, uri: &str) -> Result<(), Invalid> {
+fn check_redirect(kind: ApplicationType, uri: &str) -> Result<(), String> {
     let shown: String = uri.chars().take(100).collect();
     if let Some(why) = super::redirect::refusal(kind, uri) {
-        return Err(invalid_uri(format!("{shown}: {why}")));
+        return Err(format!("{shown}: {why}"));
     }
     let scheme = uri.split(':').next().unwrap_or_default();
     if !matches!(scheme, "https" | "http") && !scheme.contains('.') {
-        return Err(invalid_uri(format!(
+        return Err(format!(
             "{shown}: a scheme of its own is a reversed domain, such as com.example.app"
-        )));
+        ));
     }
     Ok(())
 }

@@ -391,6 +391,9 @@ async fn deny_device(ctx: &Ctx, request: &AuthorizeRequest, user_id: &str) -> Re
 }
 
 /// Gives a code for a request that needs nothing more.
+///
+/// # Errors
+/// `consent_required` where what was found then is allowed no more.
 pub async fn give_code(
     ctx: &Ctx,
     client: &Client,
@@ -400,12 +403,44 @@ pub async fn give_code(
     scopes: Vec<String>,
     projects: Vec<String>,
 ) -> Result<Reply, Refused> {
-    let grant = granted(request, session, scopes, projects);
     let txn = ctx.db.begin().await?;
     still_signed_in(&txn, session, user).await?;
+    let asked = request.asked_scopes();
+    let scopes: Vec<String> = scopes.into_iter().filter(|scope| asked.contains(scope)).collect();
+    if !still_allowed(ctx, &txn, client, user, &scopes, &projects).await? {
+        return Err(Refused::Redirect(
+            ReturnTo::of(request),
+            OAuthError::new("consent_required", "what was allowed was changed meanwhile"),
+        ));
+    }
+    let grant = granted(request, session, scopes, projects);
     let (code, row) = insert_code(ctx, &txn, client, user, grant).await?;
     txn.commit().await?;
     reply(ctx, client, code, &row).await
+}
+
+/// Whether a client still may have this of a person without asking them. Inside the transaction that holds the person: a
+/// consent is narrowed and revoked by those who hold them too.
+async fn still_allowed(
+    ctx: &Ctx,
+    txn: &DatabaseTransaction,
+    client: &Client,
+    user: &User,
+    scopes: &[String],
+    projects: &[String],
+) -> Result<bool, sea_orm::DbErr> {
+    if client.auto_grant {
+        let now = store::client(txn, &client.id).await?;
+        if now.is_some_and(|client| client.auto_grant) {
+            return Ok(true);
+        }
+    }
+    let consent = tokens::consent(txn, &user.id, &client.id, ctx.clock.now_ms()).await?;
+    Ok(consent.is_some_and(|consent| {
+        let is_within = consent.projects.is_empty()
+            || (!projects.is_empty() && scope::covers(&consent.projects, projects));
+        is_within && scope::covers(&consent.scopes, scopes)
+    }))
 }
 
 /// Holds the person until the transaction ends, if their session goes on: what ends everything of theirs, such as a new

@@ -7,7 +7,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::client::{self, ClientError, NewClient, Registered};
+use super::client::{self, By, ClientError, NewClient, Registered};
 use super::client_metadata::{self, Asked, Invalid};
 use super::error::OAuthError;
 use super::model::{Client, ClientAuth, ClientFields, ClientState};
@@ -471,9 +471,11 @@ pub async fn update(
     client_metadata::check_addresses(ctx, &asked).await?;
     let before = client.fields.clone();
     let mut fields = before.clone();
-    // What an admin gave beyond the limit may stay.
+    // What an admin gave beyond the limit may stay; what one took away is no part of it any more.
     let mut limit = registration.scope_limit.clone();
-    limit.extend(client.scopes.iter().cloned());
+    let beyond = client.scopes.iter().filter(|scope| !limit.contains(scope));
+    let beyond: Vec<String> = beyond.cloned().collect();
+    limit.extend(beyond);
     apply(&mut fields, &asked, &limit)?;
     if registration.initial_token.is_empty() && !limits_open(&fields) && limits_open(&before) {
         return Err(metadata_error("this way to a token cannot be registered here"));
@@ -488,7 +490,7 @@ pub async fn update(
         "" => ITSELF,
         id => id,
     };
-    let changed = client::update(ctx, actor, &client.id, client.revision, fields)
+    let changed = client::change(ctx, actor, &client.id, client.revision, fields, By::Itself)
         .await
         .map_err(refused)?;
     let secret = match needs_secret {

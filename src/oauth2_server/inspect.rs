@@ -134,7 +134,14 @@ pub async fn introspect(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<V
     if !found.family.user_id.is_empty()
         && let Some(user) = account::get(&ctx.db, &found.family.user_id).await?
     {
-        answer.insert("username".into(), user.email.into());
+        // Their name here is their address: said only where they allowed one of the two.
+        if found
+            .scopes
+            .iter()
+            .any(|scope| scope == "email" || scope == "profile")
+        {
+            answer.insert("username".into(), user.email.into());
+        }
         if let Some(at) = found.family.sign_in.seconds() {
             answer.insert("auth_time".into(), at.into());
         }

@@ -3,7 +3,7 @@
 
 use super::error::OAuthError;
 use super::issue::{Issued, Issuer};
-use super::model::{ClaimsRequest, Family, SignIn};
+use super::model::{ClaimsRequest, Family, GrantType, SignIn};
 use super::store::{client_keys, tokens};
 use super::token::Fields;
 use super::{metadata, scope};
@@ -61,7 +61,9 @@ impl Issuer<'_> {
             }
         };
         let now = ctx.clock.now_ms();
-        let life = if found.gets_refresh {
+        // Without the grant nobody could use it.
+        let with_refresh = found.gets_refresh && client.has_grant(GrantType::RefreshToken);
+        let life = if with_refresh {
             client.refresh_absolute_seconds
         } else {
             client.access_seconds
@@ -88,15 +90,19 @@ impl Issuer<'_> {
                 "the subject of the assertion may not sign in here",
             ));
         }
+        // The issuer was read before: what was agreed on with it may be another thing by now.
+        if !trusted_issuer::is_unchanged(&txn, &found.issuer).await? {
+            return Err(OAuthError::invalid_grant(
+                "what is agreed on with the issuer was changed meanwhile",
+            ));
+        }
         let (once, until) = &found.once;
         if !client_keys::see_once(&txn, once, *until).await? {
             return Err(OAuthError::invalid_grant("the assertion was used before"));
         }
         tokens::insert_family(&txn, &family).await?;
         tokens::by_assertion(&txn, &family.id, &found.issuer.id).await?;
-        let issued = self
-            .issue(&txn, &family, &family.scopes, found.gets_refresh)
-            .await?;
+        let issued = self.issue(&txn, &family, &family.scopes, with_refresh).await?;
         txn.commit().await?;
         Ok(issued)
     }

@@ -1,6 +1,7 @@
 //! Signing out of applications (OpenID Connect RP-Initiated, Front-Channel and Back-Channel Logout): what a request to
 //! sign out may do, whom a session signed in to, and telling them that it ended.
 
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use super::error::OAuthError;
@@ -52,6 +53,12 @@ pub async fn forget_expired(ctx: &Ctx) -> Result<(), sea_orm::DbErr> {
     let now = ctx.clock.now_ms();
     let idle = account::IDLE_MINUTES * 60_000;
     logout::forget_expired(ctx.db.write(), now, now - idle).await
+}
+
+/// An application that is told of sign-outs: to one that waits for approval or is switched off nothing is sent.
+async fn listening<C: ConnectionTrait>(on: &C, client: &str) -> Result<Option<Client>, sea_orm::DbErr> {
+    let client = store::client(on, client).await?;
+    Ok(client.filter(|client| client.state == ClientState::Approved))
 }
 
 /// What a request to sign out comes to.
@@ -194,7 +201,7 @@ pub async fn leave(ctx: &Ctx, session: &Session) -> Result<Vec<Frame>, sea_orm::
     let joined = logout::take_session(&txn, &session.sid).await?;
     let mut frames = Vec::new();
     for one in &joined {
-        let Some(client) = store::client(&txn, &one.client).await? else {
+        let Some(client) = listening(&txn, &one.client).await? else {
             continue;
         };
         if !client.protocol.backchannel_logout_uri.is_empty() {
@@ -234,7 +241,7 @@ pub async fn collect(ctx: &Ctx) -> Result<bool, sea_orm::DbErr> {
     let txn = ctx.db.begin().await?;
     let joined = logout::take_ended(&txn).await?;
     for one in &joined {
-        let client = store::client(&txn, &one.client).await?;
+        let client = listening(&txn, &one.client).await?;
         if client.is_some_and(|client| !client.protocol.backchannel_logout_uri.is_empty()) {
             logout::enqueue(&txn, &id::new("lgo", &ctx.clock), one, now).await?;
         }
@@ -266,7 +273,8 @@ pub async fn tell(ctx: &Ctx, lease: &Lease) -> Result<(), OAuthError> {
     let Some(found) = logout::by_id(ctx.db.read(), &lease.id).await? else {
         return Ok(());
     };
-    let Some(client) = store::client(ctx.db.read(), &found.client).await? else {
+    let Some(client) = listening(ctx.db.read(), &found.client).await? else {
+        logout::done(ctx.db.write(), &lease.id, lease.number).await?;
         return Ok(());
     };
     let outcome = send(ctx, &client, &found).await;

@@ -3,9 +3,11 @@
 mod anything;
 mod changes;
 mod consents;
+mod leaving;
 mod limits;
 mod people;
 mod rounds;
+mod registering;
 mod time;
 
 use secrecy::{ExposeSecret, SecretString};

@@ -300,7 +300,9 @@ impl Issuer<'_> {
             return Err(dead());
         };
         if family.client != client.id {
-            tracing::warn!(client = %client.id, family = %family.id, "a refresh token was sent by another client");
+            // Somebody else has it. Who owns it loses nothing: anybody who saw one could end the other's session by it.
+            foreign_event(ctx, &txn, &family, client).await?;
+            txn.commit().await?;
             return Err(dead());
         }
         if family.revoked_at.is_some() || family.expires_at <= now || row.expires_at <= now {
@@ -548,6 +550,23 @@ fn narrowed(fields: &Fields, family: &Family) -> Result<Vec<String>, OAuthError>
             Ok(scopes)
         }
     }
+}
+
+async fn foreign_event(
+    ctx: &Ctx,
+    txn: &DatabaseTransaction,
+    family: &Family,
+    by: &Client,
+) -> Result<(), OAuthError> {
+    let event = NewEvent {
+        kind: "token.foreign",
+        project_id: "",
+        subject_id: &family.id,
+        actor: SYSTEM,
+        data: json!({ "userId": family.user_id, "client": family.client, "sentBy": by.id }),
+    };
+    event::append(txn, &ctx.clock, event).await?;
+    Ok(())
 }
 
 async fn reuse_event(

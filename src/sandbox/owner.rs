@@ -111,11 +111,19 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// Where an answer sends a browser.
+/// Where an answer sends a browser: by a redirect, or, after a form, by a page that goes on by itself.
 fn onward(from: &Url, answer: &HttpResponse) -> Option<Url> {
-    answer
-        .header("location")
-        .and_then(|location| from.join(location).ok())
+    if let Some(location) = answer.header("location") {
+        return from.join(location).ok();
+    }
+    let html = String::from_utf8_lossy(&answer.body);
+    let (_, rest) = html.split_once("http-equiv=\"refresh\" content=\"0;url=")?;
+    let url = rest
+        .split('"')
+        .next()?
+        .replace("&#x2F;", "/")
+        .replace("&#x3D;", "=");
+    from.join(&url.replace("&amp;", "&")).ok()
 }
 
 /// The values of a form's fields of one name. Those that are read here hold nothing that HTML writes in another way.

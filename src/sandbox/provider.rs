@@ -191,7 +191,11 @@ impl Provider {
         let told: Value = serde_json::from_slice(&answer.body).map_err(SandboxError::provider)?;
         let scope = told["scope"].as_str().unwrap_or_default();
         Ok((told["active"] == true).then(|| Holder {
-            account: told["username"].as_str().map(str::to_owned),
+            // By their id: an address is said only where it was allowed.
+            account: told["sub"].as_str().and_then(|sub| {
+                let person = self.people.iter().find(|(_, id)| id == sub);
+                person.map(|(account, _)| account.clone())
+            }),
             reads_mail: scope.split(' ').any(|scope| scope == MAIL_SCOPE.as_str()),
         }))
     }

@@ -25,4 +25,4 @@ pub use api::{Foreign, Remembered, Who, authenticate};
 pub use assertion::{Assertion, assertion};
 pub use check::Refusal;
 pub use model::{Fields, IssuerError, KeySource, SubjectMapping, TrustedIssuer, Use};
-pub use service::{Made, create, delete, get, list, update};
+pub use service::{Made, create, delete, get, is_unchanged, list, update};

@@ -1,6 +1,6 @@
 //! Making and changing trusted issuers. Only site admins do; every change is in the audit log, without secrets.
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
@@ -133,6 +133,15 @@ pub async fn delete(ctx: &Ctx, actor: &str, id: &str, seen: i64) -> Result<(), I
     }
     note(ctx, &txn, actor, "trusted_issuer.deleted", &issuer).await?;
     Ok(txn.commit().await?)
+}
+
+/// Whether an issuer is what it was when it was read. It stays so until the transaction ends: whoever changes it ends what
+/// was given for its tokens, and must find what this one gives.
+///
+/// # Errors
+/// The database's.
+pub async fn is_unchanged(txn: &DatabaseTransaction, issuer: &TrustedIssuer) -> Result<bool, DbErr> {
+    Ok(store::held_revision(txn, &issuer.id).await? == Some(issuer.revision))
 }
 
 /// One issuer.

@@ -1,6 +1,6 @@
 //! All queries on trusted issuers.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -157,6 +157,18 @@ pub(super) async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option
     let text = format!("SELECT {COLUMNS} FROM trusted_issuers WHERE id = $1");
     let row = on.query_one_raw(sql(on, &text, [id.into()])).await?;
     row.as_ref().map(read).transpose()
+}
+
+/// The revision of an issuer, which nobody changes until the transaction ends.
+pub(super) async fn held_revision<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<i64>, DbErr> {
+    // SQLite has one writer at a time.
+    let held = match on.get_database_backend() {
+        DbBackend::Postgres => " FOR SHARE",
+        _ => "",
+    };
+    let text = format!("SELECT revision FROM trusted_issuers WHERE id = $1{held}");
+    let row = on.query_one_raw(sql(on, &text, [id.into()])).await?;
+    row.map(|row| row.try_get("", "revision")).transpose()
 }
 
 /// All of them, by id. There are few.

@@ -11,7 +11,7 @@ use crate::account::tests::{TestPlace, ada, place};
 use crate::account::{self, NewUser, User};
 use crate::crypto::{SigningAlg, new_signing_key, public_jwk, random_token, sign_jwt};
 use crate::ctx::Ctx;
-use crate::oauth2_server::{self, Client, ClientFields, NewClient};
+use crate::oauth2_server::{self, Client, ClientFields, GrantType, NewClient};
 
 /// A server with an application, and people that somebody else knows as well.
 pub(crate) struct World {
@@ -291,4 +291,71 @@ async fn who_may_not_sign_in_comes_in_by_no_issuer() {
         .await
         .unwrap();
     assert_eq!(world.who(&of(&by_name)).await, Ok(world.bob.id.clone()));
+}
+
+#[tokio::test]
+async fn an_issuer_that_was_changed_or_removed_is_not_the_one_that_was_read() {
+    let world = World::new().await;
+    let read = world.trust(|_| ()).await;
+    let is_unchanged = async || {
+        let txn = world.ctx.db.begin().await.unwrap();
+        is_unchanged(&txn, &read).await.unwrap()
+    };
+    assert!(is_unchanged().await);
+    let fields = Fields {
+        scopes: Some(vec!["tickets:read".into()]),
+        ..Fields::default()
+    };
+    let changed = update(&world.ctx, "cli", &read.id, read.revision, fields)
+        .await
+        .unwrap();
+    assert!(!is_unchanged().await);
+    delete(&world.ctx, "cli", &read.id, changed.issuer.revision)
+        .await
+        .unwrap();
+    assert!(!is_unchanged().await);
+}
+
+#[tokio::test]
+async fn a_refresh_token_comes_only_to_those_who_may_use_it() {
+    let world = World::new().await;
+    let refresh = GrantType::RefreshToken;
+    for grants in [vec![GrantType::JwtBearer], vec![GrantType::JwtBearer, refresh]] {
+        let fields = ClientFields {
+            name: "Importer".into(),
+            scopes: vec!["tickets:read".into()],
+            grant_types: grants.clone(),
+            ..ClientFields::default()
+        };
+        let new = NewClient {
+            fields,
+            ..NewClient::default()
+        };
+        let client = oauth2_server::create(&world.ctx, "cli", new)
+            .await
+            .unwrap()
+            .client;
+        let change = |fields: &mut Fields| {
+            fields.clients = Some(vec![client.id.clone()]);
+            fields.uses = Some(vec![Use::JwtBearer]);
+            fields.allow_incomplete = Some(true);
+        };
+        let issuer = world.trust(change).await;
+        let here = world.ctx.config.url("/oauth2/token");
+        let assertion = world.signed(&issuer, json!({ "aud": here }));
+        let fields = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("assertion", assertion.as_str()),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let fields = oauth2_server::Fields::new(fields.to_vec()).unwrap();
+        let given = oauth2_server::token(&world.ctx, &client, &fields, None)
+            .await
+            .unwrap();
+        assert_eq!(
+            given.refresh_token.is_some(),
+            grants.contains(&refresh),
+            "{grants:?}"
+        );
+    }
 }

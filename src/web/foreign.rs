@@ -174,7 +174,7 @@ mod tests {
         let world = World::new().await;
         let issuer = world.trust(|fields| as_service(&world, fields)).await;
         for state in ClientState::ALL {
-            set_state(&world.ctx, "cli", &world.client.id, state)
+            set_state(&world.ctx, "cli", &world.client.id, None, state)
                 .await
                 .unwrap();
             let found = identified(&world, &world.signed(&issuer, json!({}))).await;

@@ -52,6 +52,9 @@ mod things_tests;
 #[path = "tests/lists.rs"]
 mod lists_tests;
 
+#[path = "tests/discovered.rs"]
+mod discovered_tests;
+
 #[cfg(test)]
 #[path = "tests/offers.rs"]
 mod offers_tests;
@@ -71,6 +74,10 @@ mod edge_tests;
 #[cfg(test)]
 #[path = "tests/apps.rs"]
 mod apps_tests;
+
+#[cfg(test)]
+#[path = "tests/counted.rs"]
+mod counted_tests;
 
 #[cfg(test)]
 #[path = "tests/refusals.rs"]

@@ -1,5 +1,6 @@
 // Pages of the authorization server as a person sees them: a device that is allowed, an application that is refused.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { audit, fitsItsWidth, nothingIsCut, screenshot } from './browser.mjs';
 import { openDemo } from './demo.mjs';
@@ -97,4 +98,44 @@ test('what an older application cannot do without is switched on in words that s
   await page.getByText('Tokens end up in histories and in the logs of proxies').waitFor();
   await inspect('client-laxer-detail');
   assert.deepEqual(it.browser.problems.splice(0), []);
+});
+
+/** A server of an application, on a port (and so an origin) of its own. */
+async function application(answer) {
+  const server = createServer(answer).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
+test('an answer arrives also where the application sends the browser on to another origin', async () => {
+  const home = await application((request, response) => response.end('Welcome'));
+  const seen = [];
+  const callback = await application((request, response) => {
+    seen.push(new URL(request.url, 'http://x').searchParams);
+    response.writeHead(302, { location: `${home.url}/welcome` }).end();
+  });
+  await it.goto('/clients/new');
+  await page.locator('[name=name]').fill('Two hosts');
+  await page.locator('[name=redirect_uris]').fill(`${callback.url}/cb`);
+  await page.locator('[name=scope][value=openid]').check();
+  await page.getByRole('button', { name: 'Register' }).click();
+  const id = page.locator('#client_id[readonly]');
+  await id.waitFor();
+  const asked = new URLSearchParams({
+    response_type: 'code',
+    client_id: await id.inputValue(),
+    redirect_uri: `${callback.url}/cb`,
+    scope: 'openid',
+    code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+    code_challenge_method: 'S256',
+  });
+  for (const [button, name] of [['Refuse', 'error'], ['Allow', 'code']]) {
+    await page.goto(new URL(`/oauth2/authorize?${asked}`, it.demo.baseUrl).href);
+    await page.getByRole('button', { name: button, exact: true }).click();
+    await page.waitForURL(`${home.url}/welcome`);
+    assert.ok(seen.pop().get(name), button);
+  }
+  assert.deepEqual(it.browser.problems.splice(0), []);
+  home.close();
+  callback.close();
 });

@@ -158,7 +158,7 @@ async fn the_demo_mailbox_is_connected_broken_and_mended_with_its_buttons() {
         ("scope", "offline_access"),
     ];
     let back = visitor.submit(&consent, &asked, &answer).await;
-    let callback = visitor.get(&back.location).await;
+    let callback = visitor.get(&back.refresh()).await;
     assert_eq!(callback.location, "/demo/connected", "{}", callback.body);
     let test = visitor.get("/demo/connected").await.location;
     assert!(test.starts_with("/tests/"), "{test}");

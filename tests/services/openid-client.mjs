@@ -48,7 +48,12 @@ async function walk(start) {
         }
         const posted = await visit(action, { method: 'POST', body: form });
         next = posted.headers.get('location');
-        if (!next) throw new Error(`${posted.status} ${await posted.text()}`);
+        if (!next) {
+          const html = await posted.text();
+          const refresh = /content="0;url=([^"]*)"/.exec(html);
+          if (!refresh) throw new Error(`${posted.status} ${html}`);
+          next = unescape(refresh[1]);
+        }
       }
     }
     if (next.startsWith(input.redirectUri)) return new URL(next);

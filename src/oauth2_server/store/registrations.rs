@@ -171,6 +171,24 @@ pub(crate) async fn rotate<C: ConnectionTrait>(
         .map(|_| ())
 }
 
+/// Takes the scopes that a client `had` and has no more out of what it may register of itself.
+pub(crate) async fn take_from_limit<C: ConnectionTrait>(
+    on: &C,
+    client: &str,
+    had: &[String],
+    has: &[String],
+) -> Result<(), DbErr> {
+    let Some(mut made) = of_client(on, client).await? else {
+        return Ok(());
+    };
+    made.scope_limit
+        .retain(|scope| has.contains(scope) || !had.contains(scope));
+    let text = "UPDATE oauth2_registrations SET scope_limit = $1 WHERE client = $2";
+    on.execute_raw(sql(on, text, [to_list(&made.scope_limit).into(), client.into()]))
+        .await
+        .map(|_| ())
+}
+
 /// How many clients wait for an admin that anybody could register.
 pub(crate) async fn waiting<C: ConnectionTrait>(on: &C) -> Result<i64, DbErr> {
     let text = "SELECT COUNT(*) AS n FROM oauth2_registrations r JOIN oauth2_clients c ON c.id = r.client \

@@ -89,7 +89,9 @@ async fn what_is_taken_from_a_client_is_taken_from_what_is_under_way() {
             "revoked" => revoke_all(&world.ctx, "cli", &client.id).await.unwrap(),
             _ => {
                 for state in [ClientState::Disabled, ClientState::Approved] {
-                    set_state(&world.ctx, "cli", &client.id, state).await.unwrap();
+                    set_state(&world.ctx, "cli", &client.id, None, state)
+                        .await
+                        .unwrap();
                 }
             }
         }

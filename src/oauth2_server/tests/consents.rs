@@ -1,7 +1,9 @@
 //! What a person allows is for what was asked and for whom it was asked.
 
 use super::*;
-use crate::oauth2_server::{ClientState, connected_apps, give_code, next_step, pending, store, take};
+use crate::oauth2_server::{
+    ClientState, connected_apps, disconnect, give_code, next_step, pending, store, take,
+};
 
 const ALL: &str = "openid offline_access tickets:read";
 
@@ -82,5 +84,39 @@ async fn a_refresh_token_is_of_no_use_to_another_client_that_the_same_person_all
     // And neither of them is worth less for it.
     for (client, token) in [(&one, &tokens[0]), (&other, &tokens[1])] {
         assert_eq!(code_of(world.refresh(client, token).await), "given");
+    }
+}
+
+#[tokio::test]
+async fn a_code_without_a_question_never_exceeds_what_is_allowed_by_then() {
+    let world = World::new().await;
+    let client = world.client(|_| {}).await;
+    let (ctx, session, user) = (&world.ctx, &world.session, &world.user);
+    let asked = "openid tickets:read";
+    for way in ["narrowed", "elsewhere", "revoked", "untouched"] {
+        world.code(&client, asked).await;
+        let pending = world.ask(&client, &[("scope", asked)]).await.unwrap();
+        let who = Some((session, user));
+        let step = next_step(ctx, &client, &pending.request, who, None)
+            .await
+            .unwrap();
+        let Step::Ready { scopes, projects } = step else {
+            panic!("it was allowed: {step:?}");
+        };
+        // Between the look at the consent and the code.
+        match way {
+            "narrowed" => drop(world.allow(&pending, "openid", &[]).await.unwrap()),
+            "elsewhere" => drop(world.allow(&pending, asked, &words("prj_1")).await.unwrap()),
+            "revoked" => assert!(disconnect(ctx, &user.id, &client.id).await.unwrap()),
+            _ => {}
+        }
+        let code = give_code(ctx, &client, &pending.request, session, user, scopes, projects).await;
+        let told = code.map_or_else(|refused| said(refused).code, |_| "given");
+        let expected = match way {
+            "untouched" => "given",
+            _ => "consent_required",
+        };
+        assert_eq!(told, expected, "{way}");
+        disconnect(ctx, &user.id, &client.id).await.unwrap();
     }
 }

@@ -171,7 +171,9 @@ async fn a_client_that_is_switched_on_again_comes_back_without_its_tokens() {
     let given = world.redeem(&client, &code).await.unwrap();
     let waiting = world.code(&client, ALL).await;
     for state in [ClientState::Disabled, ClientState::Approved] {
-        set_state(&world.ctx, "cli", &client.id, state).await.unwrap();
+        set_state(&world.ctx, "cli", &client.id, None, state)
+            .await
+            .unwrap();
         assert!(!world.is_live(&given.access_token).await, "{state:?}");
     }
     let answer = world.refresh(&client, &given.refresh_token.unwrap()).await;

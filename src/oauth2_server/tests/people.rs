@@ -196,6 +196,71 @@ async fn groups_are_the_projects_of_the_consent_with_the_role_in_each() {
 }
 
 #[tokio::test]
+async fn the_application_of_a_project_hears_of_no_other_group() {
+    let world = World::new().await;
+    let ctx = &world.ctx;
+    let mut ids = Vec::new();
+    for key in ["HELP", "SALES"] {
+        let new = NewProject {
+            key: key.into(),
+            name: key.into(),
+            description: String::new(),
+        };
+        let made = project::create(ctx, new).await.unwrap();
+        project::set_member(&ctx.db, &ctx.clock, &made.id, &world.user.id, Role::Agent, "cli")
+            .await
+            .unwrap();
+        ids.push(made.id);
+    }
+    let new = NewClient {
+        project_id: ids[0].clone(),
+        fields: ClientFields {
+            name: "App".into(),
+            redirect_uris: vec![CALLBACK.into()],
+            scopes: words("openid groups"),
+            grant_types: vec![GrantType::AuthorizationCode],
+            ..ClientFields::default()
+        },
+        ..NewClient::default()
+    };
+    let client = crate::oauth2_server::create(ctx, "cli", new)
+        .await
+        .unwrap()
+        .client;
+    let code = world.code(&client, "openid groups").await;
+    let given = world.redeem(&client, &code).await.unwrap();
+    let told = claims(given.id_token.as_deref().unwrap());
+    assert_eq!(told["groups"], serde_json::json!(["HELP:agent"]), "{told}");
+}
+
+#[tokio::test]
+async fn introspection_names_nobody_who_allowed_neither_their_profile_nor_their_address() {
+    let world = World::new().await;
+    let all = "openid profile email tickets:read";
+    let client = world.client(|fields| fields.scopes = words(all)).await;
+    for (scopes, is_named) in [
+        ("openid", false),
+        ("openid tickets:read", false),
+        ("openid profile", true),
+        ("openid email", true),
+    ] {
+        let code = world.code(&client, scopes).await;
+        let given = world.redeem(&client, &code).await.unwrap();
+        let asked = form(&[("token", given.access_token.expose_secret())]);
+        let answer = crate::oauth2_server::introspect(&world.ctx, &client, &asked)
+            .await
+            .unwrap();
+        assert_eq!(answer["active"], true, "{answer}");
+        assert_eq!(answer["username"].is_string(), is_named, "{scopes}: {answer}");
+        assert_eq!(
+            answer.to_string().contains(&world.user.email),
+            is_named,
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn each_refresh_brings_an_id_token_of_the_same_sign_in_without_its_nonce() {
     let world = World::new().await;
     let client = world.client(|_| {}).await;

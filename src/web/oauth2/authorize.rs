@@ -71,7 +71,7 @@ async fn authorize(
         .collect();
     let (client, asked) = match oauth2_server::check(&ctx, &params).await {
         Ok(checked) => checked,
-        Err(refused) => return drawing.refused(refused),
+        Err(refused) => return drawing.refused_at_once(refused),
     };
     let who = visitor
         .current
@@ -79,7 +79,7 @@ async fn authorize(
         .map(|current| (&current.session, &current.user));
     let next = oauth2_server::next_step(&ctx, &client, &asked, who, None).await;
     match (next, &visitor.current) {
-        (Err(refused), _) => drawing.refused(refused),
+        (Err(refused), _) => drawing.refused_at_once(refused),
         (Ok(Step::Ready { scopes, projects }), Some(current)) => {
             let code = oauth2_server::give_code(
                 &ctx,
@@ -91,8 +91,9 @@ async fn authorize(
                 projects,
             );
             match code.await {
+                // No form leads here: a redirect is held against no policy.
                 Ok(reply) => drawing.answer(&ReturnTo::of(&asked), &reply.params(), false),
-                Err(refused) => drawing.refused(refused),
+                Err(refused) => drawing.refused_at_once(refused),
             }
         }
         (Ok(_), _) => {
@@ -102,7 +103,7 @@ async fn authorize(
             )?;
             match oauth2_server::put_aside(&ctx, &client, asked, &visitor.browser).await {
                 Ok(id) => drawing.to_interaction(&id),
-                Err(refused) => drawing.refused(refused),
+                Err(refused) => drawing.refused_at_once(refused),
             }
         }
     }
@@ -218,7 +219,7 @@ async fn decide(
         }
     };
     match oauth2_server::allow(&ctx, &pending, &current.session, &current.user, allowed).await {
-        Ok(Given::Reply(reply)) => drawing.answer(&back, &reply.params(), false),
+        Ok(Given::Reply(reply)) => drawing.answer(&back, &reply.params(), true),
         Ok(Given::Device) => drawing.device_done(&pending.client.name),
         Err(refused) => drawing.refused(refused),
     }
@@ -361,7 +362,7 @@ impl Drawing<'_> {
         };
         let mut response = self.page(&view)?;
         if pending.request.device.is_none() {
-            set_policy(&mut response, &pending.request.redirect_uri, &client.logo_uri);
+            set_policy(&mut response, None, &client.logo_uri);
         }
         Ok(response)
     }
@@ -396,8 +397,17 @@ impl Drawing<'_> {
         })
     }
 
-    /// An error: shown here, or told to the application.
+    /// An error after a form of ours: shown here, or told to the application.
     pub(super) fn refused(&self, refused: Refused) -> Result<HttpResponse, Problem> {
+        self.refuse(refused, true)
+    }
+
+    /// An error that no form came before.
+    fn refused_at_once(&self, refused: Refused) -> Result<HttpResponse, Problem> {
+        self.refuse(refused, false)
+    }
+
+    fn refuse(&self, refused: Refused, softly: bool) -> Result<HttpResponse, Problem> {
         match refused {
             Refused::Redirect(back, error) if back.is_device => {
                 let mut page = frame(self.request, "The device was refused");
@@ -412,7 +422,7 @@ impl Drawing<'_> {
             Refused::Redirect(back, error) => self.answer(
                 &back,
                 &[("error", error.code), ("error_description", &error.description)],
-                false,
+                softly,
             ),
             Refused::Page(error) => {
                 let status = match error.status {
@@ -430,7 +440,7 @@ impl Drawing<'_> {
     }
 
     /// Sends the browser to the application with an answer. `softly` by a page instead of a redirect: browsers hold the
-    /// policy of the sign-in form against redirects that follow it.
+    /// policy of the sign-in and consent forms against every redirect that follows them, those of the application as well.
     fn answer(
         &self,
         back: &ReturnTo,
@@ -460,7 +470,7 @@ impl Drawing<'_> {
                 fields,
             };
             let mut response = self.page(&view)?;
-            set_policy(&mut response, &back.redirect_uri, "");
+            set_policy(&mut response, Some(&back.redirect_uri), "");
             return Ok(response);
         }
         let url = match back.mode {
@@ -529,10 +539,11 @@ fn target(uri: &str) -> String {
     }
 }
 
-/// The policy of a page whose form leads to the application: browsers hold `form-action` against the redirect that
-/// answers the form.
-fn set_policy(response: &mut HttpResponse, redirect_uri: &str, logo_uri: &str) {
+/// The policy of a page that shows the application's logo, or whose form leads to the application.
+fn set_policy(response: &mut HttpResponse, form_to: Option<&str>, logo_uri: &str) {
     let source = |uri: &str| match url::Url::parse(uri) {
+        // No source of a policy can name such a host.
+        Ok(url) if matches!(url.host(), Some(url::Host::Ipv6(_))) => format!("{}:", url.scheme()),
         Ok(url) if matches!(url.scheme(), "https" | "http") => url.origin().ascii_serialization(),
         Ok(url) => format!("{}:", url.scheme()),
         Err(_) => "'none'".to_owned(),
@@ -541,10 +552,10 @@ fn set_policy(response: &mut HttpResponse, redirect_uri: &str, logo_uri: &str) {
         "" => String::new(),
         uri => format!(" {}", source(uri)),
     };
+    let form_to = form_to.map(|uri| format!(" {}", source(uri))).unwrap_or_default();
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:{images}; script-src 'self'; form-action 'self' {}; \
-         base-uri 'none'; frame-ancestors 'none'",
-        source(redirect_uri)
+        "default-src 'none'; style-src 'self'; img-src 'self' data:{images}; script-src 'self'; \
+         form-action 'self'{form_to}; base-uri 'none'; frame-ancestors 'none'"
     );
     if let Ok(value) = header::HeaderValue::from_str(&policy) {
         response
@@ -558,7 +569,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_query_of_a_redirect_uri_is_kept() {
+    fn the_query_of_a_redirect_uri_is_kept_and_a_form_may_lead_there() {
         let params = [("code", "a b"), ("iss", "https://x")];
         let added = "code=a+b&iss=https%3A%2F%2Fx";
         for (uri, expected) in [
@@ -571,6 +582,22 @@ mod tests {
             ("nxdrive://authorize", format!("nxdrive://authorize?{added}")),
         ] {
             assert_eq!(with_params(uri, &params), expected);
+        }
+        let policy = |form_to| {
+            let mut response = HttpResponse::Ok().finish();
+            set_policy(&mut response, form_to, "");
+            let policy = response.headers().get(header::CONTENT_SECURITY_POLICY).unwrap();
+            policy.to_str().unwrap().to_owned()
+        };
+        for (form_to, expected) in [
+            (None, "form-action 'self';"),
+            (
+                Some("https://a.example/cb"),
+                "form-action 'self' https://a.example;",
+            ),
+            (Some("http://[::1]:1234/cb"), "form-action 'self' http:;"),
+        ] {
+            assert!(policy(form_to).contains(expected), "{}", policy(form_to));
         }
         assert_eq!(target("https://a.example:8443/cb"), "a.example:8443");
         assert_eq!(target("nxdrive://authorize"), "nxdrive:");

@@ -41,6 +41,27 @@ pub(super) async fn token_of(
     }
 }
 
+fn take(ctx: &Ctx, request: &HttpRequest, subject: &str, most: u32) -> Result<(), OAuthError> {
+    match request.app_data::<web::Data<Limiter>>() {
+        Some(limiter) => limiter
+            .take(subject, most, ctx.clock.now_ms())
+            .map_err(OAuthError::too_often),
+        None => Ok(()),
+    }
+}
+
+/// Counts a request of its address at its endpoint, where so many may come in a minute.
+pub(super) fn count_address(ctx: &Ctx, request: &HttpRequest, most: u32) -> Result<(), OAuthError> {
+    let subject = format!("{} {}", request.path(), respond::client_network(request));
+    take(ctx, request, &subject, most)
+}
+
+/// Counts a request of a client (`cli_…`) at its endpoint.
+pub(super) fn count_client(ctx: &Ctx, request: &HttpRequest, client: &str) -> Result<(), OAuthError> {
+    let subject = format!("{} {client}", request.path());
+    take(ctx, request, &subject, ctx.config.requests_per_token)
+}
+
 /// Requests that may fail to prove who sends them in a minute: of one client from one address, and from one address.
 const WRONG_PER_CLIENT: u32 = 20;
 const WRONG_PER_ADDRESS: u32 = 60;
@@ -56,10 +77,6 @@ pub(super) async fn authenticated(
     let limiter = request.app_data::<web::Data<Limiter>>();
     let (now, route) = (ctx.clock.now_ms(), request.path());
     let address = respond::client_network(request);
-    let take = |subject: String, most| match limiter {
-        Some(limiter) => limiter.take(&subject, most, now).map_err(OAuthError::too_often),
-        None => Ok(()),
-    };
     // Anybody can begin for a public application, and each beginning is kept for a while.
     let most = match route {
         "/oauth2/device_authorization" | "/oauth2/par" => {
@@ -67,7 +84,7 @@ pub(super) async fn authenticated(
         }
         _ => ctx.config.requests_per_address,
     };
-    take(format!("{route} {address}"), most)?;
+    count_address(ctx, request, most)?;
     if !request.query_string().is_empty() {
         return Err(OAuthError::invalid_request(
             "parameters belong into the body: what stands in an address ends up in logs",
@@ -92,14 +109,14 @@ pub(super) async fn authenticated(
     }
     match oauth2_server::authenticate_client(ctx, &credentials).await {
         Ok(client) => {
-            take(format!("{route} {}", client.id), ctx.config.requests_per_token)?;
+            count_client(ctx, request, &client.id)?;
             Ok((client, fields))
         }
         Err(error) => {
             if error.status == 401 {
                 request.extensions_mut().insert(Claimed(claimed));
                 for (subject, most) in guesses {
-                    let _ = take(subject, most);
+                    let _ = take(ctx, request, &subject, most);
                 }
             }
             Err(error)

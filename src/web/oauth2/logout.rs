@@ -12,6 +12,7 @@ use crate::render::Renderer;
 use crate::web::admin::views::oauth2::{AskSignOut, Field, SignedOut};
 use crate::web::error::{Problem, frame};
 use crate::web::extract::{FormData, Visitor};
+use crate::web::gate;
 use crate::web::respond;
 use crate::web::route::{Guard, Route};
 
@@ -89,6 +90,8 @@ async fn confirm(
 
 impl Drawing<'_> {
     async fn check(&self, params: &[(String, String)]) -> Result<SignOut, Problem> {
+        // Each one is a signature to be checked.
+        gate::count_address(self.request, "logout", self.ctx.config.requests_per_address)?;
         let session = self.visitor.current.as_ref().map(|current| &current.session);
         oauth2_server::check_sign_out(self.ctx, params, session)
             .await

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::caller::{authenticated, token_of};
+use super::caller::{authenticated, count_address, count_client, token_of};
 use crate::ctx::Ctx;
 use crate::oauth2_server::{self, Client, DeviceFrom, OAuthError, dpop, metadata};
 use crate::web::error::{DRESSED, Problem};
@@ -342,6 +342,9 @@ async fn userinfo(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) -> R
         }
         response
     };
+    if let Err(error) = count_address(&ctx, &request, ctx.config.requests_per_address) {
+        return answered(refused(&error));
+    }
     let found = match token_of(&ctx, &request, body).await {
         Ok(Some(found)) => found,
         Ok(None) => {
@@ -362,6 +365,9 @@ async fn userinfo(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) -> R
         };
         return answered(challenge(&error, found.scheme));
     };
+    if let Err(error) = count_client(&ctx, &request, &token.family.client) {
+        return answered(refused(&error));
+    }
     if let Err(error) = presented::check_binding(&ctx, &request, &found, &token).await {
         return answered(challenge(&error, presented::Scheme::Dpop));
     }

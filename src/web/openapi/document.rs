@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::doc::{Body, Content, Doc};
 use super::schema::{self, NAME, Schema};
-use crate::access::Need;
+use crate::access::{Need, Scope};
 use crate::web::api::input::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::web::route::{API, Effect, Route};
 
@@ -39,16 +39,41 @@ pub fn document(routes: &[Route]) -> Value {
             "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
         },
         "servers": [{ "url": "/", "description": "This Mailgrant" }],
-        "security": [{ "token": [] }],
+        "security": [{ "token": [] }, { "oauth2": [] }],
         "tags": tags(routes),
         "paths": paths,
         "components": {
-            "securitySchemes": { "token": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "An access token, `mg_pat_…`. `mailgrant token create --name NAME` makes one.",
-            }},
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An access token, `mg_pat_…`. `mailgrant token create --name NAME` makes one.",
+                },
+                "oauth2": oauth2(),
+            },
             "schemas": parts.schemas,
+        },
+    })
+}
+
+/// What Mailgrant's own authorization server gives to applications.
+fn oauth2() -> Value {
+    let scopes: Map<String, Value> = Scope::ALL
+        .iter()
+        .map(|scope| (scope.as_str().to_owned(), scope.about().into()))
+        .collect();
+    json!({
+        "type": "oauth2",
+        "description": "An access token, `mg_at_…`, that an application got from `/oauth2/token`: for a person by a \
+            code with PKCE (S256), or for itself. `docs/oauth2.md` is the guide.",
+        "flows": {
+            "authorizationCode": {
+                "authorizationUrl": "/oauth2/authorize",
+                "tokenUrl": "/oauth2/token",
+                "refreshUrl": "/oauth2/token",
+                "scopes": scopes,
+            },
+            "clientCredentials": { "tokenUrl": "/oauth2/token", "scopes": scopes },
         },
     })
 }
@@ -179,7 +204,10 @@ impl Parts {
         let (scope, allowance) = allowance(route);
         let description = format!("{} {allowance}", doc.about);
         operation.insert("description".into(), description.trim_start().into());
-        operation.insert("security".into(), json!([{ "token": [scope] }]));
+        operation.insert(
+            "security".into(),
+            json!([{ "token": [scope] }, { "oauth2": [scope] }]),
+        );
         operation.insert("parameters".into(), self.parameters(route, doc));
         if let Some(body) = self.request_body(doc) {
             operation.insert("requestBody".into(), body);

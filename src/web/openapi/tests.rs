@@ -187,3 +187,30 @@ fn the_committed_document_is_the_present_one() {
         );
     }
 }
+
+#[test]
+fn each_operation_says_which_scope_an_application_needs() {
+    let document = document(&routes());
+    let flows = &document["components"]["securitySchemes"]["oauth2"]["flows"];
+    assert_eq!(
+        flows["authorizationCode"]["authorizationUrl"],
+        "/oauth2/authorize"
+    );
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let asks = |scheme: &str| {
+                let ways = operation["security"].as_array().unwrap();
+                ways.iter().find_map(|way| way.get(scheme)).cloned()
+            };
+            let needed = asks("oauth2").unwrap_or_else(|| panic!("{method} {path}: {operation}"));
+            assert_eq!(Some(&needed), asks("token").as_ref(), "{method} {path}");
+            for flow in ["authorizationCode", "clientCredentials"] {
+                let scope = needed[0].as_str().unwrap();
+                assert!(
+                    flows[flow]["scopes"][scope].is_string(),
+                    "{method} {path}: {scope}"
+                );
+            }
+        }
+    }
+}

@@ -59,6 +59,7 @@ async fn n1_n2_n3_n4_n6_a_doubtful_redirect_uri_is_never_redirected_to() {
 async fn n7_n8_n9_n10_n11_n16_what_is_wrong_otherwise_is_told_to_the_client() {
     let server = Server::start().await;
     let visitor = Visitor::new(&server.mailgrant);
+    let long = "a".repeat(129);
     let cases: &[(&[(&str, &str)], &str)] = &[
         (
             &[("code_challenge", ""), ("code_challenge_method", "")],
@@ -71,6 +72,11 @@ async fn n7_n8_n9_n10_n11_n16_what_is_wrong_otherwise_is_told_to_the_client() {
             &[("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-c=")],
             "invalid_request",
         ),
+        (
+            &[("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-c+")],
+            "invalid_request",
+        ),
+        (&[("code_challenge", &long)], "invalid_request"),
         (&[("response_type", "token")], "unsupported_response_type"),
         (
             &[("response_type", "id_token token")],
@@ -377,13 +383,17 @@ async fn n19_a_person_is_asked_once_unframed_sees_what_for_and_may_refuse_or_nar
     assert!(consent.body.contains("Read tickets"), "{}", consent.body);
     let policy = consent.headers["content-security-policy"].to_str().unwrap();
     assert!(
-        policy.contains("frame-ancestors 'none'")
-            && policy.contains("form-action 'self' https://app.example")
+        policy.contains("frame-ancestors 'none'") && policy.contains("form-action 'self';"),
+        "{policy}"
     );
     assert_eq!(consent.headers["x-frame-options"], "DENY");
     let refused = visitor
         .submit(&consent, &next.location, &[("decision", "refuse")])
         .await;
+    assert_eq!(
+        refused.status, 200,
+        "a redirect after the form would be held against form-action"
+    );
     assert_eq!(refused.param("error").as_deref(), Some("access_denied"));
     // N17: the answer counts once.
     let again = visitor

@@ -98,6 +98,29 @@ async fn oidcc_basic_certification_test_plan() {
     let only = flow(&server, &[("scope", "openid email")]).await;
     let said = userinfo(&server, Method::GET, &text(&only.tokens, "access_token"), false).await;
     assert!(said.get("name").is_none() && said["email"] == EMAIL, "{said}");
+    // oidcc-scope-address, oidcc-scope-phone
+    let told = server
+        .add_client(&json!({ "scopes": ["openid", "phone", "address"] }))
+        .await;
+    let profile = visitor.get("/profile").await;
+    let written = [
+        ("name", "Ada"),
+        ("phone", "+49 30 1234567"),
+        ("address", "Example Street 1"),
+    ];
+    assert_eq!(visitor.submit(&profile, "/profile", &written).await.status, 303);
+    for (scope, claim, other) in [
+        ("openid phone", "phone_number", "address"),
+        ("openid address", "address", "phone_number"),
+    ] {
+        let visitor = Visitor::new(&server.mailgrant);
+        let given = flow_in(&server, &told, &visitor, &[("scope", scope)]).await;
+        let said = userinfo(&server, Method::GET, &text(&given.tokens, "access_token"), false).await;
+        assert!(
+            said.get(claim).is_some() && said.get(other).is_none(),
+            "{scope}: {said}"
+        );
+    }
     // oidcc-response-type-missing
     let seen = visitor.get(&server.request(&[("response_type", "")])).await;
     assert_eq!(error_of(&seen), "invalid_request");
@@ -336,6 +359,16 @@ async fn oidcc_dynamic_certification_test_plan() {
     ] {
         assert!(body.contains(shown), "{shown}: {body}");
     }
+    // oidcc-registration-jwks-uri: kept as it was sent, and used when a token of the client is looked at
+    let (status, made) = register(json!({
+        "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://keys.invalid/jwks.json",
+    }))
+    .await;
+    assert_eq!(
+        (status, &made["jwks_uri"]),
+        (201, &json!("https://keys.invalid/jwks.json")),
+        "{made}"
+    );
     // oidcc-registration-sector-bad: the list cannot be read
     let (status, refused) = register(json!({ "sector_identifier_uri": "https://sector.invalid/list" })).await;
     assert_eq!(

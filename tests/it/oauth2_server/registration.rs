@@ -234,6 +234,11 @@ async fn n52_n54_what_a_client_says_of_itself_is_checked() {
         ),
         ("redirect_uris", json!([]), "invalid_redirect_uri"),
         ("redirect_uris", json!(many), "invalid_redirect_uri"),
+        (
+            "post_logout_redirect_uris",
+            json!(["http://app.example/bye"]),
+            "invalid_client_metadata",
+        ),
         ("grant_types", json!(["implicit"]), "invalid_client_metadata"),
         ("response_types", json!(["token"]), "invalid_client_metadata"),
         ("contacts", json!({}), "invalid_client_metadata"),
@@ -256,6 +261,18 @@ async fn n52_n54_what_a_client_says_of_itself_is_checked() {
     ] {
         let refused = register(&server, Some(&initial), &app_with(name, value.clone())).await;
         assert_eq!(refused.error(), (400, error), "{name}={value}");
+    }
+    // On a device a scheme of its own is a reversed domain: others open what is installed there.
+    for uri in [
+        "search-ms:query=x",
+        "intent://scan/#Intent;end",
+        "javascript:alert(1)",
+    ] {
+        let mut body = app_with("post_logout_redirect_uris", json!([uri]));
+        body["application_type"] = json!("native");
+        body["redirect_uris"] = json!(["com.example.app:/cb"]);
+        let refused = register(&server, Some(&initial), &body).await;
+        assert_eq!(refused.error(), (400, "invalid_client_metadata"), "{uri}");
     }
     let long = app_with("client_name", json!("x".repeat(70_000)));
     assert_eq!(register(&server, Some(&initial), &long).await.status, 413);
@@ -282,6 +299,8 @@ async fn n53_addresses_never_leave_the_public_network() {
         "https://[::ffff:10.0.0.1]/x",
         "https://localhost/x",
         "https://2130706433/x",
+        "https://192.168.0.1/x",
+        "https://[fd00::1]/x",
     ];
     for (at, uri) in inner.into_iter().enumerate() {
         // Each name in turn: registration counts the address.
@@ -291,7 +310,11 @@ async fn n53_addresses_never_leave_the_public_network() {
             "backchannel_logout_uri",
             "frontchannel_logout_uri",
             "client_uri",
-        ][at % 5];
+            "policy_uri",
+            "tos_uri",
+            "initiate_login_uri",
+            "sector_identifier_uri",
+        ][at % 9];
         let mut body = json!({ "redirect_uris": [CALLBACK] });
         body[name] = json!(uri);
         let refused = register(&server, None, &body).await;

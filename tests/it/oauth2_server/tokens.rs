@@ -157,6 +157,12 @@ async fn n21_secrets_of_clients_cannot_be_guessed_and_guessing_harms_no_other_cl
     assert_eq!(server.ask(&other, "/oauth2/token", &grant).await.status, 200);
 }
 
+/// The events of one type.
+async fn noted(server: &Server, kind: &str) -> Vec<Value> {
+    let events = server.rest.get(&format!("/api/v1/events?types={kind}")).await;
+    events["items"].as_array().cloned().unwrap_or_default()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn n26_n28_n29_a_code_is_good_once_for_its_client_its_address_and_its_verifier() {
     let server = Server::start().await;
@@ -180,6 +186,9 @@ async fn n26_n28_n29_a_code_is_good_once_for_its_client_its_address_and_its_veri
         (CALLBACK, wrong),
         ("https://app.example/other", VERIFIER),
         ("", VERIFIER),
+        // N9: neither 129 characters nor another character makes a verifier.
+        (CALLBACK, &"a".repeat(129)),
+        (CALLBACK, "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEj+k"),
     ] {
         let code = server.code(&[]).await;
         let fields = with(&code, redirect, verifier);
@@ -206,7 +215,10 @@ async fn n26_n28_n29_a_code_is_good_once_for_its_client_its_address_and_its_veri
         server.is_active(&access).await,
         "another client's attempt changed nothing"
     );
+    assert_eq!(noted(&server, "token.reused").await.len(), 0);
     assert_eq!(server.redeem(&code).await.error(), (400, "invalid_grant"));
+    let events = noted(&server, "token.reused").await;
+    assert_eq!(events.len(), 1, "{events:?}");
     assert!(
         !server.is_active(&access).await,
         "a replay ends everything that came of the code"
@@ -312,6 +324,10 @@ async fn n30_n31_n32_n33_a_refresh_token_rotates_forgives_a_lost_answer_and_noth
         server.ask(&other, "/oauth2/token", &fields).await.error(),
         (400, "invalid_grant")
     );
+    let events = noted(&server, "token.foreign").await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["data"]["sentBy"], other["id"]);
+    assert_eq!(events[0]["data"]["client"], server.client["id"]);
     let wider = [fields[0], fields[1], ("scope", "openid projects:read")];
     assert_eq!(server.token(&wider).await.error(), (400, "invalid_scope"));
     let narrower = [fields[0], fields[1], ("scope", "tickets:read")];
@@ -334,7 +350,11 @@ async fn n30_n31_n32_n33_a_refresh_token_rotates_forgives_a_lost_answer_and_noth
         server.api(&third.text("access_token"), "/api/v1/tickets").await,
         200
     );
+    assert_eq!(noted(&server, "token.reused").await.len(), 0);
     assert_eq!(server.refresh(&first).await.error(), (400, "invalid_grant"));
+    let events = noted(&server, "token.reused").await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["data"]["what"], "refresh_token");
     assert!(!server.is_active(&third.text("refresh_token")).await);
     assert_eq!(
         server.api(&third.text("access_token"), "/api/v1/tickets").await,

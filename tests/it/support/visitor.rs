@@ -172,9 +172,13 @@ impl Seen {
             .replace("&#x3D;", "=")
     }
 
-    /// A parameter of the address it leads to.
+    /// A parameter of the address it leads to, by a redirect or by a page that goes on by itself.
     pub fn param(&self, name: &str) -> Option<String> {
-        let url = url::Url::parse(&self.location).ok()?;
+        let onward = match self.location.as_str() {
+            "" => self.refresh(),
+            location => location.to_owned(),
+        };
+        let url = url::Url::parse(&onward).ok()?;
         url.query_pairs()
             .find(|(have, _)| have == name)
             .map(|(_, value)| value.into_owned())

@@ -191,6 +191,7 @@ async fn detail(desk: Desk, id: web::Path<String>, part: web::Query<Part>) -> An
         page: desk.page(client.name.clone(), Section::Clients).await?,
         state: badge(client.state),
         state_word: client.state.as_str().to_owned(),
+        revision: client.revision,
         description: client.description.clone(),
         client_id: client.client_id.clone(),
         discovery: discovery(&desk),
@@ -310,7 +311,12 @@ async fn set_state(desk: Desk, id: web::Path<String>, form: FormData) -> Answer 
         check_reach(&desk, &client)?;
     }
     let here = format!("/clients/{}", client.id);
-    match oauth2_server::set_state(&desk.ctx, desk.actor(), &client.id, state).await {
+    // Whoever approves has looked at it as it was drawn; a client may change itself since. Off it goes whatever it became.
+    let seen = match state {
+        ClientState::Approved => Some(form.text("revision").parse().unwrap_or(0)),
+        _ => None,
+    };
+    match oauth2_server::set_state(&desk.ctx, desk.actor(), &client.id, seen, state).await {
         Ok(_) if state == ClientState::Approved => desk.done("The client may be used now.", &here).await,
         Ok(_) => {
             desk.done("Nothing the client was given opens anything any more.", &here)
@@ -319,6 +325,10 @@ async fn set_state(desk: Desk, id: web::Path<String>, form: FormData) -> Answer 
         Err(ClientError::Invalid(errors)) => {
             let why: Vec<String> = errors.into_iter().map(|error| error.message).collect();
             desk.failed(format!("Not yet: {}", why.join(" ")), &here).await
+        }
+        Err(ClientError::Conflict) => {
+            let text = "It was changed since this page was drawn, and is not approved: look at it again, as it is now.";
+            desk.failed(text, &here).await
         }
         Err(error) => Err(refused(error)),
     }

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use secrecy::ExposeSecret;
 
-use super::Admin;
+use super::{Admin, field};
 use crate::access::Role;
 use crate::account;
 use crate::oauth2_server::{self, ClientState, NewClient};
@@ -134,8 +134,12 @@ async fn a_client_is_registered_its_secret_shown_once_and_approved_or_switched_o
         oauth2_server::get(ctx, &id).await.unwrap().state,
         ClientState::Disabled
     );
+    let shown = field(&admin.get(&here).await.text, "revision");
     admin
-        .post(&format!("{here}/state"), &[("state", "approved")])
+        .post(
+            &format!("{here}/state"),
+            &[("state", "approved"), ("revision", &shown)],
+        )
         .await;
     assert_eq!(
         oauth2_server::get(ctx, &id).await.unwrap().state,
@@ -278,4 +282,53 @@ async fn keys_are_rotated_by_a_button_and_the_old_ones_stay_unless_discarded() {
     let now = ctx.clock.now_ms();
     let left = oauth2_server::signing_keys(&ctx).await.unwrap();
     assert_eq!(left.iter().filter(|key| key.signs_at(now)).count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_became_after_the_page_was_drawn_is_not_approved_by_it() {
+    let (admin, _) = with_project().await;
+    let ctx = admin.site.ctx();
+    let new = oauth2_server::NewInitialToken {
+        name: "Apps".into(),
+        scopes: vec!["openid".into()],
+        ..oauth2_server::NewInitialToken::default()
+    };
+    let (_, token) = oauth2_server::create_initial_token(ctx, "cli", new)
+        .await
+        .unwrap();
+    let mut says = serde_json::json!({ "client_name": "Portal", "redirect_uris": ["https://a.example/cb"] });
+    let told = oauth2_server::register(ctx, Some(&token), &says).await.unwrap();
+    let client_id = told["client_id"].as_str().unwrap();
+    let client = oauth2_server::by_client_id(ctx, client_id)
+        .await
+        .unwrap()
+        .unwrap();
+    let here = format!("/clients/{}", client.id);
+    let approve = async |revision: &str| {
+        let fields = [("state", "approved"), ("revision", revision)];
+        admin.post(&format!("{here}/state"), &fields).await;
+        oauth2_server::get(ctx, &client.id).await.unwrap().state
+    };
+    let drawn = field(&admin.get(&here).await.text, "revision");
+    says["client_id"] = client_id.into();
+    says["redirect_uris"] = serde_json::json!(["https://evil.example/cb"]);
+    let manage = told["registration_access_token"].as_str().unwrap().into();
+    oauth2_server::update_registration(ctx, client_id, Some(&manage), &says)
+        .await
+        .unwrap();
+    for seen in [drawn.as_str(), ""] {
+        assert_eq!(approve(seen).await, ClientState::Pending, "{seen}");
+    }
+    let page = admin.get(&here).await.text;
+    assert!(
+        page.contains("changed since this page was drawn") && page.contains("evil.example"),
+        "{page}"
+    );
+    assert_eq!(approve(&field(&page, "revision")).await, ClientState::Approved);
+    // Off it goes whatever it became.
+    admin
+        .post(&format!("{here}/state"), &[("state", "disabled")])
+        .await;
+    let client = oauth2_server::get(ctx, &client.id).await.unwrap();
+    assert_eq!(client.state, ClientState::Disabled);
 }

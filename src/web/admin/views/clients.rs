@@ -226,7 +226,7 @@ impl View for ClientForm {
 
 /// `GET /clients/{id}`.
 ///
-/// Forms: `POST /clients/{id}/state` with `state`; `POST /clients/{id}/secrets` with `at_once`; `POST
+/// Forms: `POST /clients/{id}/state` with `state` and, to approve, `revision`; `POST /clients/{id}/secrets` with `at_once`; `POST
 /// /clients/{id}/revoke`; `POST /clients/{id}/sessions/{fam}/end`.
 #[derive(Debug, Serialize)]
 pub struct ClientDetail {
@@ -238,6 +238,8 @@ pub struct ClientDetail {
     pub state: Badge,
     /// The word of the state.
     pub state_word: String,
+    /// What is shown here, and so what is approved.
+    pub revision: i64,
     /// What it is for.
     pub description: String,
     /// Its `client_id`.
@@ -303,6 +305,7 @@ impl View for ClientDetail {
             id: "cli_01".to_owned(),
             state: Badge::new(state.0, state.1),
             state_word: state.2.to_owned(),
+            revision: 3,
             description: "Tickets in your pocket".to_owned(),
             client_id: "mg_cid_abc".to_owned(),
             discovery: "https://mailgrant.example.org/.well-known/openid-configuration".to_owned(),
