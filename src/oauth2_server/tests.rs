@@ -6,8 +6,8 @@ mod consents;
 mod leaving;
 mod limits;
 mod people;
-mod rounds;
 mod registering;
+mod rounds;
 mod time;
 
 use secrecy::{ExposeSecret, SecretString};
