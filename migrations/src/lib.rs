@@ -28,6 +28,7 @@ mod m0020_legacy;
 mod m0022_recheck;
 mod m0023_arrived;
 mod m0024_once;
+mod m0026_made;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0022_recheck::Migration),
             Box::new(m0023_arrived::Migration),
             Box::new(m0024_once::Migration),
+            Box::new(m0026_made::Migration),
         ]
     }
 }

@@ -22,14 +22,14 @@ mod tests;
 
 pub use model::{Kind, MailState, NewMail, Through};
 pub use proposal::{Proposal, propose};
-pub use reply::{Answer, answered, reply};
+pub use reply::{Answer, answered, reply, sent_before};
 pub use service::{
     Composed, ONLY_FOR_ITS_RECIPIENT, OutboxError, OutgoingFilter, cancel, compose, enqueue, get, list, raw,
     retry,
 };
 pub use site::{
     SiteAccount, SiteMail, SiteSettings, choose_site_mailbox, enqueue_site_mail, explain_site,
-    forget_notices, open_site, send_test_mail, site_account, site_failure, site_settings,
+    forget_notices, open_site, send_site_mail, send_test_mail, site_account, site_failure, site_settings,
 };
 pub use store::{
     Attempt, Begun, Due, Ending, Outgoing, Room, attempts_of, begin_attempt, by_entry, claim, due, finish,

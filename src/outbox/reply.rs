@@ -176,7 +176,8 @@ pub async fn reply(
     Ok(composed.into_outgoing())
 }
 
-async fn sent_before<C: ConnectionTrait>(on: &C, once: Option<&str>) -> Result<Option<Outgoing>, DbErr> {
+/// The mail that a request of this name had sent, if it came that far.
+pub async fn sent_before<C: ConnectionTrait>(on: &C, once: Option<&str>) -> Result<Option<Outgoing>, DbErr> {
     match once {
         Some(once) => store::by_once(on, once).await,
         None => Ok(None),

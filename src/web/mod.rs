@@ -53,6 +53,10 @@ mod things_tests;
 mod lists_tests;
 
 #[cfg(test)]
+#[path = "tests/repeated.rs"]
+mod repeated_tests;
+
+#[cfg(test)]
 #[path = "tests/offers.rs"]
 mod offers_tests;
 
