@@ -28,6 +28,7 @@ mod m0020_legacy;
 mod m0022_recheck;
 mod m0023_arrived;
 mod m0024_once;
+mod m0026_made;
 mod m0027_signon;
 
 /// All migrations, oldest first.
@@ -61,6 +62,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0022_recheck::Migration),
             Box::new(m0023_arrived::Migration),
             Box::new(m0024_once::Migration),
+            Box::new(m0026_made::Migration),
             Box::new(m0027_signon::Migration),
         ]
     }

@@ -8,10 +8,11 @@
 
 mod store;
 
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
 use crate::crypto::{Place, SealError, sha256_hex};
 use crate::ctx::Ctx;
 use store::Row;
@@ -141,6 +142,27 @@ pub async fn give_back(ctx: &Ctx, turn: &Turn) -> Result<(), IdempotencyError> {
 /// Leaves a key to whoever repeats the request: the work failed, and it is not known how far it came.
 pub async fn let_go(ctx: &Ctx, turn: &Turn) -> Result<(), IdempotencyError> {
     Ok(store::let_go(ctx.db.write(), &turn.id, turn.lease_no).await?)
+}
+
+/// What the work of this name made, if it came that far: whoever repeats it gets that.
+pub async fn made_by<C: ConnectionTrait>(on: &C, once: Option<&str>) -> Result<Option<String>, DbErr> {
+    match once {
+        Some(once) => store::made_by(on, once).await,
+        None => Ok(None),
+    }
+}
+
+/// Notes what the work of this name made, in the transaction that makes it. The name is there once.
+pub async fn note_made<C: ConnectionTrait>(
+    on: &C,
+    clock: &Clock,
+    once: Option<&str>,
+    id: &str,
+) -> Result<(), DbErr> {
+    match once {
+        Some(once) => store::note_made(on, once, id, clock.now_ms()).await,
+        None => Ok(()),
+    }
 }
 
 /// Throws away what nobody can ask for any more.

@@ -107,6 +107,29 @@ pub(super) async fn delete<C: ConnectionTrait>(on: &C, id: &str, lease_no: i64) 
 }
 
 pub(super) async fn purge<C: ConnectionTrait>(on: &C, before: i64) -> Result<(), DbErr> {
-    let text = "DELETE FROM idempotency_keys WHERE created_at <= $1";
-    on.execute_raw(sql(on, text, [before.into()])).await.map(|_| ())
+    for text in [
+        "DELETE FROM idempotency_keys WHERE created_at <= $1",
+        "DELETE FROM idempotency_made WHERE created_at <= $1",
+    ] {
+        on.execute_raw(sql(on, text, [before.into()])).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn made_by<C: ConnectionTrait>(on: &C, name: &str) -> Result<Option<String>, DbErr> {
+    let text = "SELECT made_id FROM idempotency_made WHERE name = $1";
+    let row = on.query_one_raw(sql(on, text, [name.into()])).await?;
+    row.map(|row| row.try_get("", "made_id")).transpose()
+}
+
+pub(super) async fn note_made<C: ConnectionTrait>(
+    on: &C,
+    name: &str,
+    id: &str,
+    now: i64,
+) -> Result<(), DbErr> {
+    let text = "INSERT INTO idempotency_made (name, made_id, created_at) VALUES ($1, $2, $3)";
+    on.execute_raw(sql(on, text, [name.into(), id.into(), now.into()]))
+        .await
+        .map(|_| ())
 }

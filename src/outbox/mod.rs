@@ -29,7 +29,7 @@ pub use service::{
 };
 pub use site::{
     SiteAccount, SiteMail, SiteSettings, choose_site_mailbox, enqueue_site_mail, explain_site,
-    forget_notices, open_site, send_test_mail, site_account, site_failure, site_settings,
+    forget_notices, open_site, send_site_mail, send_test_mail, site_account, site_failure, site_settings,
 };
 pub use store::{
     Attempt, Begun, Due, Ending, Outgoing, Room, attempts_of, begin_attempt, by_entry, claim, due, finish,

@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
 use super::model::{Kind, NewMail, Through};
+use super::store::sent_once;
 use super::service::{Composed, OutboxError, compose, enqueue_sealed, get};
 use super::site_store;
 use super::store::{self, Outgoing};
@@ -38,6 +39,8 @@ pub struct SiteMail {
     pub html: Option<String>,
     /// What the guard against loops gave, for mails that nobody asked for at this moment.
     pub pass: Option<Pass>,
+    /// Name of the request, if it may be repeated: there is one mail for it.
+    pub once: Option<String>,
 }
 
 impl SiteMail {
@@ -51,6 +54,7 @@ impl SiteMail {
             text: text.to_owned(),
             html: None,
             pass: None,
+            once: None,
         }
     }
 }
@@ -121,6 +125,7 @@ async fn composed<C: ConnectionTrait>(on: &C, ctx: &Ctx, mail: SiteMail) -> Resu
         text: mail.text,
         html: mail.html,
         pass: mail.pass,
+        once: mail.once,
         ..NewMail::new(mail.kind, &mail.actor)
     };
     match &account {
@@ -129,20 +134,51 @@ async fn composed<C: ConnectionTrait>(on: &C, ctx: &Ctx, mail: SiteMail) -> Resu
     }
 }
 
-/// Puts a test mail to this address into the outbox.
+/// The same in a transaction of its own. A request that was repeated gets the mail of the first time.
+///
+/// # Errors
+/// [`OutboxError::NoSiteMail`] if no account sends for the installation.
+pub async fn send_site_mail(ctx: &Ctx, mail: SiteMail) -> Result<Outgoing, OutboxError> {
+    let once = mail.once.clone();
+    if let Some(sent) = sent_once(ctx.db.write(), once.as_deref()).await? {
+        return Ok(sent);
+    }
+    let txn = ctx.db.begin().await?;
+    let id = match enqueue_site_mail(&txn, ctx, mail).await {
+        Ok(id) => id,
+        Err(error) => {
+            txn.rollback().await?;
+            // Whoever worked on the same request may have been faster: the name is there once.
+            let sent = sent_once(ctx.db.write(), once.as_deref()).await?;
+            return sent.ok_or(error);
+        }
+    };
+    txn.commit().await?;
+    get(ctx, &id).await
+}
+
+/// Puts a test mail to this address into the outbox. `once` is the name of the request, if it may be repeated.
 ///
 /// # Errors
 /// When no account sends for the installation, or the address is none.
-pub async fn send_test_mail(ctx: &Ctx, actor: &str, to: &str) -> Result<Outgoing, OutboxError> {
+pub async fn send_test_mail(
+    ctx: &Ctx,
+    actor: &str,
+    to: &str,
+    once: Option<String>,
+) -> Result<Outgoing, OutboxError> {
     let to = parse_address("to", to)?;
     let text = format!(
         "This is a test. Mailgrant at {} can send mail: invitations and alerts go out the same way.\n",
         ctx.config.base_url.as_str().trim_end_matches('/'),
     );
-    let mail = SiteMail::notice(actor, to, "Test mail from Mailgrant", &text);
-    let id = enqueue_site_mail(ctx.db.write(), ctx, mail).await?;
-    tracing::info!(mail = id, actor, "a test mail was put into the outbox");
-    get(ctx, &id).await
+    let mail = SiteMail {
+        once,
+        ..SiteMail::notice(actor, to, "Test mail from Mailgrant", &text)
+    };
+    let sent = send_site_mail(ctx, mail).await?;
+    tracing::info!(mail = sent.id, actor, "a test mail was put into the outbox");
+    Ok(sent)
 }
 
 /// How mail of the installation is sent.

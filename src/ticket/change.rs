@@ -20,7 +20,7 @@ use super::{find, store as tickets};
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent};
 use crate::trouble::FieldError;
-use crate::{id, project};
+use crate::{id, idempotency, project};
 
 /// Longest subject, characters.
 pub const MAX_SUBJECT: usize = 500;
@@ -94,6 +94,8 @@ pub struct NewTicket {
     pub note: String,
     /// State, assignee, labels and priority to begin with.
     pub change: TicketChange,
+    /// Name of the request, if it may be repeated: there is one ticket for it.
+    pub once: Option<String>,
 }
 
 /// A label as it is stored and looked for: lower case, single spaces, no comma, no sign that cannot be seen.
@@ -325,13 +327,20 @@ pub async fn note(
     author: &str,
     id: &str,
     text: &str,
+    once: Option<&str>,
 ) -> Result<(Ticket, Entry), TicketError> {
     refuse(note_mistakes(text, true))?;
     let txn = ctx.db.begin().await?;
     let mut ticket = store::locked(&txn, id).await?.ok_or(TicketError::NotFound)?;
+    if let Some(made) = idempotency::made_by(&txn, once).await?
+        && let Some(entry) = tickets::entry_of(&txn, &ticket.id, &made).await?
+    {
+        return Ok((ticket, entry));
+    }
     let entry = note_in(ctx, &txn, &mut ticket, author, text).await?;
     let data = json!({ "key": ticket.key, "entryId": entry.id, "entryKind": "note" });
     tell(ctx, &txn, "ticket.updated", &ticket, actor, data).await?;
+    idempotency::note_made(&txn, &ctx.clock, once, &entry.id).await?;
     txn.commit().await?;
     Ok((ticket, entry))
 }
@@ -405,6 +414,10 @@ pub async fn open(ctx: &Ctx, actor: &str, author: &str, new: &NewTicket) -> Resu
             "There is no such project.",
         )]));
     };
+    // Behind the lock of the project: whoever worked on the same request is done by now.
+    if let Some(made) = idempotency::made_by(&txn, new.once.as_deref()).await? {
+        return store::locked(&txn, &made).await?.ok_or(TicketError::NotFound);
+    }
     let number = project::next_number(&txn, &new.project_id).await?;
     let (ticket_id, key) = (id::new("tkt", &ctx.clock), format!("{project_key}-{number}"));
     let now = ctx.clock.now_ms();
@@ -444,6 +457,7 @@ pub async fn open(ctx: &Ctx, actor: &str, author: &str, new: &NewTicket) -> Resu
         data = json!({ "key": ticket.key, "entryId": entry.id, "messageId": null });
     }
     tell(ctx, &txn, "ticket.created", &ticket, actor, data).await?;
+    idempotency::note_made(&txn, &ctx.clock, new.once.as_deref(), &ticket.id).await?;
     txn.commit().await?;
     Ok(ticket)
 }

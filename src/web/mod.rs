@@ -52,8 +52,13 @@ mod things_tests;
 #[path = "tests/lists.rs"]
 mod lists_tests;
 
+#[cfg(test)]
 #[path = "tests/discovered.rs"]
 mod discovered_tests;
+
+#[cfg(test)]
+#[path = "tests/repeated.rs"]
+mod repeated_tests;
 
 #[cfg(test)]
 #[path = "tests/offers.rs"]

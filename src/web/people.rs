@@ -92,6 +92,7 @@ pub(super) async fn send_template(
     to: &str,
     kind: template::Kind,
     rendered: Rendered,
+    once: Option<String>,
 ) -> Result<Outgoing, OutboxError> {
     let to = Address::new("to", "", to)?;
     let subject = if kind.has_subject() {
@@ -101,10 +102,10 @@ pub(super) async fn send_template(
     };
     let mail = SiteMail {
         html: rendered.html,
+        once,
         ..SiteMail::notice(actor, to, subject, &rendered.text)
     };
-    let id = outbox::enqueue_site_mail(ctx.db.write(), ctx, mail).await?;
-    outbox::get(ctx, &id).await
+    outbox::send_site_mail(ctx, mail).await
 }
 
 /// How a token is named as the writer of something: by its person, if it has one.
@@ -203,20 +204,28 @@ pub(super) async fn invite(
     for (project_id, role) in &invitation.roles {
         project::set_member_in(&tx, &ctx.clock, project_id, &user.id, *role, actor).await?;
     }
-    let made = link_in(&tx, ctx, &user, LinkKind::Invitation, actor).await?;
+    let made = link_in(&tx, ctx, &user, LinkKind::Invitation, actor, None).await?;
     tx.commit().await?;
     Ok((user, made))
 }
 
-/// A new link for a person: sent to them, or returned where no mail can be sent.
+/// A new link for a person: sent to them, or returned where no mail can be sent. `once` is the name of the request, if it
+/// may be repeated: the link that was sent the first time stays the one that works.
 pub(super) async fn make_link(
     ctx: &Ctx,
     user: &User,
     kind: LinkKind,
     actor: &str,
+    once: Option<String>,
 ) -> Result<LinkMade, AccountError> {
     let tx = ctx.db.begin().await?;
-    let made = link_in(&tx, ctx, user, kind, actor).await?;
+    // Whoever works on the same request at this moment holds this person, too.
+    account::hold_person(&tx, &user.id).await?;
+    if outbox::sent_once(&tx, once.as_deref()).await?.is_some() {
+        tx.rollback().await?;
+        return Ok(LinkMade { url: None });
+    }
+    let made = link_in(&tx, ctx, user, kind, actor, once).await?;
     tx.commit().await?;
     Ok(made)
 }
@@ -227,12 +236,16 @@ async fn link_in(
     user: &User,
     kind: LinkKind,
     actor: &str,
+    once: Option<String>,
 ) -> Result<LinkMade, AccountError> {
     let url = account::password_link(tx, ctx, &user.id, kind, actor).await?;
     let Ok(to) = parse_address("to", &user.email) else {
         return Ok(LinkMade { url: Some(url) });
     };
-    let mail = SiteMail::notice(actor, to, subject(kind), &mail_text(ctx, user, kind, &url));
+    let mail = SiteMail {
+        once,
+        ..SiteMail::notice(actor, to, subject(kind), &mail_text(ctx, user, kind, &url))
+    };
     match outbox::enqueue_site_mail(tx, ctx, mail).await {
         Ok(_) => {
             account::note_mailed(tx, &url, &user.email).await?;
@@ -400,7 +413,7 @@ pub(super) async fn send_reset(ctx: &Ctx, email: &str) -> Result<(), AccountErro
     if !user.is_active() || !account::may_be_mailed(ctx, &user).await? {
         return Ok(());
     }
-    make_link(ctx, &user, LinkKind::Reset, event::SYSTEM)
+    make_link(ctx, &user, LinkKind::Reset, event::SYSTEM, None)
         .await
         .map(|_| ())
 }

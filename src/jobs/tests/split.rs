@@ -295,7 +295,7 @@ async fn notes_and_answers_alone_keep_the_requester_and_what_an_app_is_told_name
     let first = desk.send("1@x", "Ada <ada@x.test>", "").await;
     let (_, _, answer) = desk.answer("HELP-1", "ada@x.test").await;
     let id = first.ticket_id.clone();
-    let (_, note) = ticket::note(desk.ctx(), "usr_1", "Grace", &id, "Look here")
+    let (_, note) = ticket::note(desk.ctx(), "usr_1", "Grace", &id, "Look here", None)
         .await
         .unwrap();
     let made = desk.split("HELP-1", &[&answer, &note.id]).await.unwrap();

@@ -208,7 +208,8 @@ async fn save(desk: Desk, path: web::Path<(String, String)>, form: FormData) -> 
                 Ok(rendered) if form.text("action") == "test" => {
                     let to = desk.current.user().email.clone();
                     let sent =
-                        people::send_template(&desk.ctx, desk.actor(), &to, template.kind, rendered).await;
+                        people::send_template(&desk.ctx, desk.actor(), &to, template.kind, rendered, None)
+                            .await;
                     let text = match sent {
                         Ok(_) => {
                             return desk

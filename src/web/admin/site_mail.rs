@@ -178,7 +178,7 @@ async fn alerts(desk: Desk, form: FormData) -> Answer {
 }
 
 async fn test(desk: Desk, form: FormData) -> Answer {
-    match outbox::send_test_mail(&desk.ctx, desk.actor(), form.text("to")).await {
+    match outbox::send_test_mail(&desk.ctx, desk.actor(), form.text("to"), None).await {
         Ok(mail) => {
             let text = "The test mail is on its way. What becomes of it is shown here.";
             desk.done(text, &format!("/outgoing/{}", mail.id)).await

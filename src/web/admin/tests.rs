@@ -778,7 +778,7 @@ async fn the_order_of_a_conversation_is_remembered() {
         ..ticket::NewTicket::default()
     };
     let made = ticket::open(&ctx, "cli", "Ada", &new).await.unwrap();
-    ticket::note(&ctx, "cli", "Ada", &made.id, "second note")
+    ticket::note(&ctx, "cli", "Ada", &made.id, "second note", None)
         .await
         .unwrap();
     let is_oldest_first = |page: &str| page.find("first note") < page.find("second note");

@@ -304,6 +304,7 @@ async fn note(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
         &author,
         &found.ticket.id,
         form.raw("text"),
+        None,
     );
     match written.await {
         Ok((ticket, entry)) => {

@@ -352,6 +352,7 @@ async fn create(desk: Desk, sent: FormData) -> Answer {
             priority: Priority::parse(sent.text("priority")),
             ..TicketChange::default()
         },
+        once: None,
     };
     match ticket::open(&desk.ctx, desk.actor(), &desk.current.user().name, &wanted).await {
         Ok(made) => {

@@ -238,7 +238,7 @@ async fn enable(desk: Desk, id: web::Path<String>) -> Answer {
 async fn make_link(desk: &Desk, user: &User, kind: LinkKind, form: &FormData) -> Answer {
     let back = format!("/users/{}", user.id);
     let work = async {
-        let made = people::make_link(&desk.ctx, user, kind, desk.actor()).await?;
+        let made = people::make_link(&desk.ctx, user, kind, desk.actor(), None).await?;
         users::link_made(desk, user, &made, kind).await
     };
     once(desk, form, &back, work).await

@@ -4,7 +4,7 @@ use actix_web::body::{self, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{StatusCode, header::HeaderMap};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpResponse, web};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, web};
 
 use crate::account::TokenIdentity;
 use crate::audit;
@@ -55,6 +55,11 @@ pub(super) fn key(headers: &HeaderMap, effect: Effect) -> Result<Option<String>,
         ));
     }
     Ok(Some(key.to_owned()))
+}
+
+/// The name of the work that a request is, if it may be repeated: what must not happen twice is kept under it.
+pub(super) fn name(request: &HttpRequest) -> Option<String> {
+    request.extensions().get::<Turn>().map(Turn::once)
 }
 
 /// Lets a request through once, and answers its repetitions from memory.

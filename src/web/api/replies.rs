@@ -1,18 +1,18 @@
 //! `/tickets/{id}/replies`: answers by mail.
 
 use actix_web::http::header;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::input::{Input, Query};
+use super::once;
 use super::outgoing::{refused, schema, show};
 use super::output;
 use super::tag::IfMatch;
 use crate::access::{Access, Scope};
 use crate::ctx::Ctx;
-use crate::idempotency::Turn;
 use crate::message;
 use crate::outbox::{self, Answer, Outgoing};
 use crate::smtp::{Address, File, tidy_name};
@@ -151,7 +151,7 @@ async fn create(
         files: Vec::new(),
         quote: input.boolean("quote").unwrap_or_default(),
         then: input.word("state", TicketState::parse, "open, pending, closed"),
-        once: request.extensions().get::<Turn>().map(Turn::once),
+        once: once::name(&request),
         // Whoever may answer but not read must not read by answering.
         carries_nothing: !access.may(Scope::MessagesRead, &ticket.project_id),
     };

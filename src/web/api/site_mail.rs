@@ -1,13 +1,13 @@
 //! `/site-mail`: the account that sends mails of this installation itself, and a test of it.
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::input::Input;
 use super::outgoing::{refused, schema as outgoing_schema, show as show_outgoing};
-use super::output;
 use super::tag::{IfMatch, Tag, changed_meanwhile};
+use super::{once, output};
 use crate::access::{Access, Scope};
 use crate::account;
 use crate::alert::{self, Audience};
@@ -188,7 +188,12 @@ async fn opt(
     opted(ctx, access).await
 }
 
-async fn test(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
+async fn test(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    request: HttpRequest,
+    mut input: Input,
+) -> Result<HttpResponse, Problem> {
     let to = match input.text("to") {
         Some(to) => to,
         None => account::get(&ctx.db, access.user_id().unwrap_or_default())
@@ -197,7 +202,7 @@ async fn test(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<H
             .unwrap_or_default(),
     };
     input.finish()?;
-    let mail = outbox::send_test_mail(&ctx, access.actor(), &to)
+    let mail = outbox::send_test_mail(&ctx, access.actor(), &to, once::name(&request))
         .await
         .map_err(refused)?;
     let path = format!("/api/v1/outgoing-mails/{}", mail.id);

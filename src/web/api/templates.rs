@@ -1,13 +1,13 @@
 //! `/projects/{id}/templates`: the words of a project's automatic mails, notifications and signatures.
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::input::Input;
 use super::outgoing::{refused as outgoing_refused, schema as outgoing_schema, show as show_outgoing};
-use super::output;
 use super::tag::{IfMatch, changed_meanwhile};
+use super::{once, output};
 use crate::access::{Access, Projects, Scope};
 use crate::account;
 use crate::ctx::Ctx;
@@ -293,6 +293,7 @@ async fn preview(
 async fn test(
     ctx: web::Data<Ctx>,
     access: Access,
+    request: HttpRequest,
     path: Where,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
@@ -302,7 +303,7 @@ async fn test(
         .await?
         .map(|user| user.email)
         .unwrap_or_default();
-    let mail = people::send_template(&ctx, access.actor(), &to, kind, rendered)
+    let mail = people::send_template(&ctx, access.actor(), &to, kind, rendered, once::name(&request))
         .await
         .map_err(outgoing_refused)?;
     let location = format!("/api/v1/outgoing-mails/{}", mail.id);

@@ -1,11 +1,11 @@
 //! `/tickets`: what messages became, and what people made of it.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::input::{Input, Query, bad_cursor};
-use super::output;
 use super::tag::{IfMatch, changed_meanwhile};
+use super::{once, output};
 use crate::access::{Access, Projects, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -411,6 +411,7 @@ async fn create(
     ctx: web::Data<Ctx>,
     access: Access,
     bearer: Bearer,
+    request: HttpRequest,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let project_id = project_id(&ctx, &access.projects(), input.required_text("projectId")).await?;
@@ -426,6 +427,7 @@ async fn create(
             ..read_change(&ctx, &mut input, &project_id).await?
         },
         project_id,
+        once: once::name(&request),
     };
     if !new.project_id.is_empty() && !access.projects().contains(&new.project_id) {
         input.problem("projectId", "not_found", "there is no such project");
@@ -469,6 +471,7 @@ async fn note(
     ctx: web::Data<Ctx>,
     access: Access,
     bearer: Bearer,
+    request: HttpRequest,
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
@@ -476,9 +479,16 @@ async fn note(
     let text = input.required_text("text");
     input.finish()?;
     let author = people::author(&ctx, &bearer.0).await?;
-    let (ticket, made) = ticket::note(&ctx, access.actor(), &author, &ticket.id, &text)
-        .await
-        .map_err(refused)?;
+    let (ticket, made) = ticket::note(
+        &ctx,
+        access.actor(),
+        &author,
+        &ticket.id,
+        &text,
+        once::name(&request).as_deref(),
+    )
+    .await
+    .map_err(refused)?;
     Ok(output::created(
         &format!("/api/v1/tickets/{}", ticket.id),
         ticket.revision,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::input::{Input, Query};
-use super::output;
 use super::tag::IfMatch;
+use super::{once, output};
 use crate::access::{Access, Projects, Role, Scope};
 use crate::account::{self, LinkKind, PersonChange, User};
 use crate::clock::rfc3339;
@@ -312,6 +312,7 @@ async fn remove(
 async fn invite_again(
     ctx: web::Data<Ctx>,
     access: Access,
+    request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let found = find(&ctx, &access.projects(), &id).await?;
@@ -321,7 +322,14 @@ async fn invite_again(
             "only somebody who never signed in is invited; make a link for a new password instead",
         ));
     }
-    let link = people::make_link(&ctx, &found, LinkKind::Invitation, access.actor()).await?;
+    let link = people::make_link(
+        &ctx,
+        &found,
+        LinkKind::Invitation,
+        access.actor(),
+        once::name(&request),
+    )
+    .await?;
     let expires_at = ctx.clock.now_ms() + LinkKind::Invitation.minutes() * 60_000;
     let body = json!({ "invitationUrl": url_of(&link), "expiresAt": rfc3339(expires_at) });
     Ok(HttpResponse::Created()
@@ -342,6 +350,7 @@ async fn revoke_invitation(
 async fn password_link(
     ctx: web::Data<Ctx>,
     access: Access,
+    request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let found = find(&ctx, &access.projects(), &id).await?;
@@ -351,7 +360,14 @@ async fn password_link(
             "this account is disabled; enable it first",
         ));
     }
-    let link = people::make_link(&ctx, &found, LinkKind::Reset, access.actor()).await?;
+    let link = people::make_link(
+        &ctx,
+        &found,
+        LinkKind::Reset,
+        access.actor(),
+        once::name(&request),
+    )
+    .await?;
     let expires_at = ctx.clock.now_ms() + LinkKind::Reset.minutes() * 60_000;
     Ok(HttpResponse::Created().json(json!({ "url": url_of(&link), "expiresAt": rfc3339(expires_at) })))
 }

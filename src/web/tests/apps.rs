@@ -436,7 +436,7 @@ async fn whatever_keeps_somebody_out_ends_what_applications_hold_of_them_for_goo
                     .await
                     .unwrap();
             }
-            _ => people::remove(ctx, id, "usr_1").await.unwrap(),
+            _ => people::remove(ctx, id, None, "usr_1").await.unwrap(),
         }
         assert!(!opens(&site, &of_ada).await, "{way}");
         assert!(opens(&site, &of_bob).await, "{way}: somebody else's");

@@ -94,9 +94,10 @@ fn bad_bodies(doc: &Doc) -> Vec<(&'static str, String)> {
 
 /// Whether a shape is the shape of some values only.
 fn takes_some(shape: &Value) -> bool {
-    ["type", "enum", "anyOf", "oneOf"]
-        .iter()
-        .any(|word| shape.get(word).is_some())
+    match shape["anyOf"].as_array() {
+        Some(shapes) => shapes.iter().all(takes_some),
+        None => shape["type"] != Value::Null || shape["enum"].is_array(),
+    }
 }
 
 /// The smallest body that a route takes: what is required, each the first thing that has its shape.

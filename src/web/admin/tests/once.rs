@@ -132,7 +132,7 @@ async fn mail_of_the_installation_that_is_refused_stands_on_the_dashboard_until_
     let ctx = admin.site.ctx();
     let title = "Mail of this installation cannot be sent";
     assert!(!admin.get("/").await.text.contains(title));
-    let mail = crate::outbox::send_test_mail(ctx, "cli", "ada@example.org")
+    let mail = crate::outbox::send_test_mail(ctx, "cli", "ada@example.org", None)
         .await
         .unwrap();
     let becomes = async |state: &str, code: &str| {
