@@ -5,9 +5,9 @@ use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 
 use super::model::{Kind, NewMail, Through};
-use super::store::sent_once;
 use super::service::{Composed, OutboxError, compose, enqueue_sealed, get};
 use super::site_store;
+use super::store::sent_once;
 use super::store::{self, Outgoing};
 use crate::audit::{self, NewAuditEvent};
 use crate::config::SiteSmtp;

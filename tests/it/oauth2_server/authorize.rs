@@ -76,7 +76,7 @@ async fn n7_n8_n9_n10_n11_n16_what_is_wrong_otherwise_is_told_to_the_client() {
             &[("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-c+")],
             "invalid_request",
         ),
-        (&[("code_challenge", &long)], "invalid_request"),
+        (&[("code_challenge", long.as_str())], "invalid_request"),
         (&[("response_type", "token")], "unsupported_response_type"),
         (
             &[("response_type", "id_token token")],

@@ -181,13 +181,14 @@ async fn n26_n28_n29_a_code_is_good_once_for_its_client_its_address_and_its_veri
         fields
     };
     let wrong = "wrong-verifier-wrong-verifier-wrong-verifier-1";
+    let long = "a".repeat(129);
     for (redirect, verifier) in [
         (CALLBACK, ""),
         (CALLBACK, wrong),
         ("https://app.example/other", VERIFIER),
         ("", VERIFIER),
         // N9: neither 129 characters nor another character makes a verifier.
-        (CALLBACK, &"a".repeat(129)),
+        (CALLBACK, long.as_str()),
         (CALLBACK, "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEj+k"),
     ] {
         let code = server.code(&[]).await;
