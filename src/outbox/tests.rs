@@ -275,6 +275,7 @@ async fn a_ticket_of_another_project_is_answered_like_one_that_is_not_there() {
         requester_email: "ada@x.example".into(),
         note: String::new(),
         change: ticket::TicketChange::default(),
+        once: None,
     };
     let made = ticket::open(ctx, "usr_1", "Bob", &new).await.unwrap();
     let answered = async |projects: Projects, id: &str| {
