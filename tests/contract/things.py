@@ -106,7 +106,7 @@ class World:
     def trusted_issuers(self, n):
         body = {
             "name": f"Company {n}", "issuer": f"https://idp{n}.example", "uses": ["api"], "tokenPrefix": f"p{n}_",
-            "keySource": "introspection", "introspectionEndpoint": f"{FOREIGN}/introspect",
+            "audiences": ["mailgrant"], "keySource": "introspection", "introspectionEndpoint": f"{FOREIGN}/introspect",
             "introspectionClientId": "mailgrant", "secret": "a-secret-of-some-length", "subjectMapping": "service",
             "serviceClientId": self.keep("clients"),
         }

@@ -206,7 +206,7 @@ impl World {
             "trusted-issuers" => json!({
                 "name": format!("Company {n}"), "issuer": format!("https://idp{n}.example"), "uses": ["api"],
                 "keySource": "introspection", "introspectionEndpoint": format!("https://idp{n}.example/introspect"),
-                "introspectionClientId": "mailgrant", "secret": "a-secret-of-some-length",
+                "introspectionClientId": "mailgrant", "secret": "a-secret-of-some-length", "audiences": ["mailgrant"],
                 "tokenPrefix": format!("p{n}_"), "subjectMapping": "service", "serviceClientId": self.client(n).await,
             }),
             "identity-providers" => json!({
