@@ -28,10 +28,8 @@ pub(super) async fn client(ctx: &Ctx, client_id: &str) -> Result<Found, sea_orm:
     let round = move |asked: Vec<String>| -> Answers<Found> {
         let ctx = own.clone();
         Box::pin(async move {
-            match clients(&ctx, &asked).await {
-                Ok(found) => found,
-                Err(_) => Vec::new(),
-            }
+            // No answer to anybody: each asks again for itself.
+            clients(&ctx, &asked).await.unwrap_or_default()
         })
     };
     if let Some(found) = ctx.rounds.clients.ask(client_id.to_owned(), round).await {
