@@ -17,7 +17,7 @@ pub struct Episode {
     pub id: String,
     /// The type of that event.
     pub kind: String,
-    /// What it is about, one of [`super::matters`].
+    /// What it is about, one of the constants in `matters`.
     pub subject_id: String,
     /// One line.
     pub title: String,
