@@ -30,6 +30,7 @@ mod m0023_arrived;
 mod m0024_once;
 mod m0026_made;
 mod m0027_signon;
+mod m0028_turn;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -64,6 +65,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0024_once::Migration),
             Box::new(m0026_made::Migration),
             Box::new(m0027_signon::Migration),
+            Box::new(m0028_turn::Migration),
         ]
     }
 }

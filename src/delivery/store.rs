@@ -354,8 +354,8 @@ pub(super) async fn insert_deliveries<C: ConnectionTrait>(
     with_rows(on, text, rows.collect()).await.map(drop)
 }
 
-/// Deliveries whose turn it is, in the order of the log. What somebody put first comes alone, before a backlog. With
-/// `ordered`, none that must wait for an earlier one.
+/// Deliveries whose turn it is, those that are due longest first and of one moment in the order of the log. What somebody
+/// put first comes alone, before a backlog. With `ordered`, none that must wait for an earlier one.
 pub async fn due<C: ConnectionTrait>(
     on: &C,
     webhook_id: &str,
@@ -363,8 +363,8 @@ pub async fn due<C: ConnectionTrait>(
     now: i64,
     limit: u64,
 ) -> Result<Vec<Delivery>, DbErr> {
-    for put_first in [true, false] {
-        let due = due_statement(on, put_first, webhook_id, ordered, now, limit);
+    for at in [0, now] {
+        let due = due_statement(on, webhook_id, ordered, at, limit);
         let due = delivery_row::Entity::find().from_raw_sql(due).all(on).await?;
         if !due.is_empty() {
             return Ok(due);
@@ -373,30 +373,21 @@ pub async fn due<C: ConnectionTrait>(
     Ok(Vec::new())
 }
 
+// An index holds what waits in this order: however long the backlog is, a handful is read and nothing sorted.
 fn due_statement<C: ConnectionTrait>(
     on: &C,
-    put_first: bool,
     webhook_id: &str,
     ordered: bool,
-    now: i64,
+    at: i64,
     limit: u64,
 ) -> Statement {
     let wait = if ordered { WAIT_FOR_EARLIER } else { "" };
-    // The sign keeps the order from choosing the index: it would read over all that waits for the few that were put first.
-    let (turn, order) = if put_first {
-        ("next_at = 0", "+sequence")
-    } else {
-        ("next_at <= $3", "sequence")
-    };
     let text = format!(
-        "SELECT * FROM deliveries AS d WHERE webhook_id = $1 AND state = 'waiting' AND {turn} {wait} \
-         ORDER BY {order} LIMIT $2"
+        "SELECT * FROM deliveries AS d WHERE webhook_id = $1 AND state = 'waiting' AND next_at <= $2 {wait} \
+         ORDER BY next_at, sequence LIMIT $3"
     );
-    let mut values: Vec<Value> = vec![webhook_id.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()];
-    if !put_first {
-        values.push(now.into());
-    }
-    sql(on, &text, values)
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    sql(on, &text, [webhook_id.into(), at.into(), limit.into()])
 }
 
 /// What an endpoint that is down is asked with: the waiting delivery that has waited longest for its next attempt, due

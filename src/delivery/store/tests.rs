@@ -54,14 +54,18 @@ async fn every_filter_of_deliveries_is_indexed() {
 }
 
 #[tokio::test]
-async fn what_was_put_first_is_found_without_reading_over_a_backlog() {
+async fn of_a_backlog_a_handful_is_read_in_its_order_and_not_sorted() {
     let place = place().await;
     let on = place.ctx.db.read();
     for ordered in [false, true] {
-        let statement = due_statement(on, true, "whk_1", ordered, 1, 64);
-        let plan = plan(on, statement).await;
+        let plan = plan(on, due_statement(on, "whk_1", ordered, 1, 64)).await;
         assert!(
-            plan.contains("deliveries_due (webhook_id=? AND state=? AND next_at=?)"),
+            plan.contains("deliveries_due (webhook_id=? AND next_at<?)") && !plan.contains("TEMP B-TREE"),
+            "{plan}"
+        );
+        assert_eq!(
+            plan.contains("deliveries_order (webhook_id=? AND order_key=? AND sequence<?)"),
+            ordered,
             "{plan}"
         );
     }
