@@ -61,7 +61,7 @@ impl Refusals {
     /// Notes a refusal of the present request, or counts it.
     ///
     /// # Errors
-    /// The database.
+    /// The database; a first one that could not be noted is counted.
     pub async fn note(&self, db: &Db, clock: &Clock, refused: &Refused<'_>) -> Result<(), DbErr> {
         let here = origin::current();
         let actor = origin::actor();
@@ -72,7 +72,7 @@ impl Refusals {
             actor.clone()
         };
         let kind = format!("{} {}", refused.action, refused.code);
-        {
+        let key = {
             let mut counted = self.counted();
             let same_sort = |known: &Counted| (known.actor == NOBODY) == actor.is_empty();
             let is_known = counted.contains_key(&(source.clone(), kind.clone()));
@@ -88,7 +88,7 @@ impl Refusals {
                 return Ok(());
             }
             counted.insert(
-                key,
+                key.clone(),
                 Counted {
                     since: clock.now_ms(),
                     more: 0,
@@ -105,7 +105,8 @@ impl Refusals {
                     address: if is_full { String::new() } else { address },
                 },
             );
-        }
+            key
+        };
         let mut summary = refused.details.clone();
         if !summary.is_object() {
             summary = json!({});
@@ -114,7 +115,13 @@ impl Refusals {
         let event =
             NewAuditEvent::new(refused.action, refused.target_kind, refused.target_id).saying(summary);
         let actor = if origin::actor().is_empty() { NOBODY } else { "" };
-        append(db.write(), clock, event.by(actor)).await.map(drop)
+        let noted = append(db.write(), clock, event.by(actor)).await;
+        if noted.is_err()
+            && let Some(known) = self.counted().get_mut(&key)
+        {
+            known.more += 1;
+        }
+        noted.map(drop)
     }
 
     /// Notes how many followed the first one, for every kind and source whose minute is over; at the end of the process

@@ -136,6 +136,13 @@ mod delivery_row {
     pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
+
+    impl Model {
+        /// When it is tried next, for people: what was put first is due since it was queued, not since 1970.
+        pub fn next_attempt_at(&self) -> i64 {
+            self.next_at.max(self.created_at)
+        }
+    }
 }
 
 mod attempt_row {
@@ -522,6 +529,21 @@ pub async fn wake_waiting<C: ConnectionTrait>(on: &C, webhook_id: &str, now: i64
         .map(drop)
 }
 
+// What waits for an earlier event of its ticket is due long before its turn: to count it would be to ask without pause.
+async fn next_turn<C: ConnectionTrait>(
+    on: &C,
+    webhook_id: &str,
+    ordered: bool,
+) -> Result<Option<i64>, DbErr> {
+    let wait = if ordered { WAIT_FOR_EARLIER } else { "" };
+    let text = format!(
+        "SELECT d.next_at FROM deliveries AS d WHERE webhook_id = $1 AND state = 'waiting' {wait} \
+         ORDER BY next_at, sequence LIMIT 1"
+    );
+    let row = on.query_one_raw(sql(on, &text, [webhook_id.into()])).await?;
+    row.map(|row| row.try_get("", "next_at")).transpose()
+}
+
 /// Gives the claim back and notes when the endpoint is due again: with its next delivery; when it is down, as soon as
 /// it may be asked; never before `earliest`. In a transaction of the caller: the row is taken first and the deliveries
 /// are looked at then, so that one that was made due meanwhile is not overlooked.
@@ -531,16 +553,13 @@ pub async fn rest<C: ConnectionTrait>(on: &C, lease: &Lease, earliest: i64) -> R
     if on.execute_raw(sql(on, text, values)).await?.rows_affected() != 1 {
         return Ok(());
     }
-    let text = "SELECT w.failures, w.retry_at, (SELECT MIN(d.next_at) FROM deliveries AS d \
-                WHERE d.webhook_id = w.id AND d.state = 'waiting') AS waiting FROM webhooks AS w WHERE w.id = $1";
-    let Some(row) = on.query_one_raw(sql(on, text, [lease.id.clone().into()])).await? else {
+    let Some(webhook) = webhook(on, &lease.id).await? else {
         return Ok(());
     };
-    let (failures, retry_at): (i64, i64) = (row.try_get("", "failures")?, row.try_get("", "retry_at")?);
-    let next = match row.try_get::<Option<i64>>("", "waiting")? {
+    let next = match next_turn(on, &lease.id, webhook.ordered).await? {
         None => i64::MAX,
-        Some(_) if failures >= DOWN_AFTER => retry_at,
-        Some(waiting) => waiting,
+        Some(_) if webhook.failures >= DOWN_AFTER => webhook.retry_at,
+        Some(turn) => turn,
     };
     let text = "UPDATE webhooks SET next_at = $1 WHERE id = $2 AND lease_no = $3";
     let values: [Value; 3] = [

@@ -21,7 +21,7 @@ pub use kinds::Types;
 pub use sequence::{advance, extent};
 pub use store::{
     Event, Extent, Filter, Read, ReadBack, append, append_all, by_id, delete_before, find_in, gist_of,
-    of_subject, read_after, read_before,
+    is_noted, of_subject, read_after, read_before,
 };
 
 use serde_json::Value;

@@ -176,6 +176,15 @@ pub async fn by_id<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Event>
     Ok(row::Entity::find_by_id(id).one(on).await?.map(Event::from))
 }
 
+/// Whether the log has an event of a type about something. For types that are rare.
+pub async fn is_noted<C: ConnectionTrait>(on: &C, kind: &str, subject_id: &str) -> Result<bool, DbErr> {
+    let text = "SELECT 1 AS one FROM events WHERE type = $1 AND subject_id = $2 LIMIT 1";
+    let row = on
+        .query_one_raw(sql(on, text, [kind.into(), subject_id.into()]))
+        .await?;
+    Ok(row.is_some())
+}
+
 /// One event, if it belongs to one of these projects.
 pub async fn find_in<C: ConnectionTrait>(
     on: &C,

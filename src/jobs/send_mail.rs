@@ -41,6 +41,10 @@ const SLOW_AFTER_MS: i64 = 20_000;
 /// Pause before what became of a mail is noted again, where the database refused it.
 const NOTED_AGAIN: Duration = Duration::from_millis(500);
 
+/// How often the end of an attempt is tried to be noted when the service is stopping: a database that is busy for a moment
+/// does not have a mail sent twice, and one that is gone does not keep the process.
+const WHILE_STOPPING: u32 = 10;
+
 /// How often a mail may be sent again after an outcome nobody knows.
 const MAX_UNKNOWN: i64 = 2;
 
@@ -172,15 +176,19 @@ async fn send(ctx: &Ctx, lease: &Lease) -> Result<(), DbErr> {
 
 /// Notes how an attempt ended, as often as it takes: forgotten, a mail that was sent is sent again.
 async fn settle(ctx: &Ctx, lease: &Lease, begun: &Begun, ending: &Ending) {
+    let mut left = WHILE_STOPPING;
     while let Err(error) = end(ctx, lease, begun, ending).await {
         tracing::warn!(
             mail = lease.id,
             "the end of an attempt was not noted, trying again: {error}"
         );
-        tokio::select! {
-            () = tokio::time::sleep(NOTED_AGAIN) => {}
-            () = ctx.stop.cancelled() => return,
+        if ctx.stop.is_cancelled() {
+            left -= 1;
+            if left == 0 {
+                return;
+            }
         }
+        tokio::time::sleep(NOTED_AGAIN).await;
     }
 }
 

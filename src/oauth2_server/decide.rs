@@ -554,8 +554,12 @@ pub async fn connected_apps(ctx: &Ctx, user_id: &str) -> Result<Vec<ConnectedApp
     unasked.retain(|given| !asked.iter().any(|consent| consent.client == given.client));
     let mut apps = Vec::new();
     let all = asked.into_iter().map(|consent| (consent, true));
-    for (allowed, was_asked) in all.chain(unasked.into_iter().map(|given| (given, false))) {
+    for (mut allowed, was_asked) in all.chain(unasked.into_iter().map(|given| (given, false))) {
         if let Some(client) = store::client(read, &allowed.client).await? {
+            // A project's own application reaches that project, whatever was allowed.
+            if !client.project_id.is_empty() {
+                allowed.projects = vec![client.project_id.clone()];
+            }
             apps.push(ConnectedApp {
                 client,
                 allowed,

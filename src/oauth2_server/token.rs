@@ -558,6 +558,10 @@ async fn foreign_event(
     family: &Family,
     by: &Client,
 ) -> Result<(), OAuthError> {
+    // Whoever has one can send it as often as they like: the first time says it all.
+    if event::is_noted(txn, "token.foreign", &family.id).await? {
+        return Ok(());
+    }
     let event = NewEvent {
         kind: "token.foreign",
         project_id: "",

@@ -451,7 +451,8 @@ pub async fn finish<C: ConnectionTrait>(
     let sent_at = (ending.state == MailState::Sent).then_some(now);
     let text = "UPDATE outgoing_mails SET state = $1, next_attempt_at = $2, error_code = $3, error_cause = $4, \
                 error_remedy = $5, sent_at = $6, unknown_outcomes = unknown_outcomes + $7, lease_until = 0, \
-                revision = revision + 1, updated_at = $8 WHERE id = $9 AND lease_no = $10";
+                revision = revision + 1, updated_at = $8 WHERE id = $9 AND lease_no = $10 \
+                AND state = 'sending'";
     let values: [Value; 10] = [
         ending.state.as_str().into(),
         ending.next_attempt_at.into(),

@@ -131,6 +131,25 @@ async fn of_two_nodes_one_sends() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_attempt_is_noted_once_however_often_it_is_said() {
+    let place = place().await;
+    let id = queued(&place).await;
+    let (lease, begun) = begin(&place, "one/1", &id).await.unwrap();
+    let ending = Ending {
+        outcome: "unknown",
+        state: MailState::Queued,
+        next_attempt_at: START_MS + 1,
+        answer: String::new(),
+        trouble: None,
+    };
+    for is_first in [true, false] {
+        let noted = finish(place.ctx.db.write(), &lease, begun.number, &ending, START_MS).await;
+        assert_eq!(noted.unwrap(), is_first);
+    }
+    assert_eq!(get(&place.ctx, &id).await.unwrap().unknown_outcomes, 1);
+}
+
+#[tokio::test]
 async fn an_attempt_that_a_crash_ended_is_unknown_only_if_the_mail_was_being_handed_over() {
     let place = place().await;
     let id = queued(&place).await;

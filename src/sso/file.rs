@@ -85,7 +85,13 @@ async fn put(
         .await
         .map_err(service::duplicate_name)?;
     if old.policy.recheck_minutes != new.policy.recheck_minutes {
-        store::checks::set_pace(&tx, &id, recheck::pace(&new)).await?;
+        store::checks::set_pace(
+            &tx,
+            &id,
+            recheck::pace(&new),
+            ctx.clock.now_ms() + recheck::ASKING_MS,
+        )
+        .await?;
     }
     service::append(ctx, &tx, "identity_provider.updated", &new, MACHINE).await?;
     Ok(tx.commit().await?)

@@ -29,7 +29,7 @@ const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// Where to send a browser whose session here just ended, so that it ends at the provider as well; none if the session
 /// did not begin there, or the provider has no such place or cannot say so.
 pub async fn end_session_url(ctx: &Ctx, session_id: &str) -> Result<Option<Url>, SsoError> {
-    let Some((link, id_token)) = store::people::session(ctx, session_id).await? else {
+    let Some((link, id_token)) = store::people::session(ctx, ctx.db.read(), session_id).await? else {
         return Ok(None);
     };
     let Some(provider) = store::one(ctx.db.read(), &link.provider_id).await? else {
@@ -265,16 +265,21 @@ pub async fn tie<C: sea_orm::ConnectionTrait>(
 ) -> Result<(), SsoError> {
     let now = ctx.clock.now_ms();
     store::people::insert_session(ctx, on, session_id, link, &given.id_token, now).await?;
-    Ok(store::checks::passed(ctx, on, session_id, &given.kept, given.checked_at, given.look_at).await?)
+    Ok(store::checks::keep(ctx, on, session_id, &given.kept, given.checked_at, given.look_at).await?)
 }
 
 /// What a session here hangs on at a provider, to be tied to the session that follows it; none if it began here. A token that
 /// cannot be opened any more is left out: signing out there then asks once more.
-pub async fn tied(ctx: &Ctx, session_id: &str) -> Result<Option<(SessionLink, Given)>, SsoError> {
-    let Some((link, id_token)) = store::people::session(ctx, session_id).await? else {
+/// In the transaction that ends the one and begins the other: what the provider is giving for it at this moment is not lost.
+pub async fn tied<C: sea_orm::ConnectionTrait>(
+    ctx: &Ctx,
+    on: &C,
+    session_id: &str,
+) -> Result<Option<(SessionLink, Given)>, SsoError> {
+    let Some((link, id_token)) = store::people::session(ctx, on, session_id).await? else {
         return Ok(None);
     };
-    let Some(due) = store::checks::kept(ctx.db.read(), session_id).await? else {
+    let Some(due) = store::checks::held(on, session_id).await? else {
         return Ok(None);
     };
     let kept = Kept {

@@ -21,7 +21,7 @@ pub const GRACE_MS: i64 = 2 * 3_600_000;
 /// When to try again while it cannot be asked.
 const AGAIN_MS: i64 = 5 * 60_000;
 /// While one request asks, no other does.
-const ASKING_MS: i64 = 60_000;
+pub(super) const ASKING_MS: i64 = 60_000;
 /// How long a person can learn why their session ended.
 pub(super) const ENDINGS_MS: i64 = 24 * 3_600_000;
 
@@ -66,27 +66,12 @@ pub async fn still_vouched(ctx: &Ctx, session_id: &str) -> Result<bool, SsoError
     };
     match ask(ctx, &provider, session_id, &due).await? {
         Word::Yes(kept) => {
-            checks::passed(
-                ctx,
-                ctx.db.write(),
-                session_id,
-                &kept,
-                now,
-                Some(now + pace(&provider)),
-            )
-            .await?;
+            let next = Some(now + pace(&provider));
+            checks::passed(ctx, session_id, &due, &kept, now, next).await?;
             Ok(true)
         }
         Word::Nothing => {
-            checks::passed(
-                ctx,
-                ctx.db.write(),
-                session_id,
-                &Kept::default(),
-                due.checked_at,
-                None,
-            )
-            .await?;
+            checks::passed(ctx, session_id, &due, &Kept::default(), due.checked_at, None).await?;
             Ok(true)
         }
         Word::No => end(ctx, &provider, session_id, REFUSED).await,
@@ -118,18 +103,26 @@ async fn ask(
     };
     // Sealed with a key that is gone: nothing to ask with.
     if let Some(refresh_token) = due.refresh_token(ctx, session_id).ok().flatten() {
-        return Ok(
-            match token::refresh(ctx, provider, &metadata, &refresh_token).await? {
-                Ok((id_token, _)) if id_token.as_ref().is_some_and(|token| !is_about(token, due)) => Word::No,
-                Ok((_, kept)) => Word::Yes(Kept {
-                    refresh_token: kept.refresh_token.or(Some(refresh_token)),
-                    ..kept
-                }),
-                Err(fault) if fault.trouble.code == "invalid_grant" => Word::No,
-                // What is wrong with our client is not the person's fault.
-                Err(fault) => Word::Silence(fault),
-            },
-        );
+        let refreshed = match token::refresh(ctx, provider, &metadata, &refresh_token).await {
+            Ok(answer) => answer,
+            // Our own secret does not open: no more the person's fault than a provider that is down.
+            Err(SsoError::Seal(error)) => Err(Fault::new(
+                "secret_sealed",
+                format!("The client secret kept for this provider does not open: {error}."),
+                "Give Mailgrant the key it was sealed with, or enter the secret anew.",
+            )),
+            Err(error) => return Err(error),
+        };
+        return Ok(match refreshed {
+            Ok((id_token, _)) if id_token.as_ref().is_some_and(|token| !is_about(token, due)) => Word::No,
+            Ok((_, kept)) => Word::Yes(Kept {
+                refresh_token: kept.refresh_token.or(Some(refresh_token)),
+                ..kept
+            }),
+            Err(fault) if fault.trouble.code == "invalid_grant" => Word::No,
+            // What is wrong with our client is not the person's fault.
+            Err(fault) => Word::Silence(fault),
+        });
     }
     let access_token = due.access_token(ctx, session_id).ok().flatten();
     let lives = due.access_expires_at.is_some_and(|end| end > ctx.clock.now_ms());
@@ -194,7 +187,7 @@ pub async fn why_ended(ctx: &Ctx, session_id: &str) -> Result<Option<Trouble>, D
                 format!("Sign in again as soon as {name} works. An administrator can let people in another way."),
             ),
             _ => (
-                format!("{name} does not say any more that you may work here."),
+                format!("{name} does not vouch for you any more: your session there is over, or your account was taken away."),
                 format!("Sign in again. If {name} does not let you in, ask its administrator about your account there."),
             ),
         };

@@ -194,7 +194,13 @@ async fn save(
         return Err(SsoError::Conflict);
     }
     if paced {
-        store::checks::set_pace(&tx, &new.id, recheck::pace(&new)).await?;
+        store::checks::set_pace(
+            &tx,
+            &new.id,
+            recheck::pace(&new),
+            ctx.clock.now_ms() + recheck::ASKING_MS,
+        )
+        .await?;
     }
     append(ctx, &tx, kind, &new, actor).await?;
     tx.commit().await?;

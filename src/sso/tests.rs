@@ -8,6 +8,7 @@ use serde_json::json;
 use super::flow::{self, Purpose};
 use super::store::{self, attempts};
 use super::*;
+use crate::account;
 use crate::account::tests::{TestPlace, place};
 use crate::ctx::Ctx;
 
@@ -288,4 +289,68 @@ fn what_a_test_shows_of_claims_opens_nothing() {
         assert_eq!(shown[name], "••••••", "{name}");
     }
     assert!(shown["long"].as_str().unwrap().chars().count() <= 501);
+}
+
+#[tokio::test]
+async fn what_a_provider_gives_amid_a_change_goes_to_the_session_that_is_left_and_to_no_other() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let company = enabled(&place).await;
+    let (link, mut given) = on_their_way(&company);
+    let token = |text: &str| model::Kept {
+        refresh_token: Some(SecretString::from(text.to_owned())),
+        ..model::Kept::default()
+    };
+    given.kept = token("first");
+    given.look_at = Some(ctx.clock.now_ms());
+    let (write, now) = (ctx.db.write(), ctx.clock.now_ms());
+    let take = async |session: &str| {
+        store::checks::take(write, session, now, now + 1)
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    let holds = async |session: &str| {
+        let kept = store::checks::kept(ctx.db.read(), session)
+            .await
+            .unwrap()
+            .unwrap();
+        let token = kept.refresh_token(ctx, session).unwrap();
+        token.map(|token| secrecy::ExposeSecret::expose_secret(&token).to_owned())
+    };
+    let user = account::create(&ctx.db, &ctx.clock, &account::tests::ada(), "cli")
+        .await
+        .unwrap();
+    let start = async |replaces: Option<&str>| {
+        let new = account::NewSession {
+            user_id: &user.id,
+            replaces,
+            proof: Default::default(),
+            browser: "",
+            address: "",
+        };
+        let tx = ctx.db.begin().await.unwrap();
+        let started = account::start_in(&tx, &ctx.clock, &new).await.unwrap();
+        tx.commit().await.unwrap();
+        started.session.id
+    };
+    let one = start(None).await;
+    tie(ctx, write, &one, &link, &given).await.unwrap();
+    let asked = take(&one).await;
+    // Its password is changed: the session goes on as another one.
+    let (link, taken) = tied(ctx, write, &one).await.unwrap().unwrap();
+    let two = start(Some(&one)).await;
+    tie(ctx, write, &two, &link, &taken).await.unwrap();
+    let later = Some(now + 5);
+    store::checks::passed(ctx, &one, &asked, &token("second"), now + 5, later)
+        .await
+        .unwrap();
+    assert_eq!(holds(&two).await.as_deref(), Some("second"));
+    // Nobody is to look again: what was under way is not kept.
+    let asked = store::checks::kept(ctx.db.read(), &two).await.unwrap().unwrap();
+    store::checks::set_pace(write, &company.id, 0, now).await.unwrap();
+    store::checks::passed(ctx, &two, &asked, &token("third"), now + 9, later)
+        .await
+        .unwrap();
+    assert_eq!(holds(&two).await, None);
 }

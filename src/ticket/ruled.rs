@@ -101,7 +101,8 @@ pub async fn dress<C: ConnectionTrait>(
     if wishes.labels.is_empty() {
         return Ok(left_out);
     }
-    let Some(mut ticket) = store::by_id(on, &Projects::All, &placed.ticket_id).await? else {
+    // Held: of a second copy nobody has it yet, and an agent may be changing the labels.
+    let Some(mut ticket) = change::locked(on, &placed.ticket_id).await? else {
         return Ok(left_out);
     };
     let before = change::labels_of(&ticket);

@@ -72,6 +72,8 @@ pub(super) struct Follower {
     may_see: Projects,
     /// When that was asked last.
     asked_at: Instant,
+    /// Whether somebody wrote to the log since.
+    woken: bool,
     /// When something was sent last.
     said_at: Instant,
     filter: Filter,
@@ -118,6 +120,7 @@ impl Follower {
             filter,
             cursor,
             head,
+            woken: false,
             over: false,
             greeted: false,
             _counted: counted,
@@ -152,7 +155,7 @@ impl Follower {
                 Err(LogError::Db(error)) => return Err(error.into()),
             };
             let is_quiet = read.events.is_empty();
-            if (!is_quiet || self.asked_at.elapsed() >= ASK_AGAIN) && !self.may_still_see().await? {
+            if (!is_quiet || self.is_time_to_ask()) && !self.may_still_see().await? {
                 return Ok(self.last("over", &json!({ "code": "access_ended" })));
             }
             let moved = read.cursor != self.cursor;
@@ -177,17 +180,26 @@ impl Follower {
 
     async fn may_still_see(&mut self) -> Result<bool, Problem> {
         self.asked_at = Instant::now();
+        self.woken = false;
         Ok(gate::projects_now(&self.request).await?.as_ref() == Some(&self.may_see))
+    }
+
+    /// Whether somebody wrote, which may have been the end of its access, or nobody asked for as long as nothing is said.
+    fn is_time_to_ask(&self) -> bool {
+        let pause = if self.woken { ASK_AGAIN } else { HEARTBEAT };
+        self.asked_at.elapsed() >= pause
     }
 
     /// Waits for something to look at; what is to be said meanwhile, if anything is.
     async fn wait(&mut self) -> Option<Bytes> {
-        // What woke it last may have been the end of its access, asked a moment too early.
-        let ask = (self.asked_at.elapsed() < ASK_AGAIN).then(|| self.asked_at + ASK_AGAIN);
+        let ask = self.woken.then(|| self.asked_at + ASK_AGAIN);
         let beat = self.said_at + HEARTBEAT;
         let until = ask.map_or(beat, |ask| ask.min(beat));
         tokio::select! {
-            changed = self.head.changed() => self.over |= changed.is_err(),
+            changed = self.head.changed() => {
+                self.over |= changed.is_err();
+                self.woken = true;
+            }
             () = tokio::time::sleep_until(until.into()) => {}
             () = self.ctx.stop.cancelled() => {
                 self.over = true;

@@ -134,9 +134,10 @@ pub(super) async fn change_password(
     before: &str,
 ) -> Result<Started, AccountError> {
     let now = ctx.clock.now_ms();
-    // A password of one's own is no way out of what a provider says of one's session.
-    let tied = sso::tied(ctx, before).await.map_err(of_sso)?;
     let tx = ctx.db.begin().await?;
+    account::hold_person(&tx, session.user_id).await?;
+    // A password of one's own is no way out of what a provider says of one's session.
+    let tied = sso::tied(ctx, &tx, before).await.map_err(of_sso)?;
     account::set_password(&tx, &ctx.clock, session.user_id, new, tokens, session.user_id).await?;
     oauth2_server::end_all_of_user(&tx, now, session.user_id, "password_changed").await?;
     let started = account::start_in(&tx, &ctx.clock, session).await?;

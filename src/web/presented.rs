@@ -55,7 +55,15 @@ pub(super) fn presented(headers: &HeaderMap) -> Option<Presented> {
 }
 
 /// The name of the parameter that carries a token in an address (RFC 6750, section 2.3).
-pub(super) const IN_QUERY: &str = "access_token";
+const IN_QUERY: &str = "access_token";
+
+/// The parameters of an address, but for the token of a client of an older protocol, which is none of the route's.
+pub(super) fn parameters(query: &str) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .filter(|(name, _): &(String, String)| name != IN_QUERY)
+        .collect()
+}
 
 /// Whether there is a token in the address.
 pub(super) fn is_in_query(request: &HttpRequest) -> bool {

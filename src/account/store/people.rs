@@ -138,14 +138,15 @@ pub(in crate::account) async fn count_users<C: ConnectionTrait>(on: &C) -> Resul
     users::Entity::find().count(on).await
 }
 
-/// The other site admins who have a way in: a password, or an account at an identity provider that is enabled. Who was
-/// invited and never came has none.
+/// The other site admins who have a way in: a password, unless a provider that is enabled leaves no local sign-in, or an
+/// account at an identity provider that is enabled. Who was invited and never came has none.
 pub(in crate::account) async fn other_active_admins<C: ConnectionTrait>(
     on: &C,
     id: &str,
 ) -> Result<i64, DbErr> {
     let text = "SELECT COUNT(*) AS n FROM users u WHERE u.id <> $1 AND u.site_admin = TRUE AND u.disabled_at IS NULL \
-                AND (u.password_set_at IS NOT NULL OR EXISTS (SELECT 1 FROM sso_identities i \
+                AND ((u.password_set_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM identity_providers \
+                WHERE enabled = TRUE AND policy LIKE '%\"local_sign_in\":false%')) OR EXISTS (SELECT 1 FROM sso_identities i \
                 JOIN identity_providers p ON p.id = i.provider_id WHERE i.user_id = u.id AND p.enabled = TRUE))";
     match on.query_one_raw(sql(on, text, [id.into()])).await? {
         Some(row) => row.try_get("", "n"),

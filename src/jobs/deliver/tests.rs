@@ -354,6 +354,34 @@ async fn what_is_put_first_comes_before_a_backlog_that_is_being_sent() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_keeps_the_order_rests_until_the_first_of_a_ticket_is_due() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let receiver = Receiver::start().await;
+    let input = WebhookInput {
+        url: Some(receiver.url.clone()),
+        ordered: Some(true),
+        ..WebhookInput::default()
+    };
+    let made = delivery::create(ctx, "cli", input).await.unwrap().webhook;
+    receiver.behave(Manner::Status(503, ""));
+    let first = happen(ctx, "HELP-1", 1).await;
+    happen(ctx, "HELP-1", 2).await;
+    round(ctx).await;
+    let log = delivery::deliveries(ctx, &made, &DeliveryFilter::default(), 10)
+        .await
+        .unwrap();
+    let first = log.iter().find(|one| one.event_id == first).unwrap();
+    assert!(first.next_at > ctx.clock.now_ms());
+    assert_eq!(now(ctx, &made.id).await.next_at, first.next_at);
+    ctx.clock.advance(chrono::Duration::milliseconds(
+        first.next_at - ctx.clock.now_ms() - 1,
+    ));
+    round(ctx).await;
+    assert_eq!(receiver.got().len(), 1, "nothing is looked at before");
+}
+
+#[tokio::test]
 async fn what_waits_for_an_endpoint_is_not_told_once_it_has_fewer_projects() {
     let place = place().await;
     let ctx = &place.ctx;

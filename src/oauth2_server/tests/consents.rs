@@ -46,6 +46,25 @@ async fn what_was_not_asked_for_cannot_be_allowed() {
 }
 
 #[tokio::test]
+async fn an_application_of_a_project_is_shown_with_that_project_alone() {
+    let world = World::new().await;
+    let new = NewClient {
+        fields: world.client(|_| {}).await.fields,
+        project_id: "prj_1".into(),
+        ..NewClient::default()
+    };
+    let client = crate::oauth2_server::create(&world.ctx, "cli", new)
+        .await
+        .unwrap()
+        .client;
+    let code = world.code(&client, ALL).await;
+    world.redeem(&client, &code).await.unwrap();
+    let apps = connected_apps(&world.ctx, &world.user.id).await.unwrap();
+    let shown: Vec<_> = apps.iter().map(|app| app.allowed.projects.clone()).collect();
+    assert_eq!(shown, [["prj_1".to_owned()]]);
+}
+
+#[tokio::test]
 async fn nobody_is_asked_about_a_client_that_is_not_approved_any_more() {
     let world = World::new().await;
     for state in ClientState::ALL {

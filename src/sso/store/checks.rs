@@ -1,6 +1,6 @@
 //! What is kept to ask a provider again about the person of a session, and why sessions ended.
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
 use secrecy::SecretString;
 
 use super::run;
@@ -114,6 +114,16 @@ pub(in crate::sso) async fn take<C: ConnectionTrait>(
     row.as_ref().map(due).transpose()
 }
 
+/// What a session keeps, as [`kept`], which nobody replaces until the transaction ends.
+pub(in crate::sso) async fn held<C: ConnectionTrait>(on: &C, session_id: &str) -> Result<Option<Due>, DbErr> {
+    // SQLite's writer is alone anyway.
+    if on.get_database_backend() == DbBackend::Postgres {
+        let text = "SELECT session_id FROM sso_sessions WHERE session_id = $1 FOR UPDATE";
+        on.query_one_raw(sql(on, text, [session_id.into()])).await?;
+    }
+    kept(on, session_id).await
+}
+
 /// What a session keeps, whether or not a look is due.
 pub(in crate::sso) async fn kept<C: ConnectionTrait>(on: &C, session_id: &str) -> Result<Option<Due>, DbErr> {
     let text = format!("SELECT {COLUMNS} FROM sso_sessions WHERE session_id = $1");
@@ -121,9 +131,29 @@ pub(in crate::sso) async fn kept<C: ConnectionTrait>(on: &C, session_id: &str) -
     row.as_ref().map(due).transpose()
 }
 
-/// The provider said yes: what it gave replaces what was kept. Without `next` there will be no further look, and nothing
-/// is kept.
-pub(in crate::sso) async fn passed<C: ConnectionTrait>(
+/// The provider said yes: what it gave replaces what was kept when it was asked. Without `next` there will be no further
+/// look, and nothing is kept. If the session became another one meanwhile, that has it; if what was kept was taken away
+/// meanwhile, nothing has.
+pub(in crate::sso) async fn passed(
+    ctx: &Ctx,
+    session_id: &str,
+    asked: &Due,
+    kept: &Kept,
+    now: i64,
+    next: Option<i64>,
+) -> Result<(), DbErr> {
+    let on = ctx.db.write();
+    if write(ctx, on, session_id, Some(asked), kept, now, next).await? {
+        return Ok(());
+    }
+    match follower(on, session_id, asked).await? {
+        Some(follower) => keep(ctx, on, &follower, kept, now, next).await,
+        None => Ok(()),
+    }
+}
+
+/// Keeps what a provider gave for a session.
+pub(in crate::sso) async fn keep<C: ConnectionTrait>(
     ctx: &Ctx,
     on: &C,
     session_id: &str,
@@ -131,10 +161,42 @@ pub(in crate::sso) async fn passed<C: ConnectionTrait>(
     now: i64,
     next: Option<i64>,
 ) -> Result<(), DbErr> {
-    let text = "UPDATE sso_sessions SET refresh_sealed = $2, access_sealed = $3, access_expires_at = $4, checked_at = $5, \
-                next_check_at = $6, failing_since = NULL WHERE session_id = $1";
+    write(ctx, on, session_id, None, kept, now, next).await.map(drop)
+}
+
+// The session that follows one whose password was changed: it was looked at last at the same moment.
+async fn follower<C: ConnectionTrait>(
+    on: &C,
+    session_id: &str,
+    asked: &Due,
+) -> Result<Option<String>, DbErr> {
+    let text = "SELECT session_id FROM sso_sessions WHERE provider_id = $1 AND issuer = $2 AND subject = $3 \
+                AND checked_at = $4 AND session_id <> $5 AND next_check_at IS NOT NULL";
+    let values: [Value; 5] = [
+        asked.provider_id.clone().into(),
+        asked.issuer.clone().into(),
+        asked.subject.clone().into(),
+        asked.checked_at.into(),
+        session_id.into(),
+    ];
+    let row = on.query_one_raw(sql(on, text, values)).await?;
+    row.map(|row| row.try_get("", "session_id")).transpose()
+}
+
+async fn write<C: ConnectionTrait>(
+    ctx: &Ctx,
+    on: &C,
+    session_id: &str,
+    before: Option<&Due>,
+    kept: &Kept,
+    now: i64,
+    next: Option<i64>,
+) -> Result<bool, DbErr> {
     let kept = next.is_some().then_some(kept);
-    let values: [Value; 6] = [
+    let mut text = "UPDATE sso_sessions SET refresh_sealed = $2, access_sealed = $3, access_expires_at = $4, checked_at = $5, \
+                    next_check_at = $6, failing_since = NULL WHERE session_id = $1"
+        .to_owned();
+    let mut values: Vec<Value> = vec![
         session_id.into(),
         sealed(
             ctx,
@@ -154,7 +216,14 @@ pub(in crate::sso) async fn passed<C: ConnectionTrait>(
         now.into(),
         next.into(),
     ];
-    run(on, text, values).await.map(drop)
+    if let Some(before) = before {
+        text.push_str(" AND refresh_sealed = $7 AND access_sealed = $8");
+        values.extend([
+            before.refresh_sealed.clone().into(),
+            before.access_sealed.clone().into(),
+        ]);
+    }
+    Ok(on.execute_raw(sql(on, &text, values)).await?.rows_affected() == 1)
 }
 
 /// Nobody could say.
@@ -166,20 +235,22 @@ pub(in crate::sso) async fn failed(ctx: &Ctx, session_id: &str, now: i64, next: 
         .map(drop)
 }
 
-/// A provider's pace changed: what is due follows at once; 0 ends it, and forgets what was kept for it.
+/// A provider's pace changed: what is due follows, but not before `earliest`, when nobody asks any more with what was kept;
+/// 0 ends it, and forgets that.
 pub(in crate::sso) async fn set_pace<C: ConnectionTrait>(
     on: &C,
     provider_id: &str,
     pace_ms: i64,
+    earliest: i64,
 ) -> Result<(), DbErr> {
     if pace_ms == 0 {
         let text = "UPDATE sso_sessions SET next_check_at = NULL, failing_since = NULL, refresh_sealed = '', \
                     access_sealed = '', access_expires_at = NULL WHERE provider_id = $1";
         return run(on, text, [provider_id.into()]).await.map(drop);
     }
-    let text = "UPDATE sso_sessions SET next_check_at = checked_at + $2 \
+    let text = "UPDATE sso_sessions SET next_check_at = CASE WHEN checked_at + $2 > $3 THEN checked_at + $2 ELSE $3 END \
                 WHERE provider_id = $1 AND next_check_at IS NOT NULL";
-    run(on, text, [provider_id.into(), pace_ms.into()])
+    run(on, text, [provider_id.into(), pace_ms.into(), earliest.into()])
         .await
         .map(drop)
 }

@@ -176,11 +176,11 @@ pub(in crate::sso) async fn insert_session<C: ConnectionTrait>(
 }
 
 /// How a session hangs together with one at a provider, and the ID token it began with, still sealed.
-pub(in crate::sso) async fn session(
+pub(in crate::sso) async fn session<C: ConnectionTrait>(
     ctx: &Ctx,
+    on: &C,
     session_id: &str,
 ) -> Result<Option<(SessionLink, Result<SecretString, SealError>)>, DbErr> {
-    let on = ctx.db.read();
     let text =
         "SELECT provider_id, issuer, subject, sid, id_token_sealed FROM sso_sessions WHERE session_id = $1";
     let row = on.query_one_raw(sql(on, text, [session_id.into()])).await?;

@@ -78,6 +78,38 @@ async fn an_account_is_joined_by_another_issuer_only_if_its_address_was_proven()
 }
 
 #[tokio::test]
+async fn a_password_is_no_way_in_where_only_providers_let_people_in() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    account(ctx, "root@example.test", true).await;
+    let company = crate::sso::tests::enabled(&place).await;
+    let user = account(ctx, BOB, true).await;
+    come_in(ctx, &company, &bob_of(&company.connection.issuer, true)).await;
+    let switch_off = async || {
+        let tx = ctx.db.begin().await.unwrap();
+        // Not committed: it is asked again.
+        account::disable(&tx, &ctx.clock, &user.id, "cli").await
+    };
+    assert!(switch_off().await.is_ok(), "the other one has a password");
+    let input = crate::sso::ProviderInput {
+        name: company.name.clone(),
+        connection: company.connection.clone(),
+        policy: crate::sso::Policy {
+            local_sign_in: false,
+            ..company.policy.clone()
+        },
+        client_secret: None,
+    };
+    crate::sso::update(ctx, "cli", &company.id, company.revision, input)
+        .await
+        .unwrap();
+    assert!(matches!(
+        switch_off().await,
+        Err(account::AccountError::LastAdmin)
+    ));
+}
+
+#[tokio::test]
 async fn an_account_that_is_switched_off_lets_nobody_in_however_they_are_told() {
     let place = place().await;
     let ctx = &place.ctx;

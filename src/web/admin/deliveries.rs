@@ -82,7 +82,7 @@ pub(super) fn row(delivery: &Delivery, now: i64) -> DeliveryRow {
         },
         attempts: delivery.attempts,
         made: words::when(now, delivery.created_at),
-        next: waits.then(|| words::when(now, delivery.next_at)),
+        next: waits.then(|| words::when(now, delivery.next_attempt_at())),
     }
 }
 
@@ -151,7 +151,10 @@ async fn detail(desk: Desk, path: web::Path<(String, String)>) -> Answer {
         Fact::new("Queued", words::when(now, found.created_at).exact),
     ];
     if found.state == DeliveryState::Waiting.as_str() {
-        facts.push(Fact::new("Next attempt", words::when(now, found.next_at).text));
+        facts.push(Fact::new(
+            "Next attempt",
+            words::when(now, found.next_attempt_at()).text,
+        ));
     }
     if let Some(at) = found.finished_at {
         facts.push(Fact::new("Ended", words::when(now, at).exact));

@@ -15,7 +15,7 @@ use super::once;
 use crate::web::error::Problem;
 use crate::web::gate;
 use crate::web::openapi::{Body, Doc, Parameter, check};
-use crate::web::presented::IN_QUERY;
+use crate::web::presented;
 use crate::web::route::{Effect, Route};
 
 /// What the door knows about its route: what may come in. The shapes of answers are large, and each thread that serves
@@ -61,11 +61,7 @@ pub(in crate::web) async fn pass(
 
 /// Reads and checks; the key and the body of a request that must happen once come back.
 async fn look(facts: &Facts, request: &mut ServiceRequest) -> Result<Option<(String, web::Bytes)>, Problem> {
-    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(request.query_string().as_bytes())
-        .into_owned()
-        // The token of a client of an older protocol is no parameter of the route.
-        .filter(|(name, _): &(String, String)| name != IN_QUERY)
-        .collect();
+    let pairs = presented::parameters(request.query_string());
     check::query(&facts.query, &pairs)?;
     if !facts.changes {
         return Ok(None);

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::json;
 use crate::web::error::{FieldProblem, Problem};
 use crate::web::openapi::check::escaped;
-use crate::web::presented::IN_QUERY;
+use crate::web::presented;
 
 /// Largest JSON body, bytes.
 pub(super) const MAX_JSON_BYTES: usize = 256 * 1024;
@@ -317,11 +317,8 @@ impl Query {
     }
 
     fn read(request: &HttpRequest) -> Result<Self, Problem> {
-        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(request.query_string().as_bytes())
-            .into_owned()
-            // What the next part is asked with is shown in this one.
-            .filter(|(name, _): &(String, String)| name != IN_QUERY)
-            .collect();
+        // What the next part is asked with is shown in this one: no token.
+        let pairs = presented::parameters(request.query_string());
         let of = |name: &str| {
             pairs
                 .iter()

@@ -12,6 +12,7 @@ use crate::ctx::Ctx;
 use crate::idempotency::{self, Answer, Begun, IdempotencyError, Turn};
 use crate::web::error::Problem;
 use crate::web::gate;
+use crate::web::presented;
 use crate::web::route::Effect;
 
 const KEY: &str = "idempotency-key";
@@ -22,6 +23,16 @@ const REPEATED: [&str; 3] = ["content-type", "location", "etag"];
 impl From<IdempotencyError> for Problem {
     fn from(error: IdempotencyError) -> Self {
         Self::internal(&error)
+    }
+}
+
+// Everybody who uses an application has its id; what one of them did is not another's answer. Personal tokens keep the name
+// under which an older version noted what they did.
+fn owner_of(token: &TokenIdentity) -> String {
+    if token.id.starts_with("cli_") {
+        format!("{} {}", token.id, token.actor)
+    } else {
+        token.id.clone()
     }
 }
 
@@ -96,18 +107,17 @@ pub(super) async fn pass(
 
 async fn begin(key: &str, body: &[u8], request: &ServiceRequest) -> Result<Begun, Problem> {
     let ctx = gate::ctx(request.request())?;
-    let owner = request
-        .extensions()
-        .get::<TokenIdentity>()
-        // Everybody who uses an application has its id; what one of them did is not another's answer.
-        .map(|token| format!("{} {}", token.id, token.actor));
+    let owner = request.extensions().get::<TokenIdentity>().map(owner_of);
     let owner = owner.ok_or_else(|| Problem::internal(&"a route of the API without a token"))?;
     let route = format!(
         "{} {}",
         request.method(),
         request.match_pattern().unwrap_or_default()
     );
-    let fingerprint: [&[u8]; 3] = [request.path().as_bytes(), request.query_string().as_bytes(), body];
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(presented::parameters(request.query_string()));
+    let query = query.finish();
+    let fingerprint: [&[u8]; 3] = [request.path().as_bytes(), query.as_bytes(), body];
     Ok(idempotency::begin(&ctx, &owner, &route, key, &fingerprint).await?)
 }
 

@@ -258,8 +258,7 @@ fn show_delivery(delivery: &Delivery) -> Value {
         "type": delivery.r#type,
         "state": delivery.state,
         "attempts": delivery.attempts,
-        // Of what somebody put first it is the beginning of time.
-        "nextAt": output::time(waits.then_some(delivery.next_at.max(delivery.created_at))),
+        "nextAt": output::time(waits.then(|| delivery.next_attempt_at())),
         "lastStatus": delivery.last_status,
         "lastError": output::text(&delivery.last_error),
         "finishedAt": output::time(delivery.finished_at),

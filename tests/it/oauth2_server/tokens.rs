@@ -321,12 +321,14 @@ async fn n30_n31_n32_n33_a_refresh_token_rotates_forgives_a_lost_answer_and_noth
         .text("refresh_token");
     // N30, N31: another client, a wider scope. Nothing happens to the owner.
     let fields = [("grant_type", "refresh_token"), ("refresh_token", first.as_str())];
-    assert_eq!(
-        server.ask(&other, "/oauth2/token", &fields).await.error(),
-        (400, "invalid_grant")
-    );
+    for _ in 0..2 {
+        assert_eq!(
+            server.ask(&other, "/oauth2/token", &fields).await.error(),
+            (400, "invalid_grant")
+        );
+    }
     let events = noted(&server, "token.foreign").await;
-    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events.len(), 1, "said once, however often: {events:?}");
     assert_eq!(events[0]["data"]["sentBy"], other["id"]);
     assert_eq!(events[0]["data"]["client"], server.client["id"]);
     let wider = [fields[0], fields[1], ("scope", "openid projects:read")];
