@@ -228,6 +228,8 @@ fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
         .idle_timeout(NEVER)
         .max_lifetime(NEVER)
         .acquire_timeout(Duration::from_secs(60))
+        // A file does not hang up: to ask before every use is to ask everything twice.
+        .test_before_acquire(false)
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(|options| {
             options
