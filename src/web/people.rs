@@ -449,6 +449,7 @@ pub(super) async fn reset_second_factor(ctx: &Ctx, user_id: &str, actor: &str) -
 fn of_member(error: MemberError) -> AccountError {
     match error {
         MemberError::Db(error) => error.into(),
+        MemberError::Conflict => AccountError::Conflict,
         MemberError::NotFound | MemberError::LastProjectAdmin => AccountError::NotFound("member"),
     }
 }

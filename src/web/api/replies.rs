@@ -330,8 +330,8 @@ async fn retry(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let found = of_ticket(&ctx, &access, &path).await?;
-    seen.check(found.revision)?;
-    let again = outbox::retry(&ctx, access.actor(), &found.id)
+    let seen = seen.seen(found.revision)?;
+    let again = outbox::retry(&ctx, access.actor(), &found.id, seen)
         .await
         .map_err(refused)?;
     Ok(output::tagged(again.revision, show(&again)))
@@ -344,8 +344,8 @@ async fn cancel(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let found = of_ticket(&ctx, &access, &path).await?;
-    seen.check(found.revision)?;
-    let gone = outbox::cancel(&ctx, access.actor(), &found.id)
+    let seen = seen.seen(found.revision)?;
+    let gone = outbox::cancel(&ctx, access.actor(), &found.id, seen)
         .await
         .map_err(refused)?;
     Ok(output::tagged(gone.revision, show(&gone)))
