@@ -211,6 +211,7 @@ fn list_statement<C: ConnectionTrait>(
     let listed = Listed {
         from: "audit_events t",
         project: "t.project_id",
+        columns: "t.*",
         order: "t.id DESC",
         order_of_all: "t.id DESC",
         limit,

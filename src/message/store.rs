@@ -92,6 +92,28 @@ mod row {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// Every column of a message `t` but what was parsed of it, which is empty.
+pub(super) fn head_columns() -> String {
+    let columns = row::Column::iter().map(|column| match column {
+        row::Column::Parsed => "'' AS parsed".to_owned(),
+        column => format!("t.{}", column.as_str()),
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// What was parsed of some messages, by their ids.
+pub(super) async fn parsed_of<C: ConnectionTrait>(
+    on: &C,
+    ids: &[&str],
+) -> Result<HashMap<String, String>, DbErr> {
+    let ids = ids.iter().map(|id| [(*id).into()]).collect();
+    let text = "SELECT id, parsed FROM messages WHERE id IN (VALUES {rows})";
+    let rows = with_rows(on, text, ids).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("", "id")?, row.try_get("", "parsed")?)))
+        .collect()
+}
+
 /// Stores raw mails of one mailbox, or finds the messages that have the same bytes; what became of each, in their order.
 pub async fn insert_raws<C: ConnectionTrait>(
     on: &C,

@@ -255,6 +255,7 @@ pub(super) fn list_statement<C: ConnectionTrait>(on: &C, filter: &OutgoingFilter
         all.and("t.project_id = {}", "");
     }
     let listed = Listed {
+        columns: "t.*",
         from: "outgoing_mails t",
         project: "t.project_id",
         order: "t.id DESC",

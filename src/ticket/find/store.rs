@@ -186,6 +186,7 @@ pub(super) async fn count<C: ConnectionTrait>(
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
+        columns: "t.*",
 pub(super) async fn labels<C: ConnectionTrait>(
     on: &C,
     projects: &Projects,

@@ -156,8 +156,8 @@ async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
     let now = desk.now();
     let mail = visible(&desk, &id).await?;
     let attempts = outbox::attempts_of(desk.ctx.db.read(), &mail.id).await?;
-    let ticket = match ticket::get(&desk.ctx, &desk.access().projects(), &mail.ticket_id).await {
-        Ok(found) => found.ticket.key,
+    let ticket = match ticket::present(&desk.ctx, &desk.access().projects(), &mail.ticket_id).await {
+        Ok(ticket) => ticket.key,
         Err(_) => String::new(),
     };
     let may_send = desk.access().may(Scope::MessagesSend, &mail.project_id);

@@ -257,8 +257,9 @@ async fn mine(desk: &Desk, key: &str) -> Result<ticket::TicketDetail, Problem> {
 }
 
 async fn change(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
-    let found = mine(&desk, &key).await?;
-    let here = format!("/tickets/{}", found.ticket.key);
+    let projects = desk.access().projects_with(Scope::TicketsWrite);
+    let found = ticket::present(&desk.ctx, &projects, &key).await?;
+    let here = format!("/tickets/{}", found.key);
     // Only what was touched: a change that came in between stays.
     let touched = |name: &str| {
         let was = format!("was_{name}");
@@ -273,7 +274,7 @@ async fn change(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
         subject: touched("subject"),
     };
     if let Some(id) = &wanted.assignee_id
-        && !people::may_be_assigned(&desk.ctx, &found.ticket.project_id, id).await?
+        && !people::may_be_assigned(&desk.ctx, &found.project_id, id).await?
     {
         return desk
             .failed(
@@ -282,8 +283,8 @@ async fn change(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
             )
             .await;
     }
-    let before = found.ticket.revision;
-    match ticket::change(&desk.ctx, desk.actor(), &found.ticket.id, None, &wanted).await {
+    let before = found.revision;
+    match ticket::change(&desk.ctx, desk.actor(), &found.id, None, &wanted).await {
         Ok(ticket) if ticket.revision == before => desk.go(&here),
         Ok(_) => desk.done("Saved.", &here).await,
         Err(TicketError::Invalid(errors)) => {
@@ -332,13 +333,13 @@ async fn note(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
 }
 
 async fn order(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
-    let found = ticket::get_by_key(&desk.ctx, &desk.access().projects(), &key).await?;
+    let found = ticket::present(&desk.ctx, &desk.access().projects(), &key).await?;
     let order = if form.text("order") == "newest" {
         "newest"
     } else {
         "oldest"
     };
-    let mut answer = desk.go(&format!("/tickets/{}", found.ticket.key))?;
+    let mut answer = desk.go(&format!("/tickets/{}", found.key))?;
     let mut cookie = gate::cookie(&desk.ctx.config, ORDER_COOKIE, order.to_owned());
     cookie.set_max_age(Duration::days(365));
     answer

@@ -194,13 +194,8 @@ async fn create(
 
 /// The ticket, by id or key, if the asker may see it.
 async fn visible(ctx: &Ctx, access: &Access, id: &str) -> Result<Ticket, Problem> {
-    let projects = access.projects();
-    let found = match ticket::get(ctx, &projects, id).await {
-        Err(TicketError::NotFound) => ticket::get_by_key(ctx, &projects, id).await,
-        other => other,
-    };
-    match found {
-        Ok(found) => Ok(found.ticket),
+    match ticket::present(ctx, &access.projects(), id).await {
+        Ok(ticket) => Ok(ticket),
         Err(TicketError::NotFound) => Err(Problem::not_found("ticket")),
         Err(error) => Err(Problem::internal(&error)),
     }
