@@ -1,4 +1,4 @@
-//! Lists by mailbox, in their order.
+//! Lists by mailbox, in their order; and which request a key was last worked on by.
 //!
 //! Which tickets have a message of which mailbox is noted in rows that know their ticket's place in every order of lists,
 //! like those of labels, and triggers keep them so. A connection test knows the project of the mailbox it is about.
@@ -67,6 +67,7 @@ SELECT DISTINCT m.mailbox_id, t.id, t.project_id, t.updated_at, t.created_at, CA
 FROM messages m JOIN tickets t ON t.id = m.ticket_id;
 ALTER TABLE connection_tests ADD COLUMN project_id TEXT NOT NULL DEFAULT '';
 UPDATE connection_tests SET project_id = m.project_id FROM mailboxes AS m WHERE m.id = connection_tests.subject_id;
+ALTER TABLE idempotency_keys ADD COLUMN request_id TEXT NOT NULL DEFAULT '';
 ";
 
 const SQLITE: [&str; 7] = [
@@ -176,6 +177,7 @@ DROP FUNCTION ticket_mailboxes_begin;
 ";
 
 const DOWN: &str = r"
+ALTER TABLE idempotency_keys DROP COLUMN request_id;
 DROP INDEX connection_tests_project;
 ALTER TABLE connection_tests DROP COLUMN project_id;
 DROP TABLE ticket_mailboxes;
