@@ -30,7 +30,7 @@ pub use service::{
 };
 pub use store::{
     Message, MessageCount, Place, Waiting, begin_attempt, find_in, forget_attempt, get_in, index,
-    insert_raws, mark_placed, mark_unreadable, pending, pending_mailboxes, raw_bytes, raw_bytes_of,
-    save_parsed,
+    insert_raws, mark_placed, mark_unreadable, pending, pending_mailboxes, projects_of, raw_bytes,
+    raw_bytes_of, save_parsed,
 };
 pub use thread_store::{assign as assign_thread, link};

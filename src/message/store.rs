@@ -1,6 +1,6 @@
 //! All queries on messages and their raw bytes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{ConnectionTrait, FromQueryResult, Iterable, Value};
@@ -225,6 +225,14 @@ pub async fn raw_bytes_of<C: ConnectionTrait>(
 
 fn ids_of(ids: &[String]) -> Vec<[Value; 1]> {
     ids.iter().map(|id| [id.as_str().into()]).collect()
+}
+
+/// The projects of some messages, each once and in one order, in which all who need several lock them.
+pub async fn projects_of<C: ConnectionTrait>(on: &C, ids: &[String]) -> Result<BTreeSet<String>, DbErr> {
+    let rows = ids.iter().map(|id| [id.as_str().into()]).collect();
+    let text = "SELECT DISTINCT project_id FROM messages WHERE id IN (VALUES {rows})";
+    let found = with_rows(on, text, rows).await?;
+    found.iter().map(|row| row.try_get("", "project_id")).collect()
 }
 
 /// A message that waits to be parsed.
