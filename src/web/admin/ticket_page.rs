@@ -8,6 +8,7 @@ use mailgrant_mail::{Address, AutomatedKind, ParsedMail, SegmentKind};
 use serde_json::Value;
 
 use super::answer_box::{self, Typed};
+use super::attached_mail;
 use super::desk::{Answer, Desk};
 use super::tickets::path;
 use super::views::Section;
@@ -498,6 +499,8 @@ fn fill(view: &mut EntryView, message: &Message, mail: Option<&ParsedMail>) {
             kind: part.r#type.clone(),
             size: words::size(part.size),
             href: format!("/messages/{}/attachments/{}", message.id, part.part_id),
+            open_href: attached_mail::is_mail(&part.r#type)
+                .then(|| attached_mail::path(&message.id, &part.part_id)),
         })
         .collect();
 }
@@ -516,7 +519,7 @@ fn block(kind: &str, text: &str) -> Option<Block> {
 }
 
 /// The text of a mail, cut by whose words it holds. When nothing of it was newly written, nothing is folded.
-fn blocks(mail: &ParsedMail) -> Vec<Block> {
+pub(super) fn blocks(mail: &ParsedMail) -> Vec<Block> {
     let text = &mail.mailgrant.text;
     let found: Vec<Block> = mail
         .mailgrant
@@ -540,7 +543,8 @@ fn blocks(mail: &ParsedMail) -> Vec<Block> {
     if is_written { found } else { plain(text) }
 }
 
-fn headers(mail: &ParsedMail) -> Vec<Fact> {
+/// Its header fields, as far as people read them.
+pub(super) fn headers(mail: &ParsedMail) -> Vec<Fact> {
     let people = |list: &[Address]| list.iter().map(person).collect::<Vec<_>>().join(", ");
     let checked = &mail.mailgrant.authentication;
     let verdict = checked.trusted_server.as_ref().map(|server| {
