@@ -357,9 +357,13 @@ fn relaxations(fields: &ClientFields, before: Option<&Client>) -> Vec<(&'static 
 pub async fn delete(ctx: &Ctx, actor: &str, id: &str, seen: Option<i64>) -> Result<(), ClientError> {
     let client = get(ctx, id).await?;
     let txn = ctx.db.begin().await?;
-    // What hangs on it before itself: whoever redeems a code at this moment holds the code and asks for the client.
+    // It is counted first, as in every change, so that none of them waits for another in a circle; and removed last:
+    // whoever redeems a code at this moment holds the code and asks for the client.
+    if !store::count_change(&txn, id, seen).await? {
+        return Err(ClientError::Conflict);
+    }
     store::revoke_families_of_client(&txn, id, ctx.clock.now_ms(), "client_deleted").await?;
-    if !store::delete_client(&txn, id, seen).await? {
+    if !store::delete_client(&txn, id).await? {
         return Err(ClientError::Conflict);
     }
     note(ctx, &txn, "client.deleted", actor, &client).await?;

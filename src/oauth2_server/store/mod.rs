@@ -269,17 +269,10 @@ pub(super) async fn count_change<C: ConnectionTrait>(
     Ok(wanted.exec(on).await?.rows_affected == 1)
 }
 
-/// False if it has another revision than was `seen`, or is gone.
-pub(super) async fn delete_client<C: ConnectionTrait>(
-    on: &C,
-    id: &str,
-    seen: Option<i64>,
-) -> Result<bool, DbErr> {
-    let mut wanted = clients::Entity::delete_many().filter(clients::Column::Id.eq(id));
-    if let Some(seen) = seen {
-        wanted = wanted.filter(clients::Column::Revision.eq(seen));
-    }
-    Ok(wanted.exec(on).await?.rows_affected == 1)
+/// False if it is gone.
+pub(super) async fn delete_client<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
+    let done = clients::Entity::delete_by_id(id).exec(on).await?;
+    Ok(done.rows_affected == 1)
 }
 
 pub(super) async fn client<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Client>, DbErr> {

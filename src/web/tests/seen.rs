@@ -26,6 +26,12 @@ fn changes() -> Vec<(&'static str, Method, &'static str, Value)> {
             "",
             none(),
         ),
+        (
+            "/api/v1/users/{id}",
+            Method::PATCH,
+            "",
+            json!({ "isDisabled": true }),
+        ),
         ("/api/v1/sessions/{id}", Method::DELETE, "", none()),
         ("/api/v1/connected-apps/{id}", Method::DELETE, "", none()),
         ("/api/v1/clients/{id}", Method::POST, "/secrets", none()),
