@@ -24,7 +24,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-# What is asked. HELP has every second ticket, one ticket in a thousand is urgent, one in ten is labelled.
+# What is asked. HELP has every second ticket, those of one mailbox; one ticket in a thousand is urgent, and of another
+# mailbox; one in ten is labelled.
 QUESTIONS = [
     ("tickets", "/tickets?limit=50"),
     ("tickets, 200 of them", "/tickets?limit=200"),
@@ -34,6 +35,8 @@ QUESTIONS = [
     ("tickets of a person", "/tickets?limit=50&assigneeId=usr_7"),
     ("tickets, urgent ones", "/tickets?limit=50&priority=urgent"),
     ("tickets with a label", "/tickets?limit=50&label=vip"),
+    ("tickets of a mailbox that has half of them", "/tickets?limit=50&mailboxId=mbx_half"),
+    ("tickets of a mailbox that has few", "/tickets?limit=50&mailboxId=mbx_few"),
     ("tickets, most urgent first", "/tickets?limit=50&sort=priority"),
     ("tickets, longest untouched first", "/tickets?limit=50&sort=waiting"),
     ("tickets, newest first", "/tickets?limit=50&sort=created"),
@@ -130,7 +133,7 @@ class Mailgrant:
 
 
 def statements(rows, projects, is_postgres):
-    """The SQL that fills a database: tickets, labels and events, two projects."""
+    """The SQL that fills a database: tickets, labels, mailboxes and events, two projects."""
     numbers = (f"(SELECT generate_series(1, {rows}) AS n)" if is_postgres else
                f"(WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {rows}) SELECT n FROM g)")
     text = "CAST(n AS TEXT)"
@@ -148,6 +151,12 @@ def statements(rows, projects, is_postgres):
         1700000000000 + (n * 7919) % {rows} FROM {numbers} AS numbers"""
     yield f"""INSERT INTO ticket_labels (label, ticket_id) SELECT 'vip', 'tkt_' || {name} FROM {numbers} AS numbers
         WHERE n % 10 = 0"""
+    # What triggers note when a message is placed.
+    for mailbox, part in (("mbx_half", 2), ("mbx_few", 1000)):
+        yield f"""INSERT INTO ticket_mailboxes (mailbox_id, ticket_id, project_id, updated_at, created_at, urgency)
+            SELECT '{mailbox}', id, project_id, updated_at, created_at,
+            CASE priority WHEN 'urgent' THEN 3 ELSE 1 END * 100000000000000 + updated_at
+            FROM tickets WHERE number % {part} = 0"""
     sequence = ", sequence" if is_postgres else ""
     place = ", n" if is_postgres else ""
     yield f"""INSERT INTO events (id, type, project_id, subject_id, actor, data, created_at, order_key{sequence})

@@ -53,7 +53,7 @@ pub use sign_in::{SignIn, brake_reset, confirm_password, hold, may_be_mailed, si
 pub use step::{Asked, STEP_MINUTES, Step, begin_step, finish_step, needs_step, step, wants_second_factor};
 pub use token::{DEFAULT_TOKEN_DAYS, authenticate, create_token, issue_token, list_tokens, revoke_token};
 pub use user::{
-    HashedPassword, PersonChange, Tokens, access, change, create, disable, enable, get, get_by_email, get_in,
-    hold_person, invite, invite_in, is_email_verified, list, new_password, note_verified, read_in, remove,
-    rename, set_password, set_theme,
+    HashedPassword, PersonChange, Tokens, access, change, create, disable, enable, enable_in, get,
+    get_by_email, get_in, hold_person, invite, invite_in, is_email_verified, list, new_password,
+    note_verified, read_in, remove, rename, set_password, set_theme,
 };

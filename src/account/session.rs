@@ -160,18 +160,21 @@ pub async fn sessions_of(db: &Db, clock: &Clock, user_id: Option<&str>) -> Resul
     store::live_sessions(db.read(), user_id, now, now - IDLE_MS).await
 }
 
-/// Ends one session of a person, or of anybody; says whose it was.
+/// Ends one session of a person, or of anybody; says whose it was. If `seen` is given, one that is still that.
 ///
 /// # Errors
-/// [`AccountError::NotFound`] if they have no such one.
+/// [`AccountError::NotFound`] if they have no such one, [`AccountError::Conflict`].
 pub async fn end_one<C: ConnectionTrait>(
     on: &C,
     user_id: Option<&str>,
     session_id: &str,
+    seen: Option<&SessionInfo>,
 ) -> Result<String, AccountError> {
-    store::take_session(on, user_id, session_id)
-        .await?
-        .ok_or(AccountError::NotFound("session"))
+    match store::take_session(on, user_id, session_id, seen).await? {
+        Some(whose) => Ok(whose),
+        None if seen.is_some() && store::has_session(on, session_id).await? => Err(AccountError::Conflict),
+        None => Err(AccountError::NotFound("session")),
+    }
 }
 
 /// Ends every session of a person but one; says how many.

@@ -420,7 +420,7 @@ async fn a_token_follows_the_role_of_its_owner_at_every_request() {
             .projects_with(Scope::TicketsWrite)
             .is_none()
     );
-    project::remove_member(db, clock, &ops, &eve.id, "cli")
+    project::remove_member(db, clock, (&ops, &eve.id), None, "cli")
         .await
         .unwrap();
     let out = access(&narrow).await.unwrap();

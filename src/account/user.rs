@@ -166,13 +166,26 @@ async fn shut_out(tx: &DatabaseTransaction, clock: &Clock, id: &str) -> Result<(
 /// [`AccountError::NotFound`], [`AccountError::Removed`].
 pub async fn enable(db: &Db, clock: &Clock, id: &str, actor: &str) -> Result<(), AccountError> {
     let tx = db.begin().await?;
-    let user = living(&tx, id).await?;
-    if user.disabled_at.is_none() {
-        return Ok(());
-    }
-    store::set_disabled(&tx, id, None).await?;
-    append(&tx, clock, "user.enabled", id, actor).await?;
+    enable_in(&tx, clock, id, actor).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// The same in the caller's transaction.
+///
+/// # Errors
+/// [`AccountError::NotFound`], [`AccountError::Removed`].
+pub async fn enable_in(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    id: &str,
+    actor: &str,
+) -> Result<(), AccountError> {
+    let user = living(tx, id).await?;
+    if user.disabled_at.is_some() {
+        store::set_disabled(tx, id, None).await?;
+        append(tx, clock, "user.enabled", id, actor).await?;
+    }
     Ok(())
 }
 

@@ -23,7 +23,7 @@ mod tests;
 pub use chain::{AuditError, Head, appended, of_event, seal, trim};
 pub use origin::{Origin, Via, act_as, act_through, actor, carried, noted, within};
 pub use refusals::{Refusals, Refused};
-pub use store::{AuditEvent, Filter, by_id, list, placed};
+pub use store::{AuditEvent, Filter, by_id, list, made_by_request, placed};
 pub use verify::{Anchor, Break, Report, accept, verify};
 
 use sea_orm::{ConnectionTrait, DbErr};

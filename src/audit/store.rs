@@ -8,8 +8,10 @@ use crate::access::Projects;
 use crate::db::{Listed, Where, sql, within};
 use crate::id;
 
+/// An hour, milliseconds.
+const HOUR_MS: i64 = 3_600_000;
 /// A day, milliseconds.
-const DAY_MS: i64 = 24 * 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -209,6 +211,7 @@ fn list_statement<C: ConnectionTrait>(
         all.and("t.id < {}", before);
     }
     let listed = Listed {
+        columns: "t.*",
         from: "audit_events t",
         project: "t.project_id",
         order: "t.id DESC",
@@ -225,6 +228,23 @@ fn family_of<C: ConnectionTrait>(on: &C) -> &'static str {
         DbBackend::Postgres => "split_part(t.action, '.', 1)",
         _ => "substr(t.action, 1, instr(t.action, '.') - 1)",
     }
+}
+
+/// What a request made, if it did: the kind and the id of the first. `since` is a time before it, milliseconds since 1970.
+pub async fn made_by_request<C: ConnectionTrait>(
+    on: &C,
+    request_id: &str,
+    since: i64,
+) -> Result<Option<(String, String)>, DbErr> {
+    let text = "SELECT target_kind, target_id FROM audit_events \
+                WHERE id >= $1 AND request_id = $2 AND action LIKE '%.created' ORDER BY id LIMIT 1";
+    // Another node's clock may have been behind.
+    let from = id::first_of("aud", since.saturating_sub(HOUR_MS));
+    let row = on
+        .query_one_raw(sql(on, text, [from.into(), request_id.into()]))
+        .await?;
+    row.map(|row| Ok((row.try_get("", "target_kind")?, row.try_get("", "target_id")?)))
+        .transpose()
 }
 
 /// Sealed events behind a place, in the order of the chain.

@@ -1,10 +1,10 @@
 //! All queries on connection tests.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 use serde::Serialize;
 
 use crate::access::Projects;
-use crate::db::{sql, within_sql};
+use crate::db::{Listed, Where, sql, within_sql};
 
 /// How a step went, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -135,14 +135,7 @@ pub(super) async fn finish<C: ConnectionTrait>(
 /// One test of a mailbox of these projects; those of integrations are there for the whole site only.
 pub async fn get<C: ConnectionTrait>(on: &C, projects: &Projects, id: &str) -> Result<Option<Run>, DbErr> {
     let (mine, ids) = within_sql(projects, "project_id", 2);
-    let text = if projects.is_all() {
-        "SELECT * FROM connection_tests WHERE id = $1".to_owned()
-    } else {
-        format!(
-            "SELECT * FROM connection_tests WHERE id = $1 \
-             AND subject_id IN (SELECT id FROM mailboxes WHERE {mine})"
-        )
-    };
+    let text = format!("SELECT * FROM connection_tests WHERE id = $1 AND {mine}");
     let values = std::iter::once(id.into()).chain(ids);
     let row = on.query_one_raw(sql(on, &text, values)).await?;
     row.as_ref().map(read_run).transpose()
@@ -156,28 +149,32 @@ pub async fn list<C: ConnectionTrait>(
     after: Option<&str>,
     limit: u64,
 ) -> Result<Vec<Run>, DbErr> {
-    let mut values: Vec<Value> = vec![i64::try_from(limit).unwrap_or(i64::MAX).into()];
-    let mut wanted = vec!["1 = 1".to_owned()];
-    for (column, value) in [("subject_id =", subject_id), ("id <", after)] {
+    let statement = list_statement(on, projects, subject_id, after, limit);
+    on.query_all_raw(statement).await?.iter().map(read_run).collect()
+}
+
+fn list_statement<C: ConnectionTrait>(
+    on: &C,
+    projects: &Projects,
+    subject_id: Option<&str>,
+    after: Option<&str>,
+    limit: u64,
+) -> Statement {
+    let mut all = Where::default();
+    for (text, value) in [("t.subject_id = {}", subject_id), ("t.id < {}", after)] {
         if let Some(value) = value {
-            values.push(value.into());
-            wanted.push(format!("{column} ${}", values.len()));
+            all.and(text, value);
         }
     }
-    if !projects.is_all() {
-        let (mine, ids) = within_sql(projects, "project_id", values.len() + 1);
-        wanted.push(format!("subject_id IN (SELECT id FROM mailboxes WHERE {mine})"));
-        values.extend(ids);
-    }
-    let text = format!(
-        "SELECT * FROM connection_tests WHERE {} ORDER BY id DESC LIMIT $1",
-        wanted.join(" AND ")
-    );
-    on.query_all_raw(sql(on, &text, values))
-        .await?
-        .iter()
-        .map(read_run)
-        .collect()
+    let listed = Listed {
+        columns: "t.*",
+        from: "connection_tests t",
+        project: "t.project_id",
+        order: "t.id DESC",
+        order_of_all: "t.id DESC",
+        limit,
+    };
+    listed.statement(on, all, projects)
 }
 
 /// The newest tests of one mailbox or integration, newest first.
@@ -239,4 +236,34 @@ fn read_step(row: &QueryResult) -> Result<Step, DbErr> {
         cause: row.try_get("", "cause")?,
         remedy: row.try_get("", "remedy")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::is_indexed;
+    use crate::grant::testkit::place;
+
+    #[tokio::test]
+    async fn every_list_of_tests_is_read_from_an_index() {
+        let place = place().await;
+        let on = place.ctx.db.read();
+        let two = Projects::Only(["prj_1".to_owned(), "prj_2".to_owned()].into());
+        for projects in [Projects::one("prj_1"), two] {
+            for (subject, after) in [
+                (None, None),
+                (None, Some("tst_1")),
+                (Some("mbx_1"), None),
+                (Some("mbx_1"), Some("tst_1")),
+            ] {
+                let what = format!("{projects:?} {subject:?} {after:?}");
+                let statement = list_statement(on, &projects, subject, after, 51);
+                is_indexed(on, &what, statement).await;
+            }
+        }
+        for (subject, after) in [(None, Some("tst_1")), (Some("mbx_1"), None)] {
+            let statement = list_statement(on, &Projects::All, subject, after, 51);
+            is_indexed(on, &format!("{subject:?} {after:?}"), statement).await;
+        }
+    }
 }

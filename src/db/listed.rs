@@ -62,6 +62,8 @@ impl Where {
 /// A list of the rows of one table.
 #[derive(Clone, Copy, Debug)]
 pub struct Listed<'a> {
+    /// What is read of each row: `t.*`, or columns that keep their names.
+    pub columns: &'a str,
     /// The table, called `t`, and what it is joined with.
     pub from: &'a str,
     /// The column that holds the project.
@@ -78,6 +80,7 @@ impl Listed<'_> {
     /// The statement: the rows of these projects that fulfil a condition.
     pub fn statement<C: ConnectionTrait>(&self, on: &C, mut all: Where, projects: &Projects) -> Statement {
         let Self {
+            columns,
             from,
             project,
             order,
@@ -94,7 +97,7 @@ impl Listed<'_> {
                 None => all.and_projects(project, projects),
             }
             let text = format!(
-                "SELECT t.* FROM {from} WHERE {} ORDER BY {order} LIMIT {limit}",
+                "SELECT {columns} FROM {from} WHERE {} ORDER BY {order} LIMIT {limit}",
                 all.text()
             );
             return sql(on, &text, all.values);
@@ -105,7 +108,7 @@ impl Listed<'_> {
             .map(|id| {
                 let name = all.value(id.as_str());
                 format!(
-                    "SELECT * FROM (SELECT t.* FROM {from} WHERE {others} AND {project} = {name} \
+                    "SELECT * FROM (SELECT {columns} FROM {from} WHERE {others} AND {project} = {name} \
                      ORDER BY {order} LIMIT {limit}) AS head"
                 )
             })

@@ -95,7 +95,8 @@ pub struct Stamp {
 
 /// The stamp of an attempt (from 1). Its key is the secret as it was shown, since that is what such receivers are given.
 /// There is room for one signature: while two secrets are valid they take turns, so that the next attempt is signed by
-/// the other one.
+/// the other one. The new one comes first: a receiver gets it within minutes, and would otherwise refuse each first attempt
+/// until the old one ends.
 pub fn stamp(secrets: &Secrets, event_id: &str, attempt: i64, now_ms: i64) -> Stamp {
     let timestamp = (now_ms / 1_000).to_string();
     let mut token = sha256_hex(format!("{event_id}.{attempt}").as_bytes());

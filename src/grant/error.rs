@@ -12,6 +12,9 @@ pub enum GrantError {
     /// There is no such grant.
     #[error("there is no such grant")]
     NotFound,
+    /// It is not what it was seen to be; nothing was done to what it is now.
+    #[error("the grant was changed meanwhile; load it again")]
+    Conflict,
     /// It is dead: somebody has to reconnect.
     #[error("{}: {}", .0.code, .0.cause)]
     NeedsReauth(Trouble),
@@ -56,6 +59,11 @@ impl GrantError {
                 "grant_not_found",
                 "There is no such grant.",
                 "Choose another grant.",
+            ),
+            Self::Conflict => Trouble::new(
+                "grant_changed",
+                "The grant was changed meanwhile.",
+                "Load it again, and repeat what you did if it is still wanted.",
             ),
             Self::Integration(error) => {
                 Trouble::new(error.code(), format!("{error}."), "Check the integration.")

@@ -27,7 +27,7 @@ pub use authorize::{
 pub use check::integration_test;
 pub use error::{CallbackError, GrantError};
 pub use model::{AccessToken, Authorization, AuthorizationState, Grant, GrantState, StartAuthorization};
-pub use refresh::{access_token, current_token, force_refresh, refresh_due, refresh_now};
+pub use refresh::{access_token, current_token, force_refresh, refresh_as_seen, refresh_due, refresh_now};
 pub use service::{
     RevokeOutcome, authorization, get, list, note_imap_refusal, note_success, of_integration, revoke,
     scopes_missing,

@@ -76,6 +76,14 @@ pub async fn refresh_now(ctx: &Ctx, grant_id: &str) -> Result<AccessToken, Grant
     once(ctx, grant_id, Why::Asked { seen: row.revision }).await
 }
 
+/// The same of a grant that is still as it was seen: that somebody else refreshed it does not do.
+///
+/// # Errors
+/// [`GrantError::Conflict`] beside those of a refresh.
+pub async fn refresh_as_seen(ctx: &Ctx, grant_id: &str, seen: i64) -> Result<AccessToken, GrantError> {
+    once(ctx, grant_id, Why::AskedAsSeen { seen }).await
+}
+
 /// Refreshes every grant that is due, a few at a time. What goes wrong with one is noted on that grant and does not
 /// concern the others; only a database that fails ends the run.
 pub async fn refresh_due(ctx: &Ctx) -> Result<usize, GrantError> {
@@ -109,15 +117,23 @@ enum Why {
     Refused { seen: i64 },
     /// A person pressed the button.
     Asked { seen: i64 },
+    /// An app asked, of this revision and no other.
+    AskedAsSeen { seen: i64 },
 }
 
 impl Why {
     fn seen(self) -> i64 {
         match self {
-            Self::Due { seen } | Self::EndsSoon { seen } | Self::Refused { seen } | Self::Asked { seen } => {
-                seen
-            }
+            Self::Due { seen }
+            | Self::EndsSoon { seen }
+            | Self::Refused { seen }
+            | Self::Asked { seen }
+            | Self::AskedAsSeen { seen } => seen,
         }
+    }
+
+    fn is_asked(self) -> bool {
+        matches!(self, Self::Asked { .. } | Self::AskedAsSeen { .. })
     }
 }
 
@@ -165,10 +181,10 @@ async fn leased(ctx: &Ctx, grant_id: &str, why: Why) -> Result<AccessToken, Gran
     // 150 × 200 ms = 30 s: longer than another process's exchange takes.
     for _ in 0..150 {
         let row = load(ctx, grant_id).await?;
-        refuse_dead(&row)?;
         if row.revision != why.seen() {
-            return token(ctx, &row);
+            return overtaken(ctx, &row, why);
         }
+        refuse_dead(&row)?;
         let integration = integration::get(ctx, &Projects::All, &row.integration_id).await?;
         if let Some(early) = without_asking(ctx, &row, &integration, why)? {
             return Ok(early);
@@ -198,6 +214,16 @@ async fn leased(ctx: &Ctx, grant_id: &str, why: Why) -> Result<AccessToken, Gran
     })
 }
 
+/// The grant is another one than a refresh was wanted for: whatever token it has now, unless that one and no other was
+/// meant.
+fn overtaken(ctx: &Ctx, row: &grants::Model, why: Why) -> Result<AccessToken, GrantError> {
+    if matches!(why, Why::AskedAsSeen { .. }) {
+        return Err(GrantError::Conflict);
+    }
+    refuse_dead(row)?;
+    token(ctx, row)
+}
+
 /// What can be said without asking the provider: the integration is misconfigured, or it is too soon to try again.
 fn without_asking(
     ctx: &Ctx,
@@ -206,7 +232,7 @@ fn without_asking(
     why: Why,
 ) -> Result<Option<AccessToken>, GrantError> {
     let now = ctx.clock.now_ms();
-    let asked = matches!(why, Why::Asked { .. });
+    let asked = why.is_asked();
     let usable = matches!(why, Why::EndsSoon { .. }) && row.expires_at.is_none_or(|end| end > now);
     if integration.state == IntegrationState::Misconfigured && !asked {
         if usable {
@@ -235,12 +261,11 @@ async fn under_lease(
     let row = load(ctx, &lease.id).await?;
     if row.revision != why.seen() {
         release(&ctx.db, "grants", "id", lease).await?;
-        refuse_dead(&row)?;
-        return token(ctx, &row);
+        return overtaken(ctx, &row, why);
     }
     let now = ctx.clock.now_ms();
     if !store::mark_refreshing(ctx.db.write(), &row.id, lease.number, now).await? {
-        return token(ctx, &load(ctx, &row.id).await?);
+        return overtaken(ctx, &load(ctx, &row.id).await?, why);
     }
     match ask(ctx, integration, &row).await {
         Ok(tokens) => store_tokens(ctx, row, tokens, why).await,
@@ -300,9 +325,7 @@ async fn store_tokens(
     row.lease_until = 0;
     if !store::replace(ctx.db.write(), &row, seen.revision).await? {
         // Reconnected or revoked meanwhile: what we got belongs to a grant that is no more.
-        let newer = load(ctx, &seen.id).await?;
-        refuse_dead(&newer)?;
-        return token(ctx, &newer);
+        return overtaken(ctx, &load(ctx, &seen.id).await?, why);
     }
     Ok(AccessToken {
         secret: tokens.access_token,

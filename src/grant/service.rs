@@ -81,11 +81,19 @@ pub fn scopes_missing(integration: &Integration, granted: &[String]) -> Vec<Stri
 }
 
 /// Revokes a grant: its tokens are wiped here, and revoked at the provider if its revocation endpoint is known
-/// (RFC 7009).
-pub async fn revoke(ctx: &Ctx, actor: &str, id: &str) -> Result<RevokeOutcome, GrantError> {
+/// (RFC 7009). Of one revision only, if it is named.
+pub async fn revoke(
+    ctx: &Ctx,
+    actor: &str,
+    id: &str,
+    only: Option<i64>,
+) -> Result<RevokeOutcome, GrantError> {
     let mut row = store::row(ctx.db.read(), id).await?.ok_or(GrantError::NotFound)?;
     // A refresh in between moves the revision: then the newer tokens are the ones to wipe.
     for _ in 0..10 {
+        if only.is_some_and(|only| only != row.revision) {
+            return Err(GrantError::Conflict);
+        }
         if row.state == GrantState::Revoked.as_str() {
             return Ok(RevokeOutcome::HereOnly);
         }

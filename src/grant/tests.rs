@@ -696,17 +696,39 @@ async fn client_credentials_give_a_grant_at_once_and_are_asked_for_again() {
 }
 
 #[tokio::test]
+async fn of_several_who_saw_the_same_grant_one_refreshes_or_revokes_it() {
+    let (place, provider, _, grant) = ready().await;
+    let ctx = &place.ctx;
+    let seen = get(ctx, &Projects::All, &grant).await.unwrap().revision;
+    provider.then(Reply::tokens("access-2", "refresh-2"));
+    let asked = provider.calls().len();
+    let all = (0..5).map(|_| refresh_as_seen(ctx, &grant, seen));
+    let told = futures_util::future::join_all(all).await;
+    assert_eq!(told.iter().filter(|one| one.is_ok()).count(), 1, "{told:?}");
+    let late = told.iter().filter(|one| matches!(one, Err(GrantError::Conflict)));
+    assert_eq!(late.count(), 4, "{told:?}");
+    assert_eq!(provider.calls().len(), asked + 1);
+    let old = revoke(ctx, "cli", &grant, Some(seen)).await;
+    assert!(matches!(old, Err(GrantError::Conflict)), "{old:?}");
+    let row = get(ctx, &Projects::All, &grant).await.unwrap();
+    assert_eq!(row.state, GrantState::Active);
+    revoke(ctx, "cli", &grant, Some(row.revision)).await.unwrap();
+    let again = revoke(ctx, "cli", &grant, Some(row.revision)).await;
+    assert!(matches!(again, Err(GrantError::Conflict)), "{again:?}");
+}
+
+#[tokio::test]
 async fn a_revoked_grant_has_no_tokens_and_then_the_integration_can_go() {
     let (place, provider, integration, grant) = ready().await;
     let ctx = &place.ctx;
-    let error = integration::delete(ctx, "cli", &integration.id)
+    let error = integration::delete(ctx, "cli", &integration.id, None)
         .await
         .unwrap_err();
     assert!(
         matches!(&error, IntegrationError::HasGrants(who) if who == &["ada@example.org"]),
         "{error:?}"
     );
-    revoke(ctx, "cli", &grant).await.unwrap();
+    revoke(ctx, "cli", &grant, None).await.unwrap();
     assert!(matches!(
         access_token(ctx, &grant).await,
         Err(GrantError::Revoked(_))
@@ -716,7 +738,9 @@ async fn a_revoked_grant_has_no_tokens_and_then_the_integration_can_go() {
     let asked = provider.calls().len();
     refresh_due(ctx).await.unwrap();
     assert_eq!(provider.calls().len(), asked);
-    integration::delete(ctx, "cli", &integration.id).await.unwrap();
+    integration::delete(ctx, "cli", &integration.id, None)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

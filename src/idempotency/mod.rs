@@ -4,7 +4,8 @@
 //! the answer. While the work runs the row is leased, so that N nodes agree on who does it; a node that dies frees its
 //! rows when it starts again, or when their leases run out. Refusals are not remembered: they changed nothing, and the
 //! same key may be used for the corrected request. Work that ended nobody knows how is taken over by whoever repeats the
-//! request; what must not happen twice even then is stored under [`Turn::once`] by the transaction that does it.
+//! request; what must not happen twice even then is stored under [`Turn::once`] by the transaction that does it. Of
+//! everything else the audit log knows what the request before made ([`made_before`]).
 
 mod store;
 
@@ -12,6 +13,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::audit;
 use crate::clock::Clock;
 use crate::crypto::{Place, SealError, sha256_hex};
 use crate::ctx::Ctx;
@@ -53,6 +55,8 @@ pub struct Turn {
     id: String,
     lease_no: i64,
     began_at: i64,
+    /// The request that did this work before and ended nobody knows how; empty if there was none.
+    before: String,
 }
 
 impl Turn {
@@ -75,27 +79,37 @@ pub enum Begun {
     OtherRequest,
 }
 
-/// Begins the work of a key. `owner` is who sent it, `route` what for, `fingerprint` covers the whole request.
+/// Begins the work of a key. `owner` is who sent it, `route` what for, `request` covers the whole request, and
+/// `request_id` names it in the audit log.
 pub async fn begin(
     ctx: &Ctx,
     owner: &str,
     route: &str,
     key: &str,
     request: &[&[u8]],
+    request_id: &str,
 ) -> Result<Begun, IdempotencyError> {
     let id = digest(&[owner.as_bytes(), route.as_bytes(), key.as_bytes()]);
     let fingerprint = digest(request);
     let now = ctx.clock.now_ms();
     let until = now + LEASE_MS;
-    let mine = |lease_no, began_at| {
+    let mine = |lease_no, began_at, before: &str| {
         Begun::Mine(Turn {
             id: id.clone(),
             lease_no,
             began_at,
+            before: before.to_owned(),
         })
     };
-    if store::insert(ctx.db.write(), &id, &fingerprint, &ctx.holder, now, until).await? {
-        return Ok(mine(0, now));
+    let mut new = store::Claimed {
+        fingerprint: &fingerprint,
+        began_at: now,
+        holder: &ctx.holder,
+        until,
+        request_id,
+    };
+    if store::insert(ctx.db.write(), &id, &new).await? {
+        return Ok(mine(0, now, ""));
     }
     // Read where it was written: a replica or an older snapshot might not have it yet.
     let Some(row) = store::get(ctx.db.write(), &id).await? else {
@@ -112,19 +126,43 @@ pub async fn begin(
     if row.lease_until > now {
         return Ok(Begun::InFlight((row.lease_until - now + 999) / 1000));
     }
-    let began_at = if is_over { now } else { row.created_at };
-    let new = store::Claimed {
-        fingerprint: &fingerprint,
-        began_at,
-        holder: &ctx.holder,
-        until,
-    };
+    let mut before = "";
+    if !is_over {
+        // Until it is known that the request before made nothing: see [`made_before`].
+        before = &row.request_id;
+        new.request_id = before;
+        new.began_at = row.created_at;
+    }
     let taken = store::take_over(ctx.db.write(), &row, &new).await?;
     Ok(if taken {
-        mine(row.lease_no + 1, began_at)
+        mine(row.lease_no + 1, new.began_at, before)
     } else {
         Begun::InFlight(1)
     })
+}
+
+/// What was made by work that is taken over, before its answer was lost: the kind and the id of a thing that would be there
+/// twice if the work were done again. The key is left to whoever repeats the request, who is told the same. The audit log
+/// knows it, for it is noted by the transaction that makes a thing; so no creation has to think of it.
+///
+/// `None` if nothing was made, or by work that keeps it under its own name and finds it: then this request does the work.
+pub async fn made_before(
+    ctx: &Ctx,
+    turn: &Turn,
+    request_id: &str,
+) -> Result<Option<(String, String)>, IdempotencyError> {
+    if turn.before.is_empty() {
+        return Ok(None);
+    }
+    let on = ctx.db.write();
+    if store::made_by(on, &turn.once()).await?.is_none()
+        && let Some(made) = audit::made_by_request(on, &turn.before, turn.began_at).await?
+    {
+        store::let_go(on, &turn.id, turn.lease_no).await?;
+        return Ok(Some(made));
+    }
+    store::set_out(on, &turn.id, turn.lease_no, request_id).await?;
+    Ok(None)
 }
 
 /// Remembers the answer of the work.
@@ -208,7 +246,7 @@ mod tests {
     }
 
     async fn ask(ctx: &Ctx, key: &str, body: &str) -> Begun {
-        begin(ctx, "tok_1", "POST /x", key, &[body.as_bytes()])
+        begin(ctx, "tok_1", "POST /x", key, &[body.as_bytes()], "req_1")
             .await
             .unwrap()
     }
@@ -238,7 +276,11 @@ mod tests {
     #[tokio::test]
     async fn a_key_belongs_to_who_sent_it_and_to_what_for() {
         let place = test_place().await;
-        let ask = async |owner, route| begin(&place.ctx, owner, route, "k", &[b"a"]).await.unwrap();
+        let ask = async |owner, route| {
+            begin(&place.ctx, owner, route, "k", &[b"a"], "req_1")
+                .await
+                .unwrap()
+        };
         let Begun::Mine(turn) = ask("tok_1", "POST /x").await else {
             panic!("it is new");
         };
@@ -274,6 +316,7 @@ mod tests {
             panic!("it may be taken over");
         };
         assert_eq!(again.once(), failed.once());
+        assert_eq!((failed.before.as_str(), again.before.as_str()), ("", "req_1"));
         ctx.clock.advance(chrono::Duration::milliseconds(KEPT_MS));
         let Begun::Mine(later) = ask(ctx, "k", "a").await else {
             panic!("it is forgotten");

@@ -11,32 +11,27 @@ pub(super) struct Row {
     pub(super) created_at: i64,
     pub(super) lease_no: i64,
     pub(super) lease_until: i64,
+    pub(super) request_id: String,
 }
 
 /// Makes the row of a key; false if there is one.
-pub(super) async fn insert<C: ConnectionTrait>(
-    on: &C,
-    id: &str,
-    fingerprint: &str,
-    holder: &str,
-    now: i64,
-    until: i64,
-) -> Result<bool, DbErr> {
-    let text = "INSERT INTO idempotency_keys (id, fingerprint, created_at, lease_holder, lease_until) \
-                VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-    let values: [Value; 5] = [
+pub(super) async fn insert<C: ConnectionTrait>(on: &C, id: &str, new: &Claimed<'_>) -> Result<bool, DbErr> {
+    let text = "INSERT INTO idempotency_keys (id, fingerprint, created_at, lease_holder, lease_until, request_id) \
+                VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+    let values: [Value; 6] = [
         id.into(),
-        fingerprint.into(),
-        now.into(),
-        holder.into(),
-        until.into(),
+        new.fingerprint.into(),
+        new.began_at.into(),
+        new.holder.into(),
+        new.until.into(),
+        new.request_id.into(),
     ];
     Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
 }
 
 pub(super) async fn get<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Row>, DbErr> {
-    let text = "SELECT fingerprint, answer_sealed, created_at, lease_no, lease_until FROM idempotency_keys \
-                WHERE id = $1";
+    let text = "SELECT fingerprint, answer_sealed, created_at, lease_no, lease_until, request_id \
+                FROM idempotency_keys WHERE id = $1";
     let row = on.query_one_raw(sql(on, text, [id.into()])).await?;
     row.map(|row| {
         Ok(Row {
@@ -46,6 +41,7 @@ pub(super) async fn get<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<R
             created_at: row.try_get("", "created_at")?,
             lease_no: row.try_get("", "lease_no")?,
             lease_until: row.try_get("", "lease_until")?,
+            request_id: row.try_get("", "request_id")?,
         })
     })
     .transpose()
@@ -57,6 +53,8 @@ pub(super) struct Claimed<'a> {
     pub(super) began_at: i64,
     pub(super) holder: &'a str,
     pub(super) until: i64,
+    /// The request by which the work is done, or was the last time.
+    pub(super) request_id: &'a str,
 }
 
 /// Begins anew in a row that ran out; false if somebody else was faster.
@@ -66,16 +64,30 @@ pub(super) async fn take_over<C: ConnectionTrait>(
     new: &Claimed<'_>,
 ) -> Result<bool, DbErr> {
     let text = "UPDATE idempotency_keys SET fingerprint = $1, answer_sealed = '', created_at = $2, \
-                lease_holder = $3, lease_no = lease_no + 1, lease_until = $4 WHERE id = $5 AND lease_no = $6";
-    let values: [Value; 6] = [
+                lease_holder = $3, lease_no = lease_no + 1, lease_until = $4, request_id = $7 \
+                WHERE id = $5 AND lease_no = $6";
+    let values: [Value; 7] = [
         new.fingerprint.into(),
         new.began_at.into(),
         new.holder.into(),
         new.until.into(),
         row.id.clone().into(),
         row.lease_no.into(),
+        new.request_id.into(),
     ];
     Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+}
+
+/// Notes by which request the work is done from now on.
+pub(super) async fn set_out<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    lease_no: i64,
+    request_id: &str,
+) -> Result<(), DbErr> {
+    let text = "UPDATE idempotency_keys SET request_id = $1 WHERE id = $2 AND lease_no = $3";
+    let values: [Value; 3] = [request_id.into(), id.into(), lease_no.into()];
+    on.execute_raw(sql(on, text, values)).await.map(|_| ())
 }
 
 /// Keeps an answer. A finished row has no lease, so that no release touches it.

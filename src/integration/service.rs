@@ -241,15 +241,17 @@ pub async fn update(
     Ok(new)
 }
 
-/// Deletes an integration that no living grant needs.
-pub async fn delete(ctx: &Ctx, actor: &str, id: &str) -> Result<(), IntegrationError> {
+/// Deletes an integration that no living grant needs, if it is still as it was `seen`.
+pub async fn delete(ctx: &Ctx, actor: &str, id: &str, seen: Option<i64>) -> Result<(), IntegrationError> {
     let tx = ctx.db.begin().await?;
     let found = store::get(&tx, id).await?.ok_or(IntegrationError::NotFound)?;
     let blocking = store::blocking_grants(&tx, id).await?;
     if !blocking.is_empty() {
         return Err(IntegrationError::HasGrants(blocking));
     }
-    store::delete(&tx, id).await?;
+    if !store::delete(&tx, id, seen).await? {
+        return Err(IntegrationError::Conflict);
+    }
     store::append(
         ctx,
         &tx,

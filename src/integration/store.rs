@@ -11,7 +11,7 @@ use super::model::{Cloud, Flow, Integration, IntegrationState};
 use crate::access::Projects;
 use crate::crypto::{KeyRing, Place, SealError};
 use crate::ctx::Ctx;
-use crate::db::{sql, within_table};
+use crate::db::{Where, sql, within_table};
 use crate::event::{self, NewEvent};
 use crate::oauth2_client::{AuthMethod, Provider};
 use crate::trouble::Trouble;
@@ -365,18 +365,21 @@ pub(super) async fn blocking_grants<C: ConnectionTrait>(on: &C, id: &str) -> Res
 }
 
 /// Deletes an integration with its revoked, unused grants.
-pub(super) async fn delete<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
-    for text in [
-        "DELETE FROM grants WHERE integration_id = $1",
-        "DELETE FROM integrations WHERE id = $1",
-    ] {
-        let values: [Value; 1] = [id.into()];
-        let affected = on.execute_raw(sql(on, text, values)).await?.rows_affected();
-        if text.starts_with("DELETE FROM integrations") {
-            return Ok(affected == 1);
-        }
+/// Removes it with its grants. False if it has another revision than was `seen`, or is gone: the caller rolls back then.
+pub(super) async fn delete<C: ConnectionTrait>(on: &C, id: &str, seen: Option<i64>) -> Result<bool, DbErr> {
+    let text = "DELETE FROM grants WHERE integration_id = $1";
+    on.execute_raw(sql(on, text, [id.into()])).await?;
+    let mut wanted = Where::default();
+    wanted.and("id = {}", id);
+    if let Some(seen) = seen {
+        wanted.and("revision = {}", seen);
     }
-    Ok(false)
+    let text = format!("DELETE FROM integrations WHERE {}", wanted.text());
+    Ok(on
+        .execute_raw(sql(on, &text, wanted.values))
+        .await?
+        .rows_affected()
+        == 1)
 }
 
 fn to_model(row: row::Model) -> Integration {

@@ -5,7 +5,7 @@
 //! ticket is gone) falls back to what would have happened without it, and says so on the message.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::{DatabaseTransaction, DbErr};
 use serde_json::{Value, json};
@@ -101,6 +101,19 @@ impl<'a> Handling<'a> {
             projects: HashMap::new(),
             left: Left::default(),
         }
+    }
+
+    /// Locks projects, in their order, before anything of theirs is touched: whoever merges, splits or places a mail of the
+    /// same project holds it as well, and nobody who holds a message waits for its project.
+    pub(super) async fn hold(
+        &mut self,
+        txn: &DatabaseTransaction,
+        projects: &BTreeSet<String>,
+    ) -> Result<(), DbErr> {
+        for id in projects {
+            self.enter_project(txn, id).await?;
+        }
+        Ok(())
     }
 
     /// Asks the rules and carries out what they say. The message has no ticket yet.

@@ -200,8 +200,11 @@ async fn process_together(ctx: &Ctx, mailbox_id: &str, ids: &[String]) -> Result
         .iter()
         .filter_map(|mail| Some((mail.id.as_str(), mail.understood.as_ref()?)))
         .collect();
+    // A mailbox that was moved has mails of several.
+    let projects = message::projects_of(ctx.db.read(), ids).await?;
     let txn = ctx.db.begin().await?;
     let mut handling = Handling::new(ctx, &known, Cause::Ingest, SYSTEM);
+    handling.hold(&txn, &projects).await?;
     for message in message::save_parsed(&txn, &understood).await? {
         let mail = parsed.iter().find(|mail| mail.id == message.id);
         let Some((mail, understood)) = mail.and_then(|mail| Some((mail, mail.understood.as_ref()?))) else {
@@ -289,9 +292,11 @@ async fn give_up(ctx: &Ctx, id: &str) -> Result<(), DbErr> {
 async fn set_aside(ctx: &Ctx, id: &str, problem: &str) -> Result<(), DbErr> {
     let known = Known::read(ctx).await?;
     let now = ctx.clock.now_ms();
+    let projects = message::projects_of(ctx.db.read(), &[id.to_owned()]).await?;
     let txn = ctx.db.begin().await?;
+    let mut handling = Handling::new(ctx, &known, Cause::Ingest, SYSTEM);
+    handling.hold(&txn, &projects).await?;
     if message::mark_unreadable(&txn, id, problem, now).await? {
-        let mut handling = Handling::new(ctx, &known, Cause::Ingest, SYSTEM);
         let message = message::get_in(&txn, id).await?;
         handling.placeholder(&txn, message, problem).await?;
         handling.finish(&txn).await?;

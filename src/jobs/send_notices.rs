@@ -110,8 +110,8 @@ async fn told_of(ctx: &Ctx, templates: &mut Templates, event: &Event) -> Result<
         return Ok(Vec::new());
     };
     let projects = Projects::one(&event.project_id);
-    let ticket = match ticket::get(ctx, &projects, &event.subject_id).await {
-        Ok(found) => found.ticket,
+    let ticket = match ticket::present(ctx, &projects, &event.subject_id).await {
+        Ok(ticket) => ticket,
         Err(TicketError::Db(error)) => return Err(error),
         Err(_) => return Ok(Vec::new()),
     };

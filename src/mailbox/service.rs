@@ -179,14 +179,26 @@ pub async fn recent(ctx: &Ctx, id: &str, limit: u32) -> Result<Vec<Outcome>, Mai
     Ok(store::outcomes(ctx.db.read(), id, limit).await?)
 }
 
-/// Stops reading it until it is resumed.
-pub async fn pause(ctx: &Ctx, projects: &Projects, actor: &str, id: &str) -> Result<(), MailboxError> {
-    set_paused(ctx, projects, actor, id, true).await
+/// Stops reading it until it is resumed, if it is still as it was `seen`.
+pub async fn pause(
+    ctx: &Ctx,
+    projects: &Projects,
+    actor: &str,
+    id: &str,
+    seen: Option<i64>,
+) -> Result<(), MailboxError> {
+    set_paused(ctx, projects, actor, id, (true, seen)).await
 }
 
-/// Reads it again, from where it stopped.
-pub async fn resume(ctx: &Ctx, projects: &Projects, actor: &str, id: &str) -> Result<(), MailboxError> {
-    set_paused(ctx, projects, actor, id, false).await
+/// Reads it again, from where it stopped, if it is still as it was `seen`.
+pub async fn resume(
+    ctx: &Ctx,
+    projects: &Projects,
+    actor: &str,
+    id: &str,
+    seen: Option<i64>,
+) -> Result<(), MailboxError> {
+    set_paused(ctx, projects, actor, id, (false, seen)).await
 }
 
 async fn set_paused(
@@ -194,11 +206,13 @@ async fn set_paused(
     projects: &Projects,
     actor: &str,
     id: &str,
-    paused: bool,
+    (paused, seen): (bool, Option<i64>),
 ) -> Result<(), MailboxError> {
     let mailbox = get(ctx, projects, id).await?;
     let txn = ctx.db.begin().await?;
-    store::set_paused(&txn, id, paused).await?;
+    if !store::set_paused(&txn, id, paused, seen).await? {
+        return Err(MailboxError::Conflict);
+    }
     if paused {
         let event = NewEvent {
             kind: "mailbox.paused",
@@ -226,15 +240,23 @@ pub async fn poll_now(ctx: &Ctx, projects: &Projects, id: &str) -> Result<(), Ma
     Ok(())
 }
 
-/// Deletes a mailbox that has no messages.
-pub async fn delete(ctx: &Ctx, projects: &Projects, actor: &str, id: &str) -> Result<(), MailboxError> {
+/// Deletes a mailbox that has no messages, if it is still as it was `seen`.
+pub async fn delete(
+    ctx: &Ctx,
+    projects: &Projects,
+    actor: &str,
+    id: &str,
+    seen: Option<i64>,
+) -> Result<(), MailboxError> {
     let mailbox = get(ctx, projects, id).await?;
     let txn = ctx.db.begin().await?;
     match store::message_count(&txn, id).await? {
         0 => {}
         n => return Err(MailboxError::HasMessages(n)),
     }
-    store::remove(&txn, id).await?;
+    if !store::remove(&txn, id, seen).await? {
+        return Err(MailboxError::Conflict);
+    }
     note(ctx, &txn, actor, "mailbox.deleted", &mailbox).await?;
     txn.commit().await?;
     tracing::info!(mailbox = id, actor, "mailbox deleted");

@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, Value};
 
 use crate::access::Projects;
-use crate::db::{self, Claim, Db, Lease, sql, with_rows, within};
+use crate::db::{self, Claim, Db, Lease, Where, sql, with_rows, within};
 use crate::trouble::Trouble;
 
 pub use row::Model as Mailbox;
@@ -191,14 +191,34 @@ pub(super) async fn update<C: ConnectionTrait>(on: &C, changed: &Mailbox, seen: 
 }
 
 /// Pauses or resumes; the lease of whoever reads it ends.
-pub(super) async fn set_paused<C: ConnectionTrait>(on: &C, id: &str, paused: bool) -> Result<bool, DbErr> {
-    let text = "UPDATE mailboxes SET paused = $1, next_poll_at = 0, lease_until = 0, lease_no = lease_no + 1, \
-                revision = revision + 1 WHERE id = $2";
+/// False if it has another revision than was `seen`, or is gone.
+pub(super) async fn set_paused<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    paused: bool,
+    seen: Option<i64>,
+) -> Result<bool, DbErr> {
+    let mut wanted = Where::default();
+    let paused = wanted.value(paused);
+    as_seen(&mut wanted, id, seen);
+    let text = format!(
+        "UPDATE mailboxes SET paused = {paused}, next_poll_at = 0, lease_until = 0, lease_no = lease_no + 1, \
+         revision = revision + 1 WHERE {}",
+        wanted.text()
+    );
     Ok(on
-        .execute_raw(sql(on, text, [paused.into(), id.into()]))
+        .execute_raw(sql(on, &text, wanted.values))
         .await?
         .rows_affected()
         == 1)
+}
+
+/// The mailbox, if it has the revision that was seen.
+fn as_seen(wanted: &mut Where, id: &str, seen: Option<i64>) {
+    wanted.and("id = {}", id);
+    if let Some(seen) = seen {
+        wanted.and("revision = {}", seen);
+    }
 }
 
 /// Makes it due at once, even if it is waiting after failures. Whoever reads it now is not disturbed, and reads it once
@@ -228,8 +248,16 @@ pub async fn begin_look(db: &Db, lease: &Lease, next_poll_at: i64) -> Result<(),
         .map(|_| ())
 }
 
-pub(super) async fn remove<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
-    Ok(row::Entity::delete_by_id(id).exec(on).await?.rows_affected == 1)
+/// False if it has another revision than was `seen`, or is gone.
+pub(super) async fn remove<C: ConnectionTrait>(on: &C, id: &str, seen: Option<i64>) -> Result<bool, DbErr> {
+    let mut wanted = Where::default();
+    as_seen(&mut wanted, id, seen);
+    let text = format!("DELETE FROM mailboxes WHERE {}", wanted.text());
+    Ok(on
+        .execute_raw(sql(on, &text, wanted.values))
+        .await?
+        .rows_affected()
+        == 1)
 }
 
 pub(super) async fn message_count<C: ConnectionTrait>(on: &C, id: &str) -> Result<i64, DbErr> {

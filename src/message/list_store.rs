@@ -1,14 +1,16 @@
-//! Lists of messages, each in the order of an index.
+//! Lists of messages, each in the order of an index. What was parsed of a message may be megabytes, and lists read it only
+//! where it is asked for.
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 
 use super::service::MessageFilter;
-use super::store::Message;
+use super::store::{self, Message};
 use crate::access::Projects;
 use crate::db::{Listed, Where};
 
 /// The order of lists: the newest first.
 const NEWEST: Listed<'static> = Listed {
+    columns: "t.*",
     from: "messages t",
     project: "t.project_id",
     order: "t.id DESC",
@@ -26,7 +28,36 @@ pub(super) async fn list<C: ConnectionTrait>(
         .await
 }
 
+/// The same without what was parsed of them: `parsed` is empty.
+pub(super) async fn heads<C: ConnectionTrait>(
+    on: &C,
+    filter: &MessageFilter,
+    limit: u64,
+) -> Result<Vec<Message>, DbErr> {
+    Message::find_by_statement(heads_statement(on, filter, limit))
+        .all(on)
+        .await
+}
+
+fn heads_statement<C: ConnectionTrait>(on: &C, filter: &MessageFilter, limit: u64) -> Statement {
+    let columns = store::head_columns();
+    let newest = Listed {
+        columns: &columns,
+        ..NEWEST
+    };
+    statement_of(on, filter, limit, newest)
+}
+
 fn list_statement<C: ConnectionTrait>(on: &C, filter: &MessageFilter, limit: u64) -> Statement {
+    statement_of(on, filter, limit, NEWEST)
+}
+
+fn statement_of<C: ConnectionTrait>(
+    on: &C,
+    filter: &MessageFilter,
+    limit: u64,
+    newest: Listed<'_>,
+) -> Statement {
     let mut all = Where::default();
     let wanted = [
         ("t.mailbox_id = {}", &filter.mailbox_id),
@@ -41,10 +72,10 @@ fn list_statement<C: ConnectionTrait>(on: &C, filter: &MessageFilter, limit: u64
         }
     }
     let projects = filter.projects.narrowed(filter.project_id.as_deref());
-    Listed { limit, ..NEWEST }.statement(on, all, &projects)
+    Listed { limit, ..newest }.statement(on, all, &projects)
 }
 
-/// Messages in quarantine, the newest first; of one reason if it is named.
+/// Messages in quarantine without what was parsed of them, the newest first; of one reason if it is named.
 pub async fn quarantined<C: ConnectionTrait>(
     on: &C,
     projects: &Projects,
@@ -72,7 +103,12 @@ fn quarantined_statement<C: ConnectionTrait>(
     if let Some(after) = after {
         all.and("t.id < {}", after);
     }
-    let listed = Listed { limit, ..NEWEST };
+    let columns = store::head_columns();
+    let listed = Listed {
+        columns: &columns,
+        limit,
+        ..NEWEST
+    };
     listed.statement(on, all, projects)
 }
 
@@ -132,6 +168,32 @@ mod tests {
                     ..filter.clone()
                 };
                 is_indexed(on, &format!("{filter:?}"), list_statement(on, &filter, 51)).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn lists_that_do_not_show_what_was_parsed_do_not_read_it() {
+        let place = place().await;
+        let on = place.ctx.db.read();
+        let two = Projects::Only(["prj_1".to_owned(), "prj_2".to_owned()].into());
+        for projects in [Projects::All, two] {
+            let filter = MessageFilter {
+                projects: projects.clone(),
+                ..MessageFilter::default()
+            };
+            for statement in [
+                heads_statement(on, &filter, 51),
+                quarantined_statement(on, &projects, None, None, 51),
+            ] {
+                let text = &statement.sql;
+                assert!(
+                    !text.contains("t.parsed") && text.contains("'' AS parsed"),
+                    "{text}"
+                );
+                // Heads of several projects are read whole, from what was read of each.
+                assert!(!text.contains("t.* FROM messages"), "{text}");
+                on.query_all_raw(statement).await.unwrap();
             }
         }
     }

@@ -25,12 +25,12 @@ pub use quarantine_store::{
 };
 pub use run_store::{Run, record_run, record_runs, runs_of};
 pub use service::{
-    MessageError, MessageFilter, Page, Thread, attachment, count_since, files, get, get_thread, list, parsed,
-    raw,
+    MessageError, MessageFilter, Page, Thread, add_parsed, attachment, count_since, files, get, get_thread,
+    list, list_heads, parsed, raw,
 };
 pub use store::{
     Message, MessageCount, Place, Waiting, begin_attempt, find_in, forget_attempt, get_in, index,
-    insert_raws, mark_placed, mark_unreadable, pending, pending_mailboxes, raw_bytes, raw_bytes_of,
-    save_parsed,
+    insert_raws, mark_placed, mark_unreadable, pending, pending_mailboxes, projects_of, raw_bytes,
+    raw_bytes_of, save_parsed,
 };
 pub use thread_store::{assign as assign_thread, link};

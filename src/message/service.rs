@@ -60,13 +60,44 @@ pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Message, Me
 
 /// Messages from new to old, `limit` at most.
 pub async fn list(ctx: &Ctx, filter: &MessageFilter, limit: u64) -> Result<Page<Message>, MessageError> {
+    let filter = of_present_thread(ctx, filter).await?;
+    let items = list_store::list(ctx.db.read(), &filter, limit + 1).await?;
+    Ok(page(items, limit))
+}
+
+/// The same without what was parsed of them, which may be megabytes for each; see [`add_parsed`].
+pub async fn list_heads(
+    ctx: &Ctx,
+    filter: &MessageFilter,
+    limit: u64,
+) -> Result<Page<Message>, MessageError> {
+    let filter = of_present_thread(ctx, filter).await?;
+    let items = list_store::heads(ctx.db.read(), &filter, limit + 1).await?;
+    Ok(page(items, limit))
+}
+
+/// Adds to a few messages what was parsed of them.
+pub async fn add_parsed(ctx: &Ctx, messages: &mut [Message]) -> Result<(), MessageError> {
+    let ids: Vec<&str> = messages.iter().map(|message| message.id.as_str()).collect();
+    let mut known = store::parsed_of(ctx.db.read(), &ids).await?;
+    for message in messages {
+        message.parsed = known.remove(&message.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+async fn of_present_thread(ctx: &Ctx, filter: &MessageFilter) -> Result<MessageFilter, MessageError> {
     let mut filter = filter.clone();
     if let Some(thread) = &filter.thread_id
         && let Some(present) = thread_store::present_id(ctx.db.read(), thread).await?
     {
         filter.thread_id = Some(present);
     }
-    let mut items = list_store::list(ctx.db.read(), &filter, limit + 1).await?;
+    Ok(filter)
+}
+
+/// A part of a list that was read one row beyond its end.
+fn page(mut items: Vec<Message>, limit: u64) -> Page<Message> {
     let more = items.len() as u64 > limit;
     items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let next = if more {
@@ -74,7 +105,7 @@ pub async fn list(ctx: &Ctx, filter: &MessageFilter, limit: u64) -> Result<Page<
     } else {
         None
     };
-    Ok(Page { items, next })
+    Page { items, next }
 }
 
 /// A conversation: everything of one project that identifiers link.

@@ -1,6 +1,6 @@
 //! All queries on messages and their raw bytes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{ConnectionTrait, FromQueryResult, Iterable, Value};
@@ -90,6 +90,28 @@ mod row {
     pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Every column of a message `t` but what was parsed of it, which is empty.
+pub(super) fn head_columns() -> String {
+    let columns = row::Column::iter().map(|column| match column {
+        row::Column::Parsed => "'' AS parsed".to_owned(),
+        column => format!("t.{}", column.as_str()),
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// What was parsed of some messages, by their ids.
+pub(super) async fn parsed_of<C: ConnectionTrait>(
+    on: &C,
+    ids: &[&str],
+) -> Result<HashMap<String, String>, DbErr> {
+    let ids = ids.iter().map(|id| [(*id).into()]).collect();
+    let text = "SELECT id, parsed FROM messages WHERE id IN (VALUES {rows})";
+    let rows = with_rows(on, text, ids).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("", "id")?, row.try_get("", "parsed")?)))
+        .collect()
 }
 
 /// Stores raw mails of one mailbox, or finds the messages that have the same bytes; what became of each, in their order.
@@ -203,6 +225,14 @@ pub async fn raw_bytes_of<C: ConnectionTrait>(
 
 fn ids_of(ids: &[String]) -> Vec<[Value; 1]> {
     ids.iter().map(|id| [id.as_str().into()]).collect()
+}
+
+/// The projects of some messages, each once and in one order, in which all who need several lock them.
+pub async fn projects_of<C: ConnectionTrait>(on: &C, ids: &[String]) -> Result<BTreeSet<String>, DbErr> {
+    let rows = ids.iter().map(|id| [id.as_str().into()]).collect();
+    let text = "SELECT DISTINCT project_id FROM messages WHERE id IN (VALUES {rows})";
+    let found = with_rows(on, text, rows).await?;
+    found.iter().map(|row| row.try_get("", "project_id")).collect()
 }
 
 /// A message that waits to be parsed.

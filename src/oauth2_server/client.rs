@@ -357,9 +357,13 @@ fn relaxations(fields: &ClientFields, before: Option<&Client>) -> Vec<(&'static 
 pub async fn delete(ctx: &Ctx, actor: &str, id: &str, seen: Option<i64>) -> Result<(), ClientError> {
     let client = get(ctx, id).await?;
     let txn = ctx.db.begin().await?;
-    // What hangs on it before itself: whoever redeems a code at this moment holds the code and asks for the client.
+    // It is counted first, as in every change, so that none of them waits for another in a circle; and removed last:
+    // whoever redeems a code at this moment holds the code and asks for the client.
+    if !store::count_change(&txn, id, seen).await? {
+        return Err(ClientError::Conflict);
+    }
     store::revoke_families_of_client(&txn, id, ctx.clock.now_ms(), "client_deleted").await?;
-    if !store::delete_client(&txn, id, seen).await? {
+    if !store::delete_client(&txn, id).await? {
         return Err(ClientError::Conflict);
     }
     note(ctx, &txn, "client.deleted", actor, &client).await?;
@@ -367,11 +371,13 @@ pub async fn delete(ctx: &Ctx, actor: &str, id: &str, seen: Option<i64>) -> Resu
     Ok(())
 }
 
-/// Makes a new secret; the ones before work on for [`SECRET_OVERLAP_MS`], or end at once.
+/// Makes a new secret, of a client that is still as it was `seen`; the ones before work on for [`SECRET_OVERLAP_MS`], or end
+/// at once. It counts as a change of the client, so that of two who saw the same one makes a secret.
 pub async fn rotate_secret(
     ctx: &Ctx,
     actor: &str,
     id: &str,
+    seen: Option<i64>,
     at_once: bool,
 ) -> Result<SecretString, ClientError> {
     let client = get(ctx, id).await?;
@@ -381,6 +387,9 @@ pub async fn rotate_secret(
     let now = ctx.clock.now_ms();
     let secret = new_prefixed(SECRET_PREFIX);
     let txn = ctx.db.begin().await?;
+    if !store::count_change(&txn, id, seen).await? {
+        return Err(ClientError::Conflict);
+    }
     let end = if at_once { now } else { now + SECRET_OVERLAP_MS };
     store::end_secrets(&txn, id, end).await?;
     store::insert_secret(&txn, &secret_row(ctx, &secret, now), id, &hash(&secret)).await?;
@@ -389,10 +398,14 @@ pub async fn rotate_secret(
     Ok(secret)
 }
 
-/// Ends every token of a client.
-pub async fn revoke_all(ctx: &Ctx, actor: &str, id: &str) -> Result<(), ClientError> {
+/// Ends every token of a client that is still as it was `seen`, and counts as a change of it.
+pub async fn revoke_all(ctx: &Ctx, actor: &str, id: &str, seen: Option<i64>) -> Result<(), ClientError> {
     let client = get(ctx, id).await?;
     let txn = ctx.db.begin().await?;
+    // The client before what hangs on it, as every change of it does.
+    if !store::count_change(&txn, id, seen).await? {
+        return Err(ClientError::Conflict);
+    }
     store::revoke_families_of_client(&txn, id, ctx.clock.now_ms(), "revoked_by_admin").await?;
     note(ctx, &txn, "client.tokens_revoked", actor, &client).await?;
     txn.commit().await?;

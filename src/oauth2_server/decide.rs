@@ -548,14 +548,22 @@ pub struct ConnectedApp {
 
 /// The apps that act in somebody's name, those they allowed first.
 pub async fn connected_apps(ctx: &Ctx, user_id: &str) -> Result<Vec<ConnectedApp>, sea_orm::DbErr> {
-    let (read, now) = (ctx.db.read(), ctx.clock.now_ms());
-    let asked = tokens::consents_of(read, user_id, now).await?;
-    let mut unasked = tokens::given_to_apps(read, user_id, now).await?;
+    apps_in(ctx.db.read(), ctx.clock.now_ms(), user_id).await
+}
+
+/// The same on the caller's connection.
+async fn apps_in<C: ConnectionTrait>(
+    on: &C,
+    now: i64,
+    user_id: &str,
+) -> Result<Vec<ConnectedApp>, sea_orm::DbErr> {
+    let asked = tokens::consents_of(on, user_id, now).await?;
+    let mut unasked = tokens::given_to_apps(on, user_id, now).await?;
     unasked.retain(|given| !asked.iter().any(|consent| consent.client == given.client));
     let mut apps = Vec::new();
     let all = asked.into_iter().map(|consent| (consent, true));
     for (mut allowed, was_asked) in all.chain(unasked.into_iter().map(|given| (given, false))) {
-        if let Some(client) = store::client(read, &allowed.client).await? {
+        if let Some(client) = store::client(on, &allowed.client).await? {
             // A project's own application reaches that project, whatever was allowed.
             if !client.project_id.is_empty() {
                 allowed.projects = vec![client.project_id.clone()];
@@ -573,9 +581,24 @@ pub async fn connected_apps(ctx: &Ctx, user_id: &str) -> Result<Vec<ConnectedApp
 /// Takes back what somebody allowed an application, or what it was given without a question: every token of it in their
 /// name ends at once. False if there was nothing.
 pub async fn disconnect(ctx: &Ctx, user_id: &str, client: &str) -> Result<bool, sea_orm::DbErr> {
+    disconnect_if(ctx, user_id, client, |_| true).await
+}
+
+/// The same if the app is still as whoever asks saw it; false otherwise too.
+pub async fn disconnect_if(
+    ctx: &Ctx,
+    user_id: &str,
+    client: &str,
+    is_as_seen: impl Fn(&ConnectedApp) -> bool + Send,
+) -> Result<bool, sea_orm::DbErr> {
     let txn = ctx.db.begin().await?;
+    // Whatever gives an app something holds the person as well: what is read now stays until the end.
     account::hold_person(&txn, user_id).await?;
     let now = ctx.clock.now_ms();
+    let apps = apps_in(&txn, now, user_id).await?;
+    if apps.iter().any(|app| app.client.id == client && !is_as_seen(app)) {
+        return Ok(false);
+    }
     // Families before the consent: a refresh takes them in this order as well.
     let had_tokens = end_given(&txn, user_id, Some(client), now, "consent_revoked").await?;
     let found = tokens::delete_consent(&txn, user_id, client).await? || had_tokens;

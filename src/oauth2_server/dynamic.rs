@@ -495,7 +495,7 @@ pub async fn update(
         .map_err(refused)?;
     let secret = match needs_secret {
         true => Some(
-            client::rotate_secret(ctx, actor, &client.id, true)
+            client::rotate_secret(ctx, actor, &client.id, None, true)
                 .await
                 .map_err(refused)?,
         ),

@@ -48,8 +48,8 @@ pub use client::{
 };
 pub use client_auth::{Credentials, authenticate_client};
 pub use decide::{
-    Allowed, ConnectedApp, Given, Pending, Reply, Step, allow, connected_apps, disconnect, end_all_of_user,
-    give_code, next_step, pending, put_aside, refuse, take,
+    Allowed, ConnectedApp, Given, Pending, Reply, Step, allow, connected_apps, disconnect, disconnect_if,
+    end_all_of_user, give_code, next_step, pending, put_aside, refuse, take,
 };
 pub use device::{
     Begun, From as DeviceFrom, begin as begin_device, open as open_device, typed as typed_code,

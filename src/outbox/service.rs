@@ -304,14 +304,14 @@ pub async fn raw(ctx: &Ctx, id: &str) -> Result<Vec<u8>, OutboxError> {
         .map_err(|_| OutboxError::Sealed(SealError::Malformed))
 }
 
-/// Takes a mail back that waits to be sent.
-pub async fn cancel(ctx: &Ctx, actor: &str, id: &str) -> Result<Outgoing, OutboxError> {
+/// Takes a mail back that waits to be sent, if it is still as it was `seen`.
+pub async fn cancel(ctx: &Ctx, actor: &str, id: &str, seen: Option<i64>) -> Result<Outgoing, OutboxError> {
     let mail = get(ctx, id).await?;
     let txn = ctx.db.begin().await?;
-    if !store::cancel(&txn, id, ctx.clock.now_ms()).await? {
-        return Err(OutboxError::TooLate(
-            "only a mail that waits to be sent can be taken back; this one is being sent, or it is done with",
-        ));
+    if !store::cancel(&txn, id, seen, ctx.clock.now_ms()).await? {
+        let why =
+            "only a mail that waits to be sent can be taken back; this one is being sent, or it is done with";
+        return Err(too_late(&txn, id, seen, why).await?);
     }
     note(ctx, &txn, actor, "outgoing_mail.cancelled", &mail).await?;
     txn.commit().await?;
@@ -319,15 +319,31 @@ pub async fn cancel(ctx: &Ctx, actor: &str, id: &str) -> Result<Outgoing, Outbox
     get(ctx, id).await
 }
 
-/// Sends a mail again that was given up, or at once one that waits for another attempt.
-pub async fn retry(ctx: &Ctx, actor: &str, id: &str) -> Result<Outgoing, OutboxError> {
+/// Why a mail was not changed: it is another one than was seen, or past the state in which this can be done.
+async fn too_late<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    seen: Option<i64>,
+    why: &'static str,
+) -> Result<OutboxError, DbErr> {
+    let Some(seen) = seen else {
+        return Ok(OutboxError::TooLate(why));
+    };
+    Ok(match store::by_id(on, id).await? {
+        Some(mail) if mail.revision == seen => OutboxError::TooLate(why),
+        Some(_) => OutboxError::Changed,
+        None => OutboxError::NotFound,
+    })
+}
+
+/// Sends a mail again that was given up, or at once one that waits for another attempt, if it is still as it was `seen`.
+pub async fn retry(ctx: &Ctx, actor: &str, id: &str, seen: Option<i64>) -> Result<Outgoing, OutboxError> {
     let mail = get(ctx, id).await?;
     let now = ctx.clock.now_ms();
     let txn = ctx.db.begin().await?;
-    if !store::retry(&txn, id, now, now + TRIED_FOR_MS).await? {
-        return Err(OutboxError::TooLate(
-            "only a mail that failed or waits for another attempt can be tried again",
-        ));
+    if !store::retry(&txn, id, seen, (now, now + TRIED_FOR_MS)).await? {
+        let why = "only a mail that failed or waits for another attempt can be tried again";
+        return Err(too_late(&txn, id, seen, why).await?);
     }
     note(ctx, &txn, actor, "outgoing_mail.retried", &mail).await?;
     txn.commit().await?;

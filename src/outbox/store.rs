@@ -255,6 +255,7 @@ pub(super) fn list_statement<C: ConnectionTrait>(on: &C, filter: &OutgoingFilter
         all.and("t.project_id = {}", "");
     }
     let listed = Listed {
+        columns: "t.*",
         from: "outgoing_mails t",
         project: "t.project_id",
         order: "t.id DESC",
@@ -483,25 +484,56 @@ pub async fn finish<C: ConnectionTrait>(
 }
 
 /// Takes a waiting mail back; false if it does not wait.
-pub(super) async fn cancel<C: ConnectionTrait>(on: &C, id: &str, now: i64) -> Result<bool, DbErr> {
-    let text = "UPDATE outgoing_mails SET state = 'cancelled', revision = revision + 1, updated_at = $1 \
-                WHERE id = $2 AND state = 'queued' AND lease_until <= $1";
-    let values: [Value; 2] = [now.into(), id.into()];
-    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+pub(super) async fn cancel<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    seen: Option<i64>,
+    now: i64,
+) -> Result<bool, DbErr> {
+    let mut wanted = Where::default();
+    let now = wanted.value(now);
+    as_seen(&mut wanted, id, seen);
+    let text = format!(
+        "UPDATE outgoing_mails SET state = 'cancelled', revision = revision + 1, updated_at = {now} \
+         WHERE {} AND state = 'queued' AND lease_until <= {now}",
+        wanted.text()
+    );
+    Ok(on
+        .execute_raw(sql(on, &text, wanted.values))
+        .await?
+        .rows_affected()
+        == 1)
+}
+
+/// The mail, if it has the revision that was seen.
+fn as_seen(wanted: &mut Where, id: &str, seen: Option<i64>) {
+    wanted.and("id = {}", id);
+    if let Some(seen) = seen {
+        wanted.and("revision = {}", seen);
+    }
 }
 
 /// Makes a mail due that failed or waits; false if it does neither.
 pub(super) async fn retry<C: ConnectionTrait>(
     on: &C,
     id: &str,
-    now: i64,
-    give_up_at: i64,
+    seen: Option<i64>,
+    (now, give_up_at): (i64, i64),
 ) -> Result<bool, DbErr> {
-    let text = "UPDATE outgoing_mails SET state = 'queued', next_attempt_at = $1, give_up_at = $2, tries = 0, \
-                unknown_outcomes = 0, revision = revision + 1, updated_at = $1 \
-                WHERE id = $3 AND state IN ('failed', 'queued') AND lease_until <= $1";
-    let values: [Value; 3] = [now.into(), give_up_at.into(), id.into()];
-    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+    let mut wanted = Where::default();
+    let (now, give_up_at) = (wanted.value(now), wanted.value(give_up_at));
+    as_seen(&mut wanted, id, seen);
+    let text = format!(
+        "UPDATE outgoing_mails SET state = 'queued', next_attempt_at = {now}, give_up_at = {give_up_at}, tries = 0, \
+         unknown_outcomes = 0, revision = revision + 1, updated_at = {now} \
+         WHERE {} AND state IN ('failed', 'queued') AND lease_until <= {now}",
+        wanted.text()
+    );
+    Ok(on
+        .execute_raw(sql(on, &text, wanted.values))
+        .await?
+        .rows_affected()
+        == 1)
 }
 
 #[cfg(test)]

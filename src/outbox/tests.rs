@@ -178,9 +178,9 @@ async fn what_waits_can_be_taken_back_and_what_failed_tried_again() {
     let place = place().await;
     let ctx = &place.ctx;
     let id = queued(&place).await;
-    assert_eq!(cancel(ctx, "usr_1", &id).await.unwrap().state, "cancelled");
+    assert_eq!(cancel(ctx, "usr_1", &id, None).await.unwrap().state, "cancelled");
     assert!(matches!(
-        retry(ctx, "usr_1", &id).await,
+        retry(ctx, "usr_1", &id, None).await,
         Err(OutboxError::TooLate(_))
     ));
     assert!(
@@ -191,7 +191,7 @@ async fn what_waits_can_be_taken_back_and_what_failed_tried_again() {
     let id = queued(&place).await;
     let (lease, begun) = begin(&place, "one/1", &id).await.unwrap();
     assert!(matches!(
-        cancel(ctx, "usr_1", &id).await,
+        cancel(ctx, "usr_1", &id, None).await,
         Err(OutboxError::TooLate(_))
     ));
     let ending = Ending {
@@ -209,7 +209,7 @@ async fn what_waits_can_be_taken_back_and_what_failed_tried_again() {
         .await
         .unwrap();
     assert!(due(&ctx.db, START_MS, &room(), 10).await.unwrap().is_empty());
-    let again = retry(ctx, "usr_1", &id).await.unwrap();
+    let again = retry(ctx, "usr_1", &id, None).await.unwrap();
     assert_eq!(
         (again.state.as_str(), again.tries, again.attempts),
         ("queued", 0, 1)

@@ -30,6 +30,9 @@ pub enum MemberError {
     /// There is no such member.
     #[error("this person is no member of the project")]
     NotFound,
+    /// They are not what they were seen to be.
+    #[error("somebody else changed this member meanwhile; load them again")]
+    Conflict,
     /// Nobody would be left to manage the project but site admins.
     #[error(
         "this is the only project admin who can sign in; make another one first, or say that you want it so"
@@ -110,19 +113,53 @@ pub async fn set_member_in(
     append(tx, clock, kind, project_id, actor, data).await
 }
 
-/// Takes a person out of a project.
+/// Changes the role of a member; if `seen` is given, of one who is still that.
 ///
 /// # Errors
-/// [`MemberError::NotFound`].
-pub async fn remove_member(
+/// [`MemberError::NotFound`], [`MemberError::Conflict`].
+pub async fn change_member(
     db: &Db,
     clock: &Clock,
-    project_id: &str,
-    user_id: &str,
+    (project_id, user_id): (&str, &str),
+    role: Role,
+    seen: Option<&Membership>,
     actor: &str,
 ) -> Result<(), MemberError> {
     let tx = db.begin().await?;
-    remove_member_in(&tx, clock, project_id, user_id, actor).await?;
+    let who = (project_id, user_id);
+    let before = store::role_of(&tx, who).await?;
+    if !store::change_member(&tx, who, role.as_str(), seen, clock.now_ms()).await? {
+        return Err(not_as_seen(before.is_some()));
+    }
+    if before.as_deref() != Some(role.as_str()) {
+        let data = json!({ "userId": user_id, "role": role.as_str(), "before": before });
+        append(&tx, clock, "member.changed", project_id, actor, data).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Why a member was not changed: only somebody who is there was not what they were seen to be.
+fn not_as_seen(is_there: bool) -> MemberError {
+    match is_there {
+        true => MemberError::Conflict,
+        false => MemberError::NotFound,
+    }
+}
+
+/// Takes a person out of a project; if `seen` is given, one who is still that.
+///
+/// # Errors
+/// [`MemberError::NotFound`], [`MemberError::Conflict`].
+pub async fn remove_member(
+    db: &Db,
+    clock: &Clock,
+    (project_id, user_id): (&str, &str),
+    seen: Option<&Membership>,
+    actor: &str,
+) -> Result<(), MemberError> {
+    let tx = db.begin().await?;
+    remove_in(&tx, clock, (project_id, user_id), seen, actor).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -138,8 +175,19 @@ pub async fn remove_member_in(
     user_id: &str,
     actor: &str,
 ) -> Result<(), MemberError> {
-    if !store::delete_member(tx, project_id, user_id).await? {
-        return Err(MemberError::NotFound);
+    remove_in(tx, clock, (project_id, user_id), None, actor).await
+}
+
+async fn remove_in(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    (project_id, user_id): (&str, &str),
+    seen: Option<&Membership>,
+    actor: &str,
+) -> Result<(), MemberError> {
+    let who = (project_id, user_id);
+    if !store::delete_member(tx, who, seen).await? {
+        return Err(not_as_seen(store::role_of(tx, who).await?.is_some()));
     }
     let data = json!({ "userId": user_id });
     append(tx, clock, "member.removed", project_id, actor, data).await?;

@@ -1,8 +1,9 @@
 //! All queries on projects.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder};
+use sea_orm::{ActiveValue::Set, Condition, ConnectionTrait, QueryOrder};
 
+use super::member::Membership;
 use crate::access::Projects;
 use crate::db::{sql, within};
 
@@ -101,10 +102,7 @@ pub(super) async fn set_member<C: ConnectionTrait>(
     role: &str,
     now: i64,
 ) -> Result<Option<String>, DbErr> {
-    let before = member::Entity::find_by_id((project_id.to_owned(), user_id.to_owned()))
-        .one(on)
-        .await?
-        .map(|member| member.role);
+    let before = role_of(on, (project_id, user_id)).await?;
     let text = "INSERT INTO project_members (project_id, user_id, role, created_at, updated_at) \
                 VALUES ($1, $2, $3, $4, $4) \
                 ON CONFLICT (project_id, user_id) DO UPDATE SET role = $3, updated_at = $4";
@@ -113,15 +111,55 @@ pub(super) async fn set_member<C: ConnectionTrait>(
     Ok(before)
 }
 
-pub(super) async fn delete_member<C: ConnectionTrait>(
+/// What a member must still be for a change: any, or what they were seen to be.
+fn still(seen: Option<&Membership>) -> Condition {
+    seen.map_or_else(Condition::all, |seen| {
+        Condition::all()
+            .add(member::Column::Role.eq(seen.role.as_str()))
+            .add(member::Column::CreatedAt.eq(seen.created_at))
+    })
+}
+
+/// Changes the role of somebody who is a member, and still what they were seen to be; false if not.
+pub(super) async fn change_member<C: ConnectionTrait>(
     on: &C,
-    project_id: &str,
-    user_id: &str,
+    (project_id, user_id): (&str, &str),
+    role: &str,
+    seen: Option<&Membership>,
+    now: i64,
 ) -> Result<bool, DbErr> {
-    let done = member::Entity::delete_by_id((project_id.to_owned(), user_id.to_owned()))
+    let done = member::Entity::update_many()
+        .col_expr(member::Column::Role, Expr::value(role))
+        .col_expr(member::Column::UpdatedAt, Expr::value(now))
+        .filter(member::Column::ProjectId.eq(project_id))
+        .filter(member::Column::UserId.eq(user_id))
+        .filter(still(seen))
         .exec(on)
         .await?;
     Ok(done.rows_affected == 1)
+}
+
+pub(super) async fn delete_member<C: ConnectionTrait>(
+    on: &C,
+    (project_id, user_id): (&str, &str),
+    seen: Option<&Membership>,
+) -> Result<bool, DbErr> {
+    let done = member::Entity::delete_by_id((project_id.to_owned(), user_id.to_owned()))
+        .filter(still(seen))
+        .exec(on)
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// What somebody is in a project.
+pub(super) async fn role_of<C: ConnectionTrait>(
+    on: &C,
+    (project_id, user_id): (&str, &str),
+) -> Result<Option<String>, DbErr> {
+    let found = member::Entity::find_by_id((project_id.to_owned(), user_id.to_owned()))
+        .one(on)
+        .await?;
+    Ok(found.map(|member| member.role))
 }
 
 pub(super) async fn insert<C: ConnectionTrait>(on: &C, project: &Project) -> Result<(), DbErr> {

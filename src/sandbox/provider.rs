@@ -222,7 +222,7 @@ impl Provider {
                 .await
                 .map_err(SandboxError::provider)?;
         }
-        oauth2_server::revoke_all(&self.ctx, SYSTEM, &self.client)
+        oauth2_server::revoke_all(&self.ctx, SYSTEM, &self.client, None)
             .await
             .map_err(SandboxError::provider)
     }

@@ -396,7 +396,7 @@ async fn give(
     };
     match done {
         // Somebody took them out meanwhile.
-        Ok(()) | Err(MemberError::NotFound) => {}
+        Ok(()) | Err(MemberError::NotFound | MemberError::Conflict) => {}
         Err(MemberError::Db(error)) => return Err(error.into()),
         Err(MemberError::LastProjectAdmin) => {
             tracing::warn!(user = %user.id, "the last admin of a project keeps the role that no group gives any more");

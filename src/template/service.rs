@@ -82,17 +82,23 @@ pub async fn save(
     get(ctx, projects, project_id, kind).await
 }
 
-/// Back to the default, switched off.
+/// Back to the default, switched off, if it is still as it was `seen`.
 pub async fn restore(
     ctx: &Ctx,
     projects: &Projects,
     project_id: &str,
     kind: Kind,
+    seen: Option<i64>,
 ) -> Result<Template, TemplateError> {
     project_of(ctx, projects, project_id).await?;
     let txn = ctx.db.begin().await?;
-    if store::remove(&txn, project_id, kind).await? {
+    if store::remove(&txn, project_id, kind, seen).await? {
         note(ctx, &txn, project_id, kind, "template.restored").await?;
+    } else if let Some(seen) = seen {
+        let present = store::get(&txn, project_id, kind).await?;
+        if present.map_or(0, |template| template.revision) != seen {
+            return Err(TemplateError::Conflict);
+        }
     }
     txn.commit().await?;
     Ok(Template::default_of(kind))

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::model::{Kind, Template};
-use crate::db::sql;
+use crate::db::{Where, sql};
 
 const COLUMNS: &str = "kind, enabled, subject, text, html, revision, updated_at";
 
@@ -72,8 +72,23 @@ pub(super) async fn save<C: ConnectionTrait>(
     Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
 }
 
-pub(super) async fn remove<C: ConnectionTrait>(on: &C, project_id: &str, kind: Kind) -> Result<bool, DbErr> {
-    let text = "DELETE FROM mail_templates WHERE project_id = $1 AND kind = $2";
-    let values: [Value; 2] = [project_id.into(), kind.as_str().into()];
-    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
+/// False if there is none, or it has another revision than was `seen`.
+pub(super) async fn remove<C: ConnectionTrait>(
+    on: &C,
+    project_id: &str,
+    kind: Kind,
+    seen: Option<i64>,
+) -> Result<bool, DbErr> {
+    let mut wanted = Where::default();
+    wanted.and("project_id = {}", project_id);
+    wanted.and("kind = {}", kind.as_str());
+    if let Some(seen) = seen {
+        wanted.and("revision = {}", seen);
+    }
+    let text = format!("DELETE FROM mail_templates WHERE {}", wanted.text());
+    Ok(on
+        .execute_raw(sql(on, &text, wanted.values))
+        .await?
+        .rows_affected()
+        == 1)
 }

@@ -91,6 +91,7 @@ pub async fn list(ctx: &Ctx, filter: &TicketFilter, limit: u64) -> Result<Page<T
             next: None,
         });
     }
+    let filter = &in_its_projects(ctx, filter).await?;
     let mut items = store::list(ctx.db.read(), filter, &query, after, limit + 1).await?;
     let more = items.len() as u64 > limit;
     items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -101,12 +102,22 @@ pub async fn list(ctx: &Ctx, filter: &TicketFilter, limit: u64) -> Result<Page<T
     Ok(Page { items, next })
 }
 
+/// A filter by mailbox, narrowed to the projects in which that has tickets: no index has the rows of all in one order.
+async fn in_its_projects(ctx: &Ctx, filter: &TicketFilter) -> Result<TicketFilter, DbErr> {
+    let mut filter = filter.clone();
+    if let Some(mailbox) = &filter.mailbox_id {
+        filter.projects = store::projects_of_mailbox(ctx.db.read(), mailbox, &filter.projects).await?;
+    }
+    Ok(filter)
+}
+
 /// How many tickets a filter finds, counted no further than `most`.
 pub async fn count(ctx: &Ctx, filter: &TicketFilter, most: u64) -> Result<u64, TicketError> {
     let query = Query::parse(filter.text.as_deref().unwrap_or_default());
     if query.asks_nothing {
         return Ok(0);
     }
+    let filter = &in_its_projects(ctx, filter).await?;
     Ok(store::count(ctx.db.read(), filter, &query, most).await?)
 }
 

@@ -11,6 +11,8 @@ use crate::web::error::Problem;
 /// What is known.
 pub(in crate::web) struct Explanation {
     pub(in crate::web) message: Message,
+    /// What was parsed of it.
+    pub(in crate::web) mail: mailgrant_mail::ParsedMail,
     /// The mail as far as its classification goes.
     pub(in crate::web) outline: Outline,
     /// What was wrong with it when it was parsed.
@@ -52,6 +54,7 @@ impl Explanation {
             copies: message::copies(on, &message).await?,
             ticket_key: crate::ticket::key_of(on, &message.ticket_id).await?,
             resolution: serde_json::from_str(&message.resolution).unwrap_or_default(),
+            mail,
             message,
         })
     }

@@ -89,6 +89,10 @@ mod counted_tests;
 mod refusal_tests;
 
 #[cfg(test)]
+#[path = "tests/seen.rs"]
+mod seen_tests;
+
+#[cfg(test)]
 #[path = "tests/tags.rs"]
 mod tag_tests;
 

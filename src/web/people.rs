@@ -118,9 +118,19 @@ pub(super) async fn author(ctx: &Ctx, token: &TokenIdentity) -> Result<String, D
 /// what applications hold alike.
 pub(super) async fn disable(ctx: &Ctx, user_id: &str, actor: &str) -> Result<(), AccountError> {
     let tx = ctx.db.begin().await?;
-    account::disable(&tx, &ctx.clock, user_id, actor).await?;
-    oauth2_server::end_all_of_user(&tx, ctx.clock.now_ms(), user_id, "user_disabled").await?;
+    disable_in(&tx, ctx, user_id, actor).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+async fn disable_in(
+    tx: &DatabaseTransaction,
+    ctx: &Ctx,
+    user_id: &str,
+    actor: &str,
+) -> Result<(), AccountError> {
+    account::disable(tx, &ctx.clock, user_id, actor).await?;
+    oauth2_server::end_all_of_user(tx, ctx.clock.now_ms(), user_id, "user_disabled").await?;
     Ok(())
 }
 
@@ -450,6 +460,7 @@ pub(super) async fn reset_second_factor(ctx: &Ctx, user_id: &str, actor: &str) -
 fn of_member(error: MemberError) -> AccountError {
     match error {
         MemberError::Db(error) => error.into(),
+        MemberError::Conflict => AccountError::Conflict,
         MemberError::NotFound | MemberError::LastProjectAdmin => AccountError::NotFound("member"),
     }
 }
@@ -464,6 +475,25 @@ pub(super) async fn change(
 ) -> Result<(), AccountError> {
     let tx = ctx.db.begin().await?;
     account::change(&tx, &ctx.clock, user_id, seen, change, actor).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The same, and whether they are shut out, all of it or nothing.
+pub(super) async fn change_all(
+    ctx: &Ctx,
+    user_id: &str,
+    seen: Option<i64>,
+    (change, is_disabled): (&PersonChange, Option<bool>),
+    actor: &str,
+) -> Result<(), AccountError> {
+    let tx = ctx.db.begin().await?;
+    account::change(&tx, &ctx.clock, user_id, seen, change, actor).await?;
+    match is_disabled {
+        Some(true) => disable_in(&tx, ctx, user_id, actor).await?,
+        Some(false) => account::enable_in(&tx, &ctx.clock, user_id, actor).await?,
+        None => {}
+    }
     tx.commit().await?;
     Ok(())
 }

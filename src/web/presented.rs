@@ -65,6 +65,18 @@ pub(super) fn parameters(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// What was asked for in the address, by which one request is known from another: a token that was changed meanwhile does
+/// not make it another one.
+pub(super) fn without_token(request: &HttpRequest) -> String {
+    let query = request.query_string();
+    if !is_in_query(request) {
+        return query.to_owned();
+    }
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(parameters(query))
+        .finish()
+}
+
 /// Whether there is a token in the address.
 pub(super) fn is_in_query(request: &HttpRequest) -> bool {
     url::form_urlencoded::parse(request.query_string().as_bytes()).any(|(name, _)| name == IN_QUERY)

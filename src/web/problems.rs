@@ -140,6 +140,11 @@ pub const KINDS: &[Kind] = &[
         "The same request is being worked on right now. Wait for `Retry-After` seconds and repeat it.",
     ),
     kind(
+        "idempotency_answer_lost",
+        409,
+        "A request with this `Idempotency-Key` was carried out, and the process ended before the answer was kept; `madeId` names what it made. Look at that; a secret or token of the lost answer is kept nowhere, so make a new one, or remove it and use a new key.",
+    ),
+    kind(
         "revision_conflict",
         409,
         "Somebody else changed it in the very same moment. Load it again and repeat.",

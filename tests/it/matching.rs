@@ -439,6 +439,24 @@ async fn a_mail_in_two_mailboxes_of_a_project_is_one_ticket(database: TestDataba
     );
     let ticket = world.rest.get("/api/v1/tickets/HELP-1").await;
     assert_eq!(ticket["entries"].as_array().map(Vec::len), Some(1), "{ticket}");
+    // Each mailbox has its list of tickets, which follows what they become.
+    let listed = async |mailbox: &str, query: &str| -> Vec<String> {
+        let path = format!("/api/v1/tickets?mailboxId={mailbox}&limit=1{query}");
+        let all = world.rest.all(&path).await;
+        all.iter().map(|ticket| text(ticket, "key")).collect()
+    };
+    for order in ["", "&sort=created", "&sort=priority", "&project=HELP"] {
+        assert_eq!(listed(&ids[0], order).await, ["HELP-1"], "{order}");
+        assert_eq!(listed(&ids[1], order).await, ["HELP-2", "HELP-1"], "{order}");
+    }
+    let urgent = json!({ "priority": "urgent" });
+    let patched = world
+        .rest
+        .send(reqwest::Method::PATCH, "/api/v1/tickets/HELP-1", Some(&urgent));
+    assert_eq!(patched.await.status, 200);
+    for order in ["", "&sort=priority"] {
+        assert_eq!(listed(&ids[1], order).await, ["HELP-1", "HELP-2"], "{order}");
+    }
     let path = format!("/api/v1/messages/{}/explanation", text(&first, "id"));
     let also = &world.rest.get(&path).await["alsoArrived"];
     assert_eq!(
@@ -449,6 +467,17 @@ async fn a_mail_in_two_mailboxes_of_a_project_is_one_ticket(database: TestDataba
         (true, true),
         "{also}"
     );
+    world
+        .rest
+        .post("/api/v1/tickets/HELP-1/merge", &json!({ "into": "HELP-2" }))
+        .await;
+    for mailbox in &ids {
+        assert_eq!(listed(mailbox, "").await, ["HELP-2"]);
+    }
+    let split = json!({ "entryIds": [first["mailgrant"]["entryId"]] });
+    world.rest.post("/api/v1/tickets/HELP-2/split", &split).await;
+    assert_eq!(listed(&ids[0], "").await, ["HELP-3"]);
+    assert_eq!(listed(&ids[1], "&sort=created").await, ["HELP-3", "HELP-2"]);
 }
 
 /// The same mails in two mailboxes, each read by another node: whichever comes first opens the ticket.

@@ -151,11 +151,13 @@ fn owned_by(user_id: Option<&str>) -> Condition {
     })
 }
 
-/// Ends one session of a person, or of anybody; says whose it was.
+/// Ends one session of a person, or of anybody; says whose it was. If `seen` is given, one that still has the proof it was
+/// seen with: nothing else of a session changes but the time of its last use.
 pub(in crate::account) async fn take_session<C: ConnectionTrait>(
     on: &C,
     user_id: Option<&str>,
     id: &str,
+    seen: Option<&SessionInfo>,
 ) -> Result<Option<String>, DbErr> {
     let found = row::Entity::find_by_id(id)
         .filter(owned_by(user_id))
@@ -164,7 +166,11 @@ pub(in crate::account) async fn take_session<C: ConnectionTrait>(
     let Some(found) = found else {
         return Ok(None);
     };
-    let done = row::Entity::delete_by_id(id).exec(on).await?;
+    let mut wanted = row::Entity::delete_by_id(id);
+    if let Some(seen) = seen {
+        wanted = wanted.filter(row::Column::Amr.eq(seen.proof.amr.join(" ")));
+    }
+    let done = wanted.exec(on).await?;
     Ok((done.rows_affected == 1).then_some(found.user_id))
 }
 

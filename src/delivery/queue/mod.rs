@@ -216,8 +216,9 @@ async fn note<C: ConnectionTrait>(ctx: &Ctx, on: &C, action: &str, queue: &Queue
     audit::append(on, &ctx.clock, event).await.map(drop)
 }
 
-/// Sets a queue to another place. What waited or was out is forgotten; acknowledgements of it find nothing.
-pub async fn seek(ctx: &Ctx, queue: &Queue, to: Seek) -> Result<Cursor, DeliveryError> {
+/// Sets a queue to another place, if it is still as it was `seen`. What waited or was out is forgotten; acknowledgements of
+/// it find nothing.
+pub async fn seek(ctx: &Ctx, queue: &Queue, to: Seek, seen: Option<i64>) -> Result<Cursor, DeliveryError> {
     let last = Cursor(event::advance(&ctx.db).await?);
     let (floor, _) = event::extent(&ctx.db).await?;
     let cursor = match to {
@@ -227,7 +228,12 @@ pub async fn seek(ctx: &Ctx, queue: &Queue, to: Seek) -> Result<Cursor, Delivery
         Seek::After(cursor) => cursor.min(last),
     };
     let txn = ctx.db.begin().await?;
-    store::lock(&txn, &queue.id).await?;
+    if !store::count_change(&txn, &queue.id, seen, ctx.clock.now_ms()).await? {
+        return Err(match seen {
+            Some(_) => DeliveryError::Conflict,
+            None => DeliveryError::NotFound("queue"),
+        });
+    }
     store::clear(&txn, &queue.id).await?;
     store::set_position(&txn, &queue.id, cursor.0, None).await?;
     note(ctx, &txn, "queue.moved", queue).await?;

@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, Value};
 
 use crate::access::Projects;
-use crate::db::{sql, within_sql};
+use crate::db::{Where, sql, within_sql};
 use crate::delivery::model::Shown;
 use crate::event::Event;
 
@@ -140,6 +140,31 @@ pub(super) async fn set_position<C: ConnectionTrait>(
     let text = "UPDATE queues SET position = $1, last_leased_at = COALESCE($2, last_leased_at) WHERE id = $3";
     let values: [Value; 3] = [position.into(), leased_at.into(), id.into()];
     on.execute_raw(sql(on, text, values)).await.map(drop)
+}
+
+/// Counts a change of a queue and takes its row for this transaction; false if it has another revision than was `seen`, or
+/// is gone.
+pub(super) async fn count_change<C: ConnectionTrait>(
+    on: &C,
+    id: &str,
+    seen: Option<i64>,
+    now: i64,
+) -> Result<bool, DbErr> {
+    let mut wanted = Where::default();
+    let now = wanted.value(now);
+    wanted.and("id = {}", id);
+    if let Some(seen) = seen {
+        wanted.and("revision = {}", seen);
+    }
+    let text = format!(
+        "UPDATE queues SET revision = revision + 1, updated_at = {now} WHERE {}",
+        wanted.text()
+    );
+    Ok(on
+        .execute_raw(sql(on, &text, wanted.values))
+        .await?
+        .rows_affected()
+        == 1)
 }
 
 pub(super) async fn insert_item<C: ConnectionTrait>(on: &C, id: &str, event: &Event) -> Result<(), DbErr> {

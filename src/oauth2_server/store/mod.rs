@@ -12,7 +12,7 @@ pub(super) mod tokens;
 use std::collections::HashMap;
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, QueryResult};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, ExprTrait, QueryOrder, QueryResult};
 
 use super::model::{
     Client, ClientAuth, ClientFields, ClientState, GrantType, Legacy, SecretInfo, TokenFormat,
@@ -251,17 +251,28 @@ pub(super) async fn update_client<C: ConnectionTrait>(
     Ok(done.rows_affected == 1)
 }
 
-/// False if it has another revision than was `seen`, or is gone.
-pub(super) async fn delete_client<C: ConnectionTrait>(
+/// Counts a change of what hangs on a client; false if it has another revision than was `seen`, or is gone.
+pub(super) async fn count_change<C: ConnectionTrait>(
     on: &C,
     id: &str,
     seen: Option<i64>,
 ) -> Result<bool, DbErr> {
-    let mut wanted = clients::Entity::delete_many().filter(clients::Column::Id.eq(id));
+    let mut wanted = clients::Entity::update_many()
+        .col_expr(
+            clients::Column::Revision,
+            Expr::col(clients::Column::Revision).add(1),
+        )
+        .filter(clients::Column::Id.eq(id));
     if let Some(seen) = seen {
         wanted = wanted.filter(clients::Column::Revision.eq(seen));
     }
     Ok(wanted.exec(on).await?.rows_affected == 1)
+}
+
+/// False if it is gone.
+pub(super) async fn delete_client<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
+    let done = clients::Entity::delete_by_id(id).exec(on).await?;
+    Ok(done.rows_affected == 1)
 }
 
 pub(super) async fn client<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Client>, DbErr> {

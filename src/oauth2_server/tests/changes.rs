@@ -86,7 +86,7 @@ async fn what_is_taken_from_a_client_is_taken_from_what_is_under_way() {
                     .change(&client, |fields| fields.redirect_uris = elsewhere)
                     .await;
             }
-            "revoked" => revoke_all(&world.ctx, "cli", &client.id).await.unwrap(),
+            "revoked" => revoke_all(&world.ctx, "cli", &client.id, None).await.unwrap(),
             _ => {
                 for state in [ClientState::Disabled, ClientState::Approved] {
                     set_state(&world.ctx, "cli", &client.id, None, state)

@@ -36,7 +36,9 @@ async fn clients_that_come_together_are_told_apart_and_none_gets_in_with_the_sec
     let mut known = Vec::new();
     for _ in 0..5 {
         let client = world.client(|_| {}).await;
-        let secret = rotate_secret(&world.ctx, "cli", &client.id, true).await.unwrap();
+        let secret = rotate_secret(&world.ctx, "cli", &client.id, None, true)
+            .await
+            .unwrap();
         known.push((client.client_id, secret));
     }
     let basic = |id: &str, secret: &SecretString| Credentials {

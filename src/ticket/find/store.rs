@@ -66,16 +66,37 @@ fn ask_projects(all: &mut Where, column: &str, query: &Query) {
     }
 }
 
-/// Tickets `t` and their projects; with a label, they are found by its rows `l`, which have the order of lists.
+/// Tickets `t` and their projects; with a label or a mailbox, they are found by its rows `l`, which have the order of lists.
 fn tickets_from(filter: &TicketFilter) -> (&'static str, &'static str) {
-    if filter.label.is_some() {
-        (
+    match (&filter.label, &filter.mailbox_id) {
+        (Some(_), _) => (
             "ticket_labels l JOIN tickets t ON t.id = l.ticket_id",
             "l.project_id",
-        )
-    } else {
-        ("tickets t", "t.project_id")
+        ),
+        (None, Some(_)) => (
+            "ticket_mailboxes l JOIN tickets t ON t.id = l.ticket_id",
+            "l.project_id",
+        ),
+        (None, None) => ("tickets t", "t.project_id"),
     }
+}
+
+/// Those of some projects in which a mailbox has tickets: one, unless it was moved. Lists are read project by project.
+pub(super) async fn projects_of_mailbox<C: ConnectionTrait>(
+    on: &C,
+    mailbox_id: &str,
+    projects: &Projects,
+) -> Result<Projects, DbErr> {
+    let mut all = Where::default();
+    all.and_projects("p.id", projects);
+    all.and(
+        "EXISTS (SELECT 1 FROM ticket_mailboxes l WHERE l.mailbox_id = {} AND l.project_id = p.id)",
+        mailbox_id,
+    );
+    let text = format!("SELECT p.id AS id FROM projects p WHERE {}", all.text());
+    let rows = on.query_all_raw(sql(on, &text, all.values)).await?;
+    let ids: Result<_, DbErr> = rows.iter().map(|row| row.try_get("", "id")).collect();
+    Ok(Projects::Only(ids?))
 }
 
 /// What a filter and a question ask of them, but for the projects of whoever asks.
@@ -85,18 +106,24 @@ fn tickets_where<C: ConnectionTrait>(on: &C, filter: &TicketFilter, query: &Quer
         ("t.state = {}", &filter.state),
         ("t.assignee_id = {}", &filter.assignee_id),
         ("t.priority = {}", &filter.priority),
-        (
-            "EXISTS (SELECT 1 FROM messages m WHERE m.ticket_id = t.id AND m.mailbox_id = {})",
-            &filter.mailbox_id,
-        ),
     ];
     for (text, value) in equal {
         if let Some(value) = value {
             all.and(text, value.as_str());
         }
     }
-    if let Some(label) = &filter.label {
-        all.and("l.label = {}", normal_label(label));
+    match (&filter.label, &filter.mailbox_id) {
+        (Some(label), mailbox) => {
+            all.and("l.label = {}", normal_label(label));
+            if let Some(mailbox) = mailbox {
+                all.and(
+                    "EXISTS (SELECT 1 FROM ticket_mailboxes b WHERE b.mailbox_id = {} AND b.ticket_id = t.id)",
+                    mailbox.as_str(),
+                );
+            }
+        }
+        (None, Some(mailbox)) => all.and("l.mailbox_id = {}", mailbox.as_str()),
+        (None, None) => {}
     }
     // A merged ticket is in the one it was merged into.
     all.all.push("t.merged_into = ''".to_owned());
@@ -142,14 +169,14 @@ pub(super) fn list_statement<C: ConnectionTrait>(
         }
         (sort, _) => (sort, after),
     };
-    let (of_ticket, of_label, direction, next) = match sort {
+    let (of_ticket, of_row, direction, next) = match sort {
         Sort::Updated => ("t.updated_at", "l.updated_at", "DESC", "<"),
         Sort::Waiting => ("t.updated_at", "l.updated_at", "ASC", ">"),
         Sort::Created => ("t.created_at", "l.created_at", "DESC", "<"),
         Sort::Priority => (BY_PRIORITY, "l.urgency", "DESC", "<"),
     };
-    let (key, id) = if filter.label.is_some() {
-        (of_label, "l.ticket_id")
+    let (key, id) = if filter.label.is_some() || filter.mailbox_id.is_some() {
+        (of_row, "l.ticket_id")
     } else {
         (of_ticket, "t.id")
     };
@@ -159,6 +186,7 @@ pub(super) fn list_statement<C: ConnectionTrait>(
     }
     let (from, project) = tickets_from(filter);
     let listed = Listed {
+        columns: "t.*",
         from,
         project,
         order: &format!("{key} {direction}, {id} {direction}"),
@@ -384,6 +412,27 @@ mod tests {
             };
             let statement = list_statement(on, &filter, &Query::default(), None, 51);
             is_indexed(on, &format!("{filter:?}"), statement).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn tickets_of_a_mailbox_are_read_from_an_index_in_every_order() {
+        let place = place().await;
+        let on = place.ctx.db.read();
+        let two = Projects::Only(["prj_1".to_owned(), "prj_2".to_owned()].into());
+        for projects in [Projects::one("prj_1"), two] {
+            for sort in Sort::ALL {
+                for after in [None, Some((1_800_000_000_000, "tkt_1".to_owned()))] {
+                    let filter = TicketFilter {
+                        mailbox_id: Some("mbx_1".to_owned()),
+                        projects: projects.clone(),
+                        sort,
+                        ..TicketFilter::default()
+                    };
+                    let statement = list_statement(on, &filter, &Query::default(), after, 51);
+                    is_indexed(on, &format!("{filter:?}"), statement).await;
+                }
+            }
         }
     }
 }

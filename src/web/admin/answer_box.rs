@@ -276,7 +276,7 @@ async fn send(desk: Desk, key: web::Path<String>, upload: Upload) -> Answer {
     };
     let owner = desk.actor().to_owned();
     let route = format!("page {here}/replies");
-    let turn = match idempotency::begin(&desk.ctx, &owner, &route, &once, &[print.as_bytes()]).await? {
+    let turn = match idempotency::begin(&desk.ctx, &owner, &route, &once, &[print.as_bytes()], "").await? {
         Begun::Mine(turn) => turn,
         Begun::Done(_) => {
             let text = "This answer was put into the outbox before; it is not sent twice.";

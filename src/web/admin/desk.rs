@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
-use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 
 use super::attention::Overview;
 use super::views::{Flash, FlashKind, May, Page, Section, Theme, UserName};
@@ -201,6 +201,13 @@ impl Desk {
     /// The request itself.
     pub(super) fn request(&self) -> &HttpRequest {
         &self.front.request
+    }
+
+    /// What names the request in the log.
+    pub(super) fn request_id(&self) -> String {
+        let extensions = self.front.request.extensions();
+        let id = extensions.get::<gate::RequestId>();
+        id.map(|id| id.0.clone()).unwrap_or_default()
     }
 
     /// What the browser remembers under a name.

@@ -263,7 +263,7 @@ async fn confirm_revoke(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn revoke(desk: Desk, id: web::Path<String>) -> Answer {
-    let (kind, text) = match grant::revoke(&desk.ctx, desk.actor(), &id).await? {
+    let (kind, text) = match grant::revoke(&desk.ctx, desk.actor(), &id, None).await? {
         grant::RevokeOutcome::AtProviderToo => (
             FlashKind::Success,
             "The grant is revoked, here and at the provider.".to_owned(),

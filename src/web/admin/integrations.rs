@@ -689,7 +689,7 @@ async fn confirm_delete(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn delete(desk: Desk, id: web::Path<String>) -> Answer {
-    match integration::delete(&desk.ctx, desk.actor(), &id).await {
+    match integration::delete(&desk.ctx, desk.actor(), &id, None).await {
         Ok(()) => desk.done("The integration is deleted.", "/integrations").await,
         Err(error @ IntegrationError::HasGrants(_)) => {
             desk.failed(sentence(&error), &format!("/integrations/{id}"))

@@ -185,7 +185,7 @@ async fn save(desk: Desk, path: web::Path<(String, String)>, form: FormData) -> 
     let here = format!("/projects/{}/templates/{}", project.id, template.kind.as_str());
     let projects = desk.access().projects();
     if form.text("action") == "restore" {
-        template::restore(&desk.ctx, &projects, &project.id, template.kind)
+        template::restore(&desk.ctx, &projects, &project.id, template.kind, None)
             .await
             .map_err(refused)?;
         return desk.done("The default is back, switched off.", &here).await;

@@ -712,7 +712,7 @@ async fn poll(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn pause(desk: Desk, id: web::Path<String>) -> Answer {
-    mailbox::pause(&desk.ctx, &desk.access().projects(), desk.actor(), &id).await?;
+    mailbox::pause(&desk.ctx, &desk.access().projects(), desk.actor(), &id, None).await?;
     desk.done(
         "The mailbox is paused. Its mail waits on the server.",
         &format!("/mailboxes/{id}"),
@@ -721,7 +721,7 @@ async fn pause(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn resume(desk: Desk, id: web::Path<String>) -> Answer {
-    mailbox::resume(&desk.ctx, &desk.access().projects(), desk.actor(), &id).await?;
+    mailbox::resume(&desk.ctx, &desk.access().projects(), desk.actor(), &id, None).await?;
     desk.done(
         "The mailbox goes on where it stopped.",
         &format!("/mailboxes/{id}"),
@@ -760,7 +760,7 @@ async fn confirm_delete(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn delete(desk: Desk, id: web::Path<String>) -> Answer {
-    match mailbox::delete(&desk.ctx, &desk.access().projects(), desk.actor(), &id).await {
+    match mailbox::delete(&desk.ctx, &desk.access().projects(), desk.actor(), &id, None).await {
         Ok(()) => desk.done("The mailbox is deleted.", "/mailboxes").await,
         Err(MailboxError::HasMessages(n)) => {
             let text = format!("It has {}; pause it instead.", words::count(n, "message"));

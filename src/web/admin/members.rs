@@ -114,6 +114,7 @@ fn path(found: &Project) -> String {
 fn refused(error: MemberError) -> Problem {
     match error {
         MemberError::NotFound => Problem::not_found("member of this project"),
+        MemberError::Conflict => Problem::conflict("revision_conflict", error.to_string()),
         MemberError::LastProjectAdmin => Problem::conflict("last_project_admin", error.to_string()),
         MemberError::Db(error) => error.into(),
     }
@@ -172,7 +173,7 @@ async fn set_role(desk: Desk, ids: web::Path<(String, String)>, form: FormData) 
         return ask(&desk, &found, &user, action, fields, "Change the role").await;
     }
     let (db, clock) = (&desk.ctx.db, &desk.ctx.clock);
-    project::set_member(db, clock, &found.id, &user.id, role, desk.actor())
+    project::change_member(db, clock, (&found.id, &user.id), role, None, desk.actor())
         .await
         .map_err(refused)?;
     after(
@@ -193,7 +194,7 @@ async fn remove(desk: Desk, ids: web::Path<(String, String)>, form: FormData) ->
         return ask(&desk, &found, &user, action, vec![], "Take them out").await;
     }
     let (db, clock) = (&desk.ctx.db, &desk.ctx.clock);
-    project::remove_member(db, clock, &found.id, &user.id, desk.actor())
+    project::remove_member(db, clock, (&found.id, &user.id), None, desk.actor())
         .await
         .map_err(refused)?;
     after(

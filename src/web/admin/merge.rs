@@ -31,11 +31,11 @@ struct Into {
 /// The question before a merge.
 async fn confirm_merge(desk: Desk, key: web::Path<String>, asked: web::Query<Into>) -> Answer {
     let projects = desk.access().projects();
-    let source = ticket::get_by_key(&desk.ctx, &projects, &key).await?.ticket;
+    let source = ticket::present(&desk.ctx, &projects, &key).await?;
     let back = format!("/tickets/{}", source.key);
     let wanted = asked.into.trim();
-    let target = match ticket::get_by_key(&desk.ctx, &projects, wanted).await {
-        Ok(found) => found.ticket,
+    let target = match ticket::present(&desk.ctx, &projects, wanted).await {
+        Ok(target) => target,
         Err(TicketError::NotFound) => {
             let text = "There is no such ticket to merge into. Write its key, for example HELP-42.";
             return desk.failed(text, &back).await;

@@ -6,6 +6,7 @@
 
 mod answer_box;
 mod apps;
+mod attached_mail;
 mod attention;
 mod audit_log;
 mod clients;
@@ -82,6 +83,7 @@ pub(super) fn routes() -> Vec<Route> {
         search_page::ROUTES,
         reference::ROUTES,
         messages::ROUTES,
+        attached_mail::ROUTES,
         outgoing::ROUTES,
         test_runs::ROUTES,
         webhooks::ROUTES,

@@ -21,9 +21,21 @@ pub(super) async fn once(
     }
     let owner = &desk.current.session().id;
     let route = format!("page {}", desk.request().path());
-    let turn = match idempotency::begin(&desk.ctx, owner, &route, key, &[]).await? {
-        Begun::Mine(turn) => turn,
-        Begun::Done(_) | Begun::InFlight(_) | Begun::OtherRequest => {
+    let request_id = desk.request_id();
+    let turn = match idempotency::begin(&desk.ctx, owner, &route, key, &[], &request_id).await? {
+        Begun::Mine(turn) => Some(turn),
+        Begun::Done(_) | Begun::InFlight(_) | Begun::OtherRequest => None,
+    };
+    let turn = match turn {
+        // The process may have ended before what it made was shown.
+        Some(turn)
+            if idempotency::made_before(&desk.ctx, &turn, &request_id)
+                .await?
+                .is_none() =>
+        {
+            turn
+        }
+        _ => {
             let text =
                 "This form was sent already, and nothing was done again. What it showed is shown only once.";
             return desk.failed(text, back).await;

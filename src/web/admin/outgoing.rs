@@ -156,8 +156,8 @@ async fn detail(desk: Desk, id: web::Path<String>) -> Answer {
     let now = desk.now();
     let mail = visible(&desk, &id).await?;
     let attempts = outbox::attempts_of(desk.ctx.db.read(), &mail.id).await?;
-    let ticket = match ticket::get(&desk.ctx, &desk.access().projects(), &mail.ticket_id).await {
-        Ok(found) => found.ticket.key,
+    let ticket = match ticket::present(&desk.ctx, &desk.access().projects(), &mail.ticket_id).await {
+        Ok(ticket) => ticket.key,
         Err(_) => String::new(),
     };
     let may_send = desk.access().may(Scope::MessagesSend, &mail.project_id);
@@ -258,7 +258,7 @@ fn way_back(form: &FormData, id: &str) -> String {
 async fn retry(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     visible(&desk, &id).await?;
     let path = way_back(&form, &id);
-    match outbox::retry(&desk.ctx, desk.actor(), &id).await {
+    match outbox::retry(&desk.ctx, desk.actor(), &id, None).await {
         Ok(_) => desk.done("It is tried again now.", &path).await,
         Err(OutboxError::TooLate(text)) => desk.failed(sentence(text), &path).await,
         Err(error) => Err(refused(error)),
@@ -268,7 +268,7 @@ async fn retry(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
 async fn cancel(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     visible(&desk, &id).await?;
     let path = way_back(&form, &id);
-    match outbox::cancel(&desk.ctx, desk.actor(), &id).await {
+    match outbox::cancel(&desk.ctx, desk.actor(), &id, None).await {
         Ok(_) => desk.done("It was taken back and is not sent.", &path).await,
         Err(OutboxError::TooLate(text)) => desk.failed(sentence(text), &path).await,
         Err(error) => Err(refused(error)),

@@ -239,7 +239,7 @@ async fn end_session(desk: Desk, id: web::Path<String>) -> Answer {
     if *id == desk.current.session().id {
         return respond::sign_out(&desk.ctx, desk.current.session()).await;
     }
-    account::end_one(desk.ctx.db.write(), Some(desk.actor()), &id).await?;
+    account::end_one(desk.ctx.db.write(), Some(desk.actor()), &id, None).await?;
     desk.done("The session has ended.", "/profile").await
 }
 

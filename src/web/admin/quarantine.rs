@@ -8,7 +8,7 @@ use super::desk::{Answer, Desk};
 use super::views::Section;
 use super::views::parts::{Action, Badge, Choice, Pager, Tone};
 use super::views::quarantine::{ExplainedStep, MessagePage, Quarantine, QuarantineRow, RunRow};
-use super::{failure, words};
+use super::{attached_mail, failure, words};
 use crate::access::{Role, Scope};
 use crate::jobs::{self, Cause, ReprocessError};
 use crate::message::{self, Message, Reason, Run};
@@ -186,6 +186,7 @@ async fn explain(desk: Desk, id: web::Path<String>) -> Answer {
         actions: if may { actions(message) } else { vec![] },
         back,
         back_label,
+        attached: attached_mail::links(&message.id, &found.mail),
         steps: steps(&found, now),
         runs: found.runs.iter().rev().map(run).collect(),
     })

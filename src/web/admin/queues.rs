@@ -343,7 +343,7 @@ async fn seek(desk: Desk, id: web::Path<String>, data: FormData) -> Answer {
         "latest" => (Seek::Latest, "It goes on at the end of the log."),
         _ => return desk.failed("Choose a place of the list.", &path).await,
     };
-    queue::seek(&desk.ctx, &queue, to).await?;
+    queue::seek(&desk.ctx, &queue, to, None).await?;
     desk.done(said, &path).await
 }
 

@@ -87,7 +87,7 @@ async fn choose(
         ..MessageFilter::default()
     };
     let most = u64::try_from(MAX_MOVED).unwrap_or(u64::MAX);
-    let messages = message::list(&desk.ctx, &filter, most).await?.items;
+    let messages = message::list_heads(&desk.ctx, &filter, most).await?.items;
     let preview = |entry: &ticket::Entry| {
         let message = messages
             .iter()

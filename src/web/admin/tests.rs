@@ -1,5 +1,6 @@
 //! What the admin pages promise, asked as a browser without scripts would ask.
 
+mod attached;
 mod clients;
 mod once;
 mod webhooks;

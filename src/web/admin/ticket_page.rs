@@ -8,6 +8,7 @@ use mailgrant_mail::{Address, AutomatedKind, ParsedMail, SegmentKind};
 use serde_json::Value;
 
 use super::answer_box::{self, Typed};
+use super::attached_mail;
 use super::desk::{Answer, Desk};
 use super::tickets::path;
 use super::views::Section;
@@ -257,8 +258,9 @@ async fn mine(desk: &Desk, key: &str) -> Result<ticket::TicketDetail, Problem> {
 }
 
 async fn change(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
-    let found = mine(&desk, &key).await?;
-    let here = format!("/tickets/{}", found.ticket.key);
+    let projects = desk.access().projects_with(Scope::TicketsWrite);
+    let found = ticket::present(&desk.ctx, &projects, &key).await?;
+    let here = format!("/tickets/{}", found.key);
     // Only what was touched: a change that came in between stays.
     let touched = |name: &str| {
         let was = format!("was_{name}");
@@ -273,7 +275,7 @@ async fn change(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
         subject: touched("subject"),
     };
     if let Some(id) = &wanted.assignee_id
-        && !people::may_be_assigned(&desk.ctx, &found.ticket.project_id, id).await?
+        && !people::may_be_assigned(&desk.ctx, &found.project_id, id).await?
     {
         return desk
             .failed(
@@ -282,8 +284,8 @@ async fn change(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
             )
             .await;
     }
-    let before = found.ticket.revision;
-    match ticket::change(&desk.ctx, desk.actor(), &found.ticket.id, None, &wanted).await {
+    let before = found.revision;
+    match ticket::change(&desk.ctx, desk.actor(), &found.id, None, &wanted).await {
         Ok(ticket) if ticket.revision == before => desk.go(&here),
         Ok(_) => desk.done("Saved.", &here).await,
         Err(TicketError::Invalid(errors)) => {
@@ -332,13 +334,13 @@ async fn note(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
 }
 
 async fn order(desk: Desk, key: web::Path<String>, form: FormData) -> Answer {
-    let found = ticket::get_by_key(&desk.ctx, &desk.access().projects(), &key).await?;
+    let found = ticket::present(&desk.ctx, &desk.access().projects(), &key).await?;
     let order = if form.text("order") == "newest" {
         "newest"
     } else {
         "oldest"
     };
-    let mut answer = desk.go(&format!("/tickets/{}", found.ticket.key))?;
+    let mut answer = desk.go(&format!("/tickets/{}", found.key))?;
     let mut cookie = gate::cookie(&desk.ctx.config, ORDER_COOKIE, order.to_owned());
     cookie.set_max_age(Duration::days(365));
     answer
@@ -497,6 +499,8 @@ fn fill(view: &mut EntryView, message: &Message, mail: Option<&ParsedMail>) {
             kind: part.r#type.clone(),
             size: words::size(part.size),
             href: format!("/messages/{}/attachments/{}", message.id, part.part_id),
+            open_href: attached_mail::is_mail(&part.r#type)
+                .then(|| attached_mail::path(&message.id, &part.part_id)),
         })
         .collect();
 }
@@ -515,7 +519,7 @@ fn block(kind: &str, text: &str) -> Option<Block> {
 }
 
 /// The text of a mail, cut by whose words it holds. When nothing of it was newly written, nothing is folded.
-fn blocks(mail: &ParsedMail) -> Vec<Block> {
+pub(super) fn blocks(mail: &ParsedMail) -> Vec<Block> {
     let text = &mail.mailgrant.text;
     let found: Vec<Block> = mail
         .mailgrant
@@ -539,7 +543,8 @@ fn blocks(mail: &ParsedMail) -> Vec<Block> {
     if is_written { found } else { plain(text) }
 }
 
-fn headers(mail: &ParsedMail) -> Vec<Fact> {
+/// Its header fields, as far as people read them.
+pub(super) fn headers(mail: &ParsedMail) -> Vec<Fact> {
     let people = |list: &[Address]| list.iter().map(person).collect::<Vec<_>>().join(", ");
     let checked = &mail.mailgrant.authentication;
     let verdict = checked.trusted_server.as_ref().map(|server| {

@@ -278,8 +278,8 @@ async fn bulk(desk: Desk, form: FormData) -> Answer {
     let mut ids = Vec::new();
     for id in form.all("ticket").take(200) {
         // What one may not change is not there.
-        if let Ok(found) = ticket::get(&desk.ctx, &mine, id).await {
-            ids.push(found.ticket.id);
+        if let Ok(ticket) = ticket::present(&desk.ctx, &mine, id).await {
+            ids.push(ticket.id);
         }
     }
     let Some(state) = TicketState::parse(form.text("state")) else {

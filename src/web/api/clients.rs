@@ -58,7 +58,10 @@ pub(super) const ROUTES: &[Route] = &[
     }),
     Route::post("/api/v1/clients/{id}/secrets", MANAGE, || web::to(rotate)).doc(|| {
         Doc::new("Make a new secret")
-            .about("The ones before work on for 24 hours, or end at once with `atOnce`.")
+            .about(
+                "The ones before work on for 24 hours, or end at once with `atOnce`. It is a change of the client: its \
+                 `ETag` is another one afterwards.",
+            )
             .takes(input(&[], [("atOnce", boolean())]))
             .answers(201, "The secret, shown only now", object([("clientSecret", text())]).named("ClientSecret"))
             .fails(403, "It has what only a site admin gives, and so is a site admin's")
@@ -66,7 +69,10 @@ pub(super) const ROUTES: &[Route] = &[
             .if_match()
     }),
     Route::post("/api/v1/clients/{id}/revoke", MANAGE, || web::to(revoke)).doc(|| {
-        Doc::new("End all tokens of a client").answers_nothing(204, "Ended").if_match()
+        Doc::new("End all tokens of a client")
+            .about("It is a change of the client: its `ETag` is another one afterwards.")
+            .answers_nothing(204, "Ended")
+            .if_match()
     }),
     Route::get("/api/v1/clients/{id}/sessions", MANAGE, || web::to(sessions)).doc(|| {
         Doc::new("List what a client was given")
@@ -380,14 +386,14 @@ async fn rotate(
     let at_once = input.boolean("atOnce").unwrap_or(false);
     input.finish()?;
     let found = find(&ctx, &access, &id).await?;
-    seen.check(found.revision)?;
+    let seen = seen.seen(found.revision)?;
     if !access.has_site(Scope::ClientsManage) && oauth2_server::reaches_beyond(&found) {
         return Err(Problem::forbidden(
             "site_admin_only",
             "this client has what only a site admin gives, so a new secret is a site admin's to make",
         ));
     }
-    let secret = oauth2_server::rotate_secret(&ctx, access.actor(), &found.id, at_once)
+    let secret = oauth2_server::rotate_secret(&ctx, access.actor(), &found.id, seen, at_once)
         .await
         .map_err(refused)?;
     Ok(HttpResponse::Created().json(json!({ "clientSecret": secret.expose_secret() })))
@@ -400,8 +406,8 @@ async fn revoke(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let found = find(&ctx, &access, &id).await?;
-    seen.check(found.revision)?;
-    oauth2_server::revoke_all(&ctx, access.actor(), &found.id)
+    let seen = seen.seen(found.revision)?;
+    oauth2_server::revoke_all(&ctx, access.actor(), &found.id, seen)
         .await
         .map_err(refused)?;
     Ok(output::done())

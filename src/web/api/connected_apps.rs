@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::Query;
 use super::output;
-use super::tag::{IfMatch, Tag};
+use super::tag::{IfMatch, Tag, changed_meanwhile};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -110,10 +110,13 @@ async fn disconnect(
 ) -> Result<HttpResponse, Problem> {
     let owner = access.user_id().unwrap_or_default();
     seen.check(tag(&find(&ctx, owner, &id).await?))?;
-    match oauth2_server::disconnect(&ctx, owner, &id).await? {
-        true => Ok(output::done()),
-        false => Err(Problem::not_found("connected app")),
+    let as_seen = |app: &ConnectedApp| seen.check(tag(&show(app))).is_ok();
+    if oauth2_server::disconnect_if(&ctx, owner, &id, as_seen).await? {
+        return Ok(output::done());
     }
+    // It is gone, or another one than a moment ago.
+    find(&ctx, owner, &id).await?;
+    Err(changed_meanwhile())
 }
 
 #[cfg(test)]

@@ -182,8 +182,11 @@ async fn refresh(
     let old = grant::get(&ctx, &access.projects(), &id)
         .await
         .map_err(grant_refused)?;
-    seen.check(old.revision)?;
-    grant::refresh_now(&ctx, &id).await.map_err(grant_refused)?;
+    match seen.seen(old.revision)? {
+        Some(seen) => grant::refresh_as_seen(&ctx, &id, seen).await,
+        None => grant::refresh_now(&ctx, &id).await,
+    }
+    .map_err(grant_refused)?;
     get(ctx, access, id).await
 }
 
@@ -196,8 +199,8 @@ async fn revoke(
     let old = grant::get(&ctx, &access.projects(), &id)
         .await
         .map_err(grant_refused)?;
-    seen.check(old.revision)?;
-    let outcome = grant::revoke(&ctx, access.actor(), &id)
+    let seen = seen.seen(old.revision)?;
+    let outcome = grant::revoke(&ctx, access.actor(), &id, seen)
         .await
         .map_err(grant_refused)?;
     let found = grant::get(&ctx, &access.projects(), &id)

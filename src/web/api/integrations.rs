@@ -279,6 +279,7 @@ fn api_name(field: &'static str) -> &'static str {
 pub(super) fn grant_refused(error: GrantError) -> Problem {
     match error {
         GrantError::NotFound => Problem::not_found("grant"),
+        GrantError::Conflict => changed_meanwhile(),
         GrantError::Integration(error) => refused(error),
         GrantError::NeedsReauth(trouble)
         | GrantError::Revoked(trouble)
@@ -401,8 +402,8 @@ async fn delete(
     let old = integration::get(&ctx, &access.projects(), &id)
         .await
         .map_err(refused)?;
-    seen.check(old.revision)?;
-    integration::delete(&ctx, access.actor(), &id)
+    let seen = seen.seen(old.revision)?;
+    integration::delete(&ctx, access.actor(), &id, seen)
         .await
         .map_err(refused)?;
     Ok(output::done())

@@ -370,8 +370,8 @@ async fn delete(
     let old = mailbox::get(&ctx, &access.projects(), &id)
         .await
         .map_err(refused)?;
-    seen.check(old.revision)?;
-    mailbox::delete(&ctx, &access.projects(), access.actor(), &id)
+    let seen = seen.seen(old.revision)?;
+    mailbox::delete(&ctx, &access.projects(), access.actor(), &id, seen)
         .await
         .map_err(refused)?;
     Ok(output::done())
@@ -400,8 +400,8 @@ async fn pause(
     let old = mailbox::get(&ctx, &access.projects(), &id)
         .await
         .map_err(refused)?;
-    seen.check(old.revision)?;
-    mailbox::pause(&ctx, &access.projects(), access.actor(), &id)
+    let seen = seen.seen(old.revision)?;
+    mailbox::pause(&ctx, &access.projects(), access.actor(), &id, seen)
         .await
         .map_err(refused)?;
     get(ctx, access, id).await
@@ -416,8 +416,8 @@ async fn resume(
     let old = mailbox::get(&ctx, &access.projects(), &id)
         .await
         .map_err(refused)?;
-    seen.check(old.revision)?;
-    mailbox::resume(&ctx, &access.projects(), access.actor(), &id)
+    let seen = seen.seen(old.revision)?;
+    mailbox::resume(&ctx, &access.projects(), access.actor(), &id, seen)
         .await
         .map_err(refused)?;
     get(ctx, access, id).await

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::{Input, Query};
 use super::output;
-use super::tag::{IfMatch, Tag};
+use super::tag::{IfMatch, Tag, changed_meanwhile};
 use crate::access::{Access, Projects, Role, Scope};
 use crate::account::{self, User};
 use crate::clock::rfc3339;
@@ -107,6 +107,7 @@ fn show((membership, user): &(Membership, User)) -> Value {
 fn refused(error: MemberError) -> Problem {
     match error {
         MemberError::NotFound => Problem::not_found("member of this project"),
+        MemberError::Conflict => changed_meanwhile(),
         MemberError::LastProjectAdmin => Problem::conflict("last_project_admin", error.to_string())
             .with_remedy("Send `allowNoAdmin`, if only site admins are to manage the project afterwards."),
         MemberError::Db(error) => error.into(),
@@ -226,14 +227,15 @@ async fn update(
     let (id, user_id) = path.into_inner();
     let project_id = find(&ctx, &access, &id).await?;
     let old = member_of(&ctx, &project_id, &user_id).await?;
-    seen.check(Tag::of(&show(&old)))?;
+    let seen = seen.seen_as(Tag::of(&show(&old)), &old.0)?;
     let role = read_role(&mut input);
     let is_sure = input.boolean("allowNoAdmin").unwrap_or(false);
     input.finish()?;
     if role != Role::ProjectAdmin && !is_sure {
         keep_an_admin(&ctx, &project_id, &user_id).await?;
     }
-    project::set_member(&ctx.db, &ctx.clock, &project_id, &user_id, role, access.actor())
+    let who = (project_id.as_str(), user_id.as_str());
+    project::change_member(&ctx.db, &ctx.clock, who, role, seen, access.actor())
         .await
         .map_err(refused)?;
     let shown = show(&member_of(&ctx, &project_id, &user_id).await?);
@@ -250,11 +252,12 @@ async fn remove(
     let (id, user_id) = path.into_inner();
     let project_id = find(&ctx, &access, &id).await?;
     let old = member_of(&ctx, &project_id, &user_id).await?;
-    seen.check(Tag::of(&show(&old)))?;
+    let seen = seen.seen_as(Tag::of(&show(&old)), &old.0)?;
     if query.get("allowNoAdmin").as_deref() != Some("true") {
         keep_an_admin(&ctx, &project_id, &user_id).await?;
     }
-    project::remove_member(&ctx.db, &ctx.clock, &project_id, &user_id, access.actor())
+    let who = (project_id.as_str(), user_id.as_str());
+    project::remove_member(&ctx.db, &ctx.clock, who, seen, access.actor())
         .await
         .map_err(refused)?;
     Ok(output::done())

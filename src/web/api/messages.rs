@@ -94,6 +94,9 @@ pub(super) const ROUTES: &[Route] = &[
     .doc(|| Doc::new("Download an attachment").answers_bytes("Its bytes", "application/octet-stream")),
 ];
 
+/// Parsed mails that a list holds at once; each may be megabytes, and little of it is shown.
+const PARSED_AT_ONCE: usize = 10;
+
 /// The largest mail that is parsed for somebody.
 const MAX_MAIL_BYTES: usize = 32 * 1024 * 1024;
 
@@ -191,8 +194,17 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
         state: query.get("state"),
         after: query.after.clone(),
     };
-    let page = message::list(&ctx, &filter, query.limit).await.map_err(refused)?;
-    let items = page.items.iter().map(brief).collect();
+    let mut page = message::list_heads(&ctx, &filter, query.limit)
+        .await
+        .map_err(refused)?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for part in page.items.chunks_mut(PARSED_AT_ONCE) {
+        message::add_parsed(&ctx, part).await.map_err(refused)?;
+        for message in part {
+            items.push(brief(message));
+            message.parsed = String::new();
+        }
+    }
     Ok(output::list(&query, items, page.next.as_deref()))
 }
 

@@ -11,7 +11,7 @@ use crate::audit;
 use crate::ctx::Ctx;
 use crate::idempotency::{self, Answer, Begun, IdempotencyError, Turn};
 use crate::web::error::Problem;
-use crate::web::gate;
+use crate::web::gate::{self, RequestId};
 use crate::web::presented;
 use crate::web::route::Effect;
 
@@ -85,7 +85,11 @@ pub(super) async fn pass(
         Err(problem) => return Ok(gate::refuse(request, &problem)),
     };
     let refused = match begun {
-        Begun::Mine(turn) => return work(turn, request, next).await,
+        Begun::Mine(turn) => match made_before(&turn, &request).await {
+            Ok(None) => return work(turn, request, next).await,
+            Ok(Some((kind, id))) => lost_answer(&kind, &id),
+            Err(problem) => problem,
+        },
         Begun::Done(answer) => {
             let (request, _) = request.into_parts();
             return Ok(ServiceResponse::new(request, repeat(answer)));
@@ -114,11 +118,37 @@ async fn begin(key: &str, body: &[u8], request: &ServiceRequest) -> Result<Begun
         request.method(),
         request.match_pattern().unwrap_or_default()
     );
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(presented::parameters(request.query_string()));
-    let query = query.finish();
+    let query = presented::without_token(request.request());
     let fingerprint: [&[u8]; 3] = [request.path().as_bytes(), query.as_bytes(), body];
-    Ok(idempotency::begin(&ctx, &owner, &route, key, &fingerprint).await?)
+    let id = request_id(request);
+    Ok(idempotency::begin(&ctx, &owner, &route, key, &fingerprint, &id).await?)
+}
+
+fn request_id(request: &ServiceRequest) -> String {
+    let extensions = request.extensions();
+    extensions
+        .get::<RequestId>()
+        .map(|id| id.0.clone())
+        .unwrap_or_default()
+}
+
+async fn made_before(turn: &Turn, request: &ServiceRequest) -> Result<Option<(String, String)>, Problem> {
+    let ctx = gate::ctx(request.request())?;
+    Ok(idempotency::made_before(&ctx, turn, &request_id(request)).await?)
+}
+
+/// 409: doing it again would make it twice. The answer cannot be given again, for secrets that were in it are kept nowhere.
+fn lost_answer(kind: &str, id: &str) -> Problem {
+    let kind = kind.replace('_', " ");
+    Problem::conflict(
+        "idempotency_answer_lost",
+        format!("this request made the {kind} {id} before its answer was lost; nothing was done now"),
+    )
+    .with_remedy(
+        "Look at what it made. A secret or token that was in the answer is kept nowhere: make a new secret for it, or \
+         remove it and send the request again with a new key.",
+    )
+    .with_member("madeId", id.into())
 }
 
 /// Runs the handler on its own: whoever hangs up does not stop it half-way, and finds its answer when they come again.

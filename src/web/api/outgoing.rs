@@ -260,8 +260,10 @@ async fn retry(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let old = visible(&ctx, &access.projects(), &id).await?;
-    seen.check(old.revision)?;
-    let mail = outbox::retry(&ctx, access.actor(), &id).await.map_err(refused)?;
+    let seen = seen.seen(old.revision)?;
+    let mail = outbox::retry(&ctx, access.actor(), &id, seen)
+        .await
+        .map_err(refused)?;
     Ok(output::tagged(mail.revision, show(&mail)))
 }
 
@@ -272,7 +274,9 @@ async fn cancel(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let old = visible(&ctx, &access.projects(), &id).await?;
-    seen.check(old.revision)?;
-    let mail = outbox::cancel(&ctx, access.actor(), &id).await.map_err(refused)?;
+    let seen = seen.seen(old.revision)?;
+    let mail = outbox::cancel(&ctx, access.actor(), &id, seen)
+        .await
+        .map_err(refused)?;
     Ok(output::tagged(mail.revision, show(&mail)))
 }

@@ -312,7 +312,7 @@ async fn seek(
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let found = find(&ctx, &access, &id).await?;
-    seen.check(found.revision)?;
+    let seen = seen.seen(found.revision)?;
     let to = match input.required_text("to").as_str() {
         "oldest" => Some(Seek::Oldest),
         "latest" => Some(Seek::Latest),
@@ -326,7 +326,7 @@ async fn seek(
         );
     }
     input.finish()?;
-    let cursor = queue::seek(&ctx, &found, to.unwrap_or(Seek::Oldest))
+    let cursor = queue::seek(&ctx, &found, to.unwrap_or(Seek::Oldest), seen)
         .await
         .map_err(refused)?;
     Ok(HttpResponse::Ok().json(json!({ "cursor": cursor.to_string() })))

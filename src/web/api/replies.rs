@@ -194,13 +194,8 @@ async fn create(
 
 /// The ticket, by id or key, if the asker may see it.
 async fn visible(ctx: &Ctx, access: &Access, id: &str) -> Result<Ticket, Problem> {
-    let projects = access.projects();
-    let found = match ticket::get(ctx, &projects, id).await {
-        Err(TicketError::NotFound) => ticket::get_by_key(ctx, &projects, id).await,
-        other => other,
-    };
-    match found {
-        Ok(found) => Ok(found.ticket),
+    match ticket::present(ctx, &access.projects(), id).await {
+        Ok(ticket) => Ok(ticket),
         Err(TicketError::NotFound) => Err(Problem::not_found("ticket")),
         Err(error) => Err(Problem::internal(&error)),
     }
@@ -330,8 +325,8 @@ async fn retry(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let found = of_ticket(&ctx, &access, &path).await?;
-    seen.check(found.revision)?;
-    let again = outbox::retry(&ctx, access.actor(), &found.id)
+    let seen = seen.seen(found.revision)?;
+    let again = outbox::retry(&ctx, access.actor(), &found.id, seen)
         .await
         .map_err(refused)?;
     Ok(output::tagged(again.revision, show(&again)))
@@ -344,8 +339,8 @@ async fn cancel(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let found = of_ticket(&ctx, &access, &path).await?;
-    seen.check(found.revision)?;
-    let gone = outbox::cancel(&ctx, access.actor(), &found.id)
+    let seen = seen.seen(found.revision)?;
+    let gone = outbox::cancel(&ctx, access.actor(), &found.id, seen)
         .await
         .map_err(refused)?;
     Ok(output::tagged(gone.revision, show(&gone)))

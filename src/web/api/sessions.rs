@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::input::Query;
 use super::output;
-use super::tag::{IfMatch, Tag};
+use super::tag::{IfMatch, Tag, changed_meanwhile};
 use crate::access::{Access, Scope};
-use crate::account::{self, SessionInfo};
+use crate::account::{self, AccountError, SessionInfo};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::web::error::Problem;
@@ -102,16 +102,15 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
     Ok(output::list_from_all(&query, all, |session| &session.id, show))
 }
 
-async fn find(ctx: &Ctx, access: &Access, id: &str) -> Result<Value, Problem> {
+async fn find(ctx: &Ctx, access: &Access, id: &str) -> Result<SessionInfo, Problem> {
     let all = account::sessions_of(&ctx.db, &ctx.clock, owner(access)).await?;
-    all.iter()
+    all.into_iter()
         .find(|session| session.id == id)
-        .map(show)
         .ok_or_else(|| Problem::not_found("session"))
 }
 
 async fn get(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let shown = find(&ctx, &access, &id).await?;
+    let shown = show(&find(&ctx, &access, &id).await?);
     Ok(output::tagged(Tag::of(&shown), shown))
 }
 
@@ -121,9 +120,13 @@ async fn end(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    seen.check(Tag::of(&find(&ctx, &access, &id).await?))?;
-    account::end_one(ctx.db.write(), owner(&access), &id).await?;
-    Ok(output::done())
+    let found = find(&ctx, &access, &id).await?;
+    let seen = seen.seen_as(Tag::of(&show(&found)), &found)?;
+    match account::end_one(ctx.db.write(), owner(&access), &id, seen).await {
+        Ok(_) => Ok(output::done()),
+        Err(AccountError::Conflict) => Err(changed_meanwhile()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn end_all(

@@ -55,7 +55,7 @@ async fn split(
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let projects = access.projects();
-    let old = find(&ctx, &projects, &id).await?.ticket;
+    let old = ticket::present(&ctx, &projects, &id).await.map_err(refused)?;
     let wanted = Split {
         entry_ids: input.texts("entryIds").unwrap_or_default(),
         subject: input.text("subject"),

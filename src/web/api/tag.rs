@@ -63,8 +63,18 @@ impl IfMatch {
 
     /// The same, and the revision that must still be there when the change is written; none if the last change wins.
     pub(super) fn seen(&self, revision: i64) -> Result<Option<i64>, Problem> {
-        self.check(revision)?;
-        Ok(self.0.is_some().then_some(revision))
+        self.seen_as(revision, revision)
+    }
+
+    /// The same for what does not count its changes: what was read of it must still be there.
+    pub(super) fn seen_as<T>(&self, present: impl Into<Tag>, read: T) -> Result<Option<T>, Problem> {
+        self.check(present)?;
+        let is_any = |wanted: &String| wanted.split(',').any(|one| one.trim() == "*");
+        Ok(self
+            .0
+            .as_ref()
+            .is_some_and(|wanted| !is_any(wanted))
+            .then_some(read))
     }
 }
 
@@ -110,6 +120,8 @@ mod tests {
         assert_eq!(IfMatch(None).seen(2).ok(), Some(None));
         assert_eq!(IfMatch(Some("\"2\"".into())).seen(2).ok(), Some(Some(2)));
         assert!(IfMatch(Some("\"1\"".into())).seen(2).is_err());
+        // Whatever is there, so whatever comes between as well.
+        assert_eq!(IfMatch(Some("*".into())).seen(2).ok(), Some(None));
     }
 
     #[test]

@@ -229,8 +229,8 @@ async fn restore(
 ) -> Result<HttpResponse, Problem> {
     let projects = access.projects();
     let saved = found(&ctx, &projects, &path).await?;
-    seen.check(saved.revision)?;
-    let template = template::restore(&ctx, &projects, &path.0, saved.kind)
+    let seen = seen.seen(saved.revision)?;
+    let template = template::restore(&ctx, &projects, &path.0, saved.kind, seen)
         .await
         .map_err(refused)?;
     Ok(output::tagged(template.revision, show(&template)))

@@ -397,7 +397,9 @@ async fn update(
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let old = find(&ctx, &access.projects(), &id).await?.ticket;
+    let old = ticket::present(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     let seen = seen.seen(old.revision)?;
     let change = read_change(&ctx, &mut input, &old.project_id).await?;
     input.finish()?;
@@ -475,7 +477,9 @@ async fn note(
     id: web::Path<String>,
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let ticket = find(&ctx, &access.projects(), &id).await?.ticket;
+    let ticket = ticket::present(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
     let text = input.required_text("text");
     input.finish()?;
     let author = people::author(&ctx, &bearer.0).await?;

@@ -8,10 +8,10 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::input::{Input, Query};
-use super::tag::IfMatch;
+use super::tag::{IfMatch, changed_meanwhile};
 use super::{once, output};
 use crate::access::{Access, Projects, Role, Scope};
-use crate::account::{self, LinkKind, PersonChange, User};
+use crate::account::{self, AccountError, LinkKind, PersonChange, User};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
 use crate::project;
@@ -273,7 +273,7 @@ async fn update(
     mut input: Input,
 ) -> Result<HttpResponse, Problem> {
     let old = find(&ctx, &access.projects(), &id).await?;
-    seen.check(old.revision)?;
+    let seen = seen.seen(old.revision)?;
     let change = PersonChange {
         name: input.text("name"),
         email: input.text("email"),
@@ -283,13 +283,17 @@ async fn update(
     };
     let is_disabled = input.boolean("isDisabled");
     input.finish()?;
-    people::change(&ctx, &id, Some(old.revision), &change, access.actor()).await?;
-    match is_disabled {
-        Some(true) => people::disable(&ctx, &id, access.actor()).await?,
-        Some(false) => account::enable(&ctx.db, &ctx.clock, &id, access.actor()).await?,
-        None => {}
-    }
+    people::change_all(&ctx, &id, seen, (&change, is_disabled), access.actor())
+        .await
+        .map_err(refused)?;
     get(ctx, access, id).await
+}
+
+fn refused(error: AccountError) -> Problem {
+    match error {
+        AccountError::Conflict => changed_meanwhile(),
+        error => error.into(),
+    }
 }
 
 /// A text that null or an empty one takes away.
@@ -305,7 +309,9 @@ async fn remove(
 ) -> Result<HttpResponse, Problem> {
     let found = find(&ctx, &access.projects(), &id).await?;
     let seen = seen.seen(found.revision)?;
-    people::remove(&ctx, &found.id, seen, access.actor()).await?;
+    people::remove(&ctx, &found.id, seen, access.actor())
+        .await
+        .map_err(refused)?;
     Ok(output::done())
 }
 

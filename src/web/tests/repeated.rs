@@ -117,3 +117,72 @@ async fn a_ticket_and_a_note_whose_answer_was_lost_in_a_crash_are_there_once() {
     let shown: Value = shown.send().await.unwrap().json().await.unwrap();
     assert_eq!(shown["entries"].as_array().unwrap().len(), 2, "{shown}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_before_the_answer_was_lost_is_named_and_not_made_again() {
+    let site = site_with(|_| ()).await;
+    let ctx = site.ctx();
+    let token = site.token().await;
+    let new = NewProject {
+        key: "HELP".into(),
+        name: "Help".into(),
+        ..NewProject::default()
+    };
+    let help = project::create(ctx, new).await.unwrap().id;
+    let ask = async |path: &str, body: &Value| {
+        let asked = site
+            .ask(Method::POST, &format!("/api/v1{path}"))
+            .bearer_auth(&token)
+            .header("idempotency-key", "key")
+            .json(body);
+        let answer = asked.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        let lost = "UPDATE idempotency_keys SET answer_sealed = '', lease_until = 0";
+        ctx.db.write().execute_unprepared(lost).await.unwrap();
+        (status, serde_json::from_str::<Value>(&text).unwrap())
+    };
+    for (path, body) in [
+        ("/tokens", json!({ "name": "x", "scopes": ["tickets:read"] })),
+        (
+            "/webhooks",
+            json!({ "url": "https://93.184.216.34/hook", "payload": "thin" }),
+        ),
+        (
+            "/clients",
+            json!({ "name": "App", "scopes": ["tickets:read"], "grantTypes": ["client_credentials"] }),
+        ),
+        (
+            "/rules",
+            json!({ "projectId": help, "name": "R", "actions": { "labels": ["x"] } }),
+        ),
+        ("/queues", json!({ "name": "desk" })),
+    ] {
+        let (status, made) = ask(path, &body).await;
+        assert_eq!(status, 201, "{path}: {made}");
+        let many = async || {
+            let listed = site.get(&format!("/api/v1{path}?limit=200")).bearer_auth(&token);
+            let list: Value = listed.send().await.unwrap().json().await.unwrap();
+            list["items"].as_array().unwrap().len()
+        };
+        let before = many().await;
+        // However often it is repeated.
+        for _ in 0..2 {
+            let (status, told) = ask(path, &body).await;
+            assert_eq!(
+                (status.as_u16(), &told["code"]),
+                (409, &json!("idempotency_answer_lost")),
+                "{told}"
+            );
+            assert_eq!(told["madeId"], made["id"], "{told}");
+        }
+        assert_eq!(many().await, before, "{path}");
+    }
+    // One that made nothing before it was cut off is done by whoever repeats it, and its own work is known again.
+    let cut = "UPDATE idempotency_keys SET request_id = 'req_none'";
+    ctx.db.write().execute_unprepared(cut).await.unwrap();
+    let body = json!({ "name": "x", "scopes": ["tickets:read"] });
+    let (status, made) = ask("/tokens", &body).await;
+    assert_eq!(status, 201, "{made}");
+    let (_, told) = ask("/tokens", &body).await;
+    assert_eq!(told["madeId"], made["id"], "{told}");
+}

@@ -49,7 +49,7 @@ async fn a_queue_lends_the_oldest_of_each_ticket_and_lends_again_what_was_not_ac
         queue::ack(ctx, &queue, &lent.lease_id, &ids).await.unwrap();
     }
     assert_eq!(seen.len(), 5, "{seen:?}");
-    queue::seek(ctx, &queue, queue::Seek::Oldest).await.unwrap();
+    queue::seek(ctx, &queue, queue::Seek::Oldest, None).await.unwrap();
     assert_eq!(of(&queue::lease(ctx, &queue, 1, 30).await.unwrap()), ["HELP-1/0"]);
 }
 
@@ -133,7 +133,7 @@ async fn a_queue_that_comes_after_the_retention_is_told_what_it_missed() {
         matches!(late, Err(DeliveryError::Expired { oldest }) if oldest.0 == last),
         "{late:?}"
     );
-    let from = queue::seek(ctx, &queue, queue::Seek::Oldest).await.unwrap();
+    let from = queue::seek(ctx, &queue, queue::Seek::Oldest, None).await.unwrap();
     assert_eq!(from.0, last);
     assert!(queue::lease(ctx, &queue, 10, 30).await.unwrap().events.is_empty());
 }

@@ -375,7 +375,7 @@ async fn rotate(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
 
 async fn draw_secret(desk: &Desk, client: &Client, form: &FormData) -> Answer {
     let at_once = form.is_checked("at_once");
-    let secret = oauth2_server::rotate_secret(&desk.ctx, desk.actor(), &client.id, at_once)
+    let secret = oauth2_server::rotate_secret(&desk.ctx, desk.actor(), &client.id, None, at_once)
         .await
         .map_err(refused)?;
     let text = match at_once {
@@ -421,7 +421,7 @@ async fn confirm_revoke(desk: Desk, id: web::Path<String>) -> Answer {
 
 async fn revoke(desk: Desk, id: web::Path<String>) -> Answer {
     let client = find(&desk, &id).await?;
-    oauth2_server::revoke_all(&desk.ctx, desk.actor(), &client.id)
+    oauth2_server::revoke_all(&desk.ctx, desk.actor(), &client.id, None)
         .await
         .map_err(refused)?;
     desk.done("All its tokens are revoked.", &format!("/clients/{}", client.id))

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod answer;
+pub mod attached_mail;
 pub mod audit;
 pub mod clients;
 pub mod connect;
@@ -85,6 +86,7 @@ macro_rules! for_each_view {
             crate::web::admin::views::rules::RuleForm,
             crate::web::admin::views::quarantine::Quarantine,
             crate::web::admin::views::quarantine::MessagePage,
+            crate::web::admin::views::attached_mail::AttachedMail,
             crate::web::admin::views::tickets::TicketList,
             crate::web::admin::views::tickets::TicketDetail,
             crate::web::admin::views::split::SplitPage,

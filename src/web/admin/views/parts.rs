@@ -633,6 +633,8 @@ pub struct Download {
     pub size: String,
     /// Local path.
     pub href: String,
+    /// The page that shows it, if it is a mail.
+    pub open_href: Option<String>,
 }
 
 /// *Are you sure?* for anything that cannot be undone: deleting an integration, a mailbox or a project, revoking

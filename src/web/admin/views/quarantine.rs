@@ -103,6 +103,8 @@ pub struct MessagePage {
     pub back_label: String,
     /// The stations of its way, in order.
     pub steps: Vec<ExplainedStep>,
+    /// Links to the mails that are attached to it.
+    pub attached: Vec<Action>,
     /// Each time it was processed, the last one first.
     pub runs: Vec<RunRow>,
 }
@@ -153,6 +155,10 @@ impl View for MessagePage {
             actions: vec![Action::post("Process again", "/messages/msg_01/reprocess")],
             back: "/tickets/HELP-42".to_owned(),
             back_label: "HELP-42".to_owned(),
+            attached: match problem {
+                Some(_) => vec![Action::link("fwd.eml", "/messages/msg_01/attached-mails/2")],
+                None => vec![],
+            },
             steps,
             runs,
         };

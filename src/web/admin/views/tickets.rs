@@ -413,6 +413,7 @@ impl View for TicketDetail {
             kind: "text/plain".to_owned(),
             size: "9.1 kB".to_owned(),
             href: "/messages/msg_02/attachments/3".to_owned(),
+            open_href: Some("/messages/msg_02/attached-mails/3".to_owned()),
         }];
         let mut third = entry("ent_03", "mailer-daemon@example.com", "");
         third.badges = vec![
