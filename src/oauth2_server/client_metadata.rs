@@ -98,8 +98,7 @@ impl Members<'_> {
 }
 
 /// Known, and not had here: a client that needs it must not think that it has it.
-const NOT_HAD: [&str; 12] = [
-    "userinfo_signed_response_alg",
+const NOT_HAD: [&str; 11] = [
     "userinfo_encrypted_response_alg",
     "userinfo_encrypted_response_enc",
     "id_token_encrypted_response_alg",
@@ -270,6 +269,7 @@ fn protocol(from: &Members<'_>) -> Result<ClientProtocol, Invalid> {
         require_pushed_request: from.flag("require_pushed_authorization_requests")?,
         dpop_bound: from.flag("dpop_bound_access_tokens")?,
         introspection_alg: from.plain("introspection_signed_response_alg")?,
+        userinfo_alg: from.plain("userinfo_signed_response_alg")?,
         default_max_age,
         post_logout_redirect_uris: from.texts("post_logout_redirect_uris")?.unwrap_or_default(),
         frontchannel_logout_uri: from.plain("frontchannel_logout_uri")?,
@@ -418,6 +418,7 @@ pub(super) fn show(client: &Client) -> Map<String, Value> {
     text("token_endpoint_auth_signing_alg", &protocol.auth_signing_alg);
     text("request_object_signing_alg", &protocol.request_object_alg);
     text("introspection_signed_response_alg", &protocol.introspection_alg);
+    text("userinfo_signed_response_alg", &protocol.userinfo_alg);
     text("frontchannel_logout_uri", &protocol.frontchannel_logout_uri);
     text("backchannel_logout_uri", &protocol.backchannel_logout_uri);
     text("initiate_login_uri", &protocol.initiate_login_uri);

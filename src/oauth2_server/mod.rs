@@ -61,7 +61,7 @@ pub use dynamic::{
 };
 pub use error::OAuthError;
 pub use inspect::{
-    authenticate, authenticate_id_token, forget_seen, introspect, is_access_token, is_for_api,
+    UserInfo, authenticate, authenticate_id_token, forget_seen, introspect, is_access_token, is_for_api,
     may_travel_in_query, purge, revoke, sign_introspection, userinfo,
 };
 pub use issue::Issued;
