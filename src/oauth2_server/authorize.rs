@@ -127,8 +127,9 @@ pub(super) async fn checked(
                 "redirect_uri is not one that is registered for this client, to the letter",
             ));
         }
+        // OpenID Connect always wants it (Core, section 3.1.2.1), OAuth 2.0 where there is a choice.
         None => match client.redirect_uris.as_slice() {
-            [only] => only,
+            [only] if !asks_for(&params, "openid") => only,
             _ => return page(OAuthError::invalid_request("redirect_uri is missing")),
         },
     };
@@ -156,6 +157,12 @@ pub(super) async fn checked(
         )));
     }
     rest(ctx, client, &params, &back).await.map_err(told)
+}
+
+/// Whether a scope is among those asked for.
+fn asks_for(params: &Params<'_>, scope: &str) -> bool {
+    let asked = params.get("scope").unwrap_or_default();
+    asked.split(' ').any(|one| one == scope)
 }
 
 /// Whether an ID token is asked for beside the code, by a client that may have that.

@@ -20,7 +20,9 @@ async fn n1_n2_n3_n4_n6_a_doubtful_redirect_uri_is_never_redirected_to() {
         server.request(&[("client_id", "")]),
         server.request_of(&disabled, &[]),
         server.request_of(&pending, &[]),
-        server.request_of(&two, &[("redirect_uri", "")]),
+        server.request_of(&two, &[("redirect_uri", ""), ("scope", "tickets:read")]),
+        // To sign people in it is always named.
+        server.request(&[("redirect_uri", "")]),
         format!("{}&state=again", server.request(&[])),
         format!("{}&client_id=x", server.request(&[])),
     ];
@@ -46,7 +48,9 @@ async fn n1_n2_n3_n4_n6_a_doubtful_redirect_uri_is_never_redirected_to() {
         assert!(!seen.body.contains("evil.example"), "{case}");
     }
     // With one registered it need not be named, and then not at the token endpoint either.
-    let code = server.code(&[("redirect_uri", "")]).await;
+    let code = server
+        .code(&[("redirect_uri", ""), ("scope", "tickets:read")])
+        .await;
     let fields = [
         ("grant_type", "authorization_code"),
         ("code", &code),
