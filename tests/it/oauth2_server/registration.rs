@@ -288,7 +288,7 @@ async fn n53_addresses_never_leave_the_public_network() {
     let server = Server {
         client: rest.post("/api/v1/clients", &client_with(&json!({}))).await,
         rest,
-        mailgrant,
+        mailgrant: mailgrant.into(),
         database: None,
     };
     let inner = [
