@@ -85,7 +85,7 @@ async fn oidcc_ensure_redirect_uri_in_authorization_request() {
         .get(&plan.request(&app, &[("redirect_uri", "")]))
         .await;
     assert_eq!((seen.status, seen.location.as_str()), (400, ""));
-    assert!(seen.body.contains("redirect_uri is missing"), "{}", seen.body);
+    assert!(seen.body.contains("The redirect_uri is missing"), "{}", seen.body);
 }
 
 /// What a request with this redirect URI comes to, of a client whose own has a query.

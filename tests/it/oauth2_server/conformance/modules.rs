@@ -330,7 +330,7 @@ pub(super) async fn oidcc_ensure_registered_redirect_uri(plan: Plan) {
     let elsewhere = [("redirect_uri", "https://app.example/other")];
     let seen = plan.browser().get(&plan.request(&app, &elsewhere)).await;
     assert_eq!((seen.status, seen.location.as_str()), (400, ""));
-    assert!(seen.body.contains("redirect_uri"), "{}", seen.body);
+    assert!(seen.body.contains("The redirect_uri is not one"), "{}", seen.body);
 }
 
 pub(super) async fn oidcc_ensure_post_request_succeeds(plan: Plan) {
