@@ -314,8 +314,10 @@ impl Play {
                 let (owner, _, shown) = &self.devices[recent(deed.which, self.devices.len())];
                 let owner = *owner;
                 if let Ok(Some(id)) = crate::oauth2_server::open_device(&ctx, shown, BROWSER).await {
-                    let pending = crate::oauth2_server::take(&ctx, &id, BROWSER).await.unwrap();
-                    self.decide(owner, deed, pending).await;
+                    // Refused where the client lost what its device asked for.
+                    if let Ok(pending) = crate::oauth2_server::take(&ctx, &id, BROWSER).await {
+                        self.decide(owner, deed, pending).await;
+                    }
                 }
             }
             5 if !self.devices.is_empty() => {
@@ -423,10 +425,17 @@ impl Play {
             }
             13 => {
                 let assertion = self.assertion(deed);
+                // Mostly the client that it is for, and what may be asked for; now and then anything.
+                let at = if deed.ticked.is_multiple_of(4) { at } else { 0 };
+                let wanted = match deed.which % 3 {
+                    0 => asked.as_str(),
+                    1 => "tickets:read",
+                    _ => "",
+                };
                 let fields = [
                     ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
                     ("assertion", assertion.as_str()),
-                    ("scope", asked.as_str()),
+                    ("scope", wanted),
                     ("resource", resource.as_str()),
                 ];
                 if let Ok(issued) = self.world.token(&self.clients[at], &fields).await {
@@ -540,5 +549,5 @@ fn no_sequence_of_requests_yields_a_token_that_nobody_consented_to() {
         "the play was about something: {} tokens",
         given.get()
     );
-    assert!(vouched.get() > 10, "and about assertions: {}", vouched.get());
+    assert!(vouched.get() > 3, "and about assertions: {}", vouched.get());
 }
