@@ -107,7 +107,7 @@ pub fn sign_jwt(
 ) -> Result<String, JwtError> {
     let mut header = Header::new(alg.algorithm());
     header.kid = Some(kid.to_owned());
-    header.typ = Some(typ.to_owned());
+    header.typ = (!typ.is_empty()).then(|| typ.to_owned());
     jsonwebtoken::encode(&header, claims, &encoding_key(alg, pem)?).map_err(|_| JwtError)
 }
 

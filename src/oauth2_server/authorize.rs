@@ -91,7 +91,7 @@ pub async fn check(ctx: &Ctx, params: &[(String, String)]) -> Result<(Client, Au
         return page(OAuthError::invalid_request("a parameter is sent twice"));
     }
     let Some(client_id) = params.get("client_id") else {
-        return page(OAuthError::invalid_request("client_id is missing"));
+        return page(OAuthError::invalid_request("the client_id is missing"));
     };
     let Some(client) = store::client_by_client_id(ctx.db.read(), client_id).await? else {
         return page(OAuthError::invalid_client("there is no such client"));
@@ -118,18 +118,19 @@ pub(super) async fn checked(
         return page(OAuthError::invalid_request("a parameter is sent twice"));
     }
     if params.get("client_id") != Some(&client.client_id) {
-        return page(OAuthError::invalid_request("client_id names another client"));
+        return page(OAuthError::invalid_request("the client_id names another client"));
     }
     let redirect_uri = match params.get("redirect_uri") {
         Some(asked) if redirect::matches(client.application_type, &client.redirect_uris, asked) => asked,
         Some(_) => {
             return page(OAuthError::invalid_request(
-                "redirect_uri is not one that is registered for this client, to the letter",
+                "the redirect_uri is not one that is registered for this client, to the letter",
             ));
         }
+        // OpenID Connect always wants it (Core, section 3.1.2.1), OAuth 2.0 where there is a choice.
         None => match client.redirect_uris.as_slice() {
-            [only] => only,
-            _ => return page(OAuthError::invalid_request("redirect_uri is missing")),
+            [only] if !asks_for(&params, "openid") => only,
+            _ => return page(OAuthError::invalid_request("the redirect_uri is missing")),
         },
     };
     let (mode, is_refused) = mode_of(client, &params);
@@ -156,6 +157,12 @@ pub(super) async fn checked(
         )));
     }
     rest(ctx, client, &params, &back).await.map_err(told)
+}
+
+/// Whether a scope is among those asked for.
+fn asks_for(params: &Params<'_>, scope: &str) -> bool {
+    let asked = params.get("scope").unwrap_or_default();
+    asked.split(' ').any(|one| one == scope)
 }
 
 /// Whether an ID token is asked for beside the code, by a client that may have that.

@@ -1,20 +1,20 @@
-//! A checked request for authorization: what has to happen before it is answered, what a person decides, the answer, and
-//! its end.
+//! A checked request for authorization: what has to happen before it is answered, what a person decides, and the answer.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::authorize::{Refused, ReturnTo};
+use super::connected::end_given;
 use super::error::OAuthError;
 use super::issue::{self, IdTokenOf};
-use super::model::{AuthorizeRequest, Client, ClientState, Consent, SignIn};
-use super::store::tokens::Interaction;
+use super::model::{AuthorizeRequest, Client, Consent, SignIn};
 use super::store::{self, requests, tokens};
+use super::waiting::Pending;
 use super::{claims, logout, redirect, scope};
 use crate::account::{self, Session, User};
 use crate::audit::{self, NewAuditEvent};
-use crate::crypto::{new_prefixed, random_token, sha256_hex};
+use crate::crypto::{new_prefixed, sha256_hex};
 use crate::ctx::Ctx;
 use crate::id;
 
@@ -22,10 +22,6 @@ use crate::id;
 pub(super) const CODE_PREFIX: &str = "mg_ac_";
 /// Life of a code.
 const CODE_MS: i64 = 60_000;
-/// Largest request that is kept, bytes.
-pub(super) const MAX_KEPT: usize = 8_192;
-/// How long a person may take to sign in and decide.
-const INTERACTION_MS: i64 = 30 * 60_000;
 
 /// What must happen before a checked request can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,98 +149,6 @@ fn is_signed_in(
         .flatten()
         .all(|subject| *subject == user.id);
     is_expected && (!wants_new || is_new) && (!is_too_old || is_new)
-}
-
-/// Puts a request aside until the person signed in and decided. `browser` names the browser it came from: nobody else
-/// can finish it.
-pub async fn put_aside(
-    ctx: &Ctx,
-    client: &Client,
-    request: AuthorizeRequest,
-    browser: &str,
-) -> Result<String, Refused> {
-    let now = ctx.clock.now_ms();
-    // Anybody can make us keep one: not more than a request is made of.
-    let size = serde_json::to_vec(&request).map_or(usize::MAX, |text| text.len());
-    if size > MAX_KEPT {
-        return Err(Refused::Redirect(ReturnTo::of(&request), too_large()));
-    }
-    let pending = Interaction {
-        id: format!("itx_{}", random_token(24)),
-        client: client.id.clone(),
-        request,
-        browser: browser.to_owned(),
-        created_at: now,
-    };
-    tokens::insert_interaction(ctx.db.write(), &pending, now + INTERACTION_MS).await?;
-    Ok(pending.id)
-}
-
-/// A request that is too large to be kept.
-pub(super) fn too_large() -> OAuthError {
-    OAuthError::invalid_request(format!(
-        "the request is larger than {MAX_KEPT} bytes; ask for less in claims"
-    ))
-}
-
-/// A request that waits, as its page shows it.
-#[derive(Clone, Debug)]
-pub struct Pending {
-    /// The client that asks.
-    pub client: Client,
-    /// What it asks.
-    pub request: AuthorizeRequest,
-    /// When it came in, milliseconds since 1970.
-    pub since: i64,
-}
-
-/// A request that was put aside by this browser.
-///
-/// # Errors
-/// A page if it is unknown, over, answered already, or another browser's.
-pub async fn pending(ctx: &Ctx, id: &str, browser: &str) -> Result<Pending, Refused> {
-    let found = tokens::interaction(ctx.db.read(), id, ctx.clock.now_ms()).await?;
-    complete(ctx, found, browser).await
-}
-
-/// The same, taken out: of two answers one counts.
-pub async fn take(ctx: &Ctx, id: &str, browser: &str) -> Result<Pending, Refused> {
-    let found = tokens::take_interaction(ctx.db.write(), id, browser, ctx.clock.now_ms()).await?;
-    complete(ctx, found, browser).await
-}
-
-async fn complete(ctx: &Ctx, found: Option<Interaction>, browser: &str) -> Result<Pending, Refused> {
-    let gone = || {
-        Refused::Page(OAuthError {
-            status: 403,
-            ..OAuthError::new(
-                "access_denied",
-                "this request is over, was answered already, or was begun in another browser",
-            )
-        })
-    };
-    let found = found.filter(|found| found.browser == browser).ok_or_else(gone)?;
-    let client = store::client(ctx.db.read(), &found.client).await?;
-    // What the client may have and where it is answered can have changed since it asked.
-    let client = client
-        .filter(|client| {
-            let request = &found.request;
-            let is_answered = request.device.is_some()
-                || redirect::matches(
-                    client.application_type,
-                    &client.redirect_uris,
-                    &request.redirect_uri,
-                );
-            client.state == ClientState::Approved
-                && is_answered
-                && scope::covers(&client.scopes, &request.asked_scopes())
-        })
-        .ok_or_else(gone)?;
-    Ok(Pending {
-        client,
-        request: found.request,
-        since: found.created_at,
-    })
 }
 
 /// What a person allowed.
@@ -533,105 +437,4 @@ async fn insert_code<C: ConnectionTrait>(
     let hash = sha256_hex(code.expose_secret().as_bytes());
     tokens::insert_code(on, &hash, &row, now).await?;
     Ok((code, row))
-}
-
-/// An application that acts in somebody's name.
-#[derive(Clone, Debug)]
-pub struct ConnectedApp {
-    /// The application.
-    pub client: Client,
-    /// What they allowed, or what it was given without a question.
-    pub allowed: Consent,
-    /// Whether they were asked: not by an application of the house, nor where an issuer vouched for them.
-    pub was_asked: bool,
-}
-
-/// The apps that act in somebody's name, those they allowed first.
-pub async fn connected_apps(ctx: &Ctx, user_id: &str) -> Result<Vec<ConnectedApp>, sea_orm::DbErr> {
-    apps_in(ctx.db.read(), ctx.clock.now_ms(), user_id).await
-}
-
-/// The same on the caller's connection.
-async fn apps_in<C: ConnectionTrait>(
-    on: &C,
-    now: i64,
-    user_id: &str,
-) -> Result<Vec<ConnectedApp>, sea_orm::DbErr> {
-    let asked = tokens::consents_of(on, user_id, now).await?;
-    let mut unasked = tokens::given_to_apps(on, user_id, now).await?;
-    unasked.retain(|given| !asked.iter().any(|consent| consent.client == given.client));
-    let mut apps = Vec::new();
-    let all = asked.into_iter().map(|consent| (consent, true));
-    for (mut allowed, was_asked) in all.chain(unasked.into_iter().map(|given| (given, false))) {
-        if let Some(client) = store::client(on, &allowed.client).await? {
-            // A project's own application reaches that project, whatever was allowed.
-            if !client.project_id.is_empty() {
-                allowed.projects = vec![client.project_id.clone()];
-            }
-            apps.push(ConnectedApp {
-                client,
-                allowed,
-                was_asked,
-            });
-        }
-    }
-    Ok(apps)
-}
-
-/// Takes back what somebody allowed an application, or what it was given without a question: every token of it in their
-/// name ends at once. False if there was nothing.
-pub async fn disconnect(ctx: &Ctx, user_id: &str, client: &str) -> Result<bool, sea_orm::DbErr> {
-    disconnect_if(ctx, user_id, client, |_| true).await
-}
-
-/// The same if the app is still as whoever asks saw it; false otherwise too.
-pub async fn disconnect_if(
-    ctx: &Ctx,
-    user_id: &str,
-    client: &str,
-    is_as_seen: impl Fn(&ConnectedApp) -> bool + Send,
-) -> Result<bool, sea_orm::DbErr> {
-    let txn = ctx.db.begin().await?;
-    // Whatever gives an app something holds the person as well: what is read now stays until the end.
-    account::hold_person(&txn, user_id).await?;
-    let now = ctx.clock.now_ms();
-    let apps = apps_in(&txn, now, user_id).await?;
-    if apps.iter().any(|app| app.client.id == client && !is_as_seen(app)) {
-        return Ok(false);
-    }
-    // Families before the consent: a refresh takes them in this order as well.
-    let had_tokens = end_given(&txn, user_id, Some(client), now, "consent_revoked").await?;
-    let found = tokens::delete_consent(&txn, user_id, client).await? || had_tokens;
-    if found {
-        let noted = NewAuditEvent::new("consent.revoked", "client", client).by(user_id);
-        audit::append(&txn, &ctx.clock, noted).await?;
-    }
-    txn.commit().await?;
-    Ok(found)
-}
-
-/// Ends what a person gave, all of it: their password changed, or their account was switched off. In the transaction that
-/// does that.
-pub async fn end_all_of_user<C: ConnectionTrait>(
-    on: &C,
-    now: i64,
-    user_id: &str,
-    why: &str,
-) -> Result<(), sea_orm::DbErr> {
-    end_given(on, user_id, None, now, why).await.map(|_| ())
-}
-
-/// Ends what a person gave: tokens, codes, and devices that wait for theirs. Of one client, or of all. True if there were
-/// tokens. The caller holds the person ([`account::hold_person`]).
-async fn end_given<C: ConnectionTrait>(
-    on: &C,
-    user_id: &str,
-    client: Option<&str>,
-    now: i64,
-    why: &str,
-) -> Result<bool, sea_orm::DbErr> {
-    let had_tokens = tokens::revoke_families_of_user(on, user_id, client, now, why).await?;
-    tokens::delete_codes_of(on, user_id, client).await?;
-    requests::deny_devices_of(on, user_id, client).await?;
-    Ok(had_tokens)
 }

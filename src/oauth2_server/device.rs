@@ -4,12 +4,12 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::authorize::Refused;
-use super::decide;
 use super::error::OAuthError;
 use super::model::{AuthorizeRequest, Client, ClientState, DeviceHint, GrantType, ResponseMode};
 use super::scope;
 use super::store::{self, requests};
 use super::token::Fields;
+use super::waiting;
 use crate::crypto::{new_prefixed, random_letters, sha256_hex};
 use crate::ctx::Ctx;
 
@@ -133,7 +133,7 @@ pub async fn open(ctx: &Ctx, text: &str, browser: &str) -> Result<Option<String>
         }),
         ..AuthorizeRequest::new(String::new(), ResponseMode::Query)
     };
-    decide::put_aside(ctx, &client, request, browser).await.map(Some)
+    waiting::put_aside(ctx, &client, request, browser).await.map(Some)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::claims;
 use super::error::OAuthError;
 use super::issue::{ACCESS_PREFIX, REFRESH_PREFIX, subject};
 use super::model::{Client, Legacy, TokenUse};
-use super::store::{client_keys, tokens};
+use super::store::{self, client_keys, tokens};
 use super::token::Fields;
 use super::{keys, metadata, rounds, scope};
 use crate::account;
@@ -219,11 +219,38 @@ pub async fn revoke(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<(), O
     Ok(())
 }
 
-/// The answer of the userinfo endpoint.
+/// What userinfo answers, as its client registered it.
+#[derive(Debug)]
+pub enum UserInfo {
+    /// JSON.
+    Plain(Value),
+    /// A signed token (OpenID Connect Core, section 5.3.2).
+    Signed(String),
+}
+
+/// The answer of the userinfo endpoint, in the form that the token's client registered.
+///
+/// # Errors
+/// Those of [`claims_for`].
+pub async fn userinfo(ctx: &Ctx, token: &TokenUse) -> Result<UserInfo, OAuthError> {
+    let mut answer = claims_for(ctx, token).await?;
+    let client = store::client(ctx.db.read(), &token.family.client).await?;
+    let alg = client.map(|client| client.fields.protocol.userinfo_alg);
+    let Some(alg) = alg.filter(|alg| !alg.is_empty()) else {
+        return Ok(UserInfo::Plain(Value::Object(answer)));
+    };
+    answer.insert("iss".into(), metadata::issuer(&ctx.config).into());
+    answer.insert("aud".into(), token.client_id.clone().into());
+    // Without a type, and without an end: it must pass for an ID token nowhere, here neither.
+    let signer = keys::signer(ctx, &alg).await?;
+    Ok(UserInfo::Signed(signer.sign("", &Value::Object(answer))?))
+}
+
+/// The claims that a token may have of its person.
 ///
 /// # Errors
 /// `insufficient_scope` (403) for a token without `openid`, `invalid_token` (401) for one without a person.
-pub async fn userinfo(ctx: &Ctx, token: &TokenUse) -> Result<Value, OAuthError> {
+async fn claims_for(ctx: &Ctx, token: &TokenUse) -> Result<Map<String, Value>, OAuthError> {
     if !token.scopes.iter().any(|scope| scope == "openid") {
         return Err(OAuthError {
             status: 403,
@@ -240,7 +267,7 @@ pub async fn userinfo(ctx: &Ctx, token: &TokenUse) -> Result<Value, OAuthError> 
     answer.insert("sub".into(), user.id.clone().into());
     let single = &token.family.claims.userinfo;
     answer.extend(claims::of(ctx, &user, &token.family, &token.scopes, single).await?);
-    Ok(Value::Object(answer))
+    Ok(answer)
 }
 
 /// Forgets proofs and assertions that would not count any more anyway. They come with every request that is bound to a

@@ -87,7 +87,7 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// Signs claims. `typ` is the token's type, such as `at+jwt`.
+    /// Signs claims. `typ` is the token's type, such as `at+jwt`; empty for none.
     pub(super) fn sign(&self, typ: &str, claims: &Value) -> Result<String, OAuthError> {
         crypto::sign_jwt(self.alg, &self.kid, typ, &self.pem, claims).map_err(|error| broken(&error))
     }

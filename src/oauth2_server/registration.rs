@@ -27,6 +27,8 @@ pub struct ClientProtocol {
     pub dpop_bound: bool,
     /// The algorithm of signed answers of introspection; empty for RS256.
     pub introspection_alg: String,
+    /// The algorithm of its answers of userinfo, which are signed then; empty for plain JSON.
+    pub userinfo_alg: String,
     /// Oldest sign-in that is good enough where the request does not say, seconds.
     pub default_max_age: Option<i64>,
     /// Where somebody may be sent after signing out.
@@ -311,6 +313,11 @@ fn check_protocol(fields: &ClientFields, errors: &mut Vec<FieldError>) {
         (
             "introspectionSignedResponseAlg",
             &protocol.introspection_alg,
+            &["RS256", "ES256", "EdDSA"],
+        ),
+        (
+            "userinfoSignedResponseAlg",
+            &protocol.userinfo_alg,
             &["RS256", "ES256", "EdDSA"],
         ),
     ] {

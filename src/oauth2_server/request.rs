@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use super::authorize::{self, Params, Refused, ReturnTo};
 use super::client_keys;
-use super::decide;
 use super::error::OAuthError;
 use super::metadata;
 use super::model::Client;
 use super::redirect;
 use super::store::requests;
 use super::token::Fields;
+use super::waiting;
 use crate::crypto::{Unproven, random_token, sha256_hex};
 use crate::ctx::Ctx;
 
@@ -98,8 +98,8 @@ pub async fn push(
         .iter()
         .map(|(name, value)| name.len() + value.len())
         .sum();
-    if size > decide::MAX_KEPT {
-        return Err(decide::too_large());
+    if size > waiting::MAX_KEPT {
+        return Err(waiting::too_large());
     }
     let request_uri = format!("{REFERENCE}{}", random_token(32));
     let now = ctx.clock.now_ms();

@@ -2,6 +2,7 @@
 
 mod anything;
 mod changes;
+mod conformance;
 mod consents;
 mod leaving;
 mod limits;
@@ -14,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     AuthorizeRequest, Client, ClientAuth, ClientFields, Fields, Given, GrantType, Issued, NewClient,
-    OAuthError, Pending, Step,
+    OAuthError, Pending, Step, TokenUse,
 };
 use crate::account::tests::{TestPlace, ada, place};
 use crate::account::{self, Session, User};
@@ -140,6 +141,14 @@ impl World {
 
     async fn is_live(&self, token: &SecretString) -> bool {
         super::authenticate(&self.ctx, token).await.unwrap().is_some()
+    }
+
+    /// What userinfo answers to a token, where nothing is signed.
+    async fn told(&self, token: &TokenUse) -> serde_json::Value {
+        match super::userinfo(&self.ctx, token).await.unwrap() {
+            super::UserInfo::Plain(told) => told,
+            super::UserInfo::Signed(token) => panic!("signed: {token}"),
+        }
     }
 
     fn later(&self, seconds: i64) {

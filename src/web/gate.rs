@@ -186,6 +186,14 @@ fn shortened(path: &str) -> &str {
     path.get(..path.floor_char_boundary(200)).unwrap_or(path)
 }
 
+/// Whether the policy lets nobody frame it.
+fn is_unframed(headers: &HeaderMap) -> bool {
+    let policy = headers.get(header::CONTENT_SECURITY_POLICY);
+    policy
+        .and_then(|policy| policy.to_str().ok())
+        .is_some_and(|policy| policy.contains("frame-ancestors 'none'"))
+}
+
 /// A policy of its own that forgot to say who may frame it: nobody.
 fn unframed(headers: &HeaderMap) -> Option<header::HeaderValue> {
     let policy = headers.get(header::CONTENT_SECURITY_POLICY)?.to_str().ok()?;
@@ -199,33 +207,45 @@ fn set_headers(headers: &mut HeaderMap, https: bool, request_id: &str) {
     if let Some(policy) = unframed(headers) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
-    let mut default = |name: header::HeaderName, value: &str| {
-        if !headers.contains_key(&name)
-            && let Ok(value) = header::HeaderValue::from_str(value)
-        {
-            headers.insert(name, value);
-        }
-    };
-    default(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
-    default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    default(headers, header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    default(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    if is_unframed(headers) {
+        // The same for browsers and scanners that do not read the policy.
+        headers.insert(header::X_FRAME_OPTIONS, header::HeaderValue::from_static("DENY"));
+    }
     // Not `no-referrer`: with it browsers send `Origin: null` with our own forms, and the Origin check would be blind.
-    default(header::REFERRER_POLICY, "same-origin");
-    default(header::CACHE_CONTROL, "no-store");
+    default(headers, header::REFERRER_POLICY, "same-origin");
+    default(headers, header::CACHE_CONTROL, "no-store");
     default(
+        headers,
         header::HeaderName::from_static("cross-origin-opener-policy"),
         "same-origin",
     );
     default(
+        headers,
         header::HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     );
     default(
+        headers,
         header::HeaderName::from_static("permissions-policy"),
         "camera=(), geolocation=(), microphone=()",
     );
-    default(header::HeaderName::from_static("x-request-id"), request_id);
+    default(
+        headers,
+        header::HeaderName::from_static("x-request-id"),
+        request_id,
+    );
     if https {
-        default(header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+        default(headers, header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+    }
+}
+
+fn default(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+    if !headers.contains_key(&name)
+        && let Ok(value) = header::HeaderValue::from_str(value)
+    {
+        headers.insert(name, value);
     }
 }
 

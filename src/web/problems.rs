@@ -196,6 +196,11 @@ pub const KINDS: &[Kind] = &[
         "`If-Match` names another revision than the present one. Load it again and decide anew.",
     ),
     kind(
+        "revision_required",
+        428,
+        "The change says that somebody looked at what is there (a client is approved), so `If-Match` must name what they looked at: the `ETag`, not `*`.",
+    ),
+    kind(
         "unknown_event_type",
         400,
         "A type in `types` is none that there is; see `GET /api/v1/event-types`.",

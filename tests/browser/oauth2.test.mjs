@@ -139,3 +139,25 @@ test('an answer arrives also where the application sends the browser on to anoth
   home.close();
   callback.close();
 });
+
+test('somebody who signs out at an application\'s wish arrives there, also where it sends the browser on to another origin', async () => {
+  const home = await application((request, response) => response.end('Goodbye'));
+  const bye = await application((request, response) => response.writeHead(302, { location: `${home.url}/goodbye` }).end());
+  await it.goto('/clients/new');
+  await page.locator('[name=name]').fill('Leaves by two hosts');
+  await page.locator('[name=redirect_uris]').fill(`${bye.url}/cb`);
+  await page.locator('[name=scope][value=openid]').check();
+  await page.getByText('Signing out', { exact: true }).click();
+  await page.locator('[name=post_logout_redirect_uris]').fill(`${bye.url}/bye`);
+  await page.getByRole('button', { name: 'Register' }).click();
+  const id = page.locator('#client_id[readonly]');
+  await id.waitFor();
+  const wish = new URLSearchParams({ client_id: await id.inputValue(), post_logout_redirect_uri: `${bye.url}/bye` });
+  await page.goto(new URL(`/oauth2/logout?${wish}`, it.demo.baseUrl).href);
+  await page.getByRole('heading', { name: 'Sign out?' }).waitFor();
+  await page.getByRole('button', { name: 'Sign out', exact: true }).click();
+  await page.waitForURL(`${home.url}/goodbye`);
+  assert.deepEqual(it.browser.problems.splice(0), []);
+  home.close();
+  bye.close();
+});

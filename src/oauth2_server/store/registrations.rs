@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use super::{from_list, to_list};
 use crate::access::Projects;
 use crate::db::{sql, within_sql};
-use crate::oauth2_server::dynamic::InitialToken;
+use crate::oauth2_server::initial_tokens::InitialToken;
 
 const TOKEN: &str = "id, hint, name, project_id, scopes, approves, uses_left, uses, created_by, created_at, expires_at, \
                      revoked_at, last_used_at";

@@ -1,8 +1,8 @@
-//! Whatever is asked in whatever order: no token has a scope, a project, an audience or a client that the person did not
-//! decide for.
+//! Whatever is asked in whatever order, by a browser, a device, a pushed request, a refresh token or an assertion: no token
+//! has a scope, a project, an audience or a client that the person, or who trusts the issuer, did not decide for.
 //!
 //! What a person decided is kept here by a rule of its own, simpler than the server's: the last word on each scope, and the
-//! last word on the projects. A live token must be within both.
+//! last word on the projects. A live token must be within both, and within what its client may have at the moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
-use crate::oauth2_server::{DeviceFrom, Legacy, ReturnTo, metadata};
+use crate::crypto::{SigningAlg, new_signing_key, public_jwk, random_token, sign_jwt};
+use crate::oauth2_server::{DeviceFrom, Legacy, ReturnTo, metadata, push, update};
+use crate::project::{self, NewProject};
+use crate::trusted_issuer;
 
 const SCOPES: [&str; 6] = [
     "openid",
@@ -21,6 +24,9 @@ const SCOPES: [&str; 6] = [
     "projects:read",
 ];
 const PROJECTS: [&str; 3] = ["prj_1", "prj_2", "prj_3"];
+/// What the issuer may give at most.
+const AGREED: &str = "openid tickets:read projects:read";
+const ISSUER: &str = "https://company.example";
 
 /// One thing that somebody does. The numbers choose among what there is.
 #[derive(Clone, Debug)]
@@ -36,7 +42,7 @@ struct Deed {
 
 fn deed() -> impl Strategy<Value = Deed> {
     (
-        0_u8..12,
+        0_u8..15,
         0_u8..3,
         0_u8..3,
         0_usize..64,
@@ -98,6 +104,13 @@ struct Play {
     refresh: Vec<(usize, SecretString)>,
     /// Every access token and ID token there ever was, with the client it was given to.
     access: Vec<(usize, SecretString)>,
+    /// The same of those that an issuer vouched for.
+    asserted: Vec<(usize, SecretString)>,
+    /// The issuer's key, and assertions of it that came before.
+    key: SecretString,
+    assertions: Vec<String>,
+    /// The project it is trusted for.
+    agreed: String,
 }
 
 impl Play {
@@ -108,6 +121,9 @@ impl Play {
             clients.push(
                 world
                     .client(|fields| {
+                        if at != 1 {
+                            fields.grant_types.push(GrantType::JwtBearer);
+                        }
                         if at == 1 {
                             fields.legacy = vec![Legacy::IdTokenAtApi];
                         }
@@ -118,7 +134,14 @@ impl Play {
                     .await,
             );
         }
-        Self {
+        let key = new_signing_key(SigningAlg::EdDsa).unwrap();
+        let new = NewProject {
+            key: "HELP".into(),
+            name: "Help".into(),
+            description: String::new(),
+        };
+        let agreed = project::create(&world.ctx, new).await.unwrap().id;
+        let play = Self {
             world,
             clients,
             word: BTreeMap::new(),
@@ -126,7 +149,57 @@ impl Play {
             devices: Vec::new(),
             refresh: Vec::new(),
             access: Vec::new(),
+            asserted: Vec::new(),
+            key,
+            assertions: Vec::new(),
+            agreed,
+        };
+        play.trust().await;
+        play
+    }
+
+    /// Trusts an issuer about the person, for the first two clients and one project.
+    async fn trust(&self) {
+        let jwk = public_jwk(SigningAlg::EdDsa, "k", &self.key).unwrap();
+        let fields = trusted_issuer::Fields {
+            name: Some("Company".into()),
+            issuer: Some(ISSUER.into()),
+            uses: Some(vec![trusted_issuer::Use::JwtBearer]),
+            enabled: Some(true),
+            jwks: Some(serde_json::json!({ "keys": [jwk] }).to_string()),
+            subject_table: Some([("ada".to_owned(), self.world.user.id.clone())].into()),
+            scopes: Some(words(AGREED)),
+            projects: Some(vec![self.agreed.clone()]),
+            clients: Some(self.clients[..2].iter().map(|client| client.id.clone()).collect()),
+            ..trusted_issuer::Fields::default()
+        };
+        trusted_issuer::create(&self.world.ctx, "cli", fields)
+            .await
+            .unwrap();
+    }
+
+    /// An assertion: mostly a good one, now and then one that was used, or about somebody else, or for elsewhere.
+    fn assertion(&mut self, deed: &Deed) -> String {
+        if deed.which.is_multiple_of(5) && !self.assertions.is_empty() {
+            return self.assertions[recent(deed.which, self.assertions.len())].clone();
         }
+        let now = self.world.ctx.clock.now_ms() / 1000;
+        let subject = if deed.ticked.is_multiple_of(7) {
+            "bob"
+        } else {
+            "ada"
+        };
+        let audience = match deed.ticked % 6 {
+            0 => "https://other.example".to_owned(),
+            _ => metadata::issuer(&self.world.ctx.config),
+        };
+        let claims = serde_json::json!({
+            "iss": ISSUER, "sub": subject, "aud": audience, "iat": now, "exp": now + 60, "jti": random_token(9),
+            "scope": SCOPES.join(" "),
+        });
+        let made = sign_jwt(SigningAlg::EdDsa, "k", "JWT", &self.key, &claims).unwrap();
+        self.assertions.push(made.clone());
+        made
     }
 
     fn decided(&mut self, client: &Client, pending: &Pending, ticked: &str, projects: &[String]) {
@@ -241,8 +314,10 @@ impl Play {
                 let (owner, _, shown) = &self.devices[recent(deed.which, self.devices.len())];
                 let owner = *owner;
                 if let Ok(Some(id)) = crate::oauth2_server::open_device(&ctx, shown, BROWSER).await {
-                    let pending = crate::oauth2_server::take(&ctx, &id, BROWSER).await.unwrap();
-                    self.decide(owner, deed, pending).await;
+                    // Refused where the client lost what its device asked for.
+                    if let Ok(pending) = crate::oauth2_server::take(&ctx, &id, BROWSER).await {
+                        self.decide(owner, deed, pending).await;
+                    }
                 }
             }
             5 if !self.devices.is_empty() => {
@@ -316,13 +391,93 @@ impl Play {
                     .await
                     .unwrap();
                 self.word.remove(&client);
+                for (of, token) in self.access.iter().chain(&self.asserted) {
+                    let found = crate::oauth2_server::authenticate(&ctx, token).await.unwrap();
+                    let is_of_person = found.is_some_and(|found| !found.family.user_id.is_empty());
+                    assert!(*of != at || !is_of_person, "it was disconnected");
+                }
+            }
+            // The same request, pushed first.
+            12 => {
+                let client = self.clients[at].clone();
+                let fields = form(&[
+                    ("response_type", "code"),
+                    ("redirect_uri", CALLBACK),
+                    ("code_challenge", CHALLENGE),
+                    ("code_challenge_method", "S256"),
+                    ("scope", asked.as_str()),
+                    ("resource", resource.as_str()),
+                ]);
+                if let Ok(pushed) = push(&ctx, &client, &fields, None).await {
+                    // Whoever brings it, and whatever they say beside it.
+                    let beside = SCOPES.join(" ");
+                    let fields = [
+                        ("request_uri", pushed.request_uri.as_str()),
+                        ("scope", beside.as_str()),
+                    ];
+                    let by = self.clients[other].clone();
+                    let asked = self.world.ask(&by, &fields).await;
+                    assert!(asked.is_err() || at == other, "another client's request");
+                    if let Ok(pending) = asked {
+                        self.decide(at, deed, pending).await;
+                    }
+                }
+            }
+            13 => {
+                let assertion = self.assertion(deed);
+                // Mostly the client that it is for, and what may be asked for; now and then anything.
+                let at = if deed.ticked.is_multiple_of(4) { at } else { 0 };
+                let wanted = match deed.which % 3 {
+                    0 => asked.as_str(),
+                    1 => "tickets:read",
+                    _ => "",
+                };
+                let fields = [
+                    ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+                    ("assertion", assertion.as_str()),
+                    ("scope", wanted),
+                    ("resource", resource.as_str()),
+                ];
+                if let Ok(issued) = self.world.token(&self.clients[at], &fields).await {
+                    assert!(issued.id_token.is_none() && issued.refresh_token.is_none());
+                    self.asserted.push((at, issued.access_token));
+                }
+            }
+            // Somebody who manages a client takes scopes from it, or gives them back.
+            14 if deed.which.is_multiple_of(4) => {
+                let mut fields = self.clients[at].fields.clone();
+                fields.scopes = words(&scopes(deed.asked | 1).join(" "));
+                let revision = self.clients[at].revision;
+                let changed = update(&ctx, "cli", &self.clients[at].id, revision, fields).await;
+                self.clients[at] = changed.unwrap();
             }
             _ => self.world.later(i64::from(deed.ticked % 20)),
         }
     }
 
+    /// Every token that an issuer vouched for is within what was agreed on with it.
+    async fn check_asserted(&self) {
+        let agreed = words(AGREED);
+        for (at, token) in &self.asserted {
+            let ctx = &self.world.ctx;
+            let client = &self.clients[*at];
+            let Some(found) = crate::oauth2_server::authenticate(ctx, token).await.unwrap() else {
+                continue;
+            };
+            assert!(*at < 2, "the issuer is not trusted for this client");
+            assert_eq!(found.family.client, client.id, "a token changed its client");
+            assert_eq!(found.family.user_id, self.world.user.id);
+            assert_eq!(found.family.audience, metadata::api(&ctx.config));
+            assert_eq!(found.family.projects, [self.agreed.as_str()]);
+            let is_within =
+                |scope: &String| scope != "openid" && agreed.contains(scope) && client.scopes.contains(scope);
+            assert!(found.scopes.iter().all(is_within), "{found:?}");
+        }
+    }
+
     /// Every token that opens anything is within what was decided.
     async fn check(&self) {
+        self.check_asserted().await;
         for (at, token) in &self.access {
             let ctx = &self.world.ctx;
             let client = &self.clients[*at];
@@ -374,7 +529,7 @@ fn no_sequence_of_requests_yields_a_token_that_nobody_consented_to() {
         failure_persistence: None,
         ..Config::default()
     };
-    let given = std::cell::Cell::new(0);
+    let (given, vouched) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     TestRunner::new(config)
         .run(&prop::collection::vec(deed(), 40..80), |deeds| {
             runtime.block_on(async {
@@ -384,6 +539,7 @@ fn no_sequence_of_requests_yields_a_token_that_nobody_consented_to() {
                     play.check().await;
                 }
                 given.set(given.get() + play.access.len());
+                vouched.set(vouched.get() + play.asserted.len());
             });
             Ok(())
         })
@@ -393,4 +549,5 @@ fn no_sequence_of_requests_yields_a_token_that_nobody_consented_to() {
         "the play was about something: {} tokens",
         given.get()
     );
+    assert!(vouched.get() > 3, "and about assertions: {}", vouched.get());
 }

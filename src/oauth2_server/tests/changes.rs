@@ -428,7 +428,7 @@ async fn an_address_is_verified_once_its_person_followed_a_link_that_was_mailed_
             .await
             .unwrap()
             .unwrap();
-        oauth2_server::userinfo(ctx, &token).await.unwrap()["email_verified"] == true
+        world.told(&token).await["email_verified"] == true
     };
     let follow = async |is_mailed: bool| {
         let txn = ctx.db.begin().await.unwrap();

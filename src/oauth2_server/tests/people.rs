@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::access::Role;
 use crate::account::NewUser;
-use crate::oauth2_server::{Reply, SignIn, next_step, userinfo};
+use crate::oauth2_server::{Reply, SignIn, next_step};
 use crate::project::{self, NewProject};
 
 fn claims(token: &str) -> Value {
@@ -126,7 +126,7 @@ async fn single_claims_are_asked_for_like_their_scope_and_given_only_if_they_wer
             .await
             .unwrap()
             .unwrap();
-        let told = userinfo(&world.ctx, &token).await.unwrap();
+        let told = world.told(&token).await;
         assert_eq!(told.get("name").is_some(), name, "{ticked}: {told}");
         assert!(told.get("email").is_none(), "{told}");
     }
@@ -326,7 +326,7 @@ async fn phone_and_address_are_said_where_they_were_allowed_and_written() {
         };
         let given = world.redeem(&client, &code).await.unwrap();
         let used = crate::oauth2_server::authenticate(&world.ctx, &given.access_token).await;
-        userinfo(&world.ctx, &used.unwrap().unwrap()).await.unwrap()
+        world.told(&used.unwrap().unwrap()).await
     };
     let nothing = said(scopes).await;
     assert!(

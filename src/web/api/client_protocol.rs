@@ -18,6 +18,12 @@ pub(super) fn members() -> Vec<(&'static str, Schema)> {
         ("requirePushedAuthorizationRequests", boolean()),
         ("dpopBoundAccessTokens", boolean()),
         ("introspectionSignedResponseAlg", text().or_null()),
+        (
+            "userinfoSignedResponseAlg",
+            text()
+                .or_null()
+                .about("Its answers of userinfo are signed with this; null for plain JSON"),
+        ),
         ("defaultMaxAge", integer().or_null()),
         ("postLogoutRedirectUris", list_of(text())),
         ("frontchannelLogoutUri", text().or_null()),
@@ -42,6 +48,7 @@ pub(super) fn show(protocol: &ClientProtocol) -> Value {
         "requirePushedAuthorizationRequests": protocol.require_pushed_request,
         "dpopBoundAccessTokens": protocol.dpop_bound,
         "introspectionSignedResponseAlg": output::text(&protocol.introspection_alg),
+        "userinfoSignedResponseAlg": output::text(&protocol.userinfo_alg),
         "defaultMaxAge": protocol.default_max_age,
         "postLogoutRedirectUris": protocol.post_logout_redirect_uris,
         "frontchannelLogoutUri": output::text(&protocol.frontchannel_logout_uri),
@@ -85,6 +92,7 @@ pub(super) fn read(input: &mut Input, mut protocol: ClientProtocol) -> ClientPro
         "introspectionSignedResponseAlg",
         &mut protocol.introspection_alg,
     );
+    change(input, "userinfoSignedResponseAlg", &mut protocol.userinfo_alg);
     protocol.post_logout_redirect_uris = input
         .texts("postLogoutRedirectUris")
         .unwrap_or(protocol.post_logout_redirect_uris);

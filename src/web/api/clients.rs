@@ -44,8 +44,11 @@ pub(super) const ROUTES: &[Route] = &[
         Doc::new("Change a client")
             .about(
                 "What is not sent stays. Switching it off, or taking a scope away, ends its tokens. Of a client with \
-                 something that only a site admin gives, where its codes go and how it proves itself is a site admin's too.",
+                 something that only a site admin gives, where its codes go and how it proves itself is a site admin's too. \
+                 To approve it, send the `ETag` of what was looked at as `If-Match`: a client that registered itself can \
+                 change itself meanwhile.",
             )
+            .fails(428, "It is to be approved, and `If-Match` does not say as what")
             .takes(fields(&[], []))
             .answers(200, "The changed client", client())
             .tagged()
@@ -356,6 +359,10 @@ async fn update(
     let fields = read(&mut input, old.fields.clone());
     check_reach(&access, &mut input, &fields, Some(&old));
     input.finish()?;
+    // What is approved is what somebody read, not what a client that manages itself made of it since.
+    if fields.state == ClientState::Approved && old.state != ClientState::Approved {
+        seen.looked_at()?;
+    }
     let new = oauth2_server::update(&ctx, access.actor(), &id, old.revision, fields)
         .await
         .map_err(refused)?;

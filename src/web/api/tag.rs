@@ -47,7 +47,8 @@ impl Tag {
     }
 }
 
-/// What a change was made from, if whoever asks says so. Without `If-Match` the last change wins.
+/// What a change was made from, if whoever asks says so. Without `If-Match` the last change wins, except where the change
+/// says that somebody looked ([`IfMatch::looked_at`]).
 pub(super) struct IfMatch(Option<String>);
 
 impl IfMatch {
@@ -58,6 +59,20 @@ impl IfMatch {
         match &self.0 {
             Some(wanted) if !wanted.split(',').map(str::trim).any(fits) => Err(changed_meanwhile()),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses a change that says somebody looked at what is there, if it does not name what they looked at.
+    pub(super) fn looked_at(&self) -> Result<(), Problem> {
+        let names_one = |wanted: &str| wanted.split(',').all(|one| one.trim() != "*");
+        match self.0.as_deref().is_some_and(names_one) {
+            true => Ok(()),
+            false => Err(Problem::new(
+                StatusCode::PRECONDITION_REQUIRED,
+                "revision_required",
+                "this change says that somebody looked at what is there, and does not say at what; nothing was changed",
+            )
+            .with_remedy("Load it, look at it, and send its ETag as If-Match.")),
         }
     }
 
@@ -122,6 +137,13 @@ mod tests {
         assert!(IfMatch(Some("\"1\"".into())).seen(2).is_err());
         // Whatever is there, so whatever comes between as well.
         assert_eq!(IfMatch(Some("*".into())).seen(2).ok(), Some(None));
+    }
+
+    #[test]
+    fn who_says_that_they_looked_says_at_what() {
+        let is_named = |wanted: Option<&str>| IfMatch(wanted.map(str::to_owned)).looked_at().is_ok();
+        assert!(is_named(Some("\"2\"")));
+        assert!(!is_named(None) && !is_named(Some("*")) && !is_named(Some("\"2\", *")));
     }
 
     #[test]

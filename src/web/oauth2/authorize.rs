@@ -496,11 +496,7 @@ impl Drawing<'_> {
             .renderer
             .render(view)
             .map_err(|error| Problem::internal(&error))?;
-        let mut response = respond::html(body);
-        response
-            .headers_mut()
-            .insert(header::X_FRAME_OPTIONS, header::HeaderValue::from_static("DENY"));
-        Ok(response)
+        Ok(respond::html(body))
     }
 }
 

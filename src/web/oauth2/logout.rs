@@ -51,7 +51,7 @@ async fn by_query(
     let wish = drawing.check(&params).await?;
     match &visitor.current {
         Some(_) if wish.must_ask => drawing.ask(&params, &wish),
-        _ => drawing.leave(&wish).await,
+        _ => drawing.leave(&wish, false).await,
     }
 }
 
@@ -80,12 +80,11 @@ async fn confirm(
         .map(|name| (name.to_owned(), form.raw(name).to_owned()))
         .collect();
     let wish = drawing.check(&params).await?;
-    drawing
-        .leave(&SignOut {
-            must_ask: false,
-            ..wish
-        })
-        .await
+    let wish = SignOut {
+        must_ask: false,
+        ..wish
+    };
+    drawing.leave(&wish, true).await
 }
 
 impl Drawing<'_> {
@@ -132,19 +131,20 @@ impl Drawing<'_> {
                 .collect(),
         };
         let mut response = self.page(&view)?;
-        set_policy(&mut response, &[], wish.then.as_deref());
+        set_policy(&mut response, &[]);
         Ok(response)
     }
 
-    /// Ends the session, tells the applications, and goes on.
-    async fn leave(&self, wish: &SignOut) -> Result<HttpResponse, Problem> {
+    /// Ends the session, tells the applications, and goes on. `softly` by a page instead of a redirect: browsers hold the
+    /// policy of the page that asked against every redirect that follows its form, those of the application as well.
+    async fn leave(&self, wish: &SignOut, softly: bool) -> Result<HttpResponse, Problem> {
         let mut frames = Vec::new();
         if let Some(current) = &self.visitor.current {
             frames = oauth2_server::leave_clients(self.ctx, &current.session).await?;
             crate::account::end(&self.ctx.db, &current.session.id).await?;
         }
-        let mut response = match (&wish.then, frames.is_empty(), wish.must_ask) {
-            (Some(then), true, false) => HttpResponse::SeeOther()
+        let mut response = match &wish.then {
+            Some(then) if frames.is_empty() && !wish.must_ask && !softly => HttpResponse::SeeOther()
                 .insert_header((header::LOCATION, then.as_str()))
                 .insert_header((header::REFERRER_POLICY, "no-referrer"))
                 .finish(),
@@ -168,7 +168,7 @@ impl Drawing<'_> {
             frames: frames.to_vec(),
         };
         let mut response = self.page(&view)?;
-        set_policy(&mut response, frames, wish.then.as_deref());
+        set_policy(&mut response, frames);
         Ok(response)
     }
 
@@ -177,11 +177,7 @@ impl Drawing<'_> {
             .renderer
             .render(view)
             .map_err(|error| Problem::internal(&error))?;
-        let mut response = respond::html(body);
-        response
-            .headers_mut()
-            .insert(header::X_FRAME_OPTIONS, header::HeaderValue::from_static("DENY"));
-        Ok(response)
+        Ok(respond::html(body))
     }
 }
 
@@ -205,9 +201,8 @@ pub(in crate::web) fn after_sign_out(
     drawing.signed_out(frames, &wish)
 }
 
-/// The policy of the page: its frames may show these applications and nothing else, its form may lead to where it was asked
-/// to go on.
-fn set_policy(response: &mut HttpResponse, frames: &[LogoutFrame], then: Option<&str>) {
+/// The policy of the page: its frames may show these applications and nothing else.
+fn set_policy(response: &mut HttpResponse, frames: &[LogoutFrame]) {
     let origin = |uri: &str| match url::Url::parse(uri) {
         Ok(url) if matches!(url.scheme(), "https" | "http") => url.origin().ascii_serialization(),
         Ok(url) => format!("{}:", url.scheme()),
@@ -220,10 +215,9 @@ fn set_policy(response: &mut HttpResponse, frames: &[LogoutFrame], then: Option<
         true => "'none'".to_owned(),
         false => sources.join(" "),
     };
-    let onward = then.map(|uri| format!(" {}", origin(uri))).unwrap_or_default();
     let policy = format!(
         "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; frame-src {sources}; \
-         form-action 'self'{onward}; base-uri 'none'; frame-ancestors 'none'"
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     );
     if let Ok(value) = header::HeaderValue::from_str(&policy) {
         response

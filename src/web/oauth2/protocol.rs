@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::caller::{authenticated, count_address, count_client, token_of};
 use crate::ctx::Ctx;
-use crate::oauth2_server::{self, Client, DeviceFrom, OAuthError, dpop, metadata};
+use crate::oauth2_server::{self, Client, DeviceFrom, OAuthError, UserInfo, dpop, metadata};
 use crate::web::error::{DRESSED, Problem};
 use crate::web::presented::{self, DPOP_NONCE};
 use crate::web::respond;
@@ -121,6 +121,14 @@ fn secret_json(value: &Value) -> HttpResponse {
     response
         .headers_mut()
         .insert(header::PRAGMA, header::HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// The same for an answer that is a signed token of this type.
+fn secret_token(token: String, kind: &'static str) -> HttpResponse {
+    let mut response = secret_json(&Value::Null).set_body(actix_web::body::BoxBody::new(token));
+    let kind = header::HeaderValue::from_static(kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
 
@@ -312,18 +320,8 @@ async fn introspect(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) ->
         }
     };
     match answer.await {
-        Ok((answer, signed)) => {
-            let response = secret_json(&answer);
-            match signed {
-                Some(signed) => {
-                    let mut response = response.set_body(actix_web::body::BoxBody::new(signed));
-                    let kind = header::HeaderValue::from_static(INTROSPECTION_JWT);
-                    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-                    response
-                }
-                None => response,
-            }
-        }
+        Ok((_, Some(signed))) => secret_token(signed, INTROSPECTION_JWT),
+        Ok((answer, None)) => secret_json(&answer),
         Err(error) => refused(&error),
     }
 }
@@ -372,7 +370,8 @@ async fn userinfo(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) -> R
         return answered(challenge(&error, presented::Scheme::Dpop));
     }
     answered(match oauth2_server::userinfo(&ctx, &token).await {
-        Ok(claims) => secret_json(&claims),
+        Ok(UserInfo::Plain(claims)) => secret_json(&claims),
+        Ok(UserInfo::Signed(token)) => secret_token(token, "application/jwt"),
         Err(error) => challenge(&error, found.scheme),
     })
 }

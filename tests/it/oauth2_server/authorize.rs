@@ -1,7 +1,10 @@
 //! The authorization endpoint and the consent page.
 
+use super::logout::claims;
+use super::signing::now;
 use super::{CALLBACK, CHALLENGE, EMAIL, PASSWORD, Server, all_scopes};
 use crate::support::visitor::Visitor;
+use crate::support::wait::{SOON, eventually};
 use crate::world::text;
 use secrecy::SecretString;
 use serde_json::json;
@@ -20,7 +23,9 @@ async fn n1_n2_n3_n4_n6_a_doubtful_redirect_uri_is_never_redirected_to() {
         server.request(&[("client_id", "")]),
         server.request_of(&disabled, &[]),
         server.request_of(&pending, &[]),
-        server.request_of(&two, &[("redirect_uri", "")]),
+        server.request_of(&two, &[("redirect_uri", ""), ("scope", "tickets:read")]),
+        // To sign people in it is always named.
+        server.request(&[("redirect_uri", "")]),
         format!("{}&state=again", server.request(&[])),
         format!("{}&client_id=x", server.request(&[])),
     ];
@@ -46,7 +51,9 @@ async fn n1_n2_n3_n4_n6_a_doubtful_redirect_uri_is_never_redirected_to() {
         assert!(!seen.body.contains("evil.example"), "{case}");
     }
     // With one registered it need not be named, and then not at the token endpoint either.
-    let code = server.code(&[("redirect_uri", "")]).await;
+    let code = server
+        .code(&[("redirect_uri", ""), ("scope", "tickets:read")])
+        .await;
     let fields = [
         ("grant_type", "authorization_code"),
         ("code", &code),
@@ -88,6 +95,9 @@ async fn n7_n8_n9_n10_n11_n16_what_is_wrong_otherwise_is_told_to_the_client() {
         (&[("scope", "nonsense")], "invalid_scope"),
         (&[("scope", "tickets:write")], "invalid_scope"),
         (&[("scope", "open\"id")], "invalid_scope"),
+        (&[("scope", "openid \\")], "invalid_scope"),
+        (&[("scope", "openid\u{7f}")], "invalid_scope"),
+        (&[("scope", "openid\nprofile")], "invalid_scope"),
         (&[("scope", "")], "invalid_scope"),
         (&[("max_age", "-1")], "invalid_request"),
         (
@@ -386,7 +396,15 @@ async fn n19_a_person_is_asked_once_unframed_sees_what_for_and_may_refuse_or_nar
         policy.contains("frame-ancestors 'none'") && policy.contains("form-action 'self';"),
         "{policy}"
     );
-    assert_eq!(consent.headers["x-frame-options"], "DENY");
+    let wrong = visitor
+        .get(&server.request(&[("client_id", "mg_cid_unknown")]))
+        .await;
+    assert_eq!(wrong.status, 400);
+    for shown in [&sign_in, &consent, &wrong] {
+        let policy = shown.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert_eq!(shown.headers["x-frame-options"], "DENY");
+    }
     let refused = visitor
         .submit(&consent, &next.location, &[("decision", "refuse")])
         .await;
@@ -462,6 +480,15 @@ async fn n17_n18_a_decision_needs_the_form_the_browser_and_the_person_of_the_pag
         .post(&path, &[("decision", "allow"), ("scope", "openid")])
         .await;
     assert_eq!(forged.status, 403);
+    // Nor with that of somebody else's form.
+    let elsewhere = tickets.hidden("csrf");
+    assert!(!elsewhere.is_empty());
+    let foreign = [
+        ("csrf", elsewhere.as_str()),
+        ("decision", "allow"),
+        ("scope", "openid"),
+    ];
+    assert_eq!(ada.post(&path, &foreign).await.status, 403);
     let allowed = ada
         .submit(&consent, &path, &[("decision", "allow"), ("scope", "openid")])
         .await;
@@ -477,6 +504,7 @@ async fn n14_n15_a_new_sign_in_can_be_demanded_and_a_hint_names_the_person() {
     let id_token = tokens.text("id_token");
     let hint = [("prompt", "none"), ("id_token_hint", id_token.as_str())];
     assert!(visitor.get(&server.request(&hint)).await.param("code").is_some());
+    let mut before = claims(&id_token)["auth_time"].as_i64().unwrap();
     // prompt=login and max_age=0 lead to the sign-in page although somebody is signed in.
     for changes in [[("prompt", "login")], [("max_age", "0")]] {
         let seen = visitor.get(&server.request(&changes)).await;
@@ -487,6 +515,7 @@ async fn n14_n15_a_new_sign_in_can_be_demanded_and_a_hint_names_the_person() {
             next.location
         );
         let page = visitor.get(&next.location).await;
+        eventually("another second", SOON, async || (now() > before).then_some(())).await;
         let signed_in = visitor.sign_in(&page, EMAIL, &SecretString::from(PASSWORD)).await;
         // Browsers hold the sign-in form's policy against a redirect, so a page leads on.
         let onward = visitor.get(&signed_in.location).await;
@@ -495,6 +524,11 @@ async fn n14_n15_a_new_sign_in_can_be_demanded_and_a_hint_names_the_person() {
             "{changes:?}: {}",
             onward.body
         );
+        // The ID token says that it was now.
+        let tokens = server.redeem(&onward.param("code").unwrap()).await;
+        let at = claims(&tokens.text("id_token"))["auth_time"].as_i64().unwrap();
+        assert!(at > before, "{changes:?}: {at} is not after {before}");
+        before = at;
     }
     let silent = visitor
         .get(&server.request(&[("prompt", "none"), ("max_age", "0")]))

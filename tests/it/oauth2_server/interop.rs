@@ -33,7 +33,7 @@ async fn behind_a_proxy() -> (Server, TlsProxy) {
     let rest = mailgrant.rest();
     let client = rest.post("/api/v1/clients", &client_with(&json!({}))).await;
     let server = Server {
-        mailgrant,
+        mailgrant: mailgrant.into(),
         rest,
         client,
         database: None,

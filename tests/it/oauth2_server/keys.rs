@@ -19,7 +19,7 @@ impl Server {
         self.add_client(&fields).await
     }
 
-    fn claims(&self, client: &Value) -> Value {
+    pub(super) fn claims(&self, client: &Value) -> Value {
         let id = text(client, "clientId");
         json!({
             "iss": id, "sub": id, "aud": self.mailgrant.base_url, "iat": now(), "exp": now() + 60, "jti": random(),
@@ -27,7 +27,7 @@ impl Server {
     }
 
     /// Asks an endpoint with an assertion.
-    async fn assert_at(&self, path: &str, assertion: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(super) async fn assert_at(&self, path: &str, assertion: &str, fields: &[(&str, &str)]) -> Answer {
         let mut all = fields.to_vec();
         all.extend([
             ("client_assertion_type", ASSERTION),
@@ -37,7 +37,7 @@ impl Server {
     }
 
     /// A request object of a client, with some members changed, or (null) left out.
-    fn object(&self, client: &Value, changes: &Value) -> Value {
+    pub(super) fn object(&self, client: &Value, changes: &Value) -> Value {
         let id = text(client, "clientId");
         let mut claims = json!({
             "iss": id, "client_id": id, "aud": self.mailgrant.base_url, "exp": now() + 60,

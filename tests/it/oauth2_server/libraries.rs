@@ -2,9 +2,9 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use super::signing::Key;
+use super::signing::{Key, change};
 use super::{CALLBACK, EMAIL, PASSWORD, Server, all_scopes};
 use crate::support::oidc_provider::node;
 use crate::support::visitor::Visitor;
@@ -16,17 +16,22 @@ pub(super) fn run_script(name: &str, input: &Value) -> Value {
     run_with(Command::new(node()), name, input)
 }
 
-/// Runs a script of `tests/services` with JSON on its standard input; it must end well and print JSON.
-pub(super) fn run_with(mut program: Command, name: &str, input: &Value) -> Value {
+/// Starts a script of `tests/services`.
+fn started(mut program: Command, name: &str) -> Child {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services");
-    let mut child = program
+    program
         .arg(folder.join(name))
         .current_dir(&folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("the interpreter");
+        .expect("the interpreter")
+}
+
+/// Runs a script of `tests/services` with JSON on its standard input; it must end well and print JSON.
+pub(super) fn run_with(program: Command, name: &str, input: &Value) -> Value {
+    let mut child = started(program, name);
     let mut stdin = child.stdin.take().expect("its standard input");
     stdin.write_all(input.to_string().as_bytes()).expect("the input");
     drop(stdin);
@@ -73,22 +78,14 @@ async fn openid_client_and_oauth4webapi_sign_in_refresh_introspect_and_revoke() 
 
 /// A script that says lines and waits for answers to them.
 struct Conversation {
-    child: std::process::Child,
+    child: Child,
     input: std::process::ChildStdin,
     output: BufReader<std::process::ChildStdout>,
 }
 
 impl Conversation {
     fn begin(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services");
-        let mut child = Command::new(node())
-            .arg(folder.join(name))
-            .current_dir(&folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("node");
+        let mut child = started(Command::new(node()), name);
         Self {
             input: child.stdin.take().expect("its standard input"),
             output: BufReader::new(child.stdout.take().expect("its standard output")),
@@ -109,6 +106,39 @@ impl Conversation {
         }
         serde_json::from_str(&heard).expect("JSON")
     }
+
+    /// The first half of a script with [`bound`] clients: somebody signs in, and allows a device.
+    async fn signs_in(&mut self, server: &Server, visitor: &Visitor, input: &Value) {
+        let mut say = |line: &str| tokio::task::block_in_place(|| self.say(line));
+        let asked = say(&input.to_string());
+        let seen = server.consent(visitor, &text(&asked, "address")).await;
+        let is_back = seen.location.starts_with(CALLBACK);
+        assert!(is_back, "{} {}", seen.location, seen.body);
+        let asked = say(&seen.location);
+        allow_device(visitor, &text(&asked, "address")).await;
+    }
+}
+
+/// A client that signs, pushes and binds everything, with some fields changed, and one on a device: what a script needs of
+/// them.
+async fn bound(server: &Server, changes: &Value) -> Value {
+    let key = Key::new("node");
+    let mut fields = json!({
+        "tokenEndpointAuthMethod": "private_key_jwt", "jwks": key.set(), "dpopBoundAccessTokens": true,
+        "requirePushedAuthorizationRequests": true, "requireSignedRequestObject": true,
+    });
+    change(&mut fields, changes);
+    let client = server.add_client(&fields).await;
+    let device = server
+        .add_client(&json!({
+            "applicationType": "native", "tokenEndpointAuthMethod": "none", "redirectUris": [],
+            "grantTypes": ["urn:ietf:params:oauth:grant-type:device_code"],
+        }))
+        .await;
+    json!({
+        "issuer": server.mailgrant.base_url, "clientId": client["clientId"], "privateKey": key.pem(), "kid": key.kid,
+        "redirectUri": CALLBACK, "deviceClientId": device["clientId"],
+    })
 }
 
 /// Types the code of a device that its link fills in, and allows it all it asks for.
@@ -136,21 +166,15 @@ async fn allow_device(visitor: &Visitor, address: &str) {
 async fn openid_client_signs_pushes_binds_waits_for_a_device_and_signs_out() {
     let server = Server::start().await;
     let goodbye = "https://app.example/bye";
-    let key = Key::new("node");
-    let client = server
-        .add_client(&json!({
-            "tokenEndpointAuthMethod": "private_key_jwt", "jwks": key.set(), "dpopBoundAccessTokens": true,
-            "requirePushedAuthorizationRequests": true, "requireSignedRequestObject": true,
+    let mut input = bound(
+        &server,
+        &json!({
             "postLogoutRedirectUris": [goodbye],
             "scopes": ["openid", "profile", "phone", "address", "offline_access", "tickets:read"],
-        }))
-        .await;
-    let device = server
-        .add_client(&json!({
-            "applicationType": "native", "tokenEndpointAuthMethod": "none", "redirectUris": [],
-            "grantTypes": ["urn:ietf:params:oauth:grant-type:device_code"],
-        }))
-        .await;
+        }),
+    )
+    .await;
+    input["goodbye"] = goodbye.into();
     let ada = server.rest.get("/api/v1/users").await["items"][0].clone();
     let path = format!("/api/v1/users/{}", text(&ada, "id"));
     let contact = json!({ "phoneNumber": "+49 30 1234567", "address": "Example Street 1\n10115 Berlin" });
@@ -159,22 +183,9 @@ async fn openid_client_signs_pushes_binds_waits_for_a_device_and_signs_out() {
         .send(reqwest::Method::PATCH, &path, Some(&contact))
         .await;
     assert_eq!(changed.status, 200, "{}", changed.json);
-    let input = json!({
-        "issuer": server.mailgrant.base_url, "clientId": client["clientId"], "privateKey": key.pem(), "kid": key.kid,
-        "redirectUri": CALLBACK, "deviceClientId": device["clientId"], "goodbye": goodbye,
-    });
     let mut script = Conversation::begin("openid-client-bound.mjs");
-    let asked = tokio::task::block_in_place(|| script.say(&input.to_string()));
     let visitor = Visitor::new(&server.mailgrant);
-    let seen = server.consent(&visitor, &text(&asked, "address")).await;
-    assert!(
-        seen.location.starts_with(CALLBACK),
-        "{} {}",
-        seen.location,
-        seen.body
-    );
-    let asked = tokio::task::block_in_place(|| script.say(&seen.location));
-    allow_device(&visitor, &text(&asked, "address")).await;
+    script.signs_in(&server, &visitor, &input).await;
     let asked = tokio::task::block_in_place(|| script.say("allowed"));
     let left = visitor.get(&text(&asked, "address")).await;
     let seen = tokio::task::block_in_place(|| script.say(&left.location));
@@ -212,37 +223,14 @@ async fn openid_client_signs_pushes_binds_waits_for_a_device_and_signs_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn oauth4webapi_signs_pushes_binds_and_waits_for_a_device() {
     let server = Server::start().await;
-    let key = Key::new("node");
-    let client = server
-        .add_client(&json!({
-            "tokenEndpointAuthMethod": "private_key_jwt", "jwks": key.set(), "dpopBoundAccessTokens": true,
-            "requirePushedAuthorizationRequests": true, "requireSignedRequestObject": true,
-            "introspectionSignedResponseAlg": "ES256", "tokenEndpointAuthSigningAlg": "ES256",
-            "requestObjectSigningAlg": "ES256",
-        }))
-        .await;
-    let device = server
-        .add_client(&json!({
-            "applicationType": "native", "tokenEndpointAuthMethod": "none", "redirectUris": [],
-            "grantTypes": ["urn:ietf:params:oauth:grant-type:device_code"],
-        }))
-        .await;
-    let input = json!({
-        "issuer": server.mailgrant.base_url, "clientId": client["clientId"], "privateKey": key.pem(), "kid": key.kid,
-        "redirectUri": CALLBACK, "deviceClientId": device["clientId"],
+    let algs = json!({
+        "introspectionSignedResponseAlg": "ES256", "tokenEndpointAuthSigningAlg": "ES256",
+        "requestObjectSigningAlg": "ES256",
     });
+    let input = bound(&server, &algs).await;
     let mut script = Conversation::begin("oauth4webapi-bound.mjs");
-    let asked = tokio::task::block_in_place(|| script.say(&input.to_string()));
     let visitor = Visitor::new(&server.mailgrant);
-    let seen = server.consent(&visitor, &text(&asked, "address")).await;
-    assert!(
-        seen.location.starts_with(CALLBACK),
-        "{} {}",
-        seen.location,
-        seen.body
-    );
-    let asked = tokio::task::block_in_place(|| script.say(&seen.location));
-    allow_device(&visitor, &text(&asked, "address")).await;
+    script.signs_in(&server, &visitor, &input).await;
     let seen = tokio::task::block_in_place(|| script.say("allowed"));
     assert_eq!(seen["type"], "dpop", "{seen}");
     assert_eq!(

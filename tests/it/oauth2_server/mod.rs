@@ -3,7 +3,6 @@
 mod apache;
 mod authorize;
 mod conformance;
-mod conformance_logout;
 mod device;
 mod dpop;
 mod interop;
@@ -14,6 +13,8 @@ mod logout;
 mod registration;
 mod signing;
 mod tokens;
+
+use std::sync::Arc;
 
 use reqwest::Method;
 use secrecy::SecretString;
@@ -33,7 +34,7 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// Mailgrant with a person and a client.
 struct Server {
-    mailgrant: Mailgrant,
+    mailgrant: Arc<Mailgrant>,
     rest: Rest,
     client: Value,
     #[allow(dead_code, reason = "lives as long as the server")]
@@ -64,7 +65,7 @@ impl Server {
         if let Some(database) = &database {
             settings = settings.database(&database.url);
         }
-        let mailgrant = Mailgrant::start(settings).await;
+        let mailgrant = Arc::new(Mailgrant::start(settings).await);
         let mut command = mailgrant.command(&["user", "create", "--email", EMAIL, "--name", "Ada"]);
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("password");

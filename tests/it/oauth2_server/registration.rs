@@ -288,7 +288,7 @@ async fn n53_addresses_never_leave_the_public_network() {
     let server = Server {
         client: rest.post("/api/v1/clients", &client_with(&json!({}))).await,
         rest,
-        mailgrant,
+        mailgrant: mailgrant.into(),
         database: None,
     };
     let inner = [
@@ -383,13 +383,28 @@ async fn n55_a_client_manages_itself_and_no_other_and_what_it_changes_waits_agai
     };
     let list = server.rest.get("/api/v1/clients").await;
     let path = format!("/api/v1/clients/{}", id(&mine.json["client_id"], &list));
-    let approve = server
-        .rest
-        .send(Method::PATCH, &path, Some(&json!({ "state": "approved" })))
-        .await;
-    assert_eq!(approve.status, 200);
+    // As somebody read it, and not as whatever it made of itself since.
+    let etag = async || server.rest.send(Method::GET, &path, None).await.etag;
+    let yes = json!({ "state": "approved" });
+    let blind = server.rest.send(Method::PATCH, &path, Some(&yes)).await;
+    assert_eq!(
+        (blind.status, &blind.json["code"]),
+        (428, &json!("revision_required"))
+    );
+    let before = etag().await;
     let mut change = app();
     change["client_id"] = mine.json["client_id"].clone();
+    change["client_name"] = "Another name".into();
+    let renamed = ask(&server, Method::PUT, &my_uri, Some(&my_token), Some(&change)).await;
+    let my_token = text(&renamed.json, "registration_access_token");
+    let late = server.rest.send_seen(Method::PATCH, &path, &yes, &before).await;
+    assert_eq!(late.status, 412, "{}", late.json);
+    let approve = server
+        .rest
+        .send_seen(Method::PATCH, &path, &yes, &etag().await)
+        .await;
+    assert_eq!(approve.status, 200, "{}", approve.json);
+    assert_eq!(approve.json["name"], "Another name");
     let same = ask(&server, Method::PUT, &my_uri, Some(&my_token), Some(&change)).await;
     assert_eq!(same.json["mailgrant_state"], "approved", "{}", same.json);
     let token = text(&same.json, "registration_access_token");
@@ -399,10 +414,11 @@ async fn n55_a_client_manages_itself_and_no_other_and_what_it_changes_waits_agai
     // Nobody leaves the consent page out for it, not even an admin by mistake.
     let granted = server
         .rest
-        .send(
+        .send_seen(
             Method::PATCH,
             &path,
-            Some(&json!({ "state": "approved", "autoGrant": true })),
+            &json!({ "state": "approved", "autoGrant": true }),
+            &etag().await,
         )
         .await;
     assert_eq!(granted.status, 422);

@@ -10,6 +10,14 @@ use crate::world::text;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+/// A refusal of the client itself.
+async fn refused_client(server: &Server) -> Answer {
+    let url = format!("{}/oauth2/token", server.mailgrant.base_url);
+    let answer = send(http().post(url), &[("grant_type", "client_credentials")]).await;
+    assert_eq!(answer.error(), (401, "invalid_client"));
+    answer
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn n20_n70_the_token_endpoint_takes_forms_only_and_is_never_cached() {
     let server = Server::start().await;
@@ -24,25 +32,57 @@ async fn n20_n70_the_token_endpoint_takes_forms_only_and_is_never_cached() {
         .await
         .unwrap();
     assert_eq!(json.status(), 400);
+    let json: Value = json.json().await.unwrap();
+    assert_eq!(json["error"], "invalid_request");
+    let twice = [
+        ("grant_type", "client_credentials"),
+        ("grant_type", "client_credentials"),
+    ];
+    assert_eq!(server.token(&twice).await.error(), (400, "invalid_request"), "N6");
     let large = server
         .token(&[("grant_type", "client_credentials"), ("x", &"a".repeat(70_000))])
         .await;
     assert_eq!(large.status, 413);
     let good = server.token(&[("grant_type", "client_credentials")]).await;
-    assert_eq!(good.headers["cache-control"], "no-store");
-    assert!(
-        good.headers["content-type"]
-            .to_str()
-            .unwrap()
-            .starts_with("application/json")
-    );
     assert_eq!(good.json["token_type"], "Bearer");
     assert!(good.json["expires_in"].is_i64(), "{}", good.json);
     let wrong = server
         .token(&[("grant_type", "password"), ("username", "a"), ("password", "b")])
         .await;
     assert_eq!(wrong.error(), (400, "unsupported_grant_type"), "N36");
-    assert_eq!(wrong.headers["cache-control"], "no-store");
+    // N70: whatever is answered, by each of them.
+    let token = good.text("access_token");
+    let code = server.code(&[]).await;
+    let person = server.redeem(&code).await.text("access_token");
+    let told = http()
+        .get(format!("{}/oauth2/userinfo", server.mailgrant.base_url))
+        .bearer_auth(&person);
+    let mut all = vec![good, wrong, refused_client(&server).await];
+    for (path, fields) in [
+        ("/oauth2/introspect", vec![("token", token.as_str())]),
+        ("/oauth2/introspect", vec![("token", "garbage")]),
+        ("/oauth2/introspect", vec![]),
+        ("/oauth2/token/revoke", vec![("token", token.as_str())]),
+        ("/oauth2/par", vec![("scope", "openid")]),
+        ("/oauth2/device_authorization", vec![]),
+    ] {
+        all.push(server.ask(&server.client, path, &fields).await);
+    }
+    let told = told.send().await.unwrap();
+    all.push(Answer {
+        status: told.status().as_u16(),
+        headers: told.headers().clone(),
+        json: told.json().await.unwrap(),
+    });
+    for answer in all {
+        assert_eq!(answer.headers["cache-control"], "no-store", "{}", answer.json);
+        // JSON is UTF-8 (RFC 8259, section 8.1); no other is named.
+        assert_eq!(
+            answer.headers["content-type"], "application/json",
+            "{}",
+            answer.json
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,6 +131,16 @@ async fn n21_n22_n24_n25_a_client_proves_itself_in_one_way_and_not_in_the_addres
                     .post(format!("{url}?client_secret=x"))
                     .basic_auth(&id, Some(&secret)),
                 &[grant],
+            )
+            .await,
+            (400, "invalid_request"),
+        ),
+        (
+            send(
+                http()
+                    .post(format!("{url}?grant_type=client_credentials"))
+                    .basic_auth(&id, Some(&secret)),
+                &[],
             )
             .await,
             (400, "invalid_request"),
@@ -505,6 +555,13 @@ async fn n44_n45_n46_n47_introspection_and_revocation_tell_nothing_to_strangers(
         send(http().post(&url), &[("token", &access)]).await.error(),
         (401, "invalid_client")
     );
+    let public = server
+        .add_client(&json!({ "tokenEndpointAuthMethod": "none", "grantTypes": ["authorization_code"] }))
+        .await;
+    let by_anybody = server
+        .ask(&public, "/oauth2/introspect", &[("token", &access)])
+        .await;
+    assert_eq!(by_anybody.error(), (401, "invalid_client"));
     let dead = json!({ "active": false });
     for token in [access.as_str(), refresh.as_str(), "garbage", "mg_at_x", "eyJ.a.b"] {
         let answer = server
@@ -533,7 +590,17 @@ async fn n44_n45_n46_n47_introspection_and_revocation_tell_nothing_to_strangers(
         .ask(&server.client, "/oauth2/token/revoke", &[("token", &refresh)])
         .await;
     assert_eq!(revoked.status, 200);
-    assert!(!server.is_active(&access).await && !server.is_active(&refresh).await);
+    // N45: of what is over nothing else is said, not to its own client either.
+    for client in [&server.client, &resource_server] {
+        for token in [access.as_str(), refresh.as_str()] {
+            let fields = [("token", token)];
+            let answer = server.ask(client, "/oauth2/introspect", &fields).await;
+            assert_eq!((answer.status, &answer.json), (200, &dead), "{token}");
+        }
+    }
+    let now = server.refresh(&refresh).await;
+    assert_eq!(now.error(), (400, "invalid_grant"));
+    assert_eq!(server.api(&access, "/api/v1/tickets").await, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -736,7 +803,7 @@ async fn n2_switching_a_client_off_ends_its_tokens_and_a_new_secret_overlaps_wit
         .ask(&changed, "/oauth2/token", &[("grant_type", "client_credentials")])
         .await;
     assert_eq!(by_new.status, 200);
-    server
+    let last = server
         .rest
         .post(&format!("{path}/secrets"), &json!({ "atOnce": true }))
         .await;
@@ -750,6 +817,13 @@ async fn n2_switching_a_client_off_ends_its_tokens_and_a_new_secret_overlaps_wit
     let off = json!({ "state": "disabled" });
     server.rest.send(Method::PATCH, &path, Some(&off)).await.ok(&path);
     assert_eq!(server.api(&token, "/api/v1/tickets").await, 401);
+    let mut newest = server.client.clone();
+    newest["clientSecret"] = last["clientSecret"].clone();
+    for path in ["/oauth2/token", "/oauth2/introspect", "/oauth2/par"] {
+        let fields = [("grant_type", "client_credentials"), ("token", token.as_str())];
+        let refused = server.ask(&newest, path, &fields).await;
+        assert_eq!(refused.error(), (401, "invalid_client"), "{path}");
+    }
     tokio::time::timeout(
         Duration::from_secs(30),
         server.rest.send(Method::DELETE, &path, None),

@@ -203,6 +203,8 @@ pub struct Rest {
 pub struct Reply {
     pub status: u16,
     pub content_type: String,
+    /// What a change of it would be made from; empty where there is none.
+    pub etag: String,
     pub json: Value,
     pub bytes: Vec<u8>,
 }
@@ -217,9 +219,14 @@ impl Rest {
         }
     }
 
+    /// The same client with connections of its own: those of a test end with its runtime.
+    pub fn again(&self) -> Self {
+        Self::new(&self.base_url, &self.token)
+    }
+
     /// One request below `/api/v1` (a path that starts with `/api/` is taken as it is).
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Reply {
-        self.send_with(method, path, body, None).await
+        self.send_headed(method, path, body, &[]).await
     }
 
     /// POST with an `Idempotency-Key` of its own.
@@ -227,12 +234,13 @@ impl Rest {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let key = format!("test-{}-{number}", std::process::id());
-        self.send_with(Method::POST, path, Some(body), Some(&key)).await
+        self.send_keyed(path, body, &key).await
     }
 
     /// POST with this `Idempotency-Key`.
     pub async fn send_keyed(&self, path: &str, body: &Value, key: &str) -> Reply {
-        self.send_with(Method::POST, path, Some(body), Some(key)).await
+        let headers = [("Idempotency-Key", key)];
+        self.send_headed(Method::POST, path, Some(body), &headers).await
     }
 
     /// A POST with this `Idempotency-Key` that is still to be sent, for answers that never come.
@@ -244,7 +252,13 @@ impl Rest {
             .header("Idempotency-Key", key)
     }
 
-    async fn send_with(&self, method: Method, path: &str, body: Option<&Value>, key: Option<&str>) -> Reply {
+    async fn send_headed(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Reply {
         let path = if path.starts_with("/api/") {
             path.to_owned()
         } else {
@@ -255,19 +269,19 @@ impl Rest {
         if let Some(body) = body {
             request = request.json(body);
         }
-        if let Some(key) = key {
-            request = request.header("Idempotency-Key", key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let answer = request
             .send()
             .await
             .unwrap_or_else(|error| panic!("{url}: {error}"));
         let status = answer.status().as_u16();
-        let kind = answer
-            .headers()
-            .get("content-type")
-            .and_then(|value| value.to_str().ok());
-        let content_type = kind.unwrap_or_default().to_owned();
+        let header = |name| {
+            let value = answer.headers().get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let (content_type, etag) = (header("content-type"), header("etag"));
         let bytes = answer
             .bytes()
             .await
@@ -277,9 +291,16 @@ impl Rest {
         Reply {
             status,
             content_type,
+            etag,
             json,
             bytes,
         }
+    }
+
+    /// A change of what has this `ETag`.
+    pub async fn send_seen(&self, method: Method, path: &str, body: &Value, etag: &str) -> Reply {
+        let headers = [("If-Match", etag)];
+        self.send_headed(method, path, Some(body), &headers).await
     }
 
     /// GET, which must answer 200.

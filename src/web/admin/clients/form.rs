@@ -159,6 +159,7 @@ impl Typed {
             "" => fields.id_token_alg,
             alg => alg.to_owned(),
         };
+        fields.protocol.userinfo_alg = form.text("userinfo_alg").to_owned();
         fields.grant_types = form.all("grant_type").filter_map(GrantType::parse).collect();
         fields.scopes = form.all("scope").map(str::to_owned).collect();
         for (name, text, field) in [
@@ -220,10 +221,14 @@ impl Typed {
                 Choice::new("opaque", "Opaque", fields.token_format == TokenFormat::Opaque),
                 Choice::new("jwt", "Signed (JWT)", fields.token_format == TokenFormat::Jwt),
             ],
-            algs: ["RS256", "ES256", "EdDSA"]
-                .into_iter()
-                .map(|alg| Choice::new(alg, alg, alg == fields.id_token_alg))
-                .collect(),
+            algs: signed_with(&fields.id_token_alg).collect(),
+            userinfo_algs: std::iter::once(Choice::new(
+                "",
+                "Not signed",
+                fields.protocol.userinfo_alg.is_empty(),
+            ))
+            .chain(signed_with(&fields.protocol.userinfo_alg))
+            .collect(),
             legacy: Legacy::ALL
                 .into_iter()
                 .map(|switch| {
@@ -235,6 +240,12 @@ impl Typed {
             errors,
         })
     }
+}
+
+/// Algorithms to choose from.
+fn signed_with(chosen: &str) -> impl Iterator<Item = Choice> {
+    let known = ["RS256", "ES256", "EdDSA"].into_iter();
+    known.map(move |alg| Choice::new(alg, alg, alg == chosen))
 }
 
 fn read_protocol(protocol: &mut ClientProtocol, values: &ClientValues, errors: &mut FormErrors) {
@@ -300,6 +311,7 @@ fn open(exists: bool, values: &ClientValues, errors: &FormErrors) -> Open {
             "auth_method",
             "token_format",
             "id_token_alg",
+            "userinfo_alg",
             "access",
             "refresh_idle",
             "refresh_absolute",
@@ -438,6 +450,7 @@ fn form_name(field: &'static str) -> &'static str {
         "requireSignedRequestObject" => "require_signed_request",
         "requirePushedAuthorizationRequests" => "require_pushed_request",
         "idTokenAlg" => "id_token_alg",
+        "userinfoSignedResponseAlg" => "userinfo_alg",
         "jwksUri" => "jwks_uri",
         "postLogoutRedirectUris" => "post_logout_redirect_uris",
         "frontchannelLogoutUri" => "frontchannel_logout_uri",

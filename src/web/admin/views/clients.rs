@@ -95,6 +95,8 @@ pub struct ClientForm {
     pub formats: Vec<Choice>,
     /// Algorithms of its ID tokens.
     pub algs: Vec<Choice>,
+    /// Algorithms of its answers of userinfo, and none.
+    pub userinfo_algs: Vec<Choice>,
     /// What of older protocols it may do.
     pub legacy: Vec<Choice>,
     /// Whether what reaches beyond a project may be given.
@@ -207,6 +209,7 @@ impl View for ClientForm {
             auth_methods: vec![Choice::new("client_secret_basic", "In the header", true)],
             formats: vec![Choice::new("opaque", "Opaque", true)],
             algs: vec![Choice::new("RS256", "RS256", true)],
+            userinfo_algs: vec![Choice::new("", "Not signed", true)],
             legacy: vec![
                 Choice::new("pkce_plain", "PKCE with the method plain", false).with_hint("Why not."),
             ],
