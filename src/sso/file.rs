@@ -243,7 +243,7 @@ pub async fn try_online(ctx: &Ctx, provider: &IdentityProvider) -> Result<(), Tr
     discovery::keys(ctx, provider, &metadata, discovery::Keys::Anew)
         .await
         .map_err(|fault| fault.trouble)?;
-    let redirect = flow::redirect_url(&ctx.config, &provider.id);
+    let redirect = away::redirect_url(&ctx.config, &provider.id);
     token::try_client(ctx, provider, &metadata, &redirect)
         .await
         .map_err(|error| error.trouble())?

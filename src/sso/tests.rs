@@ -5,7 +5,7 @@ mod accounts;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::flow::{self, Purpose};
+use super::away::{self, Purpose};
 use super::store::{self, attempts};
 use super::*;
 use crate::account::tests::{TestPlace, place};
@@ -45,7 +45,7 @@ async fn enabled(place: &TestPlace) -> IdentityProvider {
 
 /// Leaves for the provider and gives what it would send back.
 async fn leave(ctx: &Ctx, provider: &IdentityProvider) -> Returned {
-    let url = flow::leave(ctx, provider, BROWSER, Purpose::SignIn("/", false))
+    let url = away::leave(ctx, provider, BROWSER, Purpose::SignIn("/", false))
         .await
         .unwrap();
     let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1;
