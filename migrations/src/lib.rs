@@ -31,6 +31,7 @@ mod m0024_once;
 mod m0026_made;
 mod m0027_signon;
 mod m0028_turn;
+mod m0031_signed_out;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0026_made::Migration),
             Box::new(m0027_signon::Migration),
             Box::new(m0028_turn::Migration),
+            Box::new(m0031_signed_out::Migration),
         ]
     }
 }

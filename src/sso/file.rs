@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::SsoError;
 use super::model::{ClientAuth, FirstAdmin, GroupRule, IdentityProvider, Preset, ProviderInput, Source};
 use super::store;
-use super::{discovery, flow, preset, recheck, service, token};
+use super::{away, discovery, preset, recheck, service, token};
 use crate::access::{MACHINE, Projects, Role};
 use crate::config::ConfiguredProvider;
 use crate::ctx::Ctx;

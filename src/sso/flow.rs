@@ -76,6 +76,10 @@ pub struct Given {
     pub(super) look_at: Option<i64>,
     /// When the provider said yes last, milliseconds since 1970.
     pub(super) checked_at: i64,
+    /// When its person left for the provider, milliseconds since 1970: what ended the session there since then counts.
+    pub(super) left_at: i64,
+    /// When the ID token was made, seconds since 1970.
+    pub(super) issued_at: i64,
 }
 
 /// What became of it.
@@ -234,6 +238,8 @@ async fn checked_person(
         kept,
         look_at,
         checked_at: ctx.clock.now_ms(),
+        left_at: attempt.expires_at - ATTEMPT_MS,
+        issued_at: logout::whole_seconds(&person.claims, "iat"),
     };
     Ok((person, given))
 }
@@ -449,9 +455,25 @@ pub async fn begin_session(
     let started = account::start_in(&tx, &ctx.clock, new)
         .await
         .map_err(SsoError::from)?;
-    logout::tie(ctx, &tx, &started.session.id, link, given).await?;
+    match logout::tie(ctx, &tx, &started.session.id, link, given).await {
+        Err(SsoError::SignedOut) => {
+            tx.rollback().await.map_err(SsoError::from)?;
+            return Err(signed_out(return_to));
+        }
+        tied => tied?,
+    }
     tx.commit().await.map_err(SsoError::from)?;
     Ok(started)
+}
+
+/// The logout token was faster than the browser.
+fn signed_out(return_to: &str) -> SignInError {
+    let fault = Fault::new(
+        "signed_out_meanwhile",
+        "Your session at the provider ended while you were on your way here, so none begins here.",
+        "Begin again and sign in there anew. If you did not sign out there yourself, ask its administrator.",
+    );
+    refused(fault, return_to)
 }
 
 /// When somebody showed at the provider who they are, milliseconds since 1970. Who was sent to do so anew did it since then;

@@ -113,7 +113,16 @@ async fn a_logout_token_is_remembered_as_long_as_it_could_come_again() {
     let provider = provider(ctx, "company").await;
     let now = ctx.clock.now_ms();
     let first = async |until: i64| {
-        attempts::first_time(ctx.db.write(), &provider.id, "jti", until)
+        let token = attempts::LogoutToken {
+            jti_hash: "jti".into(),
+            issuer: "",
+            sid: "s",
+            subject: "",
+            issued_at: 0,
+            arrived_at: 0,
+            expires_at: until,
+        };
+        attempts::first_time(ctx.db.write(), &provider.id, token)
             .await
             .unwrap()
     };
@@ -145,8 +154,67 @@ fn on_their_way(provider: &IdentityProvider) -> (SessionLink, Given) {
         kept: Default::default(),
         look_at: None,
         checked_at: 0,
+        left_at: 0,
+        issued_at: 0,
     };
     (link, given)
+}
+
+#[tokio::test]
+async fn n58_a_logout_token_that_is_faster_than_the_browser_ends_the_session_before_it_begins() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let company = enabled(&place).await;
+    let ada = crate::account::create(&ctx.db, &ctx.clock, &crate::account::tests::ada(), "cli")
+        .await
+        .unwrap();
+    let new = crate::account::NewSession {
+        user_id: &ada.id,
+        replaces: None,
+        proof: Default::default(),
+        browser: "",
+        address: "",
+    };
+    let made_at = 1_000;
+    // Session and subject of the token, when it was made; whether somebody who left just before it came is met by it.
+    for (n, (sid, subject, issued_at, meets)) in [
+        ("s", "", 0, true),
+        ("s", "ada", 0, true),
+        ("s", "bob", 0, false),
+        ("another", "ada", made_at + 9, false),
+        ("", "ada", made_at + 9, true),
+        ("", "ada", made_at, true),
+        ("", "ada", made_at - 1, false),
+        ("", "bob", made_at + 9, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        ctx.clock.advance(chrono::Duration::minutes(1));
+        let (link, mut given) = on_their_way(&company);
+        (given.left_at, given.issued_at) = (ctx.clock.now_ms(), made_at);
+        let token = attempts::LogoutToken {
+            jti_hash: format!("jti-{n}"),
+            issuer: &link.issuer,
+            sid,
+            subject,
+            issued_at,
+            arrived_at: ctx.clock.now_ms(),
+            expires_at: ctx.clock.now_ms() + 3_600_000,
+        };
+        let meant = store::people::Meant::Sid("nobody has it yet");
+        let ended = logout::end(ctx, &company, &link.issuer, meant, Some(token)).await;
+        assert_eq!(ended.unwrap(), 0);
+        let came_in = async |given: &Given| match begin_session(ctx, &ada, &new, (&link, given), "/").await {
+            Ok(_) => true,
+            Err(SignInError::Refused { trouble, .. }) if trouble.code == "signed_out_meanwhile" => false,
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(came_in(&given).await, !meets, "{sid}/{subject} of {issued_at}");
+        // Who leaves after it is somebody who signs in again.
+        given.left_at += 1;
+        assert!(came_in(&given).await, "{sid}/{subject} of {issued_at}, left later");
+    }
 }
 
 #[tokio::test]

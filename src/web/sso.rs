@@ -349,7 +349,7 @@ impl From<SsoError> for Problem {
                 error.to_string(),
             ),
             SsoError::Provider(trouble) => trouble.into(),
-            SsoError::Seal(_) | SsoError::Db(_) => Self::internal(&error),
+            SsoError::SignedOut | SsoError::Seal(_) | SsoError::Db(_) => Self::internal(&error),
         }
     }
 }
