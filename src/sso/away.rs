@@ -23,6 +23,9 @@ pub(super) const ATTEMPT_MS: i64 = 600_000;
 /// The scope of refresh tokens.
 const OFFLINE: &str = "offline_access";
 
+/// How Google is asked when somebody signed in there.
+const GOOGLE_TIME: &str = r#"{"id_token":{"auth_time":{"essential":true}}}"#;
+
 /// What a sign-in is begun for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose<'a> {
@@ -80,6 +83,10 @@ pub(super) async fn leave(
     if again {
         // So that the ID token says when they did: whoever sits at the browser can take words out of this address.
         url.query_pairs_mut().append_pair("max_age", "0");
+        if provider.connection.preset == Preset::Google {
+            // It knows no `max_age`, and says the time to who asks for it in this way.
+            url.query_pairs_mut().append_pair("claims", GOOGLE_TIME);
+        }
     }
     if provider.connection.preset == Preset::Google && wants_offline(provider) {
         url.query_pairs_mut().append_pair("access_type", "offline");

@@ -476,9 +476,9 @@ fn signed_out(return_to: &str) -> SignInError {
     refused(fault, return_to)
 }
 
-/// When somebody showed at the provider who they are, milliseconds since 1970. Who was sent to do so anew did it since then;
-/// a provider that says nothing of it is believed that it asked, as it was told to. Else a silence is 0, which is never
-/// recent: the provider may have let them through for an old session.
+/// When somebody showed at the provider who they are, milliseconds since 1970. Who was sent to do so anew did it since then,
+/// and the provider says so: it was asked with `max_age`, and then `auth_time` is required (OpenID Connect Core, section
+/// 2). Else a silence is 0, which is never recent: the provider may have let them through for an old session.
 fn showed_at(attempt: &Attempt, claims: &Map<String, Value>, now: i64) -> Result<i64, Fault> {
     let said = claims::signed_in_at(claims, now + SKEW_MS).map(|at| at.min(now));
     if !attempt.again {
@@ -486,7 +486,12 @@ fn showed_at(attempt: &Attempt, claims: &Map<String, Value>, now: i64) -> Result
     }
     let left_at = attempt.expires_at - ATTEMPT_MS;
     match said {
-        None if claims.get("auth_time").is_none_or(Value::is_null) => Ok(now),
+        None if claims.get("auth_time").is_none_or(Value::is_null) => Err(Fault::new(
+            "sign_in_time_missing",
+            "You were to show the provider anew who you are, and it does not say when you did (auth_time).",
+            "Sign in with your password of Mailgrant if you have one, or ask an administrator for a link for a new one. An \
+             administrator can let the provider say it: docs/sign-in.md, “Before something dangerous”, says where.",
+        )),
         Some(at) if at >= left_at - SKEW_MS => Ok(at.max(left_at)),
         _ => Err(Fault::new(
             "not_signed_in_again",

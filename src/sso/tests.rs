@@ -85,6 +85,26 @@ async fn n60_a_sign_in_waits_ten_minutes_for_its_own_browser_and_counts_once() {
 }
 
 #[tokio::test]
+async fn google_is_asked_in_its_own_way_when_somebody_signed_in_there() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let mut asked = provider(ctx, "company").await;
+    for (preset, again, wanted) in [
+        (Preset::Google, true, true),
+        (Preset::Google, false, false),
+        (Preset::Generic, true, false),
+    ] {
+        asked.connection.preset = preset;
+        let url = away::leave(ctx, &asked, BROWSER, Purpose::SignIn("/", again))
+            .await
+            .unwrap();
+        let claims = url.query_pairs().find(|(name, _)| name == "claims");
+        let is_asked = claims.is_some_and(|(_, value)| value.contains(r#""auth_time":{"essential":true}"#));
+        assert_eq!(is_asked, wanted, "{preset:?} {again}: {url}");
+    }
+}
+
+#[tokio::test]
 async fn the_address_of_a_test_works_once_for_its_provider_within_ten_minutes() {
     let place = place().await;
     let ctx = &place.ctx;
