@@ -3,6 +3,7 @@
 mod links;
 
 use chrono::Duration;
+use sea_orm::ConnectionTrait;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
@@ -71,6 +72,27 @@ async fn switch_off(ctx: &Ctx, id: &str) -> Result<(), AccountError> {
 
 fn token_of(link: &str) -> SecretString {
     SecretString::from(link.rsplit_once("token=").unwrap().1)
+}
+
+#[tokio::test]
+async fn a_new_password_has_fifteen_characters_and_an_older_one_goes_on_working() {
+    let TestPlace { ctx, _dir } = place().await;
+    let user = create(&ctx.db, &ctx.clock, &ada(), "cli").await.unwrap();
+    let fresh = async |password: &str| new_password(&user, "", &password.into()).await;
+    for password in ["otter riverbed", "ölig über Äcker"] {
+        let accepted = fresh(password).await.is_ok();
+        assert_eq!(accepted, password.chars().count() >= 15, "{password}");
+    }
+    let long: String = "otter riverbed quietly ".chars().cycle().take(64).collect();
+    assert!(fresh(&long).await.is_ok());
+    let said = fresh("otter river").await.unwrap_err().to_string();
+    assert!(said.contains("at least 15 characters"), "{said}");
+    // As it was stored when eight were enough.
+    let hash = crate::crypto::hash_password(&"otter-41".into()).unwrap();
+    let statement = format!("UPDATE users SET password_hash = '{hash}' WHERE id = '{}'", user.id);
+    ctx.db.write().execute_unprepared(&statement).await.unwrap();
+    let found = try_password(&ctx, "ada@example.org", "otter-41", "::1").await;
+    assert_eq!(found.unwrap().id, user.id);
 }
 
 #[tokio::test]

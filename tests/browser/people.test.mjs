@@ -93,7 +93,7 @@ for (const [role, label] of Object.entries(ROLES)) {
     people[role] = { browser, page: browser.page, email };
     await browser.page.goto(link);
     if (role === 'viewer') await inspect(browser.page, 'invitation');
-    await browser.page.getByLabel('Password').fill('password1');
+    await browser.page.getByLabel('Password').fill('password-12345678');
     await browser.page.getByRole('button', { name: 'Save and sign in' }).click();
     await browser.page.locator('#password-error').waitFor();
     await browser.page.getByLabel('Password').fill(PASSWORD);
