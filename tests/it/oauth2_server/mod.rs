@@ -4,6 +4,7 @@ mod apache;
 mod authorize;
 mod conformance;
 mod conformance_logout;
+mod consent;
 mod device;
 mod dpop;
 mod interop;
