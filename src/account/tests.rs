@@ -89,7 +89,10 @@ async fn a_new_password_has_fifteen_characters_and_an_older_one_goes_on_working(
     assert!(said.contains("at least 15 characters"), "{said}");
     // As it was stored when eight were enough.
     let hash = crate::crypto::hash_password(&"otter-41".into()).unwrap();
-    let statement = format!("UPDATE users SET password_hash = '{hash}' WHERE id = '{}'", user.id);
+    let statement = format!(
+        "UPDATE users SET password_hash = '{hash}' WHERE id = '{}'",
+        user.id
+    );
     ctx.db.write().execute_unprepared(&statement).await.unwrap();
     let found = try_password(&ctx, "ada@example.org", "otter-41", "::1").await;
     assert_eq!(found.unwrap().id, user.id);

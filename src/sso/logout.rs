@@ -226,7 +226,10 @@ fn check_claims(
 
 /// A claim that is a time, in whole seconds; 0 if it is none.
 pub(super) fn whole_seconds(claims: &Map<String, Value>, name: &str) -> i64 {
-    #[expect(clippy::cast_possible_truncation, reason = "a part of a second decides nothing")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a part of a second decides nothing"
+    )]
     let whole = |at: f64| at as i64;
     let at = claims.get(name);
     at.and_then(|at| at.as_i64().or_else(|| at.as_f64().map(whole)))

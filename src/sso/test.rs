@@ -6,8 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::error::{SignInError, SsoError};
 use super::away::{self, Purpose};
+use super::error::{SignInError, SsoError};
 use super::flow::Finished;
 use super::model::{Decision, IdentityProvider, Person, RoleChange, TestRun};
 use super::store::attempts::{self as store, Attempt};

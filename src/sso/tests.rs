@@ -233,7 +233,10 @@ async fn n58_a_logout_token_that_is_faster_than_the_browser_ends_the_session_bef
         assert_eq!(came_in(&given).await, !meets, "{sid}/{subject} of {issued_at}");
         // Who leaves after it is somebody who signs in again.
         given.left_at += 1;
-        assert!(came_in(&given).await, "{sid}/{subject} of {issued_at}, left later");
+        assert!(
+            came_in(&given).await,
+            "{sid}/{subject} of {issued_at}, left later"
+        );
     }
 }
 

@@ -150,7 +150,9 @@ async fn n58_a_logout_token_that_is_not_right_ends_nothing_and_a_right_one_ends_
     assert!(!is_signed_in(&other).await);
 }
 
-async fn n58_a_logout_token_that_comes_while_somebody_is_on_the_way_back_keeps_them_out(database: TestDatabase) {
+async fn n58_a_logout_token_that_comes_while_somebody_is_on_the_way_back_keeps_them_out(
+    database: TestDatabase,
+) {
     let stage = Alone::start_on(Some(database), &json!({})).await;
     let browser = stage.visitor();
     let off = stage.off(&browser).await;
@@ -172,11 +174,16 @@ async fn n58_a_logout_token_that_comes_while_somebody_is_on_the_way_back_keeps_t
             (stage.liar.asked("/token").len() > before).then_some(())
         })
         .await;
-        let token = stage.liar.sign_as("logout+jwt", &logout_claims(&stage, &json!({})));
+        let token = stage
+            .liar
+            .sign_as("logout+jwt", &logout_claims(&stage, &json!({})));
         tell(&stage, &token).await
     });
     assert_eq!(told, 200);
-    assert_eq!((seen.status, code_of(&seen).as_str()), (400, "signed_out_meanwhile"));
+    assert_eq!(
+        (seen.status, code_of(&seen).as_str()),
+        (400, "signed_out_meanwhile")
+    );
     assert!(!is_signed_in(&browser).await);
     // Afterwards the same person comes in as ever.
     signed_in(&stage, "grace", "s2").await;

@@ -63,8 +63,15 @@ async fn who_did_not_show_anew_who_they_are_passes_no_step_up(database: TestData
     }
     // Asked again, and nobody knows whether they did: the provider may not know the question.
     let seen = walk(&stage, &browser, true, json!(null)).await;
-    assert_eq!((seen.status, code_of(&seen).as_str()), (400, "sign_in_time_missing"));
-    assert!(seen.body.contains("ask an administrator for a link"), "{}", seen.body);
+    assert_eq!(
+        (seen.status, code_of(&seen).as_str()),
+        (400, "sign_in_time_missing")
+    );
+    assert!(
+        seen.body.contains("ask an administrator for a link"),
+        "{}",
+        seen.body
+    );
     assert_ne!(browser.get(PATH).await.status, 200);
     // Asked again, and they did.
     let browser = stage.visitor();

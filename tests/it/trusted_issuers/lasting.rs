@@ -33,7 +33,9 @@ fn active(place: &Place) -> Answer {
     Answer::json(200, &answer.to_string())
 }
 
-async fn n65_an_issuer_that_answers_too_late_is_no_refusal_and_says_when_to_come_again(database: TestDatabase) {
+async fn n65_an_issuer_that_answers_too_late_is_no_refusal_and_says_when_to_come_again(
+    database: TestDatabase,
+) {
     let place = Place::start(database).await;
     let slow = asked_about(&place, "slow", 60).await;
     slow.answer_always(active(&place).after(Duration::from_secs(60)));
@@ -52,7 +54,10 @@ async fn n65_an_issuer_that_answers_too_late_is_no_refusal_and_says_when_to_come
             "{body}"
         );
     }
-    assert!(began.elapsed() < Duration::from_secs(30), "it did not wait for the answers");
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "it did not wait for the answers"
+    );
     // As soon as it answers in time, the same token opens.
     slow.answer_always(active(&place));
     assert_eq!(place.ask("/tickets", opaque).await.0, 200);
@@ -100,7 +105,10 @@ async fn n65_a_stream_ends_with_the_foreign_token_that_opened_it(database: TestD
     let (ends, is_taken) = tokio::join!(stream(&place, &signed), stream(&place, "opq-token"));
     asked.answer_always(Answer::json(200, r#"{"active":false}"#));
     for said in [rest_of(ends).await, rest_of(is_taken).await] {
-        assert!(said.contains("event: over") && said.contains("access_ended"), "{said}");
+        assert!(
+            said.contains("event: over") && said.contains("access_ended"),
+            "{said}"
+        );
     }
     assert_eq!(place.ask("/events", &signed).await.0, 401);
     assert_eq!(place.ask("/events", "opq-token").await.0, 401);
