@@ -222,6 +222,7 @@ test('an admin finds a person, changes them, and ends what they have', async () 
   await page.getByRole('button', { name: 'Save', exact: true }).click();
   await page.getByRole('heading', { name: 'Grace Agent', level: 1 }).waitFor();
   await page.getByRole('link', { name: 'Take the second factor away' }).click();
+  await inspect(page, 'user-second-factor-remove');
   await page.getByRole('button', { name: 'Take it away' }).click();
   await page.getByText('The second factor is taken away').waitFor();
   const { page: theirs } = people.agent;
