@@ -113,8 +113,8 @@ before(async () => {
     audiences: ['mailgrant'], subjectMapping: 'service', serviceClientId: ids.client,
   })).id;
   const first = await make('tickets', { projectId: project.id, subject: 'The door does not open' });
-  await make('tickets', { projectId: project.id, subject: 'It is about the door again' });
-  ids.ticket = first.key;
+  const second = await make('tickets', { projectId: project.id, subject: 'It is about the door again' });
+  Object.assign(ids, { ticket: second.key, into: first.key });
 });
 
 after(async () => {
@@ -138,7 +138,7 @@ for (const [name, path] of Object.entries({
   'identity-provider-delete': () => `/identity-providers/${ids.provider}/delete`,
   'trusted-issuer': () => `/trusted-issuers/${ids.issuer}`,
   'trusted-issuers-one': () => '/trusted-issuers',
-  'ticket-merge': () => `/tickets/${ids.ticket}/merge`,
+  'ticket-merge': () => `/tickets/${ids.ticket}/merge?into=${ids.into}`,
   apps: () => '/settings/apps',
   'second-factor-off': () => '/profile/second-factor/remove',
   'ask-sign-out': () => '/oauth2/logout',

@@ -2,7 +2,7 @@
 // does the same for tests without a browser.
 import { execFileSync, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chownSync, cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,8 +23,8 @@ export const ADA = { login: 'ada', password: 'correct horse battery', name: 'Ada
 
 /** Its pages in a folder of our own: Debian's link to their configuration leads to a folder. */
 function writePages(folder, home) {
-  mkdirSync(folder);
-  for (const name of readdirSync(PAGES).filter((one) => one !== 'config.json')) symlinkSync(join(PAGES, name), join(folder, name));
+  const wanted = (path) => !path.endsWith('/config.json') && existsSync(path);
+  cpSync(PAGES, folder, { recursive: true, dereference: true, filter: wanted });
   const words = JSON.parse(readFileSync(WORDS, 'utf8'));
   const at = (path) => `${home}/${path}`;
   const places = { GlewlwydUrl: at(''), ProfileUrl: at('profile.html'), AdminUrl: at('index.html'), LoginUrl: at('login.html') };
@@ -118,7 +118,7 @@ export async function startGlewlwyd() {
         client_id: CLIENT.id, name: 'Mailgrant', confidential: true, enabled: true, password: CLIENT.secret,
         client_secret: CLIENT.secret, redirect_uri: [redirectUrl], authorization_type: ['code'],
         token_endpoint_auth_method: ['client_secret_basic'], scope: [], frontchannel_logout_uri: frontchannelLogoutUrl,
-        frontchannel_logout_session_required: 'true', post_logout_redirect_uris: [postLogoutRedirectUrl],
+        frontchannel_logout_session_required: 'true', post_logout_redirect_uris: postLogoutRedirectUrl,
       });
       const ada = await signedIn(home, ADA.login, ADA.password);
       await ada('PUT', `/api/auth/grant/${CLIENT.id}`, { scope: 'openid' });
