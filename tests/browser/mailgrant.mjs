@@ -52,6 +52,8 @@ export async function startMailgrant({ command = ['demo'], env: more = {}, host 
   const words = command[0] === 'demo' ? [...command, '--listen', `127.0.0.1:${port}`] : command;
   const env = {
     ...clean,
+    // Where the demo has its data.
+    TMPDIR: directory,
     MAILGRANT_DATA_DIR: join(directory, 'data'),
     MAILGRANT_LISTEN: `127.0.0.1:${port}`,
     ...(host ? { MAILGRANT_BASE_URL: `http://${host}:${port}` } : {}),
@@ -84,7 +86,9 @@ export async function startMailgrant({ command = ['demo'], env: more = {}, host 
     });
     const run = (args, input = '') => execFileSync(PROGRAM, args, { cwd: directory, env, input, encoding: 'utf8' });
     const sql = (text) => {
-      const files = readdirSync(directory, { recursive: true }).filter((name) => name.endsWith('mailgrant.db'));
+      // The demo's own folder, not that of the mail provider beside it.
+      const files = readdirSync(directory, { recursive: true })
+        .filter((name) => name.endsWith('.db') && (command[0] !== 'demo' || name.includes('mailgrant-demo-')));
       if (files.length !== 1) throw new Error(`which database: ${files}`);
       return execFileSync('sqlite3', ['-cmd', '.timeout 20000', join(directory, files[0]), text], { encoding: 'utf8' });
     };

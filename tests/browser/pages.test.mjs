@@ -47,8 +47,9 @@ const open = {
   path: (path) => () => it.goto(path),
   first: (list, then = '') => async () => {
     await it.goto(list);
-    const href = await page.locator(`main a[href^="${list}/"]:not([href$="/new"], [href$="/invite"])`).first().getAttribute('href');
+    const href = await page.locator(`main a[href^="${list}/"]:not([href*="/new"], [href$="/invite"])`).first().getAttribute('href');
     await it.goto(href + then);
+    assert.equal(new URL(page.url()).pathname, href + then, 'and nowhere else');
   },
 };
 
