@@ -64,8 +64,13 @@ fn is_of_few_words(text: &str, around: &[&str]) -> bool {
     known.sort_by_key(|word| std::cmp::Reverse(word.len()));
     let further: String = text.chars().filter(|c| !c.is_alphabetic()).collect();
     // Many further characters are a password of their own, unless they only make it long enough.
-    let is_padding = further.chars().count() <= 8 || is_repetition(&further) || is_walk(&further);
+    let is_padding = further.chars().count() <= 8 || has_few_characters(&further) || is_walk(&further);
     is_padding && (leaves_nothing(&letters, &known) || leaves_nothing(&plain, &known))
+}
+
+/// `2026-2026!`, `............`: at most five different ones.
+fn has_few_characters(text: &str) -> bool {
+    text.chars().collect::<std::collections::BTreeSet<_>>().len() <= 5
 }
 
 /// A letter behind its usual disguise; nothing for what only pads.
@@ -147,7 +152,7 @@ mod tests {
                          abcabcabc / qwertyuiop / Qwertz123456 / 1qaz!QAZ / asdfghjkl; / abcd1234 / letmein2026! / \
                          Summer2026! / welcome01 / iloveyou2 / admin1234 / Administrator1 / dragon-monkey / football#1 / \
                          Mailgrant2026 / mailgrant! / AdaLovelace1 / lovelace1815 / ada.lovelace / analytic99 / ada@analytic \
-                         / 20262026 / 1212121212 / hunter2hunter2 / password1234567890 / Password-12345678 / adminadminadmin / \
+                         / 20262026 / 1212121212 / hunter2hunter2 / password1234567890 / Password-12345678 / Password-2026-2026! / adminadminadmin / \
                          ada1234567890123 / summer2026202620262026 / qwertyuiop12345 / welcome............"
             .split(" / ")
         {
