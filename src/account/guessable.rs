@@ -5,16 +5,19 @@
 //! A list of whole passwords would have to be huge, so that this is a list of the words they are made of, looked for
 //! behind the usual disguises: digits and signs around them, `4` for `a`, capital letters.
 
+use crate::crypto::MIN_PASSWORD_CHARS;
+
 /// Whether somebody who guesses would come to this password soon. `around` are the names of the person and the site.
 pub(super) fn is_guessable(password: &str, around: &[&str]) -> bool {
     let lower = password.to_lowercase();
     is_repetition(&lower) || is_walk(&lower) || is_of_few_words(&lower, around)
 }
 
-/// `aaaaaaaa`, `abcabcabc`, `20262026`, `adminadminadmin`: as hard to guess as what is repeated.
+/// `aaaaaaaa`, `abcabcabc`, `20262026`, `adminadminadmin`: as hard to guess as what is repeated, which is too short by itself.
 fn is_repetition(text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
-    (1..=chars.len() / 2).any(|unit| chars.iter().zip(chars.iter().skip(unit)).all(|(a, b)| a == b))
+    let longest = (chars.len() / 2).min(MIN_PASSWORD_CHARS - 1);
+    (1..=longest).any(|unit| chars.iter().zip(chars.iter().skip(unit)).all(|(a, b)| a == b))
 }
 
 const ROWS: [&str; 10] = [
