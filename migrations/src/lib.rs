@@ -33,6 +33,7 @@ mod m0027_signon;
 mod m0028_turn;
 mod m0029_mailbox_lists;
 mod m0030_userinfo;
+mod m0031_signed_out;
 mod m0032_labels;
 
 /// All migrations, oldest first.
@@ -71,6 +72,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0028_turn::Migration),
             Box::new(m0029_mailbox_lists::Migration),
             Box::new(m0030_userinfo::Migration),
+            Box::new(m0031_signed_out::Migration),
             Box::new(m0032_labels::Migration),
         ]
     }

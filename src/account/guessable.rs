@@ -5,16 +5,19 @@
 //! A list of whole passwords would have to be huge, so that this is a list of the words they are made of, looked for
 //! behind the usual disguises: digits and signs around them, `4` for `a`, capital letters.
 
+use crate::crypto::MIN_PASSWORD_CHARS;
+
 /// Whether somebody who guesses would come to this password soon. `around` are the names of the person and the site.
 pub(super) fn is_guessable(password: &str, around: &[&str]) -> bool {
     let lower = password.to_lowercase();
     is_repetition(&lower) || is_walk(&lower) || is_of_few_words(&lower, around)
 }
 
-/// `aaaaaaaa`, `abcabcabc`, `20262026`.
+/// `aaaaaaaa`, `abcabcabc`, `20262026`, `adminadminadmin`: as hard to guess as what is repeated, which is too short by itself.
 fn is_repetition(text: &str) -> bool {
     let chars: Vec<char> = text.chars().collect();
-    (1..=4.min(chars.len() / 2)).any(|unit| chars.iter().zip(chars.iter().skip(unit)).all(|(a, b)| a == b))
+    let longest = (chars.len() / 2).min(MIN_PASSWORD_CHARS - 1);
+    (1..=longest).any(|unit| chars.iter().zip(chars.iter().skip(unit)).all(|(a, b)| a == b))
 }
 
 const ROWS: [&str; 10] = [
@@ -62,9 +65,15 @@ fn is_of_few_words(text: &str, around: &[&str]) -> bool {
         .chain(WORDS.split_whitespace())
         .collect();
     known.sort_by_key(|word| std::cmp::Reverse(word.len()));
-    let others = text.chars().filter(|c| !c.is_alphabetic()).count();
-    // Many further characters are a password of their own.
-    others <= 8 && (leaves_nothing(&letters, &known) || leaves_nothing(&plain, &known))
+    let further: String = text.chars().filter(|c| !c.is_alphabetic()).collect();
+    // Many further characters are a password of their own, unless they only make it long enough.
+    let is_padding = further.chars().count() <= 8 || has_few_characters(&further) || is_walk(&further);
+    is_padding && (leaves_nothing(&letters, &known) || leaves_nothing(&plain, &known))
+}
+
+/// `2026-2026!`, `............`: at most five different ones.
+fn has_few_characters(text: &str) -> bool {
+    text.chars().collect::<std::collections::BTreeSet<_>>().len() <= 5
 }
 
 /// A letter behind its usual disguise; nothing for what only pads.
@@ -146,7 +155,8 @@ mod tests {
                          abcabcabc / qwertyuiop / Qwertz123456 / 1qaz!QAZ / asdfghjkl; / abcd1234 / letmein2026! / \
                          Summer2026! / welcome01 / iloveyou2 / admin1234 / Administrator1 / dragon-monkey / football#1 / \
                          Mailgrant2026 / mailgrant! / AdaLovelace1 / lovelace1815 / ada.lovelace / analytic99 / ada@analytic \
-                         / 20262026 / 1212121212 / hunter2hunter2"
+                         / 20262026 / 1212121212 / hunter2hunter2 / password1234567890 / Password-12345678 / Password-2026-2026! / adminadminadmin / \
+                         ada1234567890123 / summer2026202620262026 / qwertyuiop12345 / welcome............"
             .split(" / ")
         {
             assert!(is_guessable(password, AROUND), "{password}");
@@ -156,7 +166,7 @@ mod tests {
     #[test]
     fn passphrases_and_random_passwords_are_let_alone() {
         for password in "correct horse battery / dragon monkey football shadow / kX9vQ2mTw7pL / drei graue Esel im Regen / \
-                         Grüße aus dem Süden / пароль для работы / 我的猫喜欢吃鱼和米饭 / tr0ub4dor&3xyz / 4f9a1c7be2d8 / the engine \
+                         Grüße aus dem Süden / пароль для работы / 我的猫喜欢吃鱼和米饭 / tr0ub4dor&3xyz / 4f9a1c7be2d8 / admin 8205 3391 7746 / the engine \
                          weaves algebraic patterns / 🐙🦑🦐🦀🐡🐠🐟🐬"
             .split(" / ")
         {

@@ -30,6 +30,9 @@ pub enum SsoError {
     /// The provider could not be asked, or what it said cannot be used.
     #[error("{} {}", .0.cause, .0.remedy)]
     Provider(Trouble),
+    /// The session at the provider ended while its person was on the way here.
+    #[error("the session at the identity provider ended meanwhile")]
+    SignedOut,
     /// A stored secret does not open.
     #[error("a stored secret of the identity provider: {0}")]
     Seal(#[from] SealError),

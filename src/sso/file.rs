@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::SsoError;
 use super::model::{ClientAuth, FirstAdmin, GroupRule, IdentityProvider, Preset, ProviderInput, Source};
 use super::store;
-use super::{discovery, flow, preset, recheck, service, token};
+use super::{away, discovery, preset, recheck, service, token};
 use crate::access::{MACHINE, Projects, Role};
 use crate::config::ConfiguredProvider;
 use crate::ctx::Ctx;
@@ -249,7 +249,7 @@ pub async fn try_online(ctx: &Ctx, provider: &IdentityProvider) -> Result<(), Tr
     discovery::keys(ctx, provider, &metadata, discovery::Keys::Anew)
         .await
         .map_err(|fault| fault.trouble)?;
-    let redirect = flow::redirect_url(&ctx.config, &provider.id);
+    let redirect = away::redirect_url(&ctx.config, &provider.id);
     token::try_client(ctx, provider, &metadata, &redirect)
         .await
         .map_err(|error| error.trouble())?

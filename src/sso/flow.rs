@@ -1,177 +1,25 @@
-//! The way of a sign-in: off to the provider with state, nonce and PKCE, bound to one browser; back with a code, which
-//! becomes an ID token, which becomes a person.
+//! The way of a sign-in back from the provider: the code becomes an ID token, which becomes a person. The way there is in
+//! `away`.
 
 use std::collections::BTreeMap;
 
-use openidconnect::core::{CoreClient, CoreJsonWebKeySet, CoreResponseType};
-use openidconnect::{
-    AuthUrl, AuthenticationFlow, ClientId, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, Scope,
-};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use url::Url;
 
+use super::away::{ATTEMPT_MS, redirect_url};
 use super::discovery::{self, Metadata};
 use super::error::{Fault, SignInError, SsoError};
 use super::id_token::{self, Expected, Rejected};
-use super::model::{IdentityProvider, Kept, Person, Preset, SessionLink};
-use super::store::attempts::{self as store, Attempt, NewAttempt};
+use super::model::{IdentityProvider, Kept, Person, SessionLink};
+use super::store::attempts::{self as store, Attempt};
 use super::{claims, logout, people, recheck, store as store_of_providers, strict, test, token};
 use crate::account::{self, AccountError, NewSession, Started, User};
 use crate::audit::Refused;
-use crate::config::Config;
-use crate::crypto::{random_token, sha256_hex};
+use crate::crypto::sha256_hex;
 use crate::ctx::Ctx;
-
-/// How long somebody may take at the provider.
-const ATTEMPT_MS: i64 = 600_000;
 
 /// Clocks may differ by this much.
 const SKEW_MS: i64 = 60_000;
-
-/// The scope of refresh tokens.
-const OFFLINE: &str = "offline_access";
-
-/// What a sign-in is begun for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Purpose<'a> {
-    /// To come in; afterwards on to this local path. With `true` they are to show anew who they are.
-    SignIn(&'a str, bool),
-    /// To see whether it works.
-    Test(&'a str),
-}
-
-/// The redirect URL of a provider, as it must be registered there.
-pub fn redirect_url(config: &Config, id: &str) -> String {
-    config.url(&format!("/sso/{id}/callback"))
-}
-
-/// Begins a sign-in of one browser and says where to send it. `return_to` is a checked local path; with `again` the
-/// provider is asked not to take an old session of its own for an answer.
-pub async fn begin(
-    ctx: &Ctx,
-    id: &str,
-    browser: &str,
-    return_to: &str,
-    again: bool,
-) -> Result<Url, SignInError> {
-    let provider = super::service::get(ctx, id).await?;
-    if !provider.enabled {
-        return Err(SsoError::NotFound.into());
-    }
-    leave(ctx, &provider, browser, Purpose::SignIn(return_to, again)).await
-}
-
-pub(super) async fn leave(
-    ctx: &Ctx,
-    provider: &IdentityProvider,
-    browser: &str,
-    purpose: Purpose<'_>,
-) -> Result<Url, SignInError> {
-    let (return_to, test_id, again) = match purpose {
-        Purpose::SignIn(return_to, again) => (return_to, "", again),
-        Purpose::Test(id) => ("/", id, false),
-    };
-    let refused = |fault: Fault| refused(fault, return_to);
-    let metadata = discovery::metadata(ctx, provider).await.map_err(refused)?;
-    let (state, nonce) = (random_token(32), random_token(32));
-    let verifier = SecretString::from(random_token(32));
-    let mut url =
-        authorization_url(ctx, provider, &metadata, (&state, &nonce), &verifier).map_err(refused)?;
-    let prompts = [
-        again.then_some("login"),
-        wants_consent(provider).then_some("consent"),
-    ];
-    let prompts: Vec<&str> = prompts.into_iter().flatten().collect();
-    if !prompts.is_empty() {
-        url.query_pairs_mut().append_pair("prompt", &prompts.join(" "));
-    }
-    if again {
-        // So that the ID token says when they did: whoever sits at the browser can take words out of this address.
-        url.query_pairs_mut().append_pair("max_age", "0");
-    }
-    if provider.connection.preset == Preset::Google && wants_offline(provider) {
-        url.query_pairs_mut().append_pair("access_type", "offline");
-    }
-    let attempt = NewAttempt {
-        state_hash: sha256_hex(state.as_bytes()),
-        provider_id: &provider.id,
-        connection_revision: provider.connection_revision,
-        test_id,
-        browser,
-        nonce_hash: sha256_hex(nonce.as_bytes()),
-        verifier: &verifier,
-        return_to,
-        again,
-        expires_at: ctx.clock.now_ms() + ATTEMPT_MS,
-    };
-    store::insert(ctx, attempt).await?;
-    Ok(url)
-}
-
-/// Whether a refresh token is asked for.
-fn wants_offline(provider: &IdentityProvider) -> bool {
-    provider.connection.scopes.iter().any(|scope| scope == OFFLINE)
-}
-
-/// Whether a refresh token is given only where the person is asked (OpenID Connect Core, section 11).
-fn wants_consent(provider: &IdentityProvider) -> bool {
-    let asks = !matches!(
-        provider.connection.preset,
-        Preset::Entra | Preset::Keycloak | Preset::Okta
-    );
-    asks && wants_offline(provider)
-}
-
-fn authorization_url(
-    ctx: &Ctx,
-    provider: &IdentityProvider,
-    metadata: &Metadata,
-    (state, nonce): (&str, &str),
-    verifier: &SecretString,
-) -> Result<Url, Fault> {
-    let bad = |what: &str| {
-        Fault::new(
-            "invalid_url",
-            format!("The {what} of this identity provider is not a URL."),
-            "An administrator should correct it.",
-        )
-    };
-    let connection = &provider.connection;
-    let client = CoreClient::new(
-        ClientId::new(connection.client_id.clone()),
-        // Only the address of the request is made here; what comes back is checked against the real issuer.
-        IssuerUrl::new(ctx.config.base_url.to_string()).map_err(|_| bad("issuer"))?,
-        CoreJsonWebKeySet::new(Vec::new()),
-    )
-    .set_auth_uri(
-        AuthUrl::new(metadata.authorization_endpoint.clone()).map_err(|_| bad("authorization endpoint"))?,
-    )
-    .set_redirect_uri(
-        RedirectUrl::new(redirect_url(&ctx.config, &provider.id)).map_err(|_| bad("redirect URL"))?,
-    );
-    let verifier = PkceCodeVerifier::new(verifier.expose_secret().to_owned());
-    let scopes = connection
-        .scopes
-        .iter()
-        .filter(|scope| *scope != "openid")
-        // Google has a parameter of its own for it, and refuses the scope.
-        .filter(|scope| *scope != OFFLINE || connection.preset != Preset::Google)
-        .cloned()
-        .map(Scope::new);
-    let (state, nonce) = (state.to_owned(), nonce.to_owned());
-    let (url, _, _) = client
-        .authorize_url(
-            AuthenticationFlow::<CoreResponseType>::AuthorizationCode,
-            move || CsrfToken::new(state),
-            move || Nonce::new(nonce),
-        )
-        .add_scopes(scopes)
-        .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
-        .url();
-    Ok(url)
-}
 
 /// What came back, from the query of the callback.
 #[derive(Clone, Default)]
@@ -228,6 +76,10 @@ pub struct Given {
     pub(super) look_at: Option<i64>,
     /// When the provider said yes last, milliseconds since 1970.
     pub(super) checked_at: i64,
+    /// When its person left for the provider, milliseconds since 1970: what ended the session there since then counts.
+    pub(super) left_at: i64,
+    /// When the ID token was made, seconds since 1970.
+    pub(super) issued_at: i64,
 }
 
 /// What became of it.
@@ -386,6 +238,8 @@ async fn checked_person(
         kept,
         look_at,
         checked_at: ctx.clock.now_ms(),
+        left_at: attempt.expires_at - ATTEMPT_MS,
+        issued_at: logout::whole_seconds(&person.claims, "iat"),
     };
     Ok((person, given))
 }
@@ -592,6 +446,10 @@ pub async fn begin_session(
         Err(AccountError::Db(error)) => return Err(SsoError::from(error).into()),
         Err(_) => return Err(changed()),
     }
+    // Before any session, as whoever ends them does.
+    store_of_providers::hold(&tx, &link.provider_id)
+        .await
+        .map_err(SsoError::from)?;
     let provider = store_of_providers::one(&tx, &link.provider_id)
         .await
         .map_err(SsoError::from)?;
@@ -601,14 +459,30 @@ pub async fn begin_session(
     let started = account::start_in(&tx, &ctx.clock, new)
         .await
         .map_err(SsoError::from)?;
-    logout::tie(ctx, &tx, &started.session.id, link, given).await?;
+    match logout::tie(ctx, &tx, &started.session.id, link, given).await {
+        Err(SsoError::SignedOut) => {
+            tx.rollback().await.map_err(SsoError::from)?;
+            return Err(signed_out(return_to));
+        }
+        tied => tied?,
+    }
     tx.commit().await.map_err(SsoError::from)?;
     Ok(started)
 }
 
-/// When somebody showed at the provider who they are, milliseconds since 1970. Who was sent to do so anew did it since then;
-/// a provider that says nothing of it is believed that it asked, as it was told to. Else a silence is 0, which is never
-/// recent: the provider may have let them through for an old session.
+/// The logout token was faster than the browser.
+fn signed_out(return_to: &str) -> SignInError {
+    let fault = Fault::new(
+        "signed_out_meanwhile",
+        "Your session at the provider ended while you were on your way here, so none begins here.",
+        "Begin again and sign in there anew. If you did not sign out there yourself, ask its administrator.",
+    );
+    refused(fault, return_to)
+}
+
+/// When somebody showed at the provider who they are, milliseconds since 1970. Who was sent to do so anew did it since then,
+/// and the provider says so: it was asked with `max_age`, and then `auth_time` is required (OpenID Connect Core, section
+/// 2). Else a silence is 0, which is never recent: the provider may have let them through for an old session.
 fn showed_at(attempt: &Attempt, claims: &Map<String, Value>, now: i64) -> Result<i64, Fault> {
     let said = claims::signed_in_at(claims, now + SKEW_MS).map(|at| at.min(now));
     if !attempt.again {
@@ -616,7 +490,12 @@ fn showed_at(attempt: &Attempt, claims: &Map<String, Value>, now: i64) -> Result
     }
     let left_at = attempt.expires_at - ATTEMPT_MS;
     match said {
-        None if claims.get("auth_time").is_none_or(Value::is_null) => Ok(now),
+        None if claims.get("auth_time").is_none_or(Value::is_null) => Err(Fault::new(
+            "sign_in_time_missing",
+            "You were to show the provider anew who you are, and it does not say when you did (auth_time).",
+            "Sign in with your password of Mailgrant if you have one, or ask an administrator for a link for a new one. An \
+             administrator can let the provider say it: docs/sign-in.md, “Before something dangerous”, says where.",
+        )),
         Some(at) if at >= left_at - SKEW_MS => Ok(at.max(left_at)),
         _ => Err(Fault::new(
             "not_signed_in_again",
@@ -627,7 +506,7 @@ fn showed_at(attempt: &Attempt, claims: &Map<String, Value>, now: i64) -> Result
     }
 }
 
-fn refused(fault: Fault, return_to: &str) -> SignInError {
+pub(super) fn refused(fault: Fault, return_to: &str) -> SignInError {
     SignInError::Refused {
         trouble: fault.trouble,
         return_to: return_to.to_owned(),

@@ -10,6 +10,7 @@ use super::error::SsoError;
 use super::flow::Given;
 use super::id_token::{algorithm, key_for};
 use super::model::{IdentityProvider, Kept, SessionLink};
+use super::store::attempts::LogoutToken;
 use super::store::people::Meant;
 use super::strict;
 use super::{recheck, store};
@@ -61,6 +62,7 @@ pub async fn front_channel(ctx: &Ctx, id: &str, issuer: &str, sid: &str) -> Resu
     if sid.is_empty() || issuer.is_empty() || !is_issuer(&provider, issuer) {
         return Ok(0);
     }
+    // Nothing is noted of it for sessions to come: anybody can write such an address.
     end(ctx, &provider, issuer, Meant::Sid(sid), None).await
 }
 
@@ -121,7 +123,16 @@ pub async fn back_channel(ctx: &Ctx, id: &str, token: &SecretString) -> Result<u
         return Err(LogoutError::Refused("no jti"));
     }
     let issuer = text("iss")?;
-    match end(ctx, &provider, issuer, meant, Some(jti)).await {
+    let token = LogoutToken {
+        jti_hash: sha256_hex(jti.as_bytes()),
+        issuer,
+        sid,
+        subject,
+        issued_at: whole_seconds(&claims, "iat"),
+        arrived_at: ctx.clock.now_ms(),
+        expires_at: ctx.clock.now_ms() + MEMORY_MS,
+    };
+    match end(ctx, &provider, issuer, meant, Some(token)).await {
         Err(SsoError::Conflict) => Err(LogoutError::Refused("this token came before")),
         other => Ok(other?),
     }
@@ -213,20 +224,33 @@ fn check_claims(
     }
 }
 
-/// Ends what is meant, in one transaction with the note that this token came.
-async fn end(
+/// A claim that is a time, in whole seconds; 0 if it is none.
+pub(super) fn whole_seconds(claims: &Map<String, Value>, name: &str) -> i64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a part of a second decides nothing"
+    )]
+    let whole = |at: f64| at as i64;
+    let at = claims.get(name);
+    at.and_then(|at| at.as_i64().or_else(|| at.as_f64().map(whole)))
+        .unwrap_or(0)
+}
+
+/// Ends what is meant, in one transaction with the note that this token came: a session that is written meanwhile is seen
+/// here, or sees the note.
+pub(super) async fn end(
     ctx: &Ctx,
     provider: &IdentityProvider,
     issuer: &str,
     meant: Meant<'_>,
-    jti: Option<&str>,
+    token: Option<LogoutToken<'_>>,
 ) -> Result<u64, SsoError> {
     let tx = ctx.db.begin().await?;
-    if let Some(jti) = jti {
-        let until = ctx.clock.now_ms() + MEMORY_MS;
-        if !store::attempts::first_time(&tx, &provider.id, &sha256_hex(jti.as_bytes()), until).await? {
-            return Err(SsoError::Conflict);
-        }
+    store::hold(&tx, &provider.id).await?;
+    if let Some(token) = token
+        && !store::attempts::first_time(&tx, &provider.id, token).await?
+    {
+        return Err(SsoError::Conflict);
     }
     let mut ended = 0;
     for (session_id, user_id) in store::people::sessions(&tx, &provider.id, issuer, meant).await? {
@@ -256,6 +280,9 @@ pub(super) async fn end_one<C: sea_orm::ConnectionTrait>(
 }
 
 /// Ties a session that just began to the one at the provider.
+///
+/// # Errors
+/// [`SsoError::SignedOut`] if the provider ended that one since its person left for it.
 pub async fn tie<C: sea_orm::ConnectionTrait>(
     ctx: &Ctx,
     on: &C,
@@ -264,21 +291,27 @@ pub async fn tie<C: sea_orm::ConnectionTrait>(
     given: &Given,
 ) -> Result<(), SsoError> {
     let now = ctx.clock.now_ms();
+    store::hold(on, &link.provider_id).await?;
+    if store::attempts::is_signed_out(on, link, given.left_at, given.issued_at).await? {
+        return Err(SsoError::SignedOut);
+    }
     store::people::insert_session(ctx, on, session_id, link, &given.id_token, now).await?;
     Ok(store::checks::keep(ctx, on, session_id, &given.kept, given.checked_at, given.look_at).await?)
 }
 
 /// What a session here hangs on at a provider, to be tied to the session that follows it; none if it began here. A token that
-/// cannot be opened any more is left out: signing out there then asks once more.
-/// In the transaction that ends the one and begins the other: what the provider is giving for it at this moment is not lost.
+/// cannot be opened any more is left out: signing out there then asks once more. In the transaction that ends the one and begins the other: what the provider is giving for it at this moment is not lost.
 pub async fn tied<C: sea_orm::ConnectionTrait>(
     ctx: &Ctx,
     on: &C,
     session_id: &str,
 ) -> Result<Option<(SessionLink, Given)>, SsoError> {
+    let now = ctx.clock.now_ms();
     let Some((link, id_token)) = store::people::session(ctx, on, session_id).await? else {
         return Ok(None);
     };
+    // Before its sessions, as whoever ends them does.
+    store::hold(on, &link.provider_id).await?;
     let Some(due) = store::checks::held(on, session_id).await? else {
         return Ok(None);
     };
@@ -292,6 +325,9 @@ pub async fn tied<C: sea_orm::ConnectionTrait>(
         kept,
         look_at: due.next_check_at,
         checked_at: due.checked_at,
+        // It is there now; whatever ends it from here on meets the one that follows.
+        left_at: now,
+        issued_at: 0,
     };
     Ok(Some((link, given)))
 }

@@ -2,7 +2,7 @@
 //!
 //! * `model`, `preset`, `service`: what a provider is, what is known of widespread ones, what an admin can do;
 //! * `discovery`: what a provider says about itself, and its keys, kept for a while;
-//! * `flow`, `token`, `id_token`: off to the provider and back, and why what came back is believed;
+//! * `away`, `flow`, `token`, `id_token`: off to the provider and back, and why what came back is believed;
 //! * `claims`, `people`: who that is here, and which roles follow;
 //! * `test`: the same way, looked at, with nobody signed in;
 //! * `file`: providers of the configuration file;
@@ -15,6 +15,7 @@
 /// How long a provider may take to answer: somebody sits in front of it.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
 
+mod away;
 mod claims;
 mod discovery;
 mod error;
@@ -35,10 +36,11 @@ mod token;
 #[cfg(test)]
 mod tests;
 
+pub use away::{begin, redirect_url};
 pub use discovery::Cache;
 pub use error::{SignInError, SsoError};
 pub use file::{take_over, try_online};
-pub use flow::{Finished, Given, Returned, begin, begin_session, finish, redirect_url};
+pub use flow::{Finished, Given, Returned, begin_session, finish};
 pub use logout::{
     LogoutError, back_channel, end_session_url, forget_person, frame_origin, front_channel, tie, tied,
 };

@@ -6,8 +6,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::away::{self, Purpose};
 use super::error::{SignInError, SsoError};
-use super::flow::{self, Finished, Purpose};
+use super::flow::Finished;
 use super::model::{Decision, IdentityProvider, Person, RoleChange, TestRun};
 use super::store::attempts::{self as store, Attempt};
 use super::{claims, people, preset, recheck};
@@ -63,7 +64,7 @@ pub async fn leave_for_test(
             is_outage: false,
         })?;
     let provider = super::service::get(ctx, id_).await?;
-    match flow::leave(ctx, &provider, browser, Purpose::Test(&run.id)).await {
+    match away::leave(ctx, &provider, browser, Purpose::Test(&run.id)).await {
         Err(SignInError::Refused { trouble, .. }) => Err(fail(ctx, &provider, &run.id, trouble).await?),
         other => other,
     }

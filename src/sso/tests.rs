@@ -5,7 +5,7 @@ mod accounts;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::flow::{self, Purpose};
+use super::away::{self, Purpose};
 use super::store::{self, attempts};
 use super::*;
 use crate::account;
@@ -46,7 +46,7 @@ async fn enabled(place: &TestPlace) -> IdentityProvider {
 
 /// Leaves for the provider and gives what it would send back.
 async fn leave(ctx: &Ctx, provider: &IdentityProvider) -> Returned {
-    let url = flow::leave(ctx, provider, BROWSER, Purpose::SignIn("/", false))
+    let url = away::leave(ctx, provider, BROWSER, Purpose::SignIn("/", false))
         .await
         .unwrap();
     let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1;
@@ -86,6 +86,26 @@ async fn n60_a_sign_in_waits_ten_minutes_for_its_own_browser_and_counts_once() {
 }
 
 #[tokio::test]
+async fn google_is_asked_in_its_own_way_when_somebody_signed_in_there() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let mut asked = provider(ctx, "company").await;
+    for (preset, again, wanted) in [
+        (Preset::Google, true, true),
+        (Preset::Google, false, false),
+        (Preset::Generic, true, false),
+    ] {
+        asked.connection.preset = preset;
+        let url = away::leave(ctx, &asked, BROWSER, Purpose::SignIn("/", again))
+            .await
+            .unwrap();
+        let claims = url.query_pairs().find(|(name, _)| name == "claims");
+        let is_asked = claims.is_some_and(|(_, value)| value.contains(r#""auth_time":{"essential":true}"#));
+        assert_eq!(is_asked, wanted, "{preset:?} {again}: {url}");
+    }
+}
+
+#[tokio::test]
 async fn the_address_of_a_test_works_once_for_its_provider_within_ten_minutes() {
     let place = place().await;
     let ctx = &place.ctx;
@@ -114,7 +134,16 @@ async fn a_logout_token_is_remembered_as_long_as_it_could_come_again() {
     let provider = provider(ctx, "company").await;
     let now = ctx.clock.now_ms();
     let first = async |until: i64| {
-        attempts::first_time(ctx.db.write(), &provider.id, "jti", until)
+        let token = attempts::LogoutToken {
+            jti_hash: "jti".into(),
+            issuer: "",
+            sid: "s",
+            subject: "",
+            issued_at: 0,
+            arrived_at: 0,
+            expires_at: until,
+        };
+        attempts::first_time(ctx.db.write(), &provider.id, token)
             .await
             .unwrap()
     };
@@ -146,8 +175,70 @@ fn on_their_way(provider: &IdentityProvider) -> (SessionLink, Given) {
         kept: Default::default(),
         look_at: None,
         checked_at: 0,
+        left_at: 0,
+        issued_at: 0,
     };
     (link, given)
+}
+
+#[tokio::test]
+async fn n58_a_logout_token_that_is_faster_than_the_browser_ends_the_session_before_it_begins() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let company = enabled(&place).await;
+    let ada = crate::account::create(&ctx.db, &ctx.clock, &crate::account::tests::ada(), "cli")
+        .await
+        .unwrap();
+    let new = crate::account::NewSession {
+        user_id: &ada.id,
+        replaces: None,
+        proof: Default::default(),
+        browser: "",
+        address: "",
+    };
+    let made_at = 1_000;
+    // Session and subject of the token, when it was made; whether somebody who left just before it came is met by it.
+    for (n, (sid, subject, issued_at, meets)) in [
+        ("s", "", 0, true),
+        ("s", "ada", 0, true),
+        ("s", "bob", 0, false),
+        ("another", "ada", made_at + 9, false),
+        ("", "ada", made_at + 9, true),
+        ("", "ada", made_at, true),
+        ("", "ada", made_at - 1, false),
+        ("", "bob", made_at + 9, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        ctx.clock.advance(chrono::Duration::minutes(1));
+        let (link, mut given) = on_their_way(&company);
+        (given.left_at, given.issued_at) = (ctx.clock.now_ms(), made_at);
+        let token = attempts::LogoutToken {
+            jti_hash: format!("jti-{n}"),
+            issuer: &link.issuer,
+            sid,
+            subject,
+            issued_at,
+            arrived_at: ctx.clock.now_ms(),
+            expires_at: ctx.clock.now_ms() + 3_600_000,
+        };
+        let meant = store::people::Meant::Sid("nobody has it yet");
+        let ended = logout::end(ctx, &company, &link.issuer, meant, Some(token)).await;
+        assert_eq!(ended.unwrap(), 0);
+        let came_in = async |given: &Given| match begin_session(ctx, &ada, &new, (&link, given), "/").await {
+            Ok(_) => true,
+            Err(SignInError::Refused { trouble, .. }) if trouble.code == "signed_out_meanwhile" => false,
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(came_in(&given).await, !meets, "{sid}/{subject} of {issued_at}");
+        // Who leaves after it is somebody who signs in again.
+        given.left_at += 1;
+        assert!(
+            came_in(&given).await,
+            "{sid}/{subject} of {issued_at}, left later"
+        );
+    }
 }
 
 #[tokio::test]

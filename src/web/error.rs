@@ -10,9 +10,10 @@ use sea_orm::DbErr;
 use serde_json::{Value, json};
 
 use super::admin::views;
-use super::gate::{RequestId, Viewer};
+use super::gate::Viewer;
 use super::problems;
 use super::respond;
+use super::shell::RequestId;
 use crate::access::Scope;
 use crate::account::AccountError;
 use crate::ctx::Ctx;

@@ -1,11 +1,8 @@
-//! What stands between a socket and every handler: request id, access log, security headers, sessions, the Origin and
-//! token checks of forms, bearer tokens, body limits, and a net under panics.
+//! Who asks at the pages: sessions, the Origin and token checks of forms, body limits, and what a route asks of whoever
+//! comes. Who asks with a token is in `bearer`; what stands around everything is in `shell`.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::cookie::{Cookie, SameSite};
@@ -14,34 +11,24 @@ use actix_web::http::{Method, StatusCode, header, header::HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::error::{Problem, dress};
-use super::foreign;
+use super::bearer;
+use super::error::Problem;
 use super::limit::Limiter;
-use super::presented::{self, Presented, Scheme};
+use super::respond;
 use super::upload::{MAX_UPLOAD_BYTES, takes_files};
-use super::{refused, respond};
-use crate::access::{Access, Need, Projects, Refusal, Role};
+use crate::access::{Access, Need, Projects, Refusal};
 use crate::account::{self, Session, TokenIdentity, User};
-use crate::audit::{self, NewAuditEvent, Origin, Via};
+use crate::audit;
 use crate::config::Config;
 use crate::crypto;
 use crate::ctx::Ctx;
-use crate::oauth2_server::{self, OAuthError, TokenUse, dpop};
 use crate::sso;
 
 /// Largest body of a form, bytes.
 pub const MAX_FORM_BYTES: usize = 1024 * 1024;
-
-/// The policy of every page that does not bring its own.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; \
-     connect-src 'self'; form-action 'self'; frame-src 'self'; base-uri 'none'; frame-ancestors 'none'";
-
-/// Names a request in the log and in the answer's `x-request-id`.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub String);
 
 /// Somebody who is signed in.
 #[derive(Clone, Debug)]
@@ -95,160 +82,6 @@ impl Viewer {
     }
 }
 
-/// Around every handler: its panic is one failed request, not a lost connection.
-pub(super) async fn net_under_panics(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    // Only here, behind the router, may a request have a second handle.
-    let bare = request.request().clone();
-    Ok(match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-        Ok(Ok(response)) => response.map_into_boxed_body(),
-        Ok(Err(error)) => ServiceResponse::from_err(error, bare),
-        Err(_) => ServiceResponse::from_err(Problem::internal(&"a handler panicked"), bare),
-    })
-}
-
-/// Around every handler that changes something for somebody known: a change of which its service noted nothing is in
-/// the audit log at least as the request that it was.
-pub(super) async fn net_under_audit(
-    route: &'static str,
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let response = next.call(request).await?.map_into_boxed_body();
-    let done = response.status().is_success() || response.status().is_redirection();
-    if done && audit::noted() == 0 && !audit::actor().is_empty() {
-        let asked = response.request();
-        let target = format!("{} {route}", asked.method());
-        let event = NewAuditEvent::new("request.succeeded", "route", &target)
-            .saying(serde_json::json!({ "path": shortened(asked.path()) }));
-        match ctx(asked) {
-            Ok(ctx) => {
-                if let Err(error) = audit::append(ctx.db.write(), &ctx.clock, event).await {
-                    tracing::error!("{target} succeeded and is not in the audit log: {error}");
-                }
-            }
-            Err(problem) => tracing::error!("{target} succeeded and is not in the audit log: {problem}"),
-        }
-    }
-    Ok(response)
-}
-
-/// Around everything: id, log, headers, and the body of errors. Middlewares answer with a response, never with an
-/// error: an error would pass by this one.
-pub(super) async fn outermost(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let started = Instant::now();
-    let request_id = format!("req_{}", crypto::random_token(9));
-    request.extensions_mut().insert(RequestId(request_id.clone()));
-    let via = if is_page_path(&request) { Via::Ui } else { Via::Api };
-    let origin = Origin::new(via, &respond::client_address(request.request()), &request_id);
-    let answered = audit::within(origin, async {
-        let answered = next.call(request).await?;
-        refused::note(&answered).await;
-        Ok::<_, Error>(answered)
-    });
-    let answered = answered.await?;
-    let mut response = dress(answered.map_into_boxed_body());
-    let https = response
-        .request()
-        .app_data::<web::Data<Ctx>>()
-        .is_some_and(|ctx| ctx.config.is_https())
-        // A proxy that says it was asked in the clear knows better.
-        && respond::peer(response.request()).is_none_or(|peer| peer.scheme != Some("http"));
-    let status = response.status().as_u16();
-    let is_api = response.request().path().starts_with("/api/");
-    set_headers(response.headers_mut(), https, &request_id);
-    tracing::info!(
-        target: "mailgrant::access",
-        method = %response.request().method(),
-        // Never the query: codes, states and one-time tokens travel there.
-        path = shortened(response.request().path()),
-        status,
-        ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        request_id,
-        is_api,
-    );
-    Ok(response)
-}
-
-/// Whether a person at a browser asks, rather than a program.
-fn is_page_path(request: &ServiceRequest) -> bool {
-    let path = request.path();
-    !path.starts_with("/api/") && !super::oauth2::is_protocol(request.method(), path)
-}
-
-/// A path as the log shows it: nobody fills a disk with addresses of 60 kB.
-fn shortened(path: &str) -> &str {
-    path.get(..path.floor_char_boundary(200)).unwrap_or(path)
-}
-
-/// Whether the policy lets nobody frame it.
-fn is_unframed(headers: &HeaderMap) -> bool {
-    let policy = headers.get(header::CONTENT_SECURITY_POLICY);
-    policy
-        .and_then(|policy| policy.to_str().ok())
-        .is_some_and(|policy| policy.contains("frame-ancestors 'none'"))
-}
-
-/// A policy of its own that forgot to say who may frame it: nobody.
-fn unframed(headers: &HeaderMap) -> Option<header::HeaderValue> {
-    let policy = headers.get(header::CONTENT_SECURITY_POLICY)?.to_str().ok()?;
-    if policy.contains("frame-ancestors") {
-        return None;
-    }
-    header::HeaderValue::from_str(&format!("{policy}; frame-ancestors 'none'")).ok()
-}
-
-fn set_headers(headers: &mut HeaderMap, https: bool, request_id: &str) {
-    if let Some(policy) = unframed(headers) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
-    default(headers, header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
-    default(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    if is_unframed(headers) {
-        // The same for browsers and scanners that do not read the policy.
-        headers.insert(header::X_FRAME_OPTIONS, header::HeaderValue::from_static("DENY"));
-    }
-    // Not `no-referrer`: with it browsers send `Origin: null` with our own forms, and the Origin check would be blind.
-    default(headers, header::REFERRER_POLICY, "same-origin");
-    default(headers, header::CACHE_CONTROL, "no-store");
-    default(
-        headers,
-        header::HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    );
-    default(
-        headers,
-        header::HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    );
-    default(
-        headers,
-        header::HeaderName::from_static("permissions-policy"),
-        "camera=(), geolocation=(), microphone=()",
-    );
-    default(
-        headers,
-        header::HeaderName::from_static("x-request-id"),
-        request_id,
-    );
-    if https {
-        default(headers, header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
-    }
-}
-
-fn default(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
-    if !headers.contains_key(&name)
-        && let Ok(value) = header::HeaderValue::from_str(value)
-    {
-        headers.insert(name, value);
-    }
-}
-
 /// Finds the session, and lets unsafe requests of the pages through only from our own pages.
 pub(super) async fn pages(
     mut request: ServiceRequest,
@@ -293,7 +126,7 @@ async fn admit(request: &mut ServiceRequest) -> Result<(web::Data<Ctx>, Rc<Visit
 }
 
 /// No text of ours holds a NUL, and PostgreSQL takes none: an address with one names nothing.
-fn refuse_nul(request: &ServiceRequest) -> Result<(), Problem> {
+pub(super) fn refuse_nul(request: &ServiceRequest) -> Result<(), Problem> {
     let asked = request.uri().path_and_query().map_or("", |both| both.as_str());
     if asked.contains("%00") {
         return Err(Problem::bad_request(
@@ -495,45 +328,6 @@ pub(super) async fn require_session(
     })
 }
 
-/// Around everything below `/api/v1`: 401 comes before any other answer. Cookies are not looked at.
-pub(super) async fn require_bearer(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let nonce = request.headers().contains_key("dpop").then(|| {
-        let ctx = ctx(request.request()).ok();
-        ctx.and_then(|ctx| header::HeaderValue::from_str(&dpop::nonce(&ctx)).ok())
-    });
-    let nonce = nonce.flatten();
-    let is_in_query = presented::is_in_query(request.request());
-    let mut response = admitted(request, next).await?;
-    if let Some(nonce) = nonce {
-        response.headers_mut().insert(presented::DPOP_NONCE, nonce);
-    }
-    if is_in_query {
-        presented::keep_private(response.headers_mut());
-    }
-    Ok(response)
-}
-
-async fn admitted(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    match admit_token(request.request()).await {
-        Ok((identity, access)) => {
-            audit::act_as(access.actor());
-            request.extensions_mut().insert::<TokenIdentity>(identity);
-            request.extensions_mut().insert::<Access>(access);
-            match refuse_nul(&request) {
-                Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
-                Err(problem) => Ok(refuse(request, &problem).map_into_right_body()),
-            }
-        }
-        Err(problem) => Ok(refuse(request, &problem).map_into_right_body()),
-    }
-}
-
 /// Around every route that asks for something, before its handler reads anything: a refusal is 403 and says what is
 /// missing. What is left over for this route becomes the handler's [`Access`].
 pub(super) async fn require(
@@ -593,24 +387,6 @@ fn refused(refusal: Refusal, need: Need) -> Problem {
     }
 }
 
-/// Who asks, unless they ask too often. The address is counted before the token is looked at.
-async fn admit_token(request: &HttpRequest) -> Result<(TokenIdentity, Access), Problem> {
-    let ctx = ctx(request)?;
-    let limiter = request
-        .app_data::<web::Data<Limiter>>()
-        .ok_or_else(|| Problem::internal(&"the application has no limiter"))?;
-    let now = ctx.clock.now_ms();
-    let address = respond::client_network(request);
-    limiter
-        .take(&address, ctx.config.requests_per_address, now)
-        .map_err(too_often)?;
-    let (identity, access) = identify(request, true).await?;
-    limiter
-        .take(&identity.id, ctx.config.requests_per_token, now)
-        .map_err(too_often)?;
-    Ok((identity, access))
-}
-
 /// Counts a request of an address to a place where strangers make work, beside all it may make.
 pub(super) fn count_address(request: &HttpRequest, place: &str, per_minute: u32) -> Result<(), Problem> {
     let ctx = ctx(request)?;
@@ -625,137 +401,13 @@ pub(super) fn count_address(request: &HttpRequest, place: &str, per_minute: u32)
 }
 
 /// 429.
-fn too_often(seconds: i64) -> Problem {
+pub(super) fn too_often(seconds: i64) -> Problem {
     Problem::new(
         actix_web::http::StatusCode::TOO_MANY_REQUESTS,
         "rate_limited",
         format!("too many requests; the next one may come in {seconds} s"),
     )
     .retry_after(seconds)
-}
-
-/// Who asks. `is_new` where the request just came in: then a token that is bound to a key needs its proof.
-async fn identify(request: &HttpRequest, is_new: bool) -> Result<(TokenIdentity, Access), Problem> {
-    let ctx = ctx(request)?;
-    let in_query = presented::in_query(&ctx, request)
-        .await
-        .map_err(|error| match error.status {
-            400 => Problem::bad_request("token_in_address", error.description.clone())
-                .with_challenge(presented::challenge(Scheme::Bearer, Some(&error))),
-            _ => Problem::internal(&error),
-        })?;
-    let sent = in_query.or_else(|| presented::presented(request.headers()));
-    let found = match &sent {
-        Some(sent) if sent.scheme == Scheme::IdToken => {
-            let found = oauth2_server::authenticate_id_token(&ctx, &sent.token).await;
-            match found.map_err(|error| Problem::internal(&error))? {
-                Some(found) => who(&ctx, &found).await?,
-                None => None,
-            }
-        }
-        Some(sent) if oauth2_server::is_access_token(sent.token.expose_secret()) => {
-            by_access_token(&ctx, request, sent, is_new).await?
-        }
-        // Tokens of other kinds are bound to nothing.
-        Some(sent) if sent.scheme == Scheme::Bearer => {
-            account::authenticate(&ctx.db, &ctx.clock, &sent.token).await?
-        }
-        _ => None,
-    };
-    // What is no token of ours may be one of an issuer that is trusted.
-    let found = match (found, &sent) {
-        (None, Some(sent)) if sent.scheme == Scheme::Bearer => foreign::identify(&ctx, &sent.token).await?,
-        (found, _) => found,
-    };
-    found.ok_or_else(|| match sent {
-        None => unauthorized("send a valid token as `Authorization: Bearer mg_pat_…`; `mailgrant token create` makes one"),
-        Some(sent) => {
-            let error = OAuthError::new("invalid_token", "the token is unknown, over, revoked, or not for this API");
-            unauthorized("the token is unknown, over, revoked, or not for this API; `mailgrant token create` makes one")
-                .with_challenge(presented::challenge(sent.scheme, Some(&error)))
-        }
-    })
-}
-
-/// 401.
-fn unauthorized(detail: &str) -> Problem {
-    Problem::new(
-        actix_web::http::StatusCode::UNAUTHORIZED,
-        "token_missing_or_wrong",
-        detail,
-    )
-}
-
-/// Whom an access token of our authorization server speaks for: the person who consented, cut down to what they allowed,
-/// or the client itself.
-async fn by_access_token(
-    ctx: &Ctx,
-    request: &HttpRequest,
-    sent: &Presented,
-    is_new: bool,
-) -> Result<Option<(TokenIdentity, Access)>, Problem> {
-    let Some(found) = oauth2_server::authenticate(ctx, &sent.token).await? else {
-        return Ok(None);
-    };
-    if !oauth2_server::is_for_api(ctx, &found) {
-        return Ok(None);
-    }
-    if is_new {
-        presented::check_binding(ctx, request, sent, &found)
-            .await
-            .map_err(|error| {
-                unauthorized(&error.description)
-                    .with_challenge(presented::challenge(Scheme::Dpop, Some(&error)))
-            })?;
-    }
-    who(ctx, &found).await
-}
-
-/// What a live token of our authorization server may do now.
-async fn who(ctx: &Ctx, found: &TokenUse) -> Result<Option<(TokenIdentity, Access)>, Problem> {
-    let user_id = found.family.user_id.as_str();
-    if !user_id.is_empty() {
-        audit::act_through(&found.family.client);
-    }
-    let owner = match user_id {
-        "" => match found.project_id.as_str() {
-            "" => Access::machine(),
-            // The application of a project reaches no further than its admin.
-            project => Access::person(
-                "",
-                false,
-                BTreeMap::from([(project.to_owned(), Role::ProjectAdmin)]),
-            ),
-        },
-        user_id => match account::get(&ctx.db, user_id).await? {
-            Some(user) => account::access(&ctx.db, &user).await?,
-            None => return Ok(None),
-        },
-    };
-    // The application of a project reaches no further than it, whoever allowed it what.
-    let of_client = Some(&found.project_id).filter(|id| !id.is_empty());
-    let projects = match (found.family.projects.as_slice(), of_client) {
-        ([], None) => None,
-        ([], Some(project)) => Some(BTreeSet::from([project.clone()])),
-        (some, of_client) => Some(
-            some.iter()
-                .filter(|id| of_client.is_none_or(|project| project == *id))
-                .cloned()
-                .collect(),
-        ),
-    };
-    let identity = TokenIdentity {
-        id: found.family.client.clone(),
-        name: found.client_name.clone(),
-        // The person is who did it; through which application, the audit log says beside them.
-        actor: match user_id {
-            "" => found.family.client.clone(),
-            user_id => user_id.to_owned(),
-        },
-        expires_at: Some(found.expires_at),
-    };
-    let access = owner.by_token(&identity.actor, oauth2_server::for_api(&found.scopes), projects);
-    Ok(Some((identity, access)))
 }
 
 /// What whoever made a request may see of it by now, for answers that go on for long; `None` when they may not ask any
@@ -768,7 +420,7 @@ pub(super) async fn projects_now(request: &HttpRequest) -> Result<Option<Project
         session_now(request).await?
     } else {
         // The proof of a bound token counts once, and it was checked when this request came.
-        match identify(request, false).await {
+        match bearer::identify(request, false).await {
             Ok((_, access)) => Some(access),
             Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => None,
             Err(problem) => return Err(problem),
@@ -844,15 +496,4 @@ pub(super) fn cookie(config: &Config, name: &'static str, value: String) -> Cook
         .http_only(true)
         .same_site(SameSite::Lax)
         .finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_log_shows_no_endless_address() {
-        assert_eq!(shortened("/tickets"), "/tickets");
-        assert_eq!(shortened(&"/é".repeat(30_000)).len(), 199);
-    }
 }

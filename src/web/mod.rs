@@ -1,7 +1,7 @@
 //! HTTP: admin pages, REST, the OAuth callback, health.
 //!
 //! * [`route`]: the table of all addresses, with who may ask;
-//! * [`gate`]: what stands before every handler;
+//! * `shell`, [`gate`] and `bearer`: what stands before every handler, before pages, and before the API;
 //! * [`extract`] and [`respond`]: what handlers ask for and give back;
 //! * [`error`]: refusals, as problem+json or as a page;
 //! * `follow`: the event log as a stream, for apps and for the page of events;
@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod api;
+mod bearer;
 pub mod error;
 pub(in crate::web) mod explanation;
 pub mod extract;
@@ -32,6 +33,7 @@ mod refused;
 pub mod respond;
 pub mod route;
 mod session_link;
+mod shell;
 mod sso;
 mod statics;
 pub mod tls;
@@ -98,8 +100,9 @@ mod tag_tests;
 
 pub use error::{FieldProblem, Problem};
 pub use extract::{Bearer, CurrentUser, FormData, Visitor};
-pub use gate::{Current, RequestId, Viewer};
+pub use gate::{Current, Viewer};
 pub use route::{Effect, Guard, Route};
+pub use shell::RequestId;
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -256,7 +259,7 @@ pub fn server(ctx: Ctx, listener: TcpListener, extras: Extras) -> Result<Server,
             .app_data(limiter.clone())
             .app_data(renderer.clone())
             .wrap(from_fn(gate::pages))
-            .wrap(from_fn(gate::outermost));
+            .wrap(from_fn(shell::outermost));
         if let Some(data) = &data {
             app = app.configure(|config| data(config));
         }

@@ -163,6 +163,8 @@ pub(super) async fn change_password(
 fn of_sso(error: SsoError) -> AccountError {
     match error {
         SsoError::Db(error) => error.into(),
+        // Loaded again, the page leads to the sign-in.
+        SsoError::SignedOut => AccountError::DeadOffer,
         other => AccountError::Sealed(other.to_string()),
     }
 }

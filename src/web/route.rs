@@ -14,6 +14,7 @@ use super::api::door::{self, Facts};
 use super::error::Problem;
 use super::gate;
 use super::openapi::Doc;
+use super::{bearer, shell};
 use crate::access::{Need, Role, Scope};
 
 /// Who may use a route.
@@ -182,14 +183,14 @@ impl Route {
             let method = self.method.clone();
             route.guard(guard::fn_guard(move |ctx| ctx.head().method == method))
         };
-        let route = route.wrap(from_fn(gate::net_under_panics));
+        let route = route.wrap(from_fn(shell::net_under_panics));
         let Some(need) = self.guard.need() else {
             return route;
         };
         let route = if self.is_audited() {
             let path = self.path;
             route.wrap(from_fn(move |request, next| {
-                gate::net_under_audit(path, request, next)
+                shell::net_under_audit(path, request, next)
             }))
         } else {
             route
@@ -236,7 +237,7 @@ pub(super) fn configure(routes: &[Route], app: &mut ServiceConfig) {
         }
     }
     let mut scope = web::scope(API)
-        .wrap(from_fn(gate::require_bearer))
+        .wrap(from_fn(bearer::require_bearer))
         .default_service(web::to(not_found));
     for (path, routes) in specific_first(api) {
         scope = scope.service(resource(path, &routes));

@@ -261,7 +261,8 @@ impl Scene {
         let next: String = url::form_urlencoded::byte_serialize(return_to.as_bytes()).collect();
         let is_refusal = said.is_some();
         let mut actions = vec![Action::link("Try again", format!("/sso/{id}/start?next={next}"))];
-        if trouble.code == "state_unknown" || trouble.code == "test_over" {
+        // The same way once more would end here again.
+        if ["state_unknown", "test_over", "sign_in_time_missing"].contains(&trouble.code.as_str()) {
             actions.clear();
         }
         actions.push(Action::link(
@@ -349,7 +350,7 @@ impl From<SsoError> for Problem {
                 error.to_string(),
             ),
             SsoError::Provider(trouble) => trouble.into(),
-            SsoError::Seal(_) | SsoError::Db(_) => Self::internal(&error),
+            SsoError::SignedOut | SsoError::Seal(_) | SsoError::Db(_) => Self::internal(&error),
         }
     }
 }

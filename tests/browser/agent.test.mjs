@@ -80,6 +80,10 @@ for (const javaScriptEnabled of [true, false]) {
       assert.equal(await answer.count(), 1, 'nothing is sent again when the page is loaded again');
       await screenshot(page, `agent-answer-${javaScriptEnabled}`);
       if (javaScriptEnabled) await audit(page, 'an answer that waits');
+      await answer.getByRole('link', { name: 'Attempts' }).click();
+      await page.waitForURL(/\/outgoing\/out_/);
+      if (javaScriptEnabled) await audit(page, 'the attempts of an answer');
+      await page.goto(url);
       await answer.getByRole('button', { name: 'Take back' }).click();
       await answer.getByText('Taken back').waitFor();
     });

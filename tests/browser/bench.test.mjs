@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
+import { NO_PAGES, missing } from './audited.mjs';
 import { audit, fitsItsWidth, nothingIsCut, openBrowser, screenshot } from './browser.mjs';
 
 const GOOD = '<!doctype html><html lang="en"><head><title>Good</title><meta name="viewport" content="width=device-width">'
@@ -48,6 +49,19 @@ test('a pale text, a field without a label, a page that scrolls sideways and a c
   await assert.rejects(audit(browser.page), (error) => /color-contrast/.test(error.message) && /label/.test(error.message));
   await assert.rejects(fitsItsWidth(browser.page), /3\d\d\d px wide in a window of 800 px/);
   await assert.rejects(nothingIsCut(browser.page), /cut off/);
+});
+
+test('a page that nobody looked at is named, and so is a reason that is none any more', () => {
+  const table = [
+    '| GET /api/v1/things | x |', '<!-- end of rest -->', '| GET /things | yes |', '| GET /things/new | yes |', '| POST /things | yes |',
+    '| GET /things/{id} | yes |', ...Object.keys(NO_PAGES).map((path) => `| GET ${path} |`),
+  ].join('\n');
+  assert.deepEqual(missing(table, ['/things', '/things/new']), ['nobody looked at /things/{id}']);
+  assert.deepEqual(missing(table, ['/things', '/things/7']), ['nobody looked at /things/new']);
+  assert.deepEqual(missing(table, ['/things', '/things/new', '/things/7']), []);
+  const [reason] = missing(table, ['/things', '/things/new', '/things/7', '/static/a/b.css']);
+  assert.match(reason, /^\/static\/\{path:\.\*\} is looked at/);
+  assert.match(missing(table.replace('| GET /livez |', ''), ['/things', '/things/new', '/things/7'])[0], /there is no \/livez/);
 });
 
 test('what the Content-Security-Policy blocks is noticed', async () => {

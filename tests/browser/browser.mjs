@@ -1,7 +1,7 @@
 // Chromium, the accessibility audit, and pictures.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,31 @@ const axeSource = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const pictures = process.env.MAILGRANT_TEST_SCREENSHOTS
   ?? join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'screenshots');
+
+/** How the page that a tab shows was asked for: method and status. */
+const answers = new WeakMap();
+
+/** Remembers the answer that a tab shows. */
+function watchAnswers(page) {
+  page.on('response', (response) => {
+    const request = response.request();
+    const isRedirect = response.status() >= 300 && response.status() < 400;
+    if (!request.isNavigationRequest() || isRedirect) return;
+    try {
+      if (request.frame() !== page.mainFrame()) return;
+    } catch {
+      // A request from before there was a frame.
+    }
+    answers.set(page, { method: request.method(), status: response.status() });
+  });
+}
+
+/** Notes that this page was looked at, for `audited.mjs`: as it is, not as an error or the answer to a form. */
+async function note(page) {
+  const file = process.env.MAILGRANT_TEST_AUDITED;
+  const { method, status } = answers.get(page) ?? {};
+  if (file && method === 'GET' && status === 200) await appendFile(file, `${new URL(page.url()).pathname}\n`);
+}
 
 /** The installed browser, or an error that says what to run. */
 export function chromiumPath() {
@@ -44,6 +69,7 @@ export async function openBrowser(options = {}) {
   });
   const problems = [];
   const watch = (page) => {
+    watchAnswers(page);
     page.on('console', (message) => {
       if (message.type() === 'error') problems.push(`${page.url()}: ${message.text()}`);
     });
@@ -80,6 +106,7 @@ export async function audit(page, what = page.url()) {
     + nodes.slice(0, 5).map((node) => `    ${node.html.slice(0, 160)}\n    ${node.failureSummary.replace(/\n\s*/g, ' ')}`).join('\n');
   const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
   if (grave.length > 0) throw new Error(`accessibility of ${what}:\n${grave.map(tell).join('\n')}`);
+  await note(page);
   return violations;
 }
 

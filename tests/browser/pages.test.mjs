@@ -47,9 +47,19 @@ const open = {
   path: (path) => () => it.goto(path),
   first: (list, then = '') => async () => {
     await it.goto(list);
-    const href = await page.locator(`main a[href^="${list}/"]:not([href$="/new"], [href$="/invite"])`).first().getAttribute('href');
+    const href = await page.locator(`main a[href^="${list}/"]:not([href*="/new"], [href$="/invite"])`).first().getAttribute('href');
     await it.goto(href + then);
+    assert.equal(new URL(page.url()).pathname, href + then, 'and nowhere else');
   },
+};
+
+/** The first link of this kind on the page before. */
+const follow = (before, pattern, then = (href) => href) => async () => {
+  await before();
+  const hrefs = await page.locator('main a').evaluateAll((all) => all.map((one) => one.getAttribute('href')));
+  const href = hrefs.find((one) => pattern.test(one));
+  assert.ok(href, `${pattern} among ${hrefs}`);
+  await it.goto(then(href));
 };
 
 const PAGES = {
@@ -59,6 +69,8 @@ const PAGES = {
   'tickets-filtered': open.path('/tickets?state=open&priority=normal&sort=priority'),
   ticket: open.first('/tickets'),
   'ticket-split': open.first('/tickets', '/split'),
+  message: follow(open.first('/tickets'), /^\/messages\/.+\/raw$/, (href) => href.replace(/\/raw$/, '')),
+  'connect-done': follow(open.path('/mailboxes'), /^\/mailboxes\/mbx_/, (href) => href.replace('/mailboxes/', '/connect/done/')),
   quarantine: open.path('/quarantine'),
   rules: open.path('/rules'),
   'rule-new': open.path('/rules/new'),
@@ -258,6 +270,24 @@ test('the theme that was chosen stays, whatever the device says', async () => {
   await it.goto('/');
   await audit(page, 'the dashboard, dark by choice');
   await screenshot(page, 'dashboard-dark-by-choice');
+});
+
+test('another account at the provider is a question, and nothing is changed before it is answered', async () => {
+  await it.goto('/grants');
+  await page.locator('tbody th a').first().click();
+  const [id] = /grt_\w+/.exec(page.url());
+  const [pinned, subject] = it.demo.sql(`SELECT identity, subject FROM grants WHERE id = '${id}'`).trim().split('|');
+  const pin = (name, sub) => it.demo.sql(`UPDATE grants SET identity = '${name}', subject = '${sub}' WHERE id = '${id}'`);
+  pin('somebody.else@sandbox.test', 'somebody else');
+  try {
+    await page.getByRole('button', { name: 'Reconnect' }).click();
+    await allow(page);
+    await page.getByRole('heading', { name: 'Another account has consented', level: 1 }).waitFor();
+    await page.getByText('somebody.else@sandbox.test').first().waitFor();
+    await inspect('grant-identity');
+  } finally {
+    pin(pinned, subject);
+  }
 });
 
 test('a consent takes somebody back to the grant it was for', async () => {

@@ -93,7 +93,7 @@ for (const [role, label] of Object.entries(ROLES)) {
     people[role] = { browser, page: browser.page, email };
     await browser.page.goto(link);
     if (role === 'viewer') await inspect(browser.page, 'invitation');
-    await browser.page.getByLabel('Password').fill('password1');
+    await browser.page.getByLabel('Password').fill('password-12345678');
     await browser.page.getByRole('button', { name: 'Save and sign in' }).click();
     await browser.page.locator('#password-error').waitFor();
     await browser.page.getByLabel('Password').fill(PASSWORD);
@@ -222,6 +222,7 @@ test('an admin finds a person, changes them, and ends what they have', async () 
   await page.getByRole('button', { name: 'Save', exact: true }).click();
   await page.getByRole('heading', { name: 'Grace Agent', level: 1 }).waitFor();
   await page.getByRole('link', { name: 'Take the second factor away' }).click();
+  await inspect(page, 'user-second-factor-remove');
   await page.getByRole('button', { name: 'Take it away' }).click();
   await page.getByText('The second factor is taken away').waitFor();
   const { page: theirs } = people.agent;

@@ -1,6 +1,8 @@
 //! Tokens of other issuers, at the token endpoint and at the API, over HTTP. The issuer's keys are published by a scripted
 //! server; the tokens are made here, good ones and others.
 
+mod lasting;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mailgrant::crypto::{SigningAlg, new_signing_key, public_jwk, sign_jwt};

@@ -7,7 +7,7 @@ use super::{json, run, text};
 use crate::crypto::{Place, SealError};
 use crate::ctx::Ctx;
 use crate::db::sql;
-use crate::sso::model::TestRun;
+use crate::sso::model::{SessionLink, TestRun};
 use crate::trouble::Trouble;
 
 /// A sign-in between leaving for the provider and coming back.
@@ -139,22 +139,62 @@ pub(in crate::sso) async fn purge(
     .map(|_| ())
 }
 
+/// A logout token that came.
+pub(in crate::sso) struct LogoutToken<'a> {
+    pub(in crate::sso) jti_hash: String,
+    pub(in crate::sso) issuer: &'a str,
+    /// Empty for every session of the subject.
+    pub(in crate::sso) sid: &'a str,
+    /// Empty for whoever has the session.
+    pub(in crate::sso) subject: &'a str,
+    /// Its `iat`, seconds since 1970.
+    pub(in crate::sso) issued_at: i64,
+    /// When it came, milliseconds since 1970.
+    pub(in crate::sso) arrived_at: i64,
+    pub(in crate::sso) expires_at: i64,
+}
+
 /// Notes a logout token; false if it came before.
 pub(in crate::sso) async fn first_time<C: ConnectionTrait>(
     on: &C,
     provider_id: &str,
-    jti_hash: &str,
-    expires_at: i64,
+    token: LogoutToken<'_>,
 ) -> Result<bool, DbErr> {
-    let statement = "INSERT INTO sso_logout_tokens (provider_id, jti_hash, expires_at) VALUES ($1, $2, $3) \
-                     ON CONFLICT (provider_id, jti_hash) DO NOTHING";
-    Ok(run(
-        on,
-        statement,
-        [provider_id.into(), jti_hash.into(), expires_at.into()],
-    )
-    .await?
-        == 1)
+    let statement = "INSERT INTO sso_logout_tokens (provider_id, jti_hash, issuer, sid, subject, issued_at, arrived_at, \
+                     expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (provider_id, jti_hash) DO NOTHING";
+    let values = [
+        provider_id.into(),
+        token.jti_hash.into(),
+        token.issuer.into(),
+        token.sid.into(),
+        token.subject.into(),
+        token.issued_at.into(),
+        token.arrived_at.into(),
+        token.expires_at.into(),
+    ];
+    Ok(run(on, statement, values).await? == 1)
+}
+
+/// Whether a logout token that meant this session came since `left_at` (milliseconds). One that names no session means
+/// those of its subject that began before it: whose ID token is not newer (`issued_at`, seconds).
+pub(in crate::sso) async fn is_signed_out<C: ConnectionTrait>(
+    on: &C,
+    link: &SessionLink,
+    left_at: i64,
+    issued_at: i64,
+) -> Result<bool, DbErr> {
+    let statement = "SELECT 1 AS found FROM sso_logout_tokens WHERE provider_id = $1 AND arrived_at >= $2 AND issuer = $3 \
+                     AND ((sid <> '' AND sid = $4 AND (subject = '' OR subject = $5)) \
+                     OR (sid = '' AND subject = $5 AND issued_at >= $6)) LIMIT 1";
+    let values: [Value; 6] = [
+        link.provider_id.clone().into(),
+        left_at.into(),
+        link.issuer.clone().into(),
+        link.sid.clone().into(),
+        link.subject.clone().into(),
+        issued_at.into(),
+    ];
+    Ok(on.query_one_raw(sql(on, statement, values)).await?.is_some())
 }
 
 // Tests.

@@ -4,7 +4,7 @@ pub(super) mod attempts;
 pub(super) mod checks;
 pub(super) mod people;
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
@@ -100,6 +100,16 @@ pub(super) async fn one<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<I
     let text = format!("SELECT {COLUMNS} FROM identity_providers WHERE id = $1");
     let row = on.query_one_raw(sql(on, &text, [id.into()])).await?;
     row.as_ref().map(provider).transpose()
+}
+
+/// Lets nobody else begin or end sessions of a provider until the transaction ends. Taken behind a person's row.
+pub(super) async fn hold<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
+    if on.get_database_backend() != DbBackend::Postgres {
+        // SQLite has one writer at a time.
+        return Ok(());
+    }
+    let text = "SELECT id FROM identity_providers WHERE id = $1 FOR NO KEY UPDATE";
+    on.query_one_raw(sql(on, text, [id.into()])).await.map(|_| ())
 }
 
 /// The client secret; empty if there is none.

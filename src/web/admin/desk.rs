@@ -206,7 +206,7 @@ impl Desk {
     /// What names the request in the log.
     pub(super) fn request_id(&self) -> String {
         let extensions = self.front.request.extensions();
-        let id = extensions.get::<gate::RequestId>();
+        let id = extensions.get::<crate::web::RequestId>();
         id.map(|id| id.0.clone()).unwrap_or_default()
     }
 

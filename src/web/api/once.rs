@@ -11,9 +11,9 @@ use crate::audit;
 use crate::ctx::Ctx;
 use crate::idempotency::{self, Answer, Begun, IdempotencyError, Turn};
 use crate::web::error::Problem;
-use crate::web::gate::{self, RequestId};
 use crate::web::presented;
 use crate::web::route::Effect;
+use crate::web::{RequestId, gate};
 
 const KEY: &str = "idempotency-key";
 const REPLAYED: &str = "idempotency-replayed";

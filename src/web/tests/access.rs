@@ -15,7 +15,7 @@ use crate::account::{self, NewToken, User};
 use crate::ctx::Ctx;
 use crate::project::{self, NewProject};
 use crate::web::tests::{Site, site};
-use crate::web::{Route, routes};
+use crate::web::{Guard, Route, routes};
 
 /// Who asks; each but the last has the role in the project HELP.
 pub(super) const ROLES: [&str; 5] = ["site admin", "project admin", "agent", "viewer", "stranger"];
@@ -301,6 +301,18 @@ async fn every_cell_of_role_and_page_is_as_the_table_says() {
         let _ = writeln!(table, "| {method} {path} | {} |", row.join(" | "));
     }
     compare("pages", &table);
+}
+
+#[test]
+fn what_anybody_may_ask_is_as_the_table_says() {
+    let open = routes().into_iter().filter(|route| route.guard == Guard::Public);
+    let mut rows: Vec<_> = open.map(|route| (route.path, route.method.to_string())).collect();
+    rows.sort();
+    let table: String = rows
+        .iter()
+        .map(|(path, method)| format!("| {method} {path} |\n"))
+        .collect();
+    compare("public", &table);
 }
 
 /// Compares a table with the part of `docs/access.md` between its marks, or writes it there if asked to.

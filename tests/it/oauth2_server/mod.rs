@@ -3,6 +3,7 @@
 mod apache;
 mod authorize;
 mod conformance;
+mod consent;
 mod device;
 mod dpop;
 mod interop;

@@ -4,7 +4,7 @@ use mailgrant::crypto::{SigningAlg, new_signing_key, sign_jwt};
 use reqwest::header::CONTENT_SECURITY_POLICY;
 use serde_json::{Value, json};
 
-use super::liar::{CLIENT, now};
+use super::liar::{Answer, CLIENT, now};
 use super::stage::{Alone, Stage, code_of, with_glewlwyd};
 use crate::on_each_database;
 use crate::support::database::TestDatabase;
@@ -15,6 +15,7 @@ use crate::support::wait::{SOON, eventually};
 
 on_each_database!(
     n58_a_logout_token_that_is_not_right_ends_nothing_and_a_right_one_ends_its_sessions_once,
+    n58_a_logout_token_that_comes_while_somebody_is_on_the_way_back_keeps_them_out,
     cb_9_n59_the_front_channel_ends_the_session_that_iss_and_sid_name_and_looks_at_no_cookie,
     cb_8_signing_out_here_goes_on_to_the_provider_and_back,
 );
@@ -147,6 +148,45 @@ async fn n58_a_logout_token_that_is_not_right_ends_nothing_and_a_right_one_ends_
     let all = logout_claims(&stage, &json!({ "sid": null }));
     assert_eq!(tell(&stage, &stage.liar.sign_as("logout+jwt", &all)).await, 200);
     assert!(!is_signed_in(&other).await);
+}
+
+async fn n58_a_logout_token_that_comes_while_somebody_is_on_the_way_back_keeps_them_out(
+    database: TestDatabase,
+) {
+    let stage = Alone::start_on(Some(database), &json!({})).await;
+    let browser = stage.visitor();
+    let off = stage.off(&browser).await;
+    let mut claims = stage.liar.claims("grace", &off.nonce);
+    claims["sid"] = json!("s1");
+    let given = json!({
+        "access_token": "at-1", "token_type": "Bearer", "expires_in": 60, "id_token": stage.liar.sign(&claims),
+    });
+    // The code is being exchanged when the provider says that the session is over.
+    let slowly = Answer {
+        delay: std::time::Duration::from_secs(3),
+        ..Answer::json(&given)
+    };
+    stage.liar.set("/token", slowly);
+    let before = stage.liar.asked("/token").len();
+    let back = stage.back(&off);
+    let (seen, told) = tokio::join!(browser.get(&back), async {
+        eventually("the code is sent", SOON, async || {
+            (stage.liar.asked("/token").len() > before).then_some(())
+        })
+        .await;
+        let token = stage
+            .liar
+            .sign_as("logout+jwt", &logout_claims(&stage, &json!({})));
+        tell(&stage, &token).await
+    });
+    assert_eq!(told, 200);
+    assert_eq!(
+        (seen.status, code_of(&seen).as_str()),
+        (400, "signed_out_meanwhile")
+    );
+    assert!(!is_signed_in(&browser).await);
+    // Afterwards the same person comes in as ever.
+    signed_in(&stage, "grace", "s2").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

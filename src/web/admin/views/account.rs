@@ -50,7 +50,7 @@ impl View for Setup {
             base_url: "https://mailgrant.example.org".to_owned(),
             seen_url: "http://127.0.0.1:8080".to_owned(),
             base_url_matches,
-            password_min: 12,
+            password_min: 15,
             expires: "01:59 UTC".to_owned(),
         };
         let errors = FormErrors::default().with("name", "Enter a name.").with(
@@ -300,7 +300,7 @@ impl View for NewPassword {
             name: "Ada Lovelace".to_owned(),
             is_invitation,
             is_recovery,
-            password_min: 8,
+            password_min: 15,
             expires: "2026-11-24 01:29 UTC".to_owned(),
             errors,
         };

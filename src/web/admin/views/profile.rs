@@ -124,7 +124,7 @@ impl View for Profile {
             wants_mail: has_all,
             is_site_admin: has_all,
             password_set,
-            password_min: 8,
+            password_min: 15,
             second_factor: has_all.then(|| FactorFacts {
                 since: When::sample("12 days ago"),
                 codes_left: 2,
