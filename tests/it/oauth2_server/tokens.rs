@@ -138,9 +138,9 @@ async fn n21_n22_n24_n25_a_client_proves_itself_in_one_way_and_not_in_the_addres
         (
             send(
                 http()
-                    .post(format!("{url}?grant_type=client_credentials"))
+                    .post(format!("{url}?code=mg_ac_x"))
                     .basic_auth(&id, Some(&secret)),
-                &[],
+                &[grant],
             )
             .await,
             (400, "invalid_request"),
