@@ -86,8 +86,7 @@ test('somebody comes in with their account of the other, and signing out there e
   assert.equal((await (await request.response()).status()), 200);
   await page.getByRole('heading', { name: 'You are signed out' }).waitFor();
   await page.getByText('Branch').waitFor();
-  const frame = page.frames().find((one) => one.url().startsWith(branch.baseUrl));
-  await frame.getByText('Signed out.').waitFor({ state: 'attached' });
+  await page.frameLocator('iframe').getByText('Signed out.').waitFor({ state: 'attached' });
   await audit(page, 'signed out, with a frame');
   await screenshot(page, 'two-sites-signed-out');
   assert.deepEqual(browser.problems, [], 'no policy of either blocked the frame');
