@@ -364,8 +364,7 @@ pub(super) async fn blocking_grants<C: ConnectionTrait>(on: &C, id: &str) -> Res
         .collect()
 }
 
-/// Deletes an integration with its revoked, unused grants.
-/// Removes it with its grants. False if it has another revision than was `seen`, or is gone: the caller rolls back then.
+/// Removes an integration with its grants. False if it has another revision than was `seen`, or is gone: the caller rolls back then.
 pub(super) async fn delete<C: ConnectionTrait>(on: &C, id: &str, seen: Option<i64>) -> Result<bool, DbErr> {
     let text = "DELETE FROM grants WHERE integration_id = $1";
     on.execute_raw(sql(on, text, [id.into()])).await?;

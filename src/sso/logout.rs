@@ -313,7 +313,7 @@ pub async fn tied<C: sea_orm::ConnectionTrait>(
     // Before its sessions, as whoever ends them does.
     store::hold(on, &link.provider_id).await?;
     let Some(due) = store::checks::held(on, session_id).await? else {
-        return Ok(None);
+        return Err(SsoError::SignedOut);
     };
     let kept = Kept {
         refresh_token: due.refresh_token(ctx, session_id).ok().flatten(),

@@ -160,6 +160,8 @@ pub(super) async fn remove(
     old: &IdentityProvider,
 ) -> Result<(), SsoError> {
     people::take_roles_back(ctx, tx, old).await?;
+    // Before its sessions: one that begins at this moment is seen, or finds no provider any more.
+    store::hold(tx, &old.id).await?;
     let meant = store::people::Meant::All;
     for (session_id, _) in store::people::sessions(tx, &old.id, "", meant).await? {
         account::end_in(tx, &session_id).await?;

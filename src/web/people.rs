@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::access::{Projects, Role};
 use crate::account::{
-    self, AccountError, HashedPassword, LinkKind, NewSession, PasswordLink, PersonChange, Started,
+    self, AccountError, HashedPassword, LinkKind, NewSession, PasswordLink, PersonChange, Session, Started,
     TokenIdentity, Tokens, User,
 };
 use crate::ctx::Ctx;
@@ -141,13 +141,17 @@ pub(super) async fn change_password(
     new: &HashedPassword,
     tokens: Tokens,
     session: &NewSession<'_>,
-    before: &str,
+    before: &Session,
 ) -> Result<Started, AccountError> {
     let now = ctx.clock.now_ms();
     let tx = ctx.db.begin().await?;
     account::hold_person(&tx, session.user_id).await?;
     // A password of one's own is no way out of what a provider says of one's session.
-    let tied = sso::tied(ctx, &tx, before).await.map_err(of_sso)?;
+    let tied = sso::tied(ctx, &tx, &before.id).await.map_err(of_sso)?;
+    // Behind that, which waits for whoever ends the sessions of a provider.
+    if !account::is_still_there(&tx, before).await? {
+        return Err(AccountError::DeadOffer);
+    }
     account::set_password(&tx, &ctx.clock, session.user_id, new, tokens, session.user_id).await?;
     oauth2_server::end_all_of_user(&tx, now, session.user_id, "password_changed").await?;
     let started = account::start_in(&tx, &ctx.clock, session).await?;

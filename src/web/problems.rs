@@ -410,7 +410,14 @@ mod tests {
             &mut texts,
         );
         let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web");
-        for file in ["gate.rs", "error.rs", "extract.rs", "route.rs"] {
+        for file in [
+            "bearer.rs",
+            "shell.rs",
+            "gate.rs",
+            "error.rs",
+            "extract.rs",
+            "route.rs",
+        ] {
             texts.push(std::fs::read_to_string(web.join(file)).unwrap());
         }
         let mut found = BTreeSet::new();

@@ -248,7 +248,8 @@ async fn update_user<C: ConnectionTrait>(
 /// One at a time may decide by how many people there are. SQLite has one writer anyway.
 pub(in crate::account) async fn lock_people(tx: &DatabaseTransaction) -> Result<(), DbErr> {
     if tx.get_database_backend() == DatabaseBackend::Postgres {
-        tx.execute_unprepared("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+        // Not the table: whoever holds a person and writes that row then would wait in a circle.
+        tx.execute_unprepared("SELECT pg_advisory_xact_lock(5207061)")
             .await?;
     }
     Ok(())

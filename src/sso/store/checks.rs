@@ -118,8 +118,13 @@ pub(in crate::sso) async fn take<C: ConnectionTrait>(
 pub(in crate::sso) async fn held<C: ConnectionTrait>(on: &C, session_id: &str) -> Result<Option<Due>, DbErr> {
     // SQLite's writer is alone anyway.
     if on.get_database_backend() == DbBackend::Postgres {
-        let text = "SELECT session_id FROM sso_sessions WHERE session_id = $1 FOR UPDATE";
-        on.query_one_raw(sql(on, text, [session_id.into()])).await?;
+        // The session first: whoever ends it comes from there.
+        for text in [
+            "SELECT id FROM sessions WHERE id = $1 FOR UPDATE",
+            "SELECT session_id FROM sso_sessions WHERE session_id = $1 FOR UPDATE",
+        ] {
+            on.query_one_raw(sql(on, text, [session_id.into()])).await?;
+        }
     }
     kept(on, session_id).await
 }

@@ -232,7 +232,7 @@ async fn try_password(desk: &Desk, form: &FormData) -> Result<account::Started, 
         browser: respond::browser(desk.request()),
         address: &address,
     };
-    people::change_password(ctx, &new, tokens, &session, &desk.current.session().id).await
+    people::change_password(ctx, &new, tokens, &session, desk.current.session()).await
 }
 
 async fn end_session(desk: Desk, id: web::Path<String>) -> Answer {

@@ -129,7 +129,8 @@ async fn page(front: Front, query: web::Query<Next>) -> Answer {
         &front,
         &offer,
         &hint,
-        (next, query.again == "1"),
+        // Who is not signed in shows nothing anew. What an application demands beyond that is asked for when they are back.
+        (next, query.again == "1" && front.visitor.current.is_some()),
         FormErrors::default(),
     );
     view.ended = ended(&front).await?;

@@ -418,7 +418,7 @@ async fn whatever_keeps_somebody_out_ends_what_applications_hold_of_them_for_goo
                     browser: "",
                     address: "",
                 };
-                people::change_password(ctx, &new, account::Tokens::Keep, &session, &ada.session.id)
+                people::change_password(ctx, &new, account::Tokens::Keep, &session, &ada.session)
                     .await
                     .unwrap();
             }

@@ -55,6 +55,15 @@ async fn who_did_not_show_anew_who_they_are_passes_no_step_up(database: TestData
         );
         assert_eq!(browser.get("/profile").await.status, 200);
     }
+    // Who is signed in is sent to show it anew; who is not has nothing to show anew, whoever wants them to sign in.
+    let offered = format!("/sign-in?again=1&next={PATH}");
+    assert!(browser.get(&offered).await.body.contains("again=1"));
+    let page = stage.visitor().get(&offered).await;
+    assert!(
+        page.body.contains(&stage.id) && !page.body.contains("again=1"),
+        "{}",
+        page.body
+    );
     // Asked again, and let through all the same.
     for auth_time in [json!(now - 3_600), json!(now + 3_600)] {
         let seen = walk(&stage, &browser, true, auth_time.clone()).await;
