@@ -231,7 +231,7 @@ pub enum UserInfo {
 /// The answer of the userinfo endpoint, in the form that the token's client registered.
 ///
 /// # Errors
-/// Those of [`claims_for`].
+/// The database, or a key that does not open.
 pub async fn userinfo(ctx: &Ctx, token: &TokenUse) -> Result<UserInfo, OAuthError> {
     let mut answer = claims_for(ctx, token).await?;
     let client = store::client(ctx.db.read(), &token.family.client).await?;

@@ -343,9 +343,9 @@ fn bounce(mail: &Mail) -> Vec<u8> {
          Reporting-MTA: dns; mx.orchard.example\nArrival-Date: {date}\n\n\
          Final-Recipient: rfc822; nobody@orchard.example\nAction: failed\nStatus: 5.1.1\n\
          Diagnostic-Code: smtp; 550 5.1.1 no such user here\n\
-         --report\nContent-Type: text/rfc822-headers\n\n\
+         --report\nContent-Type: message/rfc822\n\n\
          From: <{to}>\nTo: <nobody@orchard.example>\nSubject: Your order is on its way\n\
-         Message-ID: <order-77@shop.example>\n\
+         Message-ID: <order-77@shop.example>\n\nIt will be with you on Monday.\n\
          --report--\n",
         date = mail.date,
         to = mail.to,

@@ -70,6 +70,13 @@ const PAGES = {
   ticket: open.first('/tickets'),
   'ticket-split': open.first('/tickets', '/split'),
   message: follow(open.first('/tickets'), /^\/messages\/.+\/raw$/, (href) => href.replace(/\/raw$/, '')),
+  'attached-mail': async () => {
+    const text = `SELECT id FROM messages WHERE parsed LIKE '%"message/rfc822"%' LIMIT 1`;
+    const id = await eventually('a mail in a mail', () => it.demo.sql(text).trim());
+    await it.goto(`/messages/${id}`);
+    await page.getByRole('link', { name: /Mail in part/ }).first().click();
+    await page.waitForURL(/\/attached-mails\//);
+  },
   'connect-done': follow(open.path('/mailboxes'), /^\/mailboxes\/mbx_/, (href) => href.replace('/mailboxes/', '/connect/done/')),
   quarantine: open.path('/quarantine'),
   rules: open.path('/rules'),

@@ -32,7 +32,7 @@ async fn oidcc_idtoken_rs256() {
             .registered(&json!({ "id_token_signed_response_alg": alg }))
             .await;
         let flow = plan.fresh_flow(&app, &[]).await;
-        let head = jsonwebtoken::decode_header(&flow.id_token()).unwrap();
+        let head = jsonwebtoken::decode_header(flow.id_token()).unwrap();
         assert_eq!(format!("{:?}", head.alg), alg);
     }
 }
@@ -186,7 +186,7 @@ async fn oidcc_server_rotate_keys() {
     );
     let hint = first.id_token();
     let second = plan.flow(&app, &browser, &[("id_token_hint", &hint)]).await;
-    let kid = jsonwebtoken::decode_header(&second.id_token()).unwrap().kid;
+    let kid = jsonwebtoken::decode_header(second.id_token()).unwrap().kid;
     let kid = kid.expect("a kid");
     assert!(!before.contains(&kid) && after.contains(&kid), "a new key signs");
     plan.verified(&app, &hint).await;

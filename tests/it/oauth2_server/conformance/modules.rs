@@ -97,7 +97,7 @@ pub(super) async fn oidcc_response_type_missing(plan: Plan) {
 pub(super) async fn oidcc_idtoken_signature(plan: Plan) {
     let app = plan.app().await;
     let flow = plan.fresh_flow(&app, &[]).await;
-    let head = jsonwebtoken::decode_header(&flow.id_token()).unwrap();
+    let head = jsonwebtoken::decode_header(flow.id_token()).unwrap();
     assert_eq!(head.alg, jsonwebtoken::Algorithm::RS256);
     let kid = head.kid.expect("there are several keys: it says which");
     assert!(plan.server.key_ids().await.contains(&kid));
