@@ -13,7 +13,11 @@ before(async () => {
   page = it.page;
 });
 
+/** Closed at the very end: the browser asks for the icon of a page when it likes. */
+const servers = [];
+
 after(async () => {
+  for (const server of servers) server.close();
   await it?.close();
 });
 
@@ -100,11 +104,12 @@ test('what an older application cannot do without is switched on in words that s
   assert.deepEqual(it.browser.problems.splice(0), []);
 });
 
-/** A server of an application, on a port (and so an origin) of its own. */
+/** A server of an application, on a port (and so an origin) of its own: its address. */
 async function application(answer) {
   const server = createServer(answer).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
-  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+  servers.push(server);
+  return { url: `http://127.0.0.1:${server.address().port}` };
 }
 
 test('an answer arrives also where the application sends the browser on to another origin', async () => {
@@ -136,8 +141,6 @@ test('an answer arrives also where the application sends the browser on to anoth
     assert.ok(seen.pop().get(name), button);
   }
   assert.deepEqual(it.browser.problems.splice(0), []);
-  home.close();
-  callback.close();
 });
 
 test('somebody who signs out at an application\'s wish arrives there, also where it sends the browser on to another origin', async () => {
@@ -158,6 +161,4 @@ test('somebody who signs out at an application\'s wish arrives there, also where
   await page.getByRole('button', { name: 'Sign out', exact: true }).click();
   await page.waitForURL(`${home.url}/goodbye`);
   assert.deepEqual(it.browser.problems.splice(0), []);
-  home.close();
-  bye.close();
 });
