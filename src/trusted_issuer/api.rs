@@ -66,8 +66,9 @@ pub struct Foreign {
     pub scopes: Vec<String>,
     /// Projects it is narrowed to; empty for none in particular.
     pub projects: Vec<String>,
-    /// When it ends, milliseconds since 1970.
-    pub expires_at: Option<i64>,
+    /// When it ends, milliseconds since 1970. One whose issuer does not say it has the life that was agreed on, from now on:
+    /// what is made with it ends as well.
+    pub expires_at: i64,
 }
 
 /// Answers about tokens, for as long as was agreed on. Named by issuer, its revision and a hash of the token: what one
@@ -281,9 +282,9 @@ async fn hold(ctx: &Ctx, issuer: &TrustedIssuer, claims: &Value, audience: &str)
     }
     let end = if asked && claims.get("exp").is_none() {
         check::not_before(claims, now)?;
-        None
+        now + issuer.max_life_seconds
     } else {
-        Some(check::in_time(claims, issuer.max_life_seconds, now)?)
+        check::in_time(claims, issuer.max_life_seconds, now)?
     };
     let subject = check::subject(issuer, claims)?;
     let who = who(ctx, issuer, subject, claims)
@@ -296,7 +297,7 @@ async fn hold(ctx: &Ctx, issuer: &TrustedIssuer, claims: &Value, audience: &str)
         who,
         scopes: scopes(issuer, claims),
         projects: issuer.projects.clone(),
-        expires_at: end.map(|end| (end + SKEW) * 1000),
+        expires_at: (end + SKEW) * 1000,
     })
 }
 

@@ -359,3 +359,70 @@ async fn a_refresh_token_comes_only_to_those_who_may_use_it() {
         );
     }
 }
+
+#[tokio::test]
+async fn scopes_are_what_the_map_makes_of_theirs_and_never_more_than_was_agreed_on() {
+    let world = World::new().await;
+    let map = |rows: &[(&str, &str)]| {
+        let rows = rows.iter();
+        rows.map(|(theirs, ours)| ((*theirs).to_owned(), (*ours).to_owned()))
+            .collect()
+    };
+    let both = "tickets:read tickets:write";
+    for (claim, rows, said, ours) in [
+        (
+            "",
+            &[][..],
+            json!({ "scope": "tickets:read admin" }),
+            "tickets:read",
+        ),
+        (
+            "",
+            &[],
+            json!({ "scope": ["tickets:write", 7, "tickets:read"] }),
+            both,
+        ),
+        ("", &[], json!({ "scope": 7 }), ""),
+        ("roles", &[], json!({ "roles": ["tickets:read"] }), "tickets:read"),
+        // What it is not read from counts for nothing.
+        ("roles", &[], json!({ "roles": null }), ""),
+        (
+            "roles",
+            &[("desk", "tickets:read admin"), ("boss", "tickets:write")],
+            json!({ "roles": ["desk", "boss", "tickets:write"] }),
+            both,
+        ),
+        ("", &[("desk", "tickets:read")], json!({ "scope": both }), ""),
+        (
+            "",
+            &[("*", "tickets:read")],
+            json!({ "scope": "x" }),
+            "tickets:read",
+        ),
+        (
+            "",
+            &[("*", "tickets:read")],
+            json!({ "scope": null }),
+            "tickets:read",
+        ),
+        (
+            "",
+            &[("*", "tickets:read"), ("desk", "tickets:write")],
+            json!({ "scope": "desk" }),
+            both,
+        ),
+        // Nobody gives themselves what is for everybody, or more.
+        ("", &[("desk", "tickets:write")], json!({ "scope": "*" }), ""),
+    ] {
+        let issuer = world
+            .trust(|fields| {
+                fields.scope_claim = Some(claim.to_owned());
+                fields.scope_map = Some(map(rows));
+            })
+            .await;
+        let token = SecretString::from(world.signed(&issuer, said.clone()));
+        let found = authenticate(&world.ctx, &token, &world.here()).await.unwrap();
+        let found = found.expect("an issuer that could have made it");
+        assert_eq!(found.scopes.join(" "), ours, "{claim} {rows:?} {said}");
+    }
+}

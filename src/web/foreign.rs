@@ -68,7 +68,7 @@ pub(super) async fn identify(
         id: format!("{}/{}", found.issuer_id, subject.get(..16).unwrap_or_default()),
         name: format!("{} at {}", found.subject, found.issuer_name),
         actor: actor.clone(),
-        expires_at: found.expires_at,
+        expires_at: Some(found.expires_at),
     };
     Ok(Some((identity, owner.by_token(&actor, scopes, projects))))
 }

@@ -90,3 +90,22 @@ async fn a_token_of_our_own_is_shown_to_no_issuer() {
     assert_eq!(world.at_api("theirs").await, Ok(world.bob.id.clone()));
     assert_eq!(provider.calls().len(), 1);
 }
+
+#[tokio::test]
+async fn a_token_whose_issuer_names_no_end_has_one_here_all_the_same() {
+    let world = World::new().await;
+    let provider = FakeProvider::start().await;
+    let issuer = world.trust_by_asking(&provider).await;
+    let now = world.ctx.clock.now_ms() / 1000;
+    let agreed = now + issuer.max_life_seconds;
+    for (token, said, end) in [("endless", None, agreed), ("short", Some(now + 20), now + 20)] {
+        let mut claims = world.claims(&issuer, json!({ "active": true, "exp": said }));
+        if said.is_none() {
+            claims.as_object_mut().unwrap().remove("exp");
+        }
+        provider.then(Reply::json(200, &claims.to_string()));
+        let found = authenticate(&world.ctx, &SecretString::from(token), &world.here()).await;
+        let found = found.unwrap().expect("an issuer that could have made it");
+        assert_eq!(found.expires_at, (end + check::SKEW) * 1000, "{token}");
+    }
+}
