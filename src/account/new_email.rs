@@ -86,7 +86,13 @@ pub async fn confirm_email(
     token: &SecretString,
 ) -> Result<NewEmail, AccountError> {
     let hash = crypto::sha256_hex(token.expose_secret().as_bytes());
-    let taken = store::take_email_change(tx, &hash, ctx.clock.now_ms()).await?;
+    let now = ctx.clock.now_ms();
+    // Whoever changes people or shuts them out takes what is theirs in this order: the lock, the person, the rest.
+    store::lock_people(tx).await?;
+    if let Some((user_id, _)) = store::email_change(tx, &hash, now).await? {
+        store::hold_person(tx, &user_id).await?;
+    }
+    let taken = store::take_email_change(tx, &hash, now).await?;
     let (user_id, email) = taken.ok_or(AccountError::DeadLink)?;
     let before = store::user(tx, &user_id).await?;
     let before = before.filter(User::is_active).ok_or(AccountError::DeadLink)?;

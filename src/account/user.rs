@@ -181,6 +181,7 @@ pub async fn enable_in(
     id: &str,
     actor: &str,
 ) -> Result<(), AccountError> {
+    store::lock_people(tx).await?;
     let user = living(tx, id).await?;
     if user.disabled_at.is_some() {
         store::set_disabled(tx, id, None).await?;

@@ -411,6 +411,8 @@ pub(super) async fn password_by_link(
     let host = ctx.config.base_url.host_str().unwrap_or_default();
     let new = account::new_password(&named, host, password).await?;
     let tx = ctx.db.begin().await?;
+    // Before the link: whoever shuts them out takes both in this order.
+    account::hold_person(&tx, &link.user.id).await?;
     let user = account::take_link(&tx, ctx, token, link.kind).await?;
     if named.name != user.name {
         account::rename(&tx, &ctx.clock, &user.id, &named.name, &user.id).await?;
