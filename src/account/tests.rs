@@ -437,7 +437,13 @@ async fn a_token_follows_the_role_of_its_owner_at_every_request() {
         access(&narrow).await.unwrap().projects_with(Scope::TicketsRead),
         Projects::one(&ops)
     );
-    set(&help, Role::Viewer).await;
+    let provided = project::Provided {
+        allow_no_admin: true,
+        ..Default::default()
+    };
+    project::change_member(db, clock, (&help, &eve.id), Role::Viewer, provided, "cli")
+        .await
+        .unwrap();
     assert!(
         access(&token)
             .await
@@ -445,7 +451,7 @@ async fn a_token_follows_the_role_of_its_owner_at_every_request() {
             .projects_with(Scope::TicketsWrite)
             .is_none()
     );
-    project::remove_member(db, clock, (&ops, &eve.id), None, "cli")
+    project::remove_member(db, clock, (&ops, &eve.id), Default::default(), "cli")
         .await
         .unwrap();
     let out = access(&narrow).await.unwrap();

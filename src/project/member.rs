@@ -79,7 +79,36 @@ pub async fn memberships(db: &Db, projects: &Projects) -> Result<Vec<Membership>
         .collect())
 }
 
+/// What must hold for a member to be changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Provided<'a> {
+    /// They are still what they were seen to be; `None` for whatever they are.
+    pub seen: Option<&'a Membership>,
+    /// The project may be left to site admins. Otherwise somebody else who can sign in must be its admin.
+    pub allow_no_admin: bool,
+}
+
+/// Refuses to take the last project admin away. Whoever asks waits here for another one who is about to go.
+async fn keep_an_admin(
+    tx: &DatabaseTransaction,
+    who: (&str, &str),
+    provided: Provided<'_>,
+) -> Result<(), MemberError> {
+    if provided.allow_no_admin {
+        return Ok(());
+    }
+    store::lock(tx, who.0).await?;
+    let is_admin = store::role_of(tx, who).await?.as_deref() == Some(Role::ProjectAdmin.as_str());
+    if is_admin && !store::has_other_admin(tx, who).await? {
+        return Err(MemberError::LastProjectAdmin);
+    }
+    Ok(())
+}
+
 /// Makes a person, who must exist, a member of a project that exists, or changes their role.
+///
+/// # Errors
+/// [`MemberError::LastProjectAdmin`].
 pub async fn set_member(
     db: &Db,
     clock: &Clock,
@@ -89,12 +118,15 @@ pub async fn set_member(
     actor: &str,
 ) -> Result<(), MemberError> {
     let tx = db.begin().await?;
+    if role != Role::ProjectAdmin {
+        keep_an_admin(&tx, (project_id, user_id), Provided::default()).await?;
+    }
     set_member_in(&tx, clock, project_id, user_id, role, actor).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// The same in the caller's transaction.
+/// The same in the caller's transaction, also to the last project admin.
 pub async fn set_member_in(
     tx: &DatabaseTransaction,
     clock: &Clock,
@@ -113,22 +145,25 @@ pub async fn set_member_in(
     append(tx, clock, kind, project_id, actor, data).await
 }
 
-/// Changes the role of a member; if `seen` is given, of one who is still that.
+/// Changes the role of a member.
 ///
 /// # Errors
-/// [`MemberError::NotFound`], [`MemberError::Conflict`].
+/// [`MemberError::NotFound`], [`MemberError::Conflict`], [`MemberError::LastProjectAdmin`].
 pub async fn change_member(
     db: &Db,
     clock: &Clock,
     (project_id, user_id): (&str, &str),
     role: Role,
-    seen: Option<&Membership>,
+    provided: Provided<'_>,
     actor: &str,
 ) -> Result<(), MemberError> {
     let tx = db.begin().await?;
     let who = (project_id, user_id);
+    if role != Role::ProjectAdmin {
+        keep_an_admin(&tx, who, provided).await?;
+    }
     let before = store::role_of(&tx, who).await?;
-    if !store::change_member(&tx, who, role.as_str(), seen, clock.now_ms()).await? {
+    if !store::change_member(&tx, who, role.as_str(), provided.seen, clock.now_ms()).await? {
         return Err(not_as_seen(before.is_some()));
     }
     if before.as_deref() != Some(role.as_str()) {
@@ -147,34 +182,34 @@ fn not_as_seen(is_there: bool) -> MemberError {
     }
 }
 
-/// Takes a person out of a project; if `seen` is given, one who is still that.
+/// Takes a person out of a project.
 ///
 /// # Errors
-/// [`MemberError::NotFound`], [`MemberError::Conflict`].
+/// [`MemberError::NotFound`], [`MemberError::Conflict`], [`MemberError::LastProjectAdmin`].
 pub async fn remove_member(
     db: &Db,
     clock: &Clock,
-    (project_id, user_id): (&str, &str),
-    seen: Option<&Membership>,
+    who: (&str, &str),
+    provided: Provided<'_>,
     actor: &str,
 ) -> Result<(), MemberError> {
     let tx = db.begin().await?;
-    remove_in(&tx, clock, (project_id, user_id), seen, actor).await?;
+    keep_an_admin(&tx, who, provided).await?;
+    if !remove_in(&tx, clock, who, provided.seen, actor).await? {
+        return Err(not_as_seen(store::role_of(&tx, who).await?.is_some()));
+    }
     tx.commit().await?;
     Ok(())
 }
 
-/// The same in the caller's transaction.
-///
-/// # Errors
-/// [`MemberError::NotFound`].
+/// The same in the caller's transaction, also with the last project admin; false if they are no member.
 pub async fn remove_member_in(
     tx: &DatabaseTransaction,
     clock: &Clock,
     project_id: &str,
     user_id: &str,
     actor: &str,
-) -> Result<(), MemberError> {
+) -> Result<bool, DbErr> {
     remove_in(tx, clock, (project_id, user_id), None, actor).await
 }
 
@@ -184,14 +219,13 @@ async fn remove_in(
     (project_id, user_id): (&str, &str),
     seen: Option<&Membership>,
     actor: &str,
-) -> Result<(), MemberError> {
-    let who = (project_id, user_id);
-    if !store::delete_member(tx, who, seen).await? {
-        return Err(not_as_seen(store::role_of(tx, who).await?.is_some()));
+) -> Result<bool, DbErr> {
+    if !store::delete_member(tx, (project_id, user_id), seen).await? {
+        return Ok(false);
     }
     let data = json!({ "userId": user_id });
     append(tx, clock, "member.removed", project_id, actor, data).await?;
-    Ok(())
+    Ok(true)
 }
 
 /// Takes a person out of every project.
@@ -200,7 +234,7 @@ pub async fn leave_all_in(
     clock: &Clock,
     user_id: &str,
     actor: &str,
-) -> Result<(), MemberError> {
+) -> Result<(), DbErr> {
     for row in store::members_of_person(tx, user_id).await? {
         remove_member_in(tx, clock, &row.project_id, user_id, actor).await?;
     }

@@ -7,7 +7,7 @@ mod service;
 mod store;
 
 pub use member::{
-    MemberError, Membership, change_member, leave_all_in, members_of, memberships, remove_member,
+    MemberError, Membership, Provided, change_member, leave_all_in, members_of, memberships, remove_member,
     remove_member_in, roles_in, roles_of, set_member, set_member_in,
 };
 pub use service::{NewProject, ProjectChange, ProjectError, create, get, get_by_key, list, update};

@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, Condition, ConnectionTrait, QueryOrder};
 
 use super::member::Membership;
-use crate::access::Projects;
+use crate::access::{Projects, Role};
 use crate::db::{sql, within};
 
 use member::Model as Member;
@@ -160,6 +160,18 @@ pub(super) async fn role_of<C: ConnectionTrait>(
         .one(on)
         .await?;
     Ok(found.map(|member| member.role))
+}
+
+/// Whether a project has an admin who can sign in beside this person.
+pub(super) async fn has_other_admin<C: ConnectionTrait>(
+    on: &C,
+    (project_id, user_id): (&str, &str),
+) -> Result<bool, DbErr> {
+    let text = "SELECT 1 FROM project_members m JOIN users u ON u.id = m.user_id WHERE m.project_id = $1 \
+                AND m.user_id <> $2 AND m.role = $3 AND u.disabled_at IS NULL AND u.removed_at IS NULL LIMIT 1";
+    let role = Role::ProjectAdmin.as_str();
+    let values = [project_id.into(), user_id.into(), role.into()];
+    Ok(on.query_one_raw(sql(on, text, values)).await?.is_some())
 }
 
 pub(super) async fn insert<C: ConnectionTrait>(on: &C, project: &Project) -> Result<(), DbErr> {

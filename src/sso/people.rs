@@ -19,7 +19,7 @@ use crate::account::{self, AccountError, User};
 use crate::crypto;
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent};
-use crate::project::{self, MemberError};
+use crate::project;
 use crate::trouble::Trouble;
 
 /// Addresses of people whose provider proves none: nobody can get mail there (RFC 2606).
@@ -388,19 +388,13 @@ async fn give(
             Err(error) => Err(failed(error)),
         };
     }
-    let done = match Role::of_member(&change.after) {
-        Some(role) => project::set_member_in(tx, &ctx.clock, &change.project_id, &user.id, role, actor)
-            .await
-            .map_err(MemberError::from),
-        None => project::remove_member_in(tx, &ctx.clock, &change.project_id, &user.id, actor).await,
-    };
-    match done {
-        // Somebody took them out meanwhile.
-        Ok(()) | Err(MemberError::NotFound | MemberError::Conflict) => {}
-        Err(MemberError::Db(error)) => return Err(error.into()),
-        Err(MemberError::LastProjectAdmin) => {
-            tracing::warn!(user = %user.id, "the last admin of a project keeps the role that no group gives any more");
-            return Ok(false);
+    match Role::of_member(&change.after) {
+        Some(role) => {
+            project::set_member_in(tx, &ctx.clock, &change.project_id, &user.id, role, actor).await?;
+        }
+        // Somebody may have taken them out meanwhile.
+        None => {
+            project::remove_member_in(tx, &ctx.clock, &change.project_id, &user.id, actor).await?;
         }
     }
     Ok(true)

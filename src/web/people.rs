@@ -15,7 +15,6 @@ use crate::ctx::Ctx;
 use crate::event;
 use crate::message;
 use crate::outbox::{self, OutboxError, Outgoing, SiteMail};
-use crate::project::MemberError;
 use crate::smtp::{Address, parse_address};
 use crate::sso::{self, SsoError};
 use crate::template::{self, Rendered, Values};
@@ -447,9 +446,7 @@ pub(super) async fn remove(
 ) -> Result<(), AccountError> {
     let tx = ctx.db.begin().await?;
     account::remove(&tx, ctx, user_id, seen, actor).await?;
-    project::leave_all_in(&tx, &ctx.clock, user_id, actor)
-        .await
-        .map_err(of_member)?;
+    project::leave_all_in(&tx, &ctx.clock, user_id, actor).await?;
     sso::forget_person(&tx, user_id).await?;
     oauth2_server::end_all_of_user(&tx, ctx.clock.now_ms(), user_id, "user_removed").await?;
     tx.commit().await?;
@@ -463,14 +460,6 @@ pub(super) async fn reset_second_factor(ctx: &Ctx, user_id: &str, actor: &str) -
     account::end_all(&tx, user_id).await?;
     tx.commit().await?;
     Ok(was)
-}
-
-fn of_member(error: MemberError) -> AccountError {
-    match error {
-        MemberError::Db(error) => error.into(),
-        MemberError::Conflict => AccountError::Conflict,
-        MemberError::NotFound | MemberError::LastProjectAdmin => AccountError::NotFound("member"),
-    }
 }
 
 /// Changes a person, if they are as they were `seen`.
@@ -519,26 +508,11 @@ pub(super) async fn set_roles(
             Some(role) => {
                 project::set_member_in(&tx, &ctx.clock, project_id, user_id, *role, actor).await?;
             }
-            None => match project::remove_member_in(&tx, &ctx.clock, project_id, user_id, actor).await {
-                Ok(()) | Err(MemberError::NotFound) => {}
-                Err(error) => return Err(of_member(error)),
-            },
+            None => {
+                project::remove_member_in(&tx, &ctx.clock, project_id, user_id, actor).await?;
+            }
         }
     }
     tx.commit().await?;
     Ok(())
-}
-
-/// Whether a member is the only project admin of a project who can sign in.
-pub(super) async fn is_last_project_admin(ctx: &Ctx, project_id: &str, user_id: &str) -> Result<bool, DbErr> {
-    let people = account::list(&ctx.db, &Projects::one(project_id)).await?;
-    let can_sign_in = |id: &str| people.iter().any(|user| user.id == id && user.is_active());
-    let admins: Vec<String> = project::members_of(&ctx.db, project_id)
-        .await?
-        .into_iter()
-        .filter(|member| member.role == Role::ProjectAdmin)
-        .map(|member| member.user_id)
-        .collect();
-    let others = admins.iter().any(|id| id != user_id && can_sign_in(id));
-    Ok(admins.iter().any(|id| id == user_id) && !others)
 }

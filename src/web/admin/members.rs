@@ -9,10 +9,9 @@ use super::views::people::{MemberRow, Members};
 use super::words;
 use crate::access::{Projects, Role, Scope};
 use crate::account::{self, User};
-use crate::project::{self, MemberError, Membership, Project};
+use crate::project::{self, MemberError, Membership, Project, Provided};
 use crate::web::error::Problem;
 use crate::web::extract::FormData;
-use crate::web::people;
 use crate::web::route::{Guard, Route};
 
 /// The routes of this file.
@@ -149,61 +148,67 @@ async fn add(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     desk.done(text, &path(&found)).await
 }
 
-/// The member, and whether they are the only project admin who can sign in.
-async fn member(desk: &Desk, project_id: &str, user_id: &str) -> Result<(User, bool), Problem> {
+async fn member(desk: &Desk, project_id: &str, user_id: &str) -> Result<User, Problem> {
     let (_, user) = members(desk, project_id)
         .await?
         .into_iter()
         .find(|(_, user)| user.id == user_id)
         .ok_or_else(|| Problem::not_found("member of this project"))?;
-    let is_last = people::is_last_project_admin(&desk.ctx, project_id, user_id).await?;
-    Ok((user, is_last))
+    Ok(user)
+}
+
+/// Whether they said that nobody needs to be left to manage the project.
+fn provided(form: &FormData) -> Provided<'static> {
+    Provided {
+        seen: None,
+        allow_no_admin: form.is_checked("sure"),
+    }
 }
 
 async fn set_role(desk: Desk, ids: web::Path<(String, String)>, form: FormData) -> Answer {
     let (id, user_id) = ids.into_inner();
     let found = find(&desk, &id).await?;
-    let (user, is_last) = member(&desk, &found.id, &user_id).await?;
+    let user = member(&desk, &found.id, &user_id).await?;
     let Some(role) = Role::of_member(form.text("role")) else {
         return desk.failed("Choose a role.", &path(&found)).await;
     };
-    if is_last && role != Role::ProjectAdmin && !form.is_checked("sure") {
-        let action = format!("{}/{}", path(&found), user.id);
-        let fields = vec![Choice::new("role", role.as_str(), true)];
-        return ask(&desk, &found, &user, action, fields, "Change the role").await;
+    let (db, clock, who) = (
+        &desk.ctx.db,
+        &desk.ctx.clock,
+        (found.id.as_str(), user.id.as_str()),
+    );
+    match project::change_member(db, clock, who, role, provided(&form), desk.actor()).await {
+        Ok(()) => {}
+        Err(MemberError::LastProjectAdmin) => {
+            let action = format!("{}/{}", path(&found), user.id);
+            let fields = vec![Choice::new("role", role.as_str(), true)];
+            return ask(&desk, &found, &user, action, fields, "Change the role").await;
+        }
+        Err(error) => return Err(refused(error)),
     }
-    let (db, clock) = (&desk.ctx.db, &desk.ctx.clock);
-    project::change_member(db, clock, (&found.id, &user.id), role, None, desk.actor())
-        .await
-        .map_err(refused)?;
-    after(
-        &desk,
-        &found,
-        &user,
-        format!("{} is {} now.", user.name, role.label().to_lowercase()),
-    )
-    .await
+    let text = format!("{} is {} now.", user.name, role.label().to_lowercase());
+    after(&desk, &found, &user, text).await
 }
 
 async fn remove(desk: Desk, ids: web::Path<(String, String)>, form: FormData) -> Answer {
     let (id, user_id) = ids.into_inner();
     let found = find(&desk, &id).await?;
-    let (user, is_last) = member(&desk, &found.id, &user_id).await?;
-    if is_last && !form.is_checked("sure") {
-        let action = format!("{}/{}/remove", path(&found), user.id);
-        return ask(&desk, &found, &user, action, vec![], "Take them out").await;
+    let user = member(&desk, &found.id, &user_id).await?;
+    let (db, clock, who) = (
+        &desk.ctx.db,
+        &desk.ctx.clock,
+        (found.id.as_str(), user.id.as_str()),
+    );
+    match project::remove_member(db, clock, who, provided(&form), desk.actor()).await {
+        Ok(()) => {}
+        Err(MemberError::LastProjectAdmin) => {
+            let action = format!("{}/{}/remove", path(&found), user.id);
+            return ask(&desk, &found, &user, action, vec![], "Take them out").await;
+        }
+        Err(error) => return Err(refused(error)),
     }
-    let (db, clock) = (&desk.ctx.db, &desk.ctx.clock);
-    project::remove_member(db, clock, (&found.id, &user.id), None, desk.actor())
-        .await
-        .map_err(refused)?;
-    after(
-        &desk,
-        &found,
-        &user,
-        format!("{} is no member any more.", user.name),
-    )
-    .await
+    let text = format!("{} is no member any more.", user.name);
+    after(&desk, &found, &user, text).await
 }
 
 /// Whoever took their own rights away cannot see the page any more.

@@ -10,11 +10,10 @@ use crate::access::{Access, Projects, Role, Scope};
 use crate::account::{self, User};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
-use crate::project::{self, MemberError, Membership, ProjectError};
+use crate::project::{self, MemberError, Membership, ProjectError, Provided};
 use crate::web::error::Problem;
 use crate::web::openapi::Doc;
 use crate::web::openapi::schema::{Schema, boolean, id, input, object, text, time, word};
-use crate::web::people;
 use crate::web::route::{Guard, Route};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -31,7 +30,10 @@ pub(super) const ROUTES: &[Route] = &[
     )
     .doc(|| {
         Doc::new("Make a person a member of a project")
-            .about("Somebody who has an account, by `userId` or `email`. A member already gets the new role.")
+            .about(
+                "Somebody who has an account, by `userId` or `email`. A member already gets the new role; the last \
+                 project admin keeps theirs.",
+            )
             .takes(input(
                 &["role"],
                 [("userId", id("usr")), ("email", text()), ("role", role())],
@@ -109,17 +111,12 @@ fn refused(error: MemberError) -> Problem {
         MemberError::NotFound => Problem::not_found("member of this project"),
         MemberError::Conflict => changed_meanwhile(),
         MemberError::LastProjectAdmin => Problem::conflict("last_project_admin", error.to_string())
-            .with_remedy("Send `allowNoAdmin`, if only site admins are to manage the project afterwards."),
+            .with_remedy(
+                "Change or take out the member with `allowNoAdmin`, if only site admins are to manage the project \
+                 afterwards.",
+            ),
         MemberError::Db(error) => error.into(),
     }
-}
-
-/// Refuses to take the last project admin away by accident.
-async fn keep_an_admin(ctx: &Ctx, project_id: &str, user_id: &str) -> Result<(), Problem> {
-    if people::is_last_project_admin(ctx, project_id, user_id).await? {
-        return Err(refused(MemberError::LastProjectAdmin));
-    }
-    Ok(())
 }
 
 /// The project, if the request may touch it.
@@ -229,13 +226,11 @@ async fn update(
     let old = member_of(&ctx, &project_id, &user_id).await?;
     let seen = seen.seen_as(Tag::of(&show(&old)), &old.0)?;
     let role = read_role(&mut input);
-    let is_sure = input.boolean("allowNoAdmin").unwrap_or(false);
+    let allow_no_admin = input.boolean("allowNoAdmin").unwrap_or(false);
     input.finish()?;
-    if role != Role::ProjectAdmin && !is_sure {
-        keep_an_admin(&ctx, &project_id, &user_id).await?;
-    }
+    let provided = Provided { seen, allow_no_admin };
     let who = (project_id.as_str(), user_id.as_str());
-    project::change_member(&ctx.db, &ctx.clock, who, role, seen, access.actor())
+    project::change_member(&ctx.db, &ctx.clock, who, role, provided, access.actor())
         .await
         .map_err(refused)?;
     let shown = show(&member_of(&ctx, &project_id, &user_id).await?);
@@ -253,11 +248,10 @@ async fn remove(
     let project_id = find(&ctx, &access, &id).await?;
     let old = member_of(&ctx, &project_id, &user_id).await?;
     let seen = seen.seen_as(Tag::of(&show(&old)), &old.0)?;
-    if query.get("allowNoAdmin").as_deref() != Some("true") {
-        keep_an_admin(&ctx, &project_id, &user_id).await?;
-    }
+    let allow_no_admin = query.get("allowNoAdmin").as_deref() == Some("true");
+    let provided = Provided { seen, allow_no_admin };
     let who = (project_id.as_str(), user_id.as_str());
-    project::remove_member(&ctx.db, &ctx.clock, who, seen, access.actor())
+    project::remove_member(&ctx.db, &ctx.clock, who, provided, access.actor())
         .await
         .map_err(refused)?;
     Ok(output::done())
