@@ -192,6 +192,14 @@ impl From<SsoError> for Failed {
     }
 }
 
+fn provider_changed() -> Fault {
+    Fault::new(
+        "provider_changed",
+        "An administrator changed this identity provider while you were there.",
+        "Begin again.",
+    )
+}
+
 async fn checked_person(
     ctx: &Ctx,
     provider: &IdentityProvider,
@@ -201,12 +209,7 @@ async fn checked_person(
     if attempt.connection_revision != provider.connection_revision
         || (attempt.test_id.is_empty() && !provider.enabled)
     {
-        return Err(Fault::new(
-            "provider_changed",
-            "An administrator changed this identity provider while you were there.",
-            "Begin again.",
-        )
-        .into());
+        return Err(provider_changed().into());
     }
     let metadata = discovery::metadata(ctx, provider).await?;
     check_answer(provider, &metadata, returned)?;
@@ -392,6 +395,13 @@ async fn come_in(
     let auth_time = showed_at(attempt, &person.claims, ctx.clock.now_ms())
         .map_err(|fault| refused(fault, &attempt.return_to))?;
     let tx = ctx.db.begin().await?;
+    // Whoever changes a provider waits for this lock as well: what counts below is what it says now.
+    account::lock_people(&tx).await?;
+    let now = store_of_providers::one(&tx, &provider.id).await?;
+    if !now.is_some_and(|now| now.enabled && now.revision == provider.revision) {
+        tx.rollback().await?;
+        return Err(refused(provider_changed(), &attempt.return_to));
+    }
     let user = match people::sign_in(ctx, &tx, provider, &person).await? {
         Ok(user) => user,
         Err(trouble) => {

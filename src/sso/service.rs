@@ -189,6 +189,8 @@ async fn save(
     kind: &'static str,
 ) -> Result<IdentityProvider, SsoError> {
     let tx = ctx.db.begin().await?;
+    // Whoever comes in through it meanwhile does so wholly before this, or wholly after.
+    account::lock_people(&tx).await?;
     if !store::replace(&tx, &new, sealed, seen)
         .await
         .map_err(duplicate_name)?
