@@ -9,7 +9,6 @@ use super::error::Problem;
 use super::gate::{self, Current};
 use super::peer::Peer;
 use crate::account::{self, AccountError, Flash, FlashKind, NewSession, Proof, Session, Started, User};
-use crate::audit::{self, NewAuditEvent};
 use crate::config::Config;
 use crate::ctx::Ctx;
 use crate::net::network_of;
@@ -186,16 +185,6 @@ fn session_of(request: &HttpRequest) -> Option<Session> {
 pub fn browser(request: &HttpRequest) -> &str {
     let value = request.headers().get(header::USER_AGENT);
     value.and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-/// Signs out: the session ends here, not only in the browser.
-pub async fn sign_out(ctx: &Ctx, session: &Session) -> Result<HttpResponse, Problem> {
-    account::end(&ctx.db, &session.id).await?;
-    let event = NewAuditEvent::new("session.ended", "user", &session.user_id);
-    audit::append(ctx.db.write(), &ctx.clock, event).await?;
-    let mut response = see_other(ctx, "/sign-in");
-    forget_session(ctx, &mut response)?;
-    Ok(response)
 }
 
 /// Takes the session's cookie from the browser.

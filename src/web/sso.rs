@@ -430,17 +430,6 @@ fn no(status: StatusCode, code: &str, why: &str) -> HttpResponse {
         .json(json!({ "error": code, "error_description": why }))
 }
 
-/// The page of a browser that just signed out here and now signs out at the provider, if it has such a place.
-pub(super) async fn after_sign_out(ctx: &Ctx, session_id: &str) -> Option<String> {
-    match sso::end_session_url(ctx, session_id).await {
-        Ok(url) => url.map(String::from),
-        Err(error) => {
-            tracing::warn!(%error, "the provider is not told that somebody signed out");
-            None
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ use crate::ctx::Ctx;
 use crate::render::{Renderer, View};
 use crate::web::error::{DRESSED, Problem};
 use crate::web::extract::{CurrentUser, Visitor};
-use crate::web::{DemoStatus, gate, respond};
+use crate::web::{DemoStatus, gate, oauth2, respond};
 
 /// A page's answer, or why there is none.
 pub(super) type Answer = Result<HttpResponse, Problem>;
@@ -224,6 +224,12 @@ impl Desk {
     /// Where the browser sees this service.
     pub(super) fn seen_url(&self) -> String {
         self.front.seen_url()
+    }
+
+    /// Signs out here and on to where the session has to end as well.
+    pub(super) async fn sign_out(&self) -> Answer {
+        let front = &self.front;
+        oauth2::sign_out(&self.ctx, &front.request, &front.renderer, &front.visitor).await
     }
 
     /// A view as an answer.

@@ -237,7 +237,7 @@ async fn try_password(desk: &Desk, form: &FormData) -> Result<account::Started, 
 
 async fn end_session(desk: Desk, id: web::Path<String>) -> Answer {
     if *id == desk.current.session().id {
-        return respond::sign_out(&desk.ctx, desk.current.session()).await;
+        return desk.sign_out().await;
     }
     account::end_one(desk.ctx.db.write(), Some(desk.actor()), &id, None).await?;
     desk.done("The session has ended.", "/profile").await

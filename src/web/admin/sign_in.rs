@@ -1,25 +1,20 @@
 //! First set-up, signing in and out, and the look.
 
-use actix_web::{HttpRequest, web};
+use actix_web::web;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::desk::{Answer, Desk, Front};
 use super::views::account::{Setup, SignIn};
-use super::views::oauth2::Onward;
 use super::views::parts::{self, Action, FormErrors, Tone};
-use super::views::{Page, Section};
 use super::words;
 use crate::account::{self, AccountError, NewUser, Proof};
 use crate::clock::from_ms;
 use crate::crypto::MIN_PASSWORD_CHARS;
-use crate::oauth2_server;
-use crate::render::Renderer;
 use crate::sso;
 use crate::web::error::Problem;
-use crate::web::extract::{FormData, Visitor};
+use crate::web::extract::FormData;
 use crate::web::route::{Guard, Route};
-use crate::web::sso as web_sso;
 use crate::web::{gate, respond};
 
 /// The routes of this file.
@@ -223,43 +218,8 @@ async fn sign_in(front: Front, form: FormData) -> Answer {
     }
 }
 
-async fn sign_out(
-    desk: Desk,
-    request: HttpRequest,
-    renderer: web::Data<Renderer>,
-    visitor: Visitor,
-) -> Answer {
-    let session = desk.current.session();
-    // Asked first: with the session goes what is known of the one at the provider.
-    let onward = web_sso::after_sign_out(&desk.ctx, &session.id).await;
-    sso::give_back(&desk.ctx, &session.id).await;
-    let frames = oauth2_server::leave_clients(&desk.ctx, session).await?;
-    let ended = respond::sign_out(&desk.ctx, session).await?;
-    if !frames.is_empty() {
-        // Applications that are told in the browser are told on a page of its own, which then goes on.
-        let mut page =
-            crate::web::oauth2::after_sign_out((&request, &renderer, &visitor), &desk.ctx, &frames, onward)?;
-        respond::forget_session(&desk.ctx, &mut page)?;
-        return Ok(page);
-    }
-    let Some(url) = onward else {
-        return Ok(ended);
-    };
-    let host = url::Url::parse(&url)
-        .ok()
-        .and_then(|url| url.host_str().map(str::to_owned))
-        .unwrap_or_default();
-    let mut page = desk.show(&Onward {
-        page: Page::new("You are signed out here", Section::None).at(respond::base_path(&desk.ctx)),
-        url,
-        host,
-        fields: Vec::new(),
-    })?;
-    for cookie in ended.cookies() {
-        page.add_cookie(&cookie)
-            .map_err(|error| Problem::internal(&error))?;
-    }
-    Ok(page)
+async fn sign_out(desk: Desk) -> Answer {
+    desk.sign_out().await
 }
 
 async fn theme(desk: Desk, form: FormData) -> Answer {

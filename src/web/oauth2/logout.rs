@@ -1,14 +1,19 @@
-//! Signing out at an application's wish (RP-Initiated Logout), and the page that tells applications in the browser.
+//! Signing out, by the button on our pages or at an application's wish (RP-Initiated Logout), and the page that tells
+//! applications in the browser. Whichever it is: the session ends here, at its identity provider and in the applications.
 //!
 //! A request ends a session by itself only if it brings an ID token of the very person who is signed in; any other leads
 //! to a page that asks.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
+use url::Url;
 
+use crate::account::{self, Session};
+use crate::audit::{self, NewAuditEvent};
 use crate::ctx::Ctx;
 use crate::oauth2_server::{self, LogoutFrame, SignOut};
 use crate::render::Renderer;
+use crate::sso;
 use crate::web::admin::views::oauth2::{AskSignOut, Field, SignedOut};
 use crate::web::error::{Problem, frame};
 use crate::web::extract::{FormData, Visitor};
@@ -138,17 +143,16 @@ impl Drawing<'_> {
     /// Ends the session, tells the applications, and goes on. `softly` by a page instead of a redirect: browsers hold the
     /// policy of the page that asked against every redirect that follows its form, those of the application as well.
     async fn leave(&self, wish: &SignOut, softly: bool) -> Result<HttpResponse, Problem> {
-        let mut frames = Vec::new();
-        if let Some(current) = &self.visitor.current {
-            frames = oauth2_server::leave_clients(self.ctx, &current.session).await?;
-            crate::account::end(&self.ctx.db, &current.session.id).await?;
-        }
+        let left = match &self.visitor.current {
+            Some(current) => leave(self.ctx, &current.session).await?,
+            None => Left::default(),
+        };
         let mut response = match &wish.then {
-            Some(then) if frames.is_empty() && !wish.must_ask && !softly => HttpResponse::SeeOther()
+            Some(then) if left.is_done() && !wish.must_ask && !softly => HttpResponse::SeeOther()
                 .insert_header((header::LOCATION, then.as_str()))
                 .insert_header((header::REFERRER_POLICY, "no-referrer"))
                 .finish(),
-            _ => self.signed_out(&frames, wish)?,
+            _ => self.signed_out(left, wish)?,
         };
         if self.visitor.current.is_some() {
             respond::forget_session(self.ctx, &mut response)?;
@@ -156,19 +160,33 @@ impl Drawing<'_> {
         Ok(response)
     }
 
-    fn signed_out(&self, frames: &[LogoutFrame], wish: &SignOut) -> Result<HttpResponse, Problem> {
+    /// The page after signing out. With nowhere else to go it goes on to the identity provider; with both, the person
+    /// chooses: only one of the two can be gone to without them.
+    fn signed_out(&self, left: Left, wish: &SignOut) -> Result<HttpResponse, Problem> {
         let mut page = frame(self.request, "You are signed out");
         page.csrf.clone_from(&self.visitor.csrf);
+        let provider = left.provider.as_ref().and_then(|url| url.host_str());
+        let provider = provider.unwrap_or_default().to_owned();
+        let url = left.provider.map(String::from);
+        let (then, provider_url) = match wish.then.clone() {
+            None => (url, None),
+            then => (then, url),
+        };
         let view = SignedOut {
             page,
-            client: wish.client_name.clone(),
-            then: wish.then.clone(),
+            client: match wish.then {
+                Some(_) => wish.client_name.clone(),
+                None => provider.clone(),
+            },
             // Nobody is sent on by a link that only names a client: they press the button.
-            by_itself: wish.then.is_some() && !wish.must_ask,
-            frames: frames.to_vec(),
+            by_itself: then.is_some() && !wish.must_ask && provider_url.is_none(),
+            then,
+            provider,
+            provider_url,
+            frames: left.frames,
         };
         let mut response = self.page(&view)?;
-        set_policy(&mut response, frames);
+        set_policy(&mut response, &view.frames);
         Ok(response)
     }
 
@@ -181,12 +199,15 @@ impl Drawing<'_> {
     }
 }
 
-/// The page after signing out on our own pages: tells the applications that are told in the browser.
-pub(in crate::web) fn after_sign_out(
-    (request, renderer, visitor): (&HttpRequest, &Renderer, &Visitor),
+/// Signs out somebody who pressed the button on one of our pages.
+///
+/// # Errors
+/// The database; somebody who is not signed in.
+pub(in crate::web) async fn sign_out(
     ctx: &Ctx,
-    frames: &[LogoutFrame],
-    then: Option<String>,
+    request: &HttpRequest,
+    renderer: &Renderer,
+    visitor: &Visitor,
 ) -> Result<HttpResponse, Problem> {
     let drawing = Drawing {
         ctx,
@@ -194,16 +215,54 @@ pub(in crate::web) fn after_sign_out(
         renderer,
         visitor,
     };
-    let wish = SignOut {
-        then,
-        ..SignOut::default()
+    let current = visitor.current.as_ref();
+    let current = current.ok_or_else(|| Problem::internal(&"nobody is signed in"))?;
+    let left = leave(ctx, &current.session).await?;
+    let mut response = match left.is_done() {
+        true => respond::see_other(ctx, "/sign-in"),
+        false => drawing.signed_out(left, &SignOut::default())?,
     };
-    drawing.signed_out(frames, &wish)
+    respond::forget_session(ctx, &mut response)?;
+    Ok(response)
+}
+
+/// What only the browser can do after a session ended here.
+#[derive(Default)]
+struct Left {
+    /// Tells applications.
+    frames: Vec<LogoutFrame>,
+    /// Ends the session at the identity provider.
+    provider: Option<Url>,
+}
+
+impl Left {
+    fn is_done(&self) -> bool {
+        self.frames.is_empty() && self.provider.is_none()
+    }
+}
+
+/// Ends a session at its person's wish: what its provider gave is given back, and its applications are told.
+async fn leave(ctx: &Ctx, session: &Session) -> Result<Left, Problem> {
+    // Asked first: with the session goes what is known of the one at the provider.
+    let provider = sso::end_session_url(ctx, &session.id)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::warn!(%error, "the provider is not told that somebody signed out");
+            None
+        });
+    sso::give_back(ctx, &session.id).await;
+    let frames = oauth2_server::leave_clients(ctx, session).await?;
+    let tx = ctx.db.begin().await?;
+    account::end_in(&tx, &session.id).await?;
+    let event = NewAuditEvent::new("session.ended", "user", &session.user_id).by(&session.user_id);
+    audit::append(&tx, &ctx.clock, event).await?;
+    tx.commit().await?;
+    Ok(Left { frames, provider })
 }
 
 /// The policy of the page: its frames may show these applications and nothing else.
 fn set_policy(response: &mut HttpResponse, frames: &[LogoutFrame]) {
-    let origin = |uri: &str| match url::Url::parse(uri) {
+    let origin = |uri: &str| match Url::parse(uri) {
         Ok(url) if matches!(url.scheme(), "https" | "http") => url.origin().ascii_serialization(),
         Ok(url) => format!("{}:", url.scheme()),
         Err(_) => "'none'".to_owned(),

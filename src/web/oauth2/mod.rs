@@ -10,7 +10,7 @@ mod logout;
 mod protocol;
 mod register;
 
-pub(super) use logout::after_sign_out;
+pub(super) use logout::sign_out;
 pub(super) use protocol::is_protocol;
 
 use actix_web::http::StatusCode;

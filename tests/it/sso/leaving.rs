@@ -18,6 +18,8 @@ on_each_database!(
     n58_a_logout_token_that_comes_while_somebody_is_on_the_way_back_keeps_them_out,
     cb_9_n59_the_front_channel_ends_the_session_that_iss_and_sid_name_and_looks_at_no_cookie,
     cb_8_signing_out_here_goes_on_to_the_provider_and_back,
+    cb_8_by_whichever_door_somebody_signs_out_the_provider_learns_of_it,
+    what_changes_about_a_provider_counts_for_who_is_on_the_way_back,
 );
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
@@ -407,4 +409,129 @@ async fn cb_2_cb_9_glewlwyd_signs_people_in_and_its_logout_page_ends_the_session
     let framed = there.sign_out().await;
     assert_eq!(framed.len(), 1);
     assert!(!is_signed_in(&browser).await, "{framed:?}");
+}
+
+async fn cb_8_by_whichever_door_somebody_signs_out_the_provider_learns_of_it(database: TestDatabase) {
+    let stage = Alone::start_on(Some(database), &json!({ "scopes": ["openid", "offline_access"] })).await;
+    let revoke = format!("{}/revoke", stage.liar.issuer);
+    stage.liar.discovery(&json!({ "revocation_endpoint": revoke }));
+    stage.liar.set("/revoke", Answer::json(&json!({})));
+    // Learnt anew.
+    stage
+        .patch(&json!({ "scopes": ["openid", "offline_access", "email"] }))
+        .await;
+    let client = json!({
+        "name": "Desk", "redirectUris": ["https://app.example/cb"], "scopes": ["openid"],
+        "postLogoutRedirectUris": ["https://app.example/bye"],
+    });
+    let client = stage.rest.post("/api/v1/clients", &client).await;
+    let app = format!("client_id={}", client["clientId"].as_str().unwrap());
+    let onward = format!("{app}&post_logout_redirect_uri=https%3A%2F%2Fapp.example%2Fbye");
+    let end = format!("{}/end?", stage.liar.issuer);
+    for (n, door) in ["button", "profile", "application", "application, and back"]
+        .into_iter()
+        .enumerate()
+    {
+        let browser = stage.visitor();
+        let off = stage.off(&browser).await;
+        let given = json!({
+            "access_token": "at-1", "token_type": "Bearer", "expires_in": 60, "refresh_token": format!("rt-{n}"),
+            "id_token": stage.liar.sign(&stage.liar.claims("grace", &off.nonce)),
+        });
+        stage.liar.set("/token", Answer::json(&given));
+        assert_eq!(browser.get(&stage.back(&off)).await.status, 303, "{door}");
+        assert!(is_signed_in(&browser).await, "{door}");
+        let asked = match door {
+            "application" => Some(&app),
+            "application, and back" => Some(&onward),
+            _ => None,
+        };
+        let seen = match asked {
+            Some(query) => {
+                let page = browser.get(&format!("/oauth2/logout?{query}")).await;
+                let fields: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
+                    .into_owned()
+                    .collect();
+                let fields: Vec<(&str, &str)> = fields
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str()))
+                    .collect();
+                browser.submit(&page, "/oauth2/logout/confirm", &fields).await
+            }
+            None => {
+                let page = browser.get("/profile").await;
+                let path = match door {
+                    "button" => "/sign-out".to_owned(),
+                    _ => own_session(&page.body),
+                };
+                browser.submit(&page, &path, &[]).await
+            }
+        };
+        assert_eq!(seen.status, 200, "{door}: {}", seen.body);
+        assert!(!is_signed_in(&browser).await, "{door}");
+        match door {
+            // Only one of the two can be gone to without asking.
+            "application, and back" => assert!(
+                seen.body.contains(&end)
+                    && seen.body.contains("https://app.example/bye")
+                    && !seen.body.contains("http-equiv=\"refresh\""),
+                "{}",
+                seen.body
+            ),
+            _ => assert!(seen.refresh().starts_with(&end), "{door}: {}", seen.refresh()),
+        }
+        let token = format!("token=rt-{n}");
+        eventually("the token is given back", SOON, async || {
+            let told = stage.liar.asked("/revoke");
+            told.iter().any(|body| body.contains(&token)).then_some(())
+        })
+        .await;
+        let log = stage.rest.all("/api/v1/audit-events?action=session.ended").await;
+        assert_eq!(log.len(), n + 1, "{door}: {log:?}");
+        assert_eq!(
+            (&log[0]["via"], &log[0]["actor"]),
+            (&json!("ui"), &log[0]["targetId"])
+        );
+    }
+}
+
+/// Where the form is sent that ends the session of this very browser.
+fn own_session(page: &str) -> String {
+    let found = page
+        .split("action=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .find(|action| action.starts_with("/profile/sessions/") && action.ends_with("/end"));
+    found.expect("a session").to_owned()
+}
+
+async fn what_changes_about_a_provider_counts_for_who_is_on_the_way_back(database: TestDatabase) {
+    let stage = Alone::start_on(Some(database), &json!({})).await;
+    let browser = stage.visitor();
+    let off = stage.off(&browser).await;
+    let given = json!({
+        "access_token": "at-1", "token_type": "Bearer", "expires_in": 60,
+        "id_token": stage.liar.sign(&stage.liar.claims("grace", &off.nonce)),
+    });
+    let slowly = Answer {
+        delay: std::time::Duration::from_secs(3),
+        ..Answer::json(&given)
+    };
+    stage.liar.set("/token", slowly);
+    let before = stage.liar.asked("/token").len();
+    let back = stage.back(&off);
+    let (seen, ()) = tokio::join!(browser.get(&back), async {
+        eventually("the code is sent", SOON, async || {
+            (stage.liar.asked("/token").len() > before).then_some(())
+        })
+        .await;
+        stage.patch(&json!({ "createAccounts": false })).await;
+    });
+    assert_eq!((seen.status, code_of(&seen).as_str()), (400, "provider_changed"));
+    assert!(!is_signed_in(&browser).await);
+    assert_eq!(
+        stage.rest.all("/api/v1/users").await.len(),
+        1,
+        "nobody got an account"
+    );
 }

@@ -350,6 +350,10 @@ pub struct SignedOut {
     pub then: Option<String>,
     /// Whether it goes on without a click.
     pub by_itself: bool,
+    /// The host of the identity provider at which a session is open; empty for none.
+    pub provider: String,
+    /// Where that one ends, unless it goes on there anyway.
+    pub provider_url: Option<String>,
     /// Applications that are told in the browser.
     pub frames: Vec<LogoutFrame>,
 }
@@ -363,12 +367,20 @@ impl View for SignedOut {
             client: "Helpdesk".to_owned(),
             then: Some("https://desk.example/bye".to_owned()),
             by_itself: true,
+            provider: String::new(),
+            provider_url: None,
             frames,
+        };
+        let at_provider = Self {
+            by_itself: false,
+            provider: "login.example".to_owned(),
+            provider_url: Some("https://login.example/end".to_owned()),
+            ..out(vec![])
         };
         let frame = LogoutFrame {
             name: "Helpdesk".to_owned(),
             url: "https://desk.example/out".to_owned(),
         };
-        vec![out(vec![]), out(vec![frame])]
+        vec![out(vec![]), out(vec![frame]), at_provider]
     }
 }
