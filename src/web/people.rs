@@ -353,24 +353,21 @@ pub(super) async fn ask_for_email(ctx: &Ctx, user: &User, email: &str) -> Result
 pub(super) async fn confirm_email(ctx: &Ctx, token: &SecretString) -> Result<String, AccountError> {
     let tx = ctx.db.begin().await?;
     let confirmed = account::confirm_email(&tx, ctx, token).await?;
-    let user = &confirmed.user;
-    let site = ctx.config.base_url.as_str().trim_end_matches('/');
-    let text = format!(
-        "Hello {},\n\nyour account at {site} has another address now; you sign in with that, and mails go there.\n\nIf it \
-         was not you, tell an administrator of Mailgrant at once.\n",
-        user.name,
-    );
-    tell(
-        &tx,
-        ctx,
-        user,
-        &user.email,
-        "Your address for Mailgrant was changed",
-        &text,
-    )
-    .await?;
+    tell_moved(&tx, ctx, &confirmed.user).await?;
     tx.commit().await?;
     Ok(confirmed.email)
+}
+
+/// Tells the address that somebody had until now.
+async fn tell_moved(tx: &DatabaseTransaction, ctx: &Ctx, before: &User) -> Result<(), AccountError> {
+    let site = ctx.config.base_url.as_str().trim_end_matches('/');
+    let text = format!(
+        "Hello {},\n\nyour account at {site} has another address now; you sign in with that, and mails go there.\n\nIf \
+         neither you nor an administrator of Mailgrant did it for you, tell an administrator at once.\n",
+        before.name,
+    );
+    let subject = "Your address for Mailgrant was changed";
+    tell(tx, ctx, before, &before.email, subject, &text).await
 }
 
 async fn tell(
@@ -470,13 +467,10 @@ pub(super) async fn change(
     change: &PersonChange,
     actor: &str,
 ) -> Result<(), AccountError> {
-    let tx = ctx.db.begin().await?;
-    account::change(&tx, &ctx.clock, user_id, seen, change, actor).await?;
-    tx.commit().await?;
-    Ok(())
+    change_all(ctx, user_id, seen, (change, None), actor).await
 }
 
-/// The same, and whether they are shut out, all of it or nothing.
+/// The same, and whether they are shut out, all of it or nothing. An address that is theirs no more is told.
 pub(super) async fn change_all(
     ctx: &Ctx,
     user_id: &str,
@@ -485,11 +479,19 @@ pub(super) async fn change_all(
     actor: &str,
 ) -> Result<(), AccountError> {
     let tx = ctx.db.begin().await?;
+    account::lock_people(&tx).await?;
+    let before = account::read_in(&tx, user_id).await?;
     account::change(&tx, &ctx.clock, user_id, seen, change, actor).await?;
     match is_disabled {
         Some(true) => disable_in(&tx, ctx, user_id, actor).await?,
         Some(false) => account::enable_in(&tx, &ctx.clock, user_id, actor).await?,
         None => {}
+    }
+    let after = account::read_in(&tx, user_id).await?;
+    if let (Some(before), Some(after)) = (before, after)
+        && before.email != after.email
+    {
+        tell_moved(&tx, ctx, &before).await?;
     }
     tx.commit().await?;
     Ok(())

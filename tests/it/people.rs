@@ -6,13 +6,14 @@ mod once;
 use std::process::Command;
 
 use reqwest::Method;
+use sea_orm::ConnectionTrait as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::on_each_database;
 use crate::support::certs::TestCa;
 use crate::support::database::TestDatabase;
-use crate::support::process::{Mailgrant, Rest, Settings};
+use crate::support::process::{Mailgrant, Reply, Rest, Settings};
 use crate::support::smtp_sink::SmtpSink;
 use crate::support::visitor::{Seen, Visitor};
 use crate::support::wait::{SOON, eventually};
@@ -26,6 +27,8 @@ on_each_database!(
     an_administrator_who_lost_everything_gets_in_from_the_machine,
     an_invitation_works_once_and_a_person_is_removed_for_good,
     links_go_by_mail_and_an_address_without_an_account_gets_none,
+    a_project_keeps_its_last_admin_also_when_two_go_at_once,
+    who_uses_a_link_and_who_shuts_them_out_do_not_wait_in_a_circle,
 );
 
 const EMAIL: &str = "ada@example.test";
@@ -498,4 +501,162 @@ async fn another_address(mailgrant: &Mailgrant, sink: &SmtpSink, ada: &Visitor, 
     assert!(log.iter().any(|event| event["action"] == "user.email_asked"));
     let token = link.rsplit('=').next().unwrap();
     assert!(!format!("{log:?}").contains(token));
+    // An administrator can change it, too. Whoever had it until now is told, and the log says what is different.
+    let users = rest.all("/users").await;
+    let id = text(users.iter().find(|user| user["email"] == NEW).unwrap(), "id");
+    let moved = json!({ "email": "ada@elsewhere.test", "phoneNumber": "+44 123", "name": "Ada L." });
+    let path = format!("/users/{id}");
+    rest.send(Method::PATCH, &path, Some(&moved)).await.ok("PATCH");
+    told(NEW, "Your address for Mailgrant was changed").await;
+    let path = format!("/audit-events?action=user.changed&targetId={id}&limit=3");
+    let log = rest.get(&path).await;
+    let mut changed: Vec<&Value> = log["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["summary"]["changed"])
+        .collect();
+    changed.sort_by_key(|fields| fields.to_string());
+    assert_eq!(
+        changed,
+        [&json!(["email"]), &json!(["name"]), &json!(["phoneNumber"])]
+    );
+}
+
+async fn a_project_keeps_its_last_admin_also_when_two_go_at_once(database: TestDatabase) {
+    let place = Place::start(database).await;
+    let rest = &place.rest;
+    let project = rest
+        .post("/projects", &json!({ "key": "HELP", "name": "Help desk" }))
+        .await;
+    let members = format!("/api/v1/projects/{}/members", text(&project, "id"));
+    let mut ids = Vec::new();
+    for email in ["one@example.test", "two@example.test"] {
+        let made = rest.post("/users", &json!({ "email": email })).await;
+        ids.push(text(&made, "id"));
+    }
+    let make = async |id: &str, role: &str| {
+        let body = json!({ "userId": id, "role": role });
+        rest.send_once(&members, &body).await
+    };
+    let code = |reply: &Reply| {
+        (
+            reply.status,
+            reply.json["code"].as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    let refused = (409, "last_project_admin".to_owned());
+    let admins = async || {
+        let all = rest.all(&members).await;
+        all.iter()
+            .filter(|member| member["role"] == "project_admin")
+            .count()
+    };
+    let at = |id: &str| format!("{members}/{id}");
+    let demotion = json!({ "role": "viewer" });
+    for round in 0..10 {
+        for id in &ids {
+            assert_eq!(make(id, "project_admin").await.status, 201);
+        }
+        // One is taken out, the other is made a viewer.
+        let (one, two) = (at(&ids[0]), at(&ids[1]));
+        let (gone, demoted) = tokio::join!(
+            rest.send(Method::DELETE, &one, None),
+            rest.send(Method::PATCH, &two, Some(&demotion))
+        );
+        let both = [code(&gone), code(&demoted)];
+        assert_eq!(
+            both.iter().filter(|one| **one == refused).count(),
+            1,
+            "round {round}: {both:?}"
+        );
+        assert_eq!(admins().await, 1, "round {round}");
+    }
+    // By each way, unless it is meant.
+    for id in &ids {
+        assert_eq!(make(id, "project_admin").await.status, 201);
+    }
+    let out = at(&ids[1]);
+    assert_eq!(rest.send(Method::DELETE, &out, None).await.status, 204);
+    let last = at(&ids[0]);
+    for reply in [
+        rest.send(Method::DELETE, &last, None).await,
+        rest.send(Method::PATCH, &last, Some(&demotion)).await,
+        make(&ids[0], "viewer").await,
+    ] {
+        assert_eq!(code(&reply), refused);
+    }
+    // Somebody who may not sign in manages nothing.
+    assert_eq!(make(&ids[1], "project_admin").await.status, 201);
+    let off = json!({ "isDisabled": true });
+    let other = format!("/users/{}", ids[1]);
+    rest.send(Method::PATCH, &other, Some(&off)).await.ok("PATCH");
+    assert_eq!(code(&rest.send(Method::DELETE, &last, None).await), refused);
+    assert_eq!(rest.send(Method::DELETE, &out, None).await.status, 204);
+    let meant = json!({ "role": "viewer", "allowNoAdmin": true });
+    assert_eq!(
+        rest.send(Method::PATCH, &last, Some(&meant)).await.json["role"],
+        "viewer"
+    );
+    assert_eq!(make(&ids[0], "project_admin").await.status, 201);
+    let meant = format!("{last}?allowNoAdmin=true");
+    assert_eq!(rest.send(Method::DELETE, &meant, None).await.status, 204);
+    assert_eq!(admins().await, 0);
+}
+
+async fn who_uses_a_link_and_who_shuts_them_out_do_not_wait_in_a_circle(database: TestDatabase) {
+    if database.postgres().is_none() {
+        // One writer at a time: there is no circle.
+        return;
+    }
+    let place = Place::start(database).await;
+    let db = mailgrant::db::Db::open(&place._database.url).await.unwrap();
+    let (ada, _) = place.person(EMAIL, true).await;
+    let made = place
+        .rest
+        .post(
+            "/users",
+            &json!({ "email": "grace@example.test", "name": "Grace" }),
+        )
+        .await;
+    let (grace, link) = (text(&made, "id"), text(&made, "invitationUrl"));
+    let token = "a-link-that-was-mailed";
+    let hash = mailgrant::crypto::sha256_hex(token.as_bytes());
+    let waits = format!(
+        "INSERT INTO email_changes (user_id, token_hash, email, created_at, expires_at) \
+         VALUES ('{ada}', '{hash}', 'countess@example.test', 0, {})",
+        i64::MAX
+    );
+    db.write().execute_unprepared(&waits).await.unwrap();
+    // Whoever shuts somebody out holds the person, and then deletes what opens something.
+    for (person, table, path) in [
+        (&grace, "one_time_links", local(&link)),
+        (&ada, "email_changes", format!("/confirm-email?token={token}")),
+    ] {
+        let visitor = Visitor::new(&place.mailgrant);
+        let page = visitor.get(&path).await;
+        assert_eq!(page.status, 200, "{path}: {}", page.body);
+        let shut_out = db.begin().await.unwrap();
+        shut_out
+            .execute_unprepared(&format!("SELECT id FROM users WHERE id = '{person}' FOR UPDATE"))
+            .await
+            .unwrap();
+        let fields = [("name", "Grace"), ("password", PASSWORD)];
+        let (seen, ()) = tokio::join!(visitor.submit(&page, &path, &fields), async {
+            eventually("the link waits for the person", SOON, async || {
+                let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+                               AND wait_event_type = 'Lock'";
+                let found = place._database.postgres().unwrap().query(waiting);
+                (found.trim() != "0").then_some(())
+            })
+            .await;
+            shut_out
+                .execute_unprepared(&format!("DELETE FROM {table} WHERE user_id = '{person}'"))
+                .await
+                .unwrap_or_else(|error| panic!("{table}: {error}"));
+            shut_out.commit().await.unwrap();
+        });
+        assert_eq!(seen.status, 410, "{path}: {}", seen.body);
+    }
+    db.close().await;
 }

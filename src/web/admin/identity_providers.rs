@@ -140,6 +140,11 @@ async fn create(desk: Desk, sent: FormData) -> Answer {
     let projects = projects(&desk).await?;
     let mut errors = FormErrors::default();
     let input = read(&sent, &projects, &mut errors);
+    if makes_site_admins(&input.policy)
+        && let Some(away) = desk.sign_in_again("/identity-providers/new")
+    {
+        return away;
+    }
     if errors.is_empty() {
         match sso::create(&desk.ctx, desk.actor(), input.clone()).await {
             Ok(made) => {
@@ -162,12 +167,22 @@ async fn create(desk: Desk, sent: FormData) -> Answer {
     desk.show_again(&form(&desk, None, &input, values, &projects, errors).await?)
 }
 
+/// Whether groups at the provider give everything here.
+fn makes_site_admins(policy: &Policy) -> bool {
+    policy.group_rules.iter().any(|rule| rule.role == Role::SiteAdmin)
+}
+
 async fn update(desk: Desk, id: web::Path<String>, sent: FormData) -> Answer {
     let found = sso::get(&desk.ctx, &id).await?;
     let projects = projects(&desk).await?;
     let mut errors = FormErrors::default();
     let input = read(&sent, &projects, &mut errors);
     let seen = sent.text("revision").parse().unwrap_or(0);
+    if makes_site_admins(&input.policy)
+        && let Some(away) = desk.sign_in_again(&format!("/identity-providers/{}/edit", found.id))
+    {
+        return away;
+    }
     if errors.is_empty() {
         match sso::update(&desk.ctx, desk.actor(), &id, seen, input.clone()).await {
             Ok(new) => {
@@ -508,6 +523,9 @@ async fn test(desk: Desk, id: web::Path<String>) -> Answer {
 }
 
 async fn enable(desk: Desk, id: web::Path<String>) -> Answer {
+    if let Some(away) = desk.sign_in_again(&format!("/identity-providers/{id}")) {
+        return away;
+    }
     set_enabled(&desk, &id, true, "Its button is on the sign-in page now.").await
 }
 

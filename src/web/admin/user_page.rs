@@ -131,8 +131,10 @@ async fn change(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     let user = find(&desk, &id).await?;
     let path = format!("/users/{}", user.id);
     let is_site_admin = form.is_checked("is_site_admin");
-    if is_site_admin
-        && !user.is_site_admin
+    let is_promoted = is_site_admin && !user.is_site_admin;
+    // Whoever reads the address gets a link for a new password.
+    let is_moved = account::normal_email(form.text("email")) != user.email;
+    if (is_promoted || is_moved)
         && let Some(away) = desk.sign_in_again(&path)
     {
         return away;
@@ -246,6 +248,11 @@ async fn make_link(desk: &Desk, user: &User, kind: LinkKind, form: &FormData) ->
 
 async fn invite_again(desk: Desk, id: web::Path<String>, form: FormData) -> Answer {
     let user = find(&desk, &id).await?;
+    if user.is_site_admin
+        && let Some(away) = desk.sign_in_again(&format!("/users/{}", user.id))
+    {
+        return away;
+    }
     if Standing::of(&user) != Standing::Invited {
         let text = "Only somebody who never signed in is invited. Make a link for a new password instead.";
         return desk.failed(text, &format!("/users/{}", user.id)).await;

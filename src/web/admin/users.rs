@@ -201,6 +201,11 @@ async fn form_view(desk: &Desk, form: &FormData, errors: FormErrors) -> Result<I
 }
 
 async fn invite(desk: Desk, form: FormData) -> Answer {
+    if form.is_checked("is_site_admin")
+        && let Some(away) = desk.sign_in_again("/users/invite")
+    {
+        return away;
+    }
     once(&desk, &form, "/users", make(&desk, &form)).await
 }
 

@@ -51,7 +51,7 @@ pub(super) const ROUTES: &[Route] = &[
         Doc::new("Change an account")
             .about(
                 "Disabling ends the person's sessions and what apps hold, and revokes their tokens, at once. Another \
-                 address ends links that wait for the old one. The last site admin stays one.",
+                 address ends links that wait for the old one, which is told. The last site admin stays one.",
             )
             .takes(input(
                 &[],

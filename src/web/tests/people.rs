@@ -460,6 +460,121 @@ async fn what_is_dangerous_wants_a_sign_in_of_the_last_quarter_of_an_hour() {
     assert!(!gone.email.contains("bob") && gone.removed_at.is_some());
 }
 
+/// An identity provider, with a rule that makes site admins or with none.
+async fn provider(ctx: &Ctx, name: &str, makes_admins: bool) -> sso::IdentityProvider {
+    let at = |path: &str| format!("http://127.0.0.1:1/{path}");
+    let mut input = sso::ProviderInput {
+        name: name.into(),
+        connection: sso::Connection {
+            issuer: at(name),
+            authorization_endpoint: at("authorize"),
+            token_endpoint: at("token"),
+            jwks_uri: at("keys"),
+            client_id: "mailgrant".into(),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    if makes_admins {
+        input.policy.groups_claim = "groups".into();
+        input.policy.group_rules = vec![sso::GroupRule {
+            group: "root".into(),
+            role: crate::access::Role::SiteAdmin,
+            project_id: String::new(),
+        }];
+    }
+    sso::create(ctx, "cli", input).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_way_to_make_a_site_admin_or_to_take_an_account_over_is_shorter_than_signing_in_again() {
+    let site = site().await;
+    let ctx = site.ctx().clone();
+    ada(&ctx).await;
+    let bob = bob(&ctx).await;
+    let plain = provider(&ctx, "plain", false).await;
+    let ruled = provider(&ctx, "ruled", true).await;
+    let browser = Browser::new(&site);
+    browser.sign_in("ada@example.org", PASSWORD).await;
+    ctx.clock.advance(Duration::minutes(16));
+    let user = format!("/users/{}", bob.id);
+    let revision = bob.revision.to_string();
+    let invited = [("email", "eve@example.org"), ("is_site_admin", "true")];
+    let promoted = [
+        ("name", "Bob"),
+        ("email", "bob@example.org"),
+        ("is_site_admin", "true"),
+        ("revision", &revision),
+    ];
+    let moved = [
+        ("name", "Bob"),
+        ("email", "eve@example.org"),
+        ("revision", &revision),
+    ];
+    let provider = format!("/identity-providers/{}", ruled.id);
+    let seen = ruled.revision.to_string();
+    let rule = [
+        ("name", "Ruled"),
+        ("issuer", "http://127.0.0.1:1/ruled"),
+        ("group_rules", "root = site_admin"),
+        ("groups_claim", "groups"),
+        ("revision", &seen),
+    ];
+    let enable = format!("/identity-providers/{}/enable", plain.id);
+    for (path, fields) in [
+        ("/users", &invited[..]),
+        (&user, &promoted),
+        (&user, &moved),
+        ("/identity-providers", &rule),
+        (&provider, &rule),
+        (&enable, &[]),
+    ] {
+        let sent = browser.post("/profile", path, fields).await;
+        assert!(
+            sent.status == 303 && sent.location.starts_with("/sign-in?again=1"),
+            "{path}: {} {} {}",
+            sent.status,
+            sent.location,
+            sent.body
+        );
+    }
+    // What opens nothing is done without: somebody without rights, another name.
+    let invited = [("email", "grace@example.org")];
+    assert_eq!(browser.post("/profile", "/users", &invited).await.status, 200);
+    let renamed = [
+        ("name", "Robert"),
+        ("email", "BOB@example.org"),
+        ("revision", &revision),
+    ];
+    assert_eq!(browser.post("/profile", &user, &renamed).await.location, user);
+    let people = account::list(&ctx.db, &crate::access::Projects::All)
+        .await
+        .unwrap();
+    assert_eq!(people.iter().filter(|user| user.is_site_admin).count(), 1);
+    assert!(people.iter().all(|user| user.email != "eve@example.org"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_whether_a_link_is_there_does_not_use_it_up() {
+    let site = site().await;
+    let ctx = site.ctx().clone();
+    let ada = ada(&ctx).await;
+    let provider = provider(&ctx, "company", false).await;
+    let link = account::sign_in_link(&ctx, &ada.id).await.unwrap();
+    let link = link.split_once("/sign-in/link").unwrap().1.to_owned();
+    let (_, test) = sso::begin_test(&ctx, &provider.id, &ada.id).await.unwrap();
+    for path in [format!("/sign-in/link{link}"), test] {
+        let browser = Browser::new(&site);
+        let looked = browser.send(site.ask(Method::HEAD, &path)).await;
+        assert!(
+            looked.status >= 400 && looked.set.is_empty(),
+            "{path}: {}",
+            looked.status
+        );
+        assert_eq!(browser.get(&path).await.status, 303, "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_password_is_chosen_only_by_somebody_who_signed_in_a_moment_ago() {
     let site = site().await;
