@@ -11,7 +11,8 @@ use crate::account::{self, Proof};
 use crate::ctx::Ctx;
 
 /// The routes of this file.
-pub(super) const ROUTES: &[Route] = &[Route::get("/sign-in/link", Guard::Public, || web::to(use_link))];
+pub(super) const ROUTES: &[Route] =
+    &[Route::get("/sign-in/link", Guard::Public, || web::to(use_link)).not_by_head()];
 
 #[derive(Deserialize)]
 struct Query {

@@ -26,7 +26,7 @@ use crate::trouble::Trouble;
 /// The routes of this file.
 pub(super) const ROUTES: &[Route] = &[
     Route::get("/sso/{id}/start", Guard::Public, || web::to(start)),
-    Route::get("/sso/{id}/test", Guard::Public, || web::to(start_test)),
+    Route::get("/sso/{id}/test", Guard::Public, || web::to(start_test)).not_by_head(),
     Route::get("/sso/{id}/callback", Guard::Public, || web::to(callback)).not_by_head(),
     Route::get("/sso/{id}/jwks", Guard::Public, || web::to(jwks)),
     Route::get("/sso/{id}/frontchannel-logout", Guard::Public, || {
