@@ -445,6 +445,14 @@ fn check_policy(connection: &Connection, policy: &Policy) -> Vec<FieldError> {
             "Everybody can make an organisation there and write any address into it. Enter your own tenant's ID first.",
         ));
     }
+    if policy.link_claim == "email" {
+        errors.push(FieldError::new(
+            "linkClaim",
+            "invalid",
+            "A verified address joins by itself where that is on, and one that nobody verified joins nothing. Name another \
+             claim.",
+        ));
+    }
     if is_open && !policy.group_rules.is_empty() {
         errors.push(FieldError::new(
             "groupRules",

@@ -166,6 +166,15 @@ async fn cb_4_a_claim_links_only_by_an_explicit_rule_and_never_an_admin(database
     let seen = come_in(&stage, "b0b", claims("Bob@example.test")).await;
     assert_eq!(seen.status, 303, "{}", code_of(&seen));
     // An account that a claim joined is not one that a proven address may join as well.
+    // An address joins where it is verified, and in no other way.
+    let path = format!("/api/v1/identity-providers/{}", stage.id);
+    let by_email = json!({ "linkClaim": " email" });
+    let refused = stage
+        .rest
+        .send(reqwest::Method::PATCH, &path, Some(&by_email))
+        .await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+    assert_eq!(refused.json["errors"][0]["pointer"], "/linkClaim");
     stage.patch(&json!({ "linkClaim": "" })).await;
     let other = stage.add("Second", &json!({})).await;
     assert!(!other.is_empty());
