@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::error::{AccountError, MAX_NAME_CHARS};
 use super::model::{NewUser, User};
@@ -293,7 +293,13 @@ pub async fn change(
     let address = address.as_ref().unwrap_or(&user.address);
     if (phone, address) != (&user.phone, &user.address) {
         store::set_contact(tx, id, phone, address).await?;
-        append(tx, clock, "user.changed", id, actor).await?;
+        let fields = [
+            ("phoneNumber", phone != &user.phone),
+            ("address", address != &user.address),
+        ];
+        let fields = fields.into_iter().filter(|(_, is_new)| *is_new);
+        let fields: Vec<&str> = fields.map(|(name, _)| name).collect();
+        append_changed(tx, clock, id, &fields, actor).await?;
     }
     if let Some(email) = change.email.as_deref().map(normal_email)
         && email != user.email
@@ -306,7 +312,7 @@ pub async fn change(
             .map_err(|error| duplicate(error, &email))?;
         store::delete_links_of(tx, id).await?;
         store::delete_email_change_of(tx, id).await?;
-        append(tx, clock, "user.changed", id, actor).await?;
+        append_changed(tx, clock, id, &["email"], actor).await?;
     }
     if let Some(wanted) = change.is_site_admin
         && wanted != user.is_site_admin
@@ -406,7 +412,7 @@ pub async fn rename(
         return Ok(());
     }
     store::set_name(tx, id, &name).await?;
-    append(tx, clock, "user.changed", id, actor).await
+    append_changed(tx, clock, id, &["name"], actor).await
 }
 
 /// A name as it is stored.
@@ -535,11 +541,33 @@ pub(super) fn is_email(text: &str) -> bool {
     text.len() <= 254 && plain(local) && plain(domain) && !domain.starts_with('.') && !domain.ends_with('.')
 }
 
+/// Notes which fields of a person are different now.
+async fn append_changed(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    user_id: &str,
+    fields: &[&str],
+    actor: &str,
+) -> Result<(), AccountError> {
+    let data = json!({ "changed": fields });
+    append_saying(tx, clock, ("user.changed", data), user_id, actor).await
+}
+
 /// Notes what happened to a person, and counts it as a change.
 pub(super) async fn append(
     tx: &DatabaseTransaction,
     clock: &Clock,
     kind: &str,
+    user_id: &str,
+    actor: &str,
+) -> Result<(), AccountError> {
+    append_saying(tx, clock, (kind, json!({})), user_id, actor).await
+}
+
+async fn append_saying(
+    tx: &DatabaseTransaction,
+    clock: &Clock,
+    (kind, data): (&str, Value),
     user_id: &str,
     actor: &str,
 ) -> Result<(), AccountError> {
@@ -549,7 +577,7 @@ pub(super) async fn append(
         project_id: "",
         subject_id: user_id,
         actor,
-        data: json!({}),
+        data,
     };
     event::append(tx, clock, event).await?;
     Ok(())

@@ -176,12 +176,18 @@ kinds! {
     ];
     "test.ping" "Somebody tried an endpoint out. Only that endpoint gets it." [];
     "identity_provider.created" "A way to sign in was added." [NAME];
-    "identity_provider.updated" "A way to sign in was changed." [NAME];
+    "identity_provider.updated" "A way to sign in was changed." [
+        NAME,
+        maybe("changed", Shape::Texts, "What is different, by the names of the API."),
+        maybe("rules", Shape::Changes, "Who may come in and what they get: what went, and what came."),
+    ];
     "identity_provider.enabled" "A way to sign in can be used." [NAME];
     "identity_provider.disabled" "A way to sign in can no longer be used." [NAME];
     "identity_provider.deleted" "A way to sign in was removed." [NAME];
     "user.created" "A person was added." [];
-    "user.changed" "A person has another name or address." [];
+    "user.changed" "A person has another name or address." [
+        maybe("changed", Shape::Texts, "What is different: `name`, `email`, `phoneNumber` or `address`."),
+    ];
     "user.link_made" "A one-time link by which a person sets a password was made." [
         member("purpose", Shape::Text, "`invitation`, `password_reset` or `recovery`."),
     ];

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::SsoError;
 use super::model::{ClientAuth, FirstAdmin, GroupRule, IdentityProvider, Preset, ProviderInput, Source};
 use super::store;
-use super::{away, discovery, preset, recheck, service, token};
+use super::{away, changed, discovery, preset, recheck, service, token};
 use crate::access::{MACHINE, Projects, Role};
 use crate::config::ConfiguredProvider;
 use crate::ctx::Ctx;
@@ -74,7 +74,8 @@ async fn put(
         service::append(ctx, &tx, "identity_provider.created", &new, MACHINE).await?;
         return Ok(tx.commit().await?);
     };
-    if !differs(ctx, &old, &new, &secret).await? {
+    let has_new_secret = has_new_secret(ctx, &old, &secret).await?;
+    if !has_new_secret && !differs(&old, &new) {
         return Ok(());
     }
     if old.connection != new.connection {
@@ -93,28 +94,30 @@ async fn put(
         )
         .await?;
     }
-    service::append(ctx, &tx, "identity_provider.updated", &new, MACHINE).await?;
+    let kind = (
+        "identity_provider.updated",
+        changed::data(&old, &new, has_new_secret),
+    );
+    service::append_saying(ctx, &tx, kind, &new, MACHINE).await?;
     Ok(tx.commit().await?)
 }
 
-/// Whether the file says anything else than before. A secret that does not open any more is written anew.
-async fn differs(
-    ctx: &Ctx,
-    old: &IdentityProvider,
-    new: &IdentityProvider,
-    secret: &SecretString,
-) -> Result<bool, SsoError> {
-    let same_secret = match store::secret(ctx, &old.id).await {
-        Ok(kept) => kept.expose_secret() == secret.expose_secret(),
-        Err(SsoError::Seal(_)) => false,
-        Err(error) => return Err(error),
-    };
-    let same = old.name == new.name
-        && old.enabled == new.enabled
-        && old.connection == new.connection
-        && old.policy == new.policy
-        && old.key_public == new.key_public;
-    Ok(!same || !same_secret)
+/// Whether the file has another secret than before. One that does not open any more is written anew.
+async fn has_new_secret(ctx: &Ctx, old: &IdentityProvider, secret: &SecretString) -> Result<bool, SsoError> {
+    match store::secret(ctx, &old.id).await {
+        Ok(kept) => Ok(kept.expose_secret() != secret.expose_secret()),
+        Err(SsoError::Seal(_)) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the file says anything else than before.
+fn differs(old: &IdentityProvider, new: &IdentityProvider) -> bool {
+    old.name != new.name
+        || old.enabled != new.enabled
+        || old.connection != new.connection
+        || old.policy != new.policy
+        || old.key_public != new.key_public
 }
 
 fn input(

@@ -1,6 +1,7 @@
 //! Sign-in through identity providers: OpenID Providers that people of a company have anyway.
 //!
-//! * `model`, `preset`, `service`: what a provider is, what is known of widespread ones, what an admin can do;
+//! * `model`, `preset`, `service`, `changed`: what a provider is, what is known of widespread ones, what an admin can do, and
+//!   how that is told;
 //! * `discovery`: what a provider says about itself, and its keys, kept for a while;
 //! * `away`, `flow`, `token`, `id_token`: off to the provider and back, and why what came back is believed;
 //! * `claims`, `people`: who that is here, and which roles follow;
@@ -16,6 +17,7 @@
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(8);
 
 mod away;
+mod changed;
 mod claims;
 mod discovery;
 mod error;

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::discovery;
 use super::error::{DbErr, Fault, SsoError};
 use super::model::{ClientAuth, Connection, IdentityProvider, Policy, ProviderInput, Source};
 use super::store::{self, Sealed};
-use super::{people, preset, recheck};
+use super::{changed, people, preset, recheck};
 use crate::access::{Projects, Role};
 use crate::crypto::{self, SigningAlg};
 use crate::ctx::Ctx;
@@ -94,15 +94,9 @@ pub async fn update(
         }
     }
     let paced = old.policy.recheck_minutes != new.policy.recheck_minutes;
-    save(
-        ctx,
-        actor,
-        new,
-        sealed,
-        (seen, paced),
-        "identity_provider.updated",
-    )
-    .await
+    let said = changed::data(&old, &new, sealed.secret.is_some());
+    let kind = ("identity_provider.updated", said);
+    save(ctx, actor, new, sealed, (seen, paced), kind).await
 }
 
 /// Whether a change concerns who answers for people, or for whom.
@@ -141,6 +135,7 @@ pub async fn set_enabled(
     } else {
         "identity_provider.disabled"
     };
+    let kind = (kind, json!({ "name": new.name }));
     save(ctx, actor, new, Sealed::default(), (seen, false), kind).await
 }
 
@@ -186,7 +181,7 @@ async fn save(
     mut new: IdentityProvider,
     sealed: Sealed,
     (seen, paced): (i64, bool),
-    kind: &'static str,
+    kind: (&'static str, Value),
 ) -> Result<IdentityProvider, SsoError> {
     let tx = ctx.db.begin().await?;
     // Whoever comes in through it meanwhile does so wholly before this, or wholly after.
@@ -206,7 +201,7 @@ async fn save(
         )
         .await?;
     }
-    append(ctx, &tx, kind, &new, actor).await?;
+    append_saying(ctx, &tx, kind, &new, actor).await?;
     tx.commit().await?;
     new.revision = seen + 1;
     Ok(new)
@@ -219,12 +214,23 @@ pub(super) async fn append(
     provider: &IdentityProvider,
     actor: &str,
 ) -> Result<(), DbErr> {
+    let said = json!({ "name": provider.name });
+    append_saying(ctx, tx, (kind, said), provider, actor).await
+}
+
+pub(super) async fn append_saying(
+    ctx: &Ctx,
+    tx: &sea_orm::DatabaseTransaction,
+    (kind, data): (&str, Value),
+    provider: &IdentityProvider,
+    actor: &str,
+) -> Result<(), DbErr> {
     let event = NewEvent {
         kind,
         project_id: "",
         subject_id: &provider.id,
         actor,
-        data: json!({ "name": provider.name }),
+        data,
     };
     event::append(tx, &ctx.clock, event).await.map(|_| ())
 }
