@@ -120,6 +120,37 @@ pub(super) async fn forget_sign_ins(ctx: &Ctx) -> Result<(), DbErr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Projects;
+    use crate::account::tests::place;
+    use crate::audit::{Anchor, Filter, NewAuditEvent};
+
+    #[tokio::test]
+    async fn the_audit_log_goes_as_far_back_as_its_retention_and_zero_keeps_all_of_it() {
+        for (days, kept) in [(30, vec!["young"]), (0, vec!["young", "old"])] {
+            let mut place = place().await;
+            let mut config = (*place.ctx.config).clone();
+            config.audit_retention_days = days;
+            config.data_dir = place._dir.path().into();
+            place.ctx.config = config.into();
+            let ctx = &place.ctx;
+            let anchor = Anchor::in_folder(&ctx.config.data_dir);
+            for target in ["old", "young"] {
+                let event = NewAuditEvent::new("project.updated", "project", target);
+                audit::append(ctx.db.write(), &ctx.clock, event).await.unwrap();
+                ctx.clock.advance(chrono::Duration::days(29));
+            }
+            audit::seal(&ctx.db, &ctx.keys, &anchor).await.unwrap();
+            trim_audit(ctx).await.unwrap();
+            let filter = Filter {
+                projects: Projects::All,
+                action: Some("project.*".to_owned()),
+                ..Filter::default()
+            };
+            let found = audit::list(ctx.db.read(), &filter, None, 10).await.unwrap();
+            let found: Vec<&str> = found.iter().map(|event| event.target_id.as_str()).collect();
+            assert_eq!(found, kept, "{days} days");
+        }
+    }
 
     #[test]
     fn a_secret_is_announced_in_steps() {

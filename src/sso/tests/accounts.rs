@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::account::{self, NewUser, User};
-use crate::sso::model::{Decision, Person};
+use crate::sso::model::{Decision, FirstAdmin, Person};
 use crate::sso::people;
 
 const BOB: &str = "bob@example.test";
@@ -136,5 +136,37 @@ async fn an_account_that_is_switched_off_lets_nobody_in_however_they_are_told() 
             refused("account_disabled"),
             "{by}"
         );
+    }
+}
+
+#[tokio::test]
+async fn cb_7_the_first_administrator_is_who_was_named_by_the_subject_or_by_a_verified_address() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let mut company = provider(ctx, "company").await;
+    for (subject, email, email_verified, is_first) in [
+        ("", BOB, true, true),
+        ("", BOB, false, false),
+        ("bob", "", false, true),
+        ("bob", "eve@example.test", true, true),
+        // The subject counts where one is named.
+        ("eve", BOB, true, false),
+        ("", "eve@example.test", true, false),
+        ("", "", true, false),
+    ] {
+        company.policy.first_admin = FirstAdmin {
+            subject: subject.into(),
+            email: email.into(),
+        };
+        let person = bob_of(&company.connection.issuer, email_verified);
+        let decision = people::decide(ctx.db.read(), &company, &person).await.unwrap();
+        let case = format!("{subject:?} {email:?}, verified: {email_verified}: {decision:?}");
+        match decision {
+            Decision::FirstAdmin { .. } => assert!(is_first, "{case}"),
+            Decision::Refuse(trouble) => {
+                assert!(!is_first && trouble.code == "not_the_first_admin", "{case}");
+            }
+            _ => panic!("{case}"),
+        }
     }
 }

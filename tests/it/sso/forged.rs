@@ -10,6 +10,7 @@ use super::liar::{Answer, CLIENT, Liar, now, part};
 use super::stage::{ADMIN, Alone, code_of};
 use crate::on_each_database;
 use crate::support::database::TestDatabase;
+use crate::support::wait::{SOON, eventually};
 
 on_each_database!(n60_a_callback_without_its_own_state_browser_issuer_or_code_lets_nobody_in,);
 
@@ -322,6 +323,35 @@ async fn n61_more_than_forty_forged_id_tokens_are_refused_and_the_true_one_is_no
         .come_back_with(|nonce| liar.sign(&liar.claims("grace", nonce)))
         .await;
     assert_eq!(seen.status, 303, "{}", code_of(&seen));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n61_a_kid_that_is_not_known_is_looked_for_once_and_then_refused() {
+    let stage = Alone::start().await;
+    let liar = &stage.liar;
+    let other = crypto::new_signing_key(SigningAlg::Rs256).unwrap();
+    let looks = async |is_known: bool| {
+        let before = liar.asked("/jwks").len();
+        let make = |nonce: &str| {
+            let claims = liar.claims("grace", nonce);
+            match is_known {
+                true => liar.sign(&claims),
+                false => crypto::sign_jwt(SigningAlg::Rs256, "k2", "JWT", &other, &claims).unwrap(),
+            }
+        };
+        let seen = stage.come_back_with(make).await;
+        let expected = if is_known { "303 /tickets" } else { "id_token_key" };
+        assert_eq!(code_of(&seen), expected);
+        liar.asked("/jwks").len() - before
+    };
+    assert_eq!(looks(true).await, 0, "its keys are known");
+    // Not more often than ten times a second, whoever asks.
+    eventually("its keys are fetched anew", SOON, async || {
+        let fetched = looks(false).await;
+        assert!(fetched <= 1, "{fetched} times");
+        (fetched == 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
