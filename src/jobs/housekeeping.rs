@@ -120,6 +120,33 @@ pub(super) async fn forget_sign_ins(ctx: &Ctx) -> Result<(), DbErr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grant::testkit::{FakeProvider, place, registered};
+    use crate::integration::{self, Flow, IntegrationChange};
+
+    #[tokio::test]
+    async fn each_step_towards_the_end_of_a_secret_is_told_once() {
+        let place = place().await;
+        let ctx = &place.ctx;
+        let provider = FakeProvider::start().await;
+        let made = registered(ctx, &provider, Flow::AuthorizationCode).await;
+        let ends = ctx.clock.now_ms() + 31 * DAY_MS;
+        let change = IntegrationChange {
+            revision: made.revision,
+            secret_expires_at: Some(Some(ends)),
+            ..IntegrationChange::default()
+        };
+        integration::update(ctx, "cli", &made.id, change).await.unwrap();
+        for _ in 0..33 * 2 {
+            watch_expiries(ctx).await.unwrap();
+            ctx.clock.advance(chrono::Duration::hours(12));
+        }
+        let mut told = event::of_subject(ctx.db.read(), &made.id, 100).await.unwrap();
+        told.retain(|event| event.kind == "integration.secret_expiring");
+        told.sort_by_key(|event| event.sequence);
+        let steps: Vec<_> = told.iter().map(|event| event.data["stage"].clone()).collect();
+        assert_eq!(steps, [30, 14, 7, 1, 0].map(|step| json!(step)));
+        assert!(told.iter().all(|event| event.data["expiresAt"] == rfc3339(ends)));
+    }
 
     #[test]
     fn a_secret_is_announced_in_steps() {
