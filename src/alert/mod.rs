@@ -11,7 +11,7 @@ pub(crate) use model::matters;
 pub use model::{Audience, Meaning, Settings, hold_ms, meaning};
 pub use store::{Episode, is_opted_out, opt, opted_out, settings};
 
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::audit::{self, NewAuditEvent};
 use crate::ctx::Ctx;
@@ -19,13 +19,18 @@ use crate::ctx::Ctx;
 /// Says who gets alerts from now on; false if somebody else changed the settings since.
 pub async fn save(ctx: &Ctx, settings: &Settings) -> Result<bool, DbErr> {
     let txn = ctx.db.begin().await?;
-    if !store::save(&txn, settings, ctx.clock.now_ms()).await? {
-        txn.rollback().await?;
+    let saved = save_in(&txn, ctx, settings).await?;
+    txn.commit().await?;
+    Ok(saved)
+}
+
+/// The same in the caller's transaction.
+pub async fn save_in<C: ConnectionTrait>(on: &C, ctx: &Ctx, settings: &Settings) -> Result<bool, DbErr> {
+    if !store::save(on, settings, ctx.clock.now_ms()).await? {
         return Ok(false);
     }
     let event = NewAuditEvent::new("site_mail.updated", "site_mail", "site_mail")
         .saying(serde_json::json!({ "alerts": settings.audience.as_str() }));
-    audit::append(&txn, &ctx.clock, event).await?;
-    txn.commit().await?;
+    audit::append(on, &ctx.clock, event).await?;
     Ok(true)
 }

@@ -610,6 +610,7 @@ mod tests {
         assert_eq!(config.database_url.expose_secret(), "sqlite:/srv/mg/mailgrant.db");
         assert_eq!(config.key_file, Path::new("/srv/mg/key"));
         assert!(config.allow_networks.is_empty());
+        assert_eq!(config.webhook_timeout, 15, "docs/webhooks.md says so");
     }
 
     #[test]

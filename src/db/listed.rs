@@ -33,6 +33,13 @@ impl Where {
         self.all.push(text.replace("{}", &name));
     }
 
+    /// The row has the revision that was seen; any, if nobody says which.
+    pub fn and_revision(&mut self, seen: Option<i64>) {
+        if let Some(seen) = seen {
+            self.and("revision = {}", seen);
+        }
+    }
+
     /// The column holds one of these.
     pub fn and_in(&mut self, column: &str, values: &[String]) {
         let names: Vec<String> = values.iter().map(|value| self.value(value.as_str())).collect();

@@ -373,6 +373,7 @@ pub async fn ping(ctx: &Ctx, actor: &str, webhook: &Webhook) -> Result<String, D
         return Err(DeliveryError::Disabled);
     }
     let txn = ctx.db.begin().await?;
+    make_due(&txn, webhook).await?;
     let scope = webhook.scope().0.unwrap_or_default();
     let new = NewEvent {
         kind: "test.ping",
@@ -388,10 +389,18 @@ pub async fn ping(ctx: &Ctx, actor: &str, webhook: &Webhook) -> Result<String, D
     let delivery_id = id::new("dlv", &ctx.clock);
     let queued = [(delivery_id.clone(), &event)];
     store::insert_deliveries(&txn, &webhook.id, &queued, ctx.clock.now_ms()).await?;
-    store::put_first(&txn, &webhook.id, &delivery_id).await?;
+    store::put_first(&txn, &delivery_id).await?;
     txn.commit().await?;
     ctx.deliver.now();
     Ok(delivery_id)
+}
+
+/// Has it called at the next look. It may have been removed since it was read.
+async fn make_due<C: ConnectionTrait>(on: &C, webhook: &Webhook) -> Result<(), DeliveryError> {
+    match store::make_due(on, &webhook.id).await? {
+        true => Ok(()),
+        false => Err(DeliveryError::NotFound("webhook")),
+    }
 }
 
 /// Appends a sample of a type to the log, marked as such; everybody who listens gets it.
@@ -458,11 +467,7 @@ pub async fn attempts(ctx: &Ctx, delivery: &Delivery) -> Result<Vec<Attempt>, De
 }
 
 /// Sends one delivery again, with the same `webhook-id`, whatever came of it before.
-pub async fn send_again(
-    ctx: &Ctx,
-    webhook: &Webhook,
-    delivery: &Delivery,
-) -> Result<SendAgain, DeliveryError> {
+pub async fn send_again(ctx: &Ctx, webhook: &Webhook, delivery: &Delivery) -> Result<(), DeliveryError> {
     if !webhook.is_active() {
         return Err(DeliveryError::Disabled);
     }
@@ -470,10 +475,13 @@ pub async fn send_again(
         return Err(DeliveryError::EventGone);
     }
     let txn = ctx.db.begin().await?;
-    let count = store::send_again(&txn, &webhook.id, &delivery.id).await?;
+    make_due(&txn, webhook).await?;
+    if !store::send_again(&txn, &webhook.id, &delivery.id).await? {
+        return Err(DeliveryError::NotFound("delivery"));
+    }
     txn.commit().await?;
     ctx.deliver.now();
-    Ok(SendAgain { count })
+    Ok(())
 }
 
 /// Sends everything again that failed since a time, milliseconds since 1970.
@@ -482,6 +490,7 @@ pub async fn send_failed_again(ctx: &Ctx, webhook: &Webhook, since: i64) -> Resu
         return Err(DeliveryError::Disabled);
     }
     let txn = ctx.db.begin().await?;
+    make_due(&txn, webhook).await?;
     let count = store::send_failed_again(&txn, &webhook.id, since, ctx.clock.now_ms()).await?;
     txn.commit().await?;
     ctx.deliver.now();

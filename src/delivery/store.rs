@@ -328,11 +328,10 @@ pub async fn queue_events<C: ConnectionTrait>(
     Ok(true)
 }
 
-/// Puts a delivery before everything that waits: somebody looks at it. Its endpoint is called at the next look.
-pub(super) async fn put_first<C: ConnectionTrait>(on: &C, webhook_id: &str, id: &str) -> Result<(), DbErr> {
+/// Puts a delivery before everything that waits: somebody looks at it.
+pub(super) async fn put_first<C: ConnectionTrait>(on: &C, id: &str) -> Result<(), DbErr> {
     let text = "UPDATE deliveries SET next_at = 0 WHERE id = $1";
-    on.execute_raw(sql(on, text, [id.into()])).await?;
-    make_due(on, webhook_id).await
+    on.execute_raw(sql(on, text, [id.into()])).await.map(drop)
 }
 
 /// Queues events for one endpoint, each once.
@@ -510,7 +509,7 @@ pub async fn record<C: ConnectionTrait>(
             ending.attempt.status.into(),
             ending.attempt.error.as_str().into(),
             ending.attempt.request.to_string().into(),
-            ending.attempt.response.to_string().replace("\\u0000", " ").into(),
+            ending.attempt.response.to_string().into(),
         ];
         row
     });
@@ -648,40 +647,45 @@ pub(super) async fn attempts<C: ConnectionTrait>(on: &C, delivery_id: &str) -> R
         .collect())
 }
 
-/// Makes one delivery due now, whatever came of it before, and its endpoint with it.
+/// Makes one delivery due now, whatever came of it before; false if it is gone. Its endpoint was made due.
 pub(super) async fn send_again<C: ConnectionTrait>(
     on: &C,
     webhook_id: &str,
     delivery_id: &str,
-) -> Result<u64, DbErr> {
-    let text = "UPDATE deliveries SET state = 'waiting', first_at = NULL, finished_at = NULL \
+) -> Result<bool, DbErr> {
+    let text = "UPDATE deliveries SET state = 'waiting', next_at = 0, first_at = NULL, finished_at = NULL \
                 WHERE webhook_id = $1 AND id = $2";
     let values: [Value; 2] = [webhook_id.into(), delivery_id.into()];
-    let count = on.execute_raw(sql(on, text, values)).await?.rows_affected();
-    put_first(on, webhook_id, delivery_id).await?;
-    Ok(count)
+    Ok(on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1)
 }
 
-/// Makes everything due now that failed since a time.
+/// Makes everything due now that was given up since a time, however long ago it was queued. Its endpoint was made due.
 pub(super) async fn send_failed_again<C: ConnectionTrait>(
     on: &C,
     webhook_id: &str,
     since: i64,
     now: i64,
 ) -> Result<u64, DbErr> {
-    let text = "UPDATE deliveries SET state = 'waiting', next_at = $1, first_at = NULL, finished_at = NULL \
-                WHERE webhook_id = $2 AND state = 'failed' AND created_at >= $3 \
-                AND event_id IN (SELECT id FROM events)";
-    let values: [Value; 3] = [now.into(), webhook_id.into(), since.into()];
-    let count = on.execute_raw(sql(on, text, values)).await?.rows_affected();
-    make_due(on, webhook_id).await?;
-    Ok(count)
+    on.execute_raw(failed_again(on, webhook_id, since, now))
+        .await
+        .map(|done| done.rows_affected())
 }
 
-/// Calls the endpoint at the next look, also while it is being spared.
-pub(super) async fn make_due<C: ConnectionTrait>(on: &C, webhook_id: &str) -> Result<(), DbErr> {
+// Of an endpoint's deliveries most arrived: only those that did not are looked at, by their index.
+fn failed_again<C: ConnectionTrait>(on: &C, webhook_id: &str, since: i64, now: i64) -> Statement {
+    let text = format!(
+        "UPDATE deliveries SET state = 'waiting', next_at = $1, first_at = NULL, finished_at = NULL \
+         WHERE webhook_id = $2 AND {} AND finished_at >= $3 AND event_id IN (SELECT id FROM events)",
+        in_state(DeliveryState::Failed)
+    );
+    sql(on, &text, [now.into(), webhook_id.into(), since.into()])
+}
+
+/// Calls the endpoint at the next look, also while it is being spared, and holds its row; false if it is gone.
+pub(super) async fn make_due<C: ConnectionTrait>(on: &C, webhook_id: &str) -> Result<bool, DbErr> {
     let text = "UPDATE webhooks SET next_at = 0, retry_at = 0 WHERE id = $1";
-    on.execute_raw(sql(on, text, [webhook_id.into()])).await.map(drop)
+    let done = on.execute_raw(sql(on, text, [webhook_id.into()])).await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Everything that waits gets a new round of attempts: its endpoint was disabled meanwhile.

@@ -21,6 +21,6 @@ pub use lint::warnings;
 pub use model::{Cloud, Flow, Integration, IntegrationChange, IntegrationState, NewIntegration};
 pub use preset::{Preset, preset};
 pub use service::{
-    CallbackOwner, Reach, create, delete, draft_callback, find_callback, get, is_open, list,
-    mark_misconfigured, projects_of, redirect_url, remember_discovery, set_projects, token_client, update,
+    CallbackOwner, Reach, Users, create, delete, draft_callback, find_callback, get, list,
+    mark_misconfigured, redirect_url, remember_discovery, set_projects, token_client, update, users_of,
 };

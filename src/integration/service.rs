@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use std::collections::BTreeMap;
 
+use sea_orm::ConnectionTrait;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use url::Url;
@@ -85,24 +86,6 @@ pub async fn get(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Integration
         .ok_or(IntegrationError::NotFound)
 }
 
-/// The projects that may use an integration, those of them that are in `projects`.
-pub async fn projects_of(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Vec<String>, IntegrationError> {
-    get(ctx, projects, id).await?;
-    let mut all = if store::is_open(ctx.db.read(), id).await? {
-        store::all_projects(ctx.db.read()).await?
-    } else {
-        store::projects_of(ctx.db.read(), id).await?
-    };
-    all.retain(|project| projects.contains(project));
-    Ok(all)
-}
-
-/// Whether every project may use an integration, later ones too.
-pub async fn is_open(ctx: &Ctx, projects: &Projects, id: &str) -> Result<bool, IntegrationError> {
-    get(ctx, projects, id).await?;
-    Ok(store::is_open(ctx.db.read(), id).await?)
-}
-
 /// Which projects may use an integration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -112,11 +95,52 @@ pub enum Reach {
     Listed(BTreeSet<String>),
 }
 
-/// Says which projects may use an integration: their admins then connect accounts with it, without seeing its secret.
-/// Mailboxes that read through it already stay.
-pub async fn set_projects(ctx: &Ctx, actor: &str, id: &str, wanted: &Reach) -> Result<(), IntegrationError> {
+/// Which projects may use an integration, as it is seen from `projects`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Users {
+    /// Those of `projects` that may.
+    pub listed: Vec<String>,
+    /// Whether every project may, later ones too.
+    pub is_open: bool,
+}
+
+/// Which of these projects may use an integration.
+pub async fn users_of(ctx: &Ctx, projects: &Projects, id: &str) -> Result<Users, IntegrationError> {
+    get(ctx, projects, id).await?;
+    let mut users = all_users(ctx.db.read(), id).await?;
+    users.listed.retain(|project| projects.contains(project));
+    Ok(users)
+}
+
+async fn all_users<C: ConnectionTrait>(on: &C, id: &str) -> Result<Users, DbErr> {
+    let is_open = store::is_open(on, id).await?;
+    let listed = if is_open {
+        store::all_projects(on).await?
+    } else {
+        store::projects_of(on, id).await?
+    };
+    Ok(Users { listed, is_open })
+}
+
+/// Says which projects may use an integration, if they still are those that were `seen`: their admins then connect
+/// accounts with it, without seeing its secret. Mailboxes that read through it already stay.
+pub async fn set_projects(
+    ctx: &Ctx,
+    actor: &str,
+    id: &str,
+    wanted: &Reach,
+    seen: Option<&Users>,
+) -> Result<(), IntegrationError> {
     let tx = ctx.db.begin().await?;
+    if !store::lock(&tx, id).await? {
+        return Err(IntegrationError::NotFound);
+    }
     let found = store::get(&tx, id).await?.ok_or(IntegrationError::NotFound)?;
+    if let Some(seen) = seen
+        && *seen != all_users(&tx, id).await?
+    {
+        return Err(IntegrationError::Conflict);
+    }
     let none = BTreeSet::new();
     let listed = match wanted {
         Reach::All => &none,

@@ -128,6 +128,13 @@ fn open_to(projects: &Projects) -> Condition {
         .add(Expr::col((Entity, Column::Id)).in_subquery(open))
 }
 
+/// Holds an integration's row for this transaction: of two who say which projects may use it, one comes after the other.
+/// False if it is gone.
+pub(super) async fn lock<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
+    let text = "UPDATE integrations SET updated_at = updated_at WHERE id = $1";
+    Ok(on.execute_raw(sql(on, text, [id.into()])).await?.rows_affected() == 1)
+}
+
 /// Whether every project may use an integration, later ones too.
 pub(super) async fn is_open<C: ConnectionTrait>(on: &C, id: &str) -> Result<bool, DbErr> {
     let text = "SELECT 1 AS n FROM open_integrations WHERE integration_id = $1";
@@ -370,9 +377,7 @@ pub(super) async fn delete<C: ConnectionTrait>(on: &C, id: &str, seen: Option<i6
     on.execute_raw(sql(on, text, [id.into()])).await?;
     let mut wanted = Where::default();
     wanted.and("id = {}", id);
-    if let Some(seen) = seen {
-        wanted.and("revision = {}", seen);
-    }
+    wanted.and_revision(seen);
     let text = format!("DELETE FROM integrations WHERE {}", wanted.text());
     Ok(on
         .execute_raw(sql(on, &text, wanted.values))

@@ -242,13 +242,15 @@ async fn send_batch(
         .into_iter()
         .map(|event| (event.id.clone(), event))
         .collect();
-    // When it fails again and again, the rest of the batch is left for later.
+    // When it fails again and again, or asks for it, the rest of the batch is left for later.
     let failed = std::sync::atomic::AtomicI64::new(endpoint.webhook.failures);
+    let wants_peace = AtomicBool::new(false);
     let is_down = endpoint.webhook.failures >= retry::DOWN_AFTER;
-    let (failed, events) = (&failed, &events);
+    let (failed, wants_peace, events) = (&failed, &wants_peace, &events);
     let outcomes: Vec<(Delivery, Option<(Outcome, i64)>)> = futures_util::stream::iter(due)
         .map(|delivery| async move {
-            if !is_down && failed.load(Ordering::SeqCst) >= retry::DOWN_AFTER || ctx.stop.is_cancelled() {
+            let is_failing = !is_down && failed.load(Ordering::SeqCst) >= retry::DOWN_AFTER;
+            if is_failing || wants_peace.load(Ordering::SeqCst) || ctx.stop.is_cancelled() {
                 return (delivery, None);
             }
             let request = async {
@@ -265,6 +267,9 @@ async fn send_batch(
                         failed.store(0, Ordering::SeqCst);
                     } else {
                         failed.fetch_add(1, Ordering::SeqCst);
+                    }
+                    if outcome.is_gone() || wanted_pause(&outcome, ctx.clock.now_ms()) > 0 {
+                        wants_peace.store(true, Ordering::SeqCst);
                     }
                     (delivery, Some((outcome, at)))
                 }
@@ -339,6 +344,14 @@ async fn send_one(ctx: &Ctx, endpoint: &Endpoint, event: &Event, attempt: i64) -
     Ok(attempt::send(&client, timeout, &target, &event.id, now, body).await)
 }
 
+/// For how long a receiver that did not take something asks to be left alone, milliseconds.
+fn wanted_pause(outcome: &Outcome, now: i64) -> i64 {
+    let asked = outcome.retry_after.as_deref().filter(|_| !outcome.is_success());
+    asked
+        .and_then(|value| retry::retry_after(value, now))
+        .unwrap_or(0)
+}
+
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
@@ -391,19 +404,16 @@ async fn note(
             standing.failures += 1;
             let since = *standing.failing_since.get_or_insert(at);
             let pause = retry::pause(attempts, rand::random());
-            let wanted = outcome
-                .retry_after
-                .as_deref()
-                .and_then(|value| retry::retry_after(value, now));
+            let wanted = wanted_pause(&outcome, now);
             match retry::next_at(first_at, now, pause) {
                 None => ending.state = DeliveryState::Failed.as_str(),
                 Some(next_at) => {
                     ending.state = DeliveryState::Waiting.as_str();
-                    ending.next_at = next_at.max(now + wanted.unwrap_or(0));
+                    ending.next_at = next_at.max(now + wanted);
                     ending.finished_at = None;
                 }
             }
-            if let (Some(429 | 503), Some(wanted)) = (outcome.status, wanted) {
+            if wanted > 0 {
                 standing.retry_at = standing.retry_at.max(now + wanted);
             }
             if outcome.is_gone() {

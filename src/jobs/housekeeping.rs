@@ -123,6 +123,8 @@ mod tests {
     use crate::access::Projects;
     use crate::account::tests::place;
     use crate::audit::{Anchor, Filter, NewAuditEvent};
+    use crate::grant::testkit::{FakeProvider, place as with_grants, registered};
+    use crate::integration::{self, Flow, IntegrationChange};
 
     #[tokio::test]
     async fn the_audit_log_goes_as_far_back_as_its_retention_and_zero_keeps_all_of_it() {
@@ -150,6 +152,31 @@ mod tests {
             let found: Vec<&str> = found.iter().map(|event| event.target_id.as_str()).collect();
             assert_eq!(found, kept, "{days} days");
         }
+    }
+
+    #[tokio::test]
+    async fn each_step_towards_the_end_of_a_secret_is_told_once() {
+        let place = with_grants().await;
+        let ctx = &place.ctx;
+        let provider = FakeProvider::start().await;
+        let made = registered(ctx, &provider, Flow::AuthorizationCode).await;
+        let ends = ctx.clock.now_ms() + 31 * DAY_MS;
+        let change = IntegrationChange {
+            revision: made.revision,
+            secret_expires_at: Some(Some(ends)),
+            ..IntegrationChange::default()
+        };
+        integration::update(ctx, "cli", &made.id, change).await.unwrap();
+        for _ in 0..33 * 2 {
+            watch_expiries(ctx).await.unwrap();
+            ctx.clock.advance(chrono::Duration::hours(12));
+        }
+        let mut told = event::of_subject(ctx.db.read(), &made.id, 100).await.unwrap();
+        told.retain(|event| event.kind == "integration.secret_expiring");
+        told.sort_by_key(|event| event.sequence);
+        let steps: Vec<_> = told.iter().map(|event| event.data["stage"].clone()).collect();
+        assert_eq!(steps, [30, 14, 7, 1, 0].map(|step| json!(step)));
+        assert!(told.iter().all(|event| event.data["expiresAt"] == rfc3339(ends)));
     }
 
     #[test]

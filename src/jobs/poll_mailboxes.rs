@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -384,17 +384,18 @@ async fn fetch(
 }
 
 async fn succeed(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox) -> Result<(), VisitError> {
-    let before = mailbox::record_success(&ctx.db, lease, ctx.clock.now_ms()).await?;
+    let txn = ctx.db.begin().await?;
+    let before = mailbox::record_success(&txn, lease, ctx.clock.now_ms()).await?;
     if let Some(state) = before {
         let kind = if state == "new" {
             "mailbox.connected"
         } else {
             "mailbox.recovered"
         };
-        announce(ctx, mailbox, kind, json!({ "name": mailbox.name })).await?;
+        announce(ctx, &txn, mailbox, kind, json!({ "name": mailbox.name })).await?;
         tracing::info!(mailbox = mailbox.id, "{kind}");
     }
-    Ok(())
+    Ok(txn.commit().await?)
 }
 
 async fn fail(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox, trouble: &Trouble) {
@@ -408,14 +409,8 @@ async fn fail(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox, trouble: &Trouble) {
         let txn = ctx.db.begin().await?;
         let before = mailbox::record_failure(&txn, lease, trouble, ctx.clock.now_ms()).await?;
         if before.is_some() {
-            let event = NewEvent {
-                kind: "mailbox.failing",
-                project_id: &mailbox.project_id,
-                subject_id: &mailbox.id,
-                actor: SYSTEM,
-                data: json!({ "name": mailbox.name, "code": trouble.code, "cause": trouble.cause }),
-            };
-            event::append(&txn, &ctx.clock, event).await?;
+            let data = json!({ "name": mailbox.name, "code": trouble.code, "cause": trouble.cause });
+            announce(ctx, &txn, mailbox, "mailbox.failing", data).await?;
         }
         txn.commit().await
     };
@@ -424,8 +419,13 @@ async fn fail(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox, trouble: &Trouble) {
     }
 }
 
-async fn announce(ctx: &Ctx, mailbox: &Mailbox, kind: &str, data: serde_json::Value) -> Result<(), DbErr> {
-    let txn = ctx.db.begin().await?;
+async fn announce<C: ConnectionTrait>(
+    ctx: &Ctx,
+    on: &C,
+    mailbox: &Mailbox,
+    kind: &str,
+    data: serde_json::Value,
+) -> Result<(), DbErr> {
     let event = NewEvent {
         kind,
         project_id: &mailbox.project_id,
@@ -433,13 +433,43 @@ async fn announce(ctx: &Ctx, mailbox: &Mailbox, kind: &str, data: serde_json::Va
         actor: SYSTEM,
         data,
     };
-    event::append(&txn, &ctx.clock, event).await?;
-    txn.commit().await
+    event::append(on, &ctx.clock, event).await.map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::tests::rules::Desk;
+
+    #[tokio::test]
+    async fn what_could_not_be_told_is_not_noted_and_told_by_the_next_look() {
+        let desk = Desk::open("desk@a.test").await;
+        let ctx = desk.ctx();
+        let on = ctx.db.write();
+        let mailbox = mailbox::get(ctx, &Projects::All, "mbx_1").await.unwrap();
+        let lease = mailbox::claim_due(&ctx.db, "one", ctx.clock.now_ms(), 1)
+            .await
+            .unwrap()
+            .remove(0);
+        for (before, kind) in [("new", "mailbox.connected"), ("failing", "mailbox.recovered")] {
+            on.execute_unprepared(&format!("UPDATE mailboxes SET state = '{before}'"))
+                .await
+                .unwrap();
+            on.execute_unprepared(
+                "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full'); END",
+            )
+            .await
+            .unwrap();
+            assert!(succeed(ctx, &lease, &mailbox).await.is_err());
+            on.execute_unprepared("DROP TRIGGER full").await.unwrap();
+            for _ in 0..2 {
+                assert!(succeed(ctx, &lease, &mailbox).await.is_ok());
+            }
+            let told = event::of_subject(ctx.db.read(), "mbx_1", 10).await.unwrap();
+            let told = told.iter().filter(|event| event.kind == kind).count();
+            assert_eq!(told, 1, "{kind}");
+        }
+    }
 
     #[test]
     fn pauses_grow_and_stay_below_their_bound() {

@@ -200,7 +200,8 @@ pub(super) async fn set_paused<C: ConnectionTrait>(
 ) -> Result<bool, DbErr> {
     let mut wanted = Where::default();
     let paused = wanted.value(paused);
-    as_seen(&mut wanted, id, seen);
+    wanted.and("id = {}", id);
+    wanted.and_revision(seen);
     let text = format!(
         "UPDATE mailboxes SET paused = {paused}, next_poll_at = 0, lease_until = 0, lease_no = lease_no + 1, \
          revision = revision + 1 WHERE {}",
@@ -211,14 +212,6 @@ pub(super) async fn set_paused<C: ConnectionTrait>(
         .await?
         .rows_affected()
         == 1)
-}
-
-/// The mailbox, if it has the revision that was seen.
-fn as_seen(wanted: &mut Where, id: &str, seen: Option<i64>) {
-    wanted.and("id = {}", id);
-    if let Some(seen) = seen {
-        wanted.and("revision = {}", seen);
-    }
 }
 
 /// Makes it due at once, even if it is waiting after failures. Whoever reads it now is not disturbed, and reads it once
@@ -251,7 +244,8 @@ pub async fn begin_look(db: &Db, lease: &Lease, next_poll_at: i64) -> Result<(),
 /// False if it has another revision than was `seen`, or is gone.
 pub(super) async fn remove<C: ConnectionTrait>(on: &C, id: &str, seen: Option<i64>) -> Result<bool, DbErr> {
     let mut wanted = Where::default();
-    as_seen(&mut wanted, id, seen);
+    wanted.and("id = {}", id);
+    wanted.and_revision(seen);
     let text = format!("DELETE FROM mailboxes WHERE {}", wanted.text());
     Ok(on
         .execute_raw(sql(on, &text, wanted.values))
@@ -333,21 +327,21 @@ pub async fn release(db: &Db, lease: &Lease, next_poll_at: i64) -> Result<(), Db
         .map(|_| ())
 }
 
-/// Notes that the mailbox was read; true if it was new, or failing, before.
-pub async fn record_success(db: &Db, lease: &Lease, now: i64) -> Result<Option<String>, DbErr> {
+/// Notes that the mailbox was read; the state before, if it was new or failing. In the transaction that tells of it, so
+/// that it is told if it is noted.
+pub async fn record_success<C: ConnectionTrait>(
+    on: &C,
+    lease: &Lease,
+    now: i64,
+) -> Result<Option<String>, DbErr> {
     let text = "SELECT state FROM mailboxes WHERE id = $1 AND lease_no = $2";
     let values: [Value; 2] = [lease.id.clone().into(), lease.number.into()];
-    let before = db.read().query_one_raw(sql(db.read(), text, values)).await?;
+    let before = on.query_one_raw(sql(on, text, values)).await?;
     let before: Option<String> = before.map(|row| row.try_get("", "state")).transpose()?;
     let text = "UPDATE mailboxes SET state = 'ok', error_code = '', error_cause = '', error_remedy = '', \
                 failures = 0, last_success_at = $1 WHERE id = $2 AND lease_no = $3";
     let values: [Value; 3] = [now.into(), lease.id.clone().into(), lease.number.into()];
-    let mine = db
-        .write()
-        .execute_raw(sql(db.write(), text, values))
-        .await?
-        .rows_affected()
-        == 1;
+    let mine = on.execute_raw(sql(on, text, values)).await?.rows_affected() == 1;
     Ok(before.filter(|state| mine && state != "ok"))
 }
 

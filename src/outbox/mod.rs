@@ -28,8 +28,9 @@ pub use service::{
     retry,
 };
 pub use site::{
-    SiteAccount, SiteMail, SiteSettings, choose_site_mailbox, enqueue_site_mail, explain_site,
-    forget_notices, open_site, send_site_mail, send_test_mail, site_account, site_failure, site_settings,
+    SiteAccount, SiteMail, SiteSettings, choose_site_mailbox, choose_site_mailbox_in, enqueue_site_mail,
+    explain_site, forget_notices, open_site, send_site_mail, send_test_mail, site_account, site_failure,
+    site_settings,
 };
 pub use store::{
     Attempt, Begun, Due, Ending, Outgoing, Room, attempts_of, begin_attempt, by_entry, claim, due, finish,

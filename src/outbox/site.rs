@@ -196,8 +196,23 @@ pub async fn choose_site_mailbox(
     mailbox_id: &str,
 ) -> Result<SiteSettings, OutboxError> {
     let txn = ctx.db.begin().await?;
+    let settings = choose_site_mailbox_in(&txn, ctx, revision, mailbox_id).await?;
+    txn.commit().await?;
+    Ok(settings)
+}
+
+/// The same in the caller's transaction, which ends without effect if this fails.
+///
+/// # Errors
+/// As [`choose_site_mailbox`].
+pub async fn choose_site_mailbox_in<C: ConnectionTrait>(
+    on: &C,
+    ctx: &Ctx,
+    revision: i64,
+    mailbox_id: &str,
+) -> Result<SiteSettings, OutboxError> {
     if !mailbox_id.is_empty() {
-        let mailbox = mailbox::get_in(&txn, mailbox_id).await?;
+        let mailbox = mailbox::get_in(on, mailbox_id).await?;
         if mailbox.is_none_or(|mailbox| mailbox::sender_of(&mailbox).is_err()) {
             return Err(OutboxError::Invalid(FieldError::new(
                 "mailboxId",
@@ -206,15 +221,13 @@ pub async fn choose_site_mailbox(
             )));
         }
     }
-    if !site_store::choose_mailbox(&txn, revision, mailbox_id, ctx.clock.now_ms()).await? {
+    if !site_store::choose_mailbox(on, revision, mailbox_id, ctx.clock.now_ms()).await? {
         return Err(OutboxError::Changed);
     }
     let event = NewAuditEvent::new("site_mail.updated", "site_mail", "site_mail")
         .saying(json!({ "mailboxId": mailbox_id }));
-    audit::append(&txn, &ctx.clock, event).await?;
-    let settings = site_store::settings(&txn).await?;
-    txn.commit().await?;
-    Ok(settings)
+    audit::append(on, &ctx.clock, event).await?;
+    Ok(site_store::settings(on).await?)
 }
 
 /// A session with the server below `[smtp]`, signed in.

@@ -358,7 +358,8 @@ pub struct Begun {
 }
 
 /// Counts an attempt before anything is done. An attempt that a crash ended is closed: whether its mail went out is
-/// unknown if it had begun to be handed over. None if the mail is no longer ours.
+/// unknown if it had begun to be handed over. None if the mail is no longer ours, or was taken back while nobody
+/// prolonged the claim.
 pub async fn begin_attempt<C: ConnectionTrait>(
     on: &C,
     lease: &Lease,
@@ -377,7 +378,7 @@ pub async fn begin_attempt<C: ConnectionTrait>(
     }
     let text = "UPDATE outgoing_mails SET state = 'sending', attempts = attempts + 1, tries = tries + 1, \
                 unknown_outcomes = unknown_outcomes + $1, revision = revision + 1, updated_at = $2 \
-                WHERE id = $3 AND lease_no = $4";
+                WHERE id = $3 AND lease_no = $4 AND state IN ('queued', 'sending') AND lease_until > $2";
     let values: [Value; 4] = [
         unknown.into(),
         now.into(),
@@ -492,7 +493,8 @@ pub(super) async fn cancel<C: ConnectionTrait>(
 ) -> Result<bool, DbErr> {
     let mut wanted = Where::default();
     let now = wanted.value(now);
-    as_seen(&mut wanted, id, seen);
+    wanted.and("id = {}", id);
+    wanted.and_revision(seen);
     let text = format!(
         "UPDATE outgoing_mails SET state = 'cancelled', revision = revision + 1, updated_at = {now} \
          WHERE {} AND state = 'queued' AND lease_until <= {now}",
@@ -505,14 +507,6 @@ pub(super) async fn cancel<C: ConnectionTrait>(
         == 1)
 }
 
-/// The mail, if it has the revision that was seen.
-fn as_seen(wanted: &mut Where, id: &str, seen: Option<i64>) {
-    wanted.and("id = {}", id);
-    if let Some(seen) = seen {
-        wanted.and("revision = {}", seen);
-    }
-}
-
 /// Makes a mail due that failed or waits; false if it does neither.
 pub(super) async fn retry<C: ConnectionTrait>(
     on: &C,
@@ -522,7 +516,8 @@ pub(super) async fn retry<C: ConnectionTrait>(
 ) -> Result<bool, DbErr> {
     let mut wanted = Where::default();
     let (now, give_up_at) = (wanted.value(now), wanted.value(give_up_at));
-    as_seen(&mut wanted, id, seen);
+    wanted.and("id = {}", id);
+    wanted.and_revision(seen);
     let text = format!(
         "UPDATE outgoing_mails SET state = 'queued', next_attempt_at = {now}, give_up_at = {give_up_at}, tries = 0, \
          unknown_outcomes = 0, revision = revision + 1, updated_at = {now} \

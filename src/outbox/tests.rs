@@ -95,6 +95,28 @@ async fn a_mail_that_is_not_committed_is_not_sent() -> Result<(), DbErr> {
 }
 
 #[tokio::test]
+async fn a_mail_that_was_taken_back_is_not_begun_by_who_claimed_it_before() {
+    let place = place().await;
+    let ctx = &place.ctx;
+    let id = queued(&place).await;
+    let lease = claim(&ctx.db, "one/1", &id, START_MS, 60_000)
+        .await
+        .unwrap()
+        .unwrap();
+    // The node sleeps for longer than its claim lasts, and prolongs it when it is awake again.
+    ctx.clock.advance(chrono::Duration::seconds(61));
+    let now = ctx.clock.now_ms();
+    let late = begin_attempt(ctx.db.write(), &lease, "one/1", now).await.unwrap();
+    assert!(late.is_none(), "the claim ran out");
+    cancel(ctx, "usr_1", &id, None).await.unwrap();
+    prolong(&ctx.db, &lease, now + 60_000).await.unwrap();
+    let late = begin_attempt(ctx.db.write(), &lease, "one/1", now).await.unwrap();
+    assert!(late.is_none(), "it was taken back");
+    let mail = get(ctx, &id).await.unwrap();
+    assert_eq!((mail.state.as_str(), mail.attempts), ("cancelled", 0));
+}
+
+#[tokio::test]
 async fn of_two_nodes_one_sends() {
     let place = place().await;
     let id = queued(&place).await;

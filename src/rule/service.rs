@@ -184,12 +184,14 @@ pub async fn delete(ctx: &Ctx, projects: &Projects, id: &str, seen: i64) -> Resu
     Ok(txn.commit().await?)
 }
 
-/// Brings the rules of a project into a new order, which names each of them once.
+/// Brings the rules of a project into a new order, which names each of them once, if the order still is the one that was
+/// `seen`.
 pub async fn reorder(
     ctx: &Ctx,
     projects: &Projects,
     project_id: &str,
     order: &[String],
+    seen: Option<&[String]>,
 ) -> Result<Vec<Rule>, RuleError> {
     if !projects.contains(project_id) {
         return Err(RuleError::NotFound);
@@ -197,6 +199,9 @@ pub async fn reorder(
     let txn = ctx.db.begin().await?;
     project::lock(&txn, project_id).await?;
     let rules = store::of_project(&txn, project_id).await?;
+    if seen.is_some_and(|seen| !rules.iter().map(|rule| &rule.id).eq(seen)) {
+        return Err(RuleError::Conflict);
+    }
     let named = |rule: &Rule| order.iter().filter(|id| **id == rule.id).count() == 1;
     if order.len() != rules.len() || !rules.iter().all(named) {
         txn.rollback().await?;
@@ -229,7 +234,7 @@ pub async fn shift(ctx: &Ctx, projects: &Projects, id: &str, up: bool) -> Result
     });
     if let (Some(at), Some(to)) = (at, to) {
         order.swap(at, to);
-        reorder(ctx, projects, &rule.project_id, &order).await?;
+        reorder(ctx, projects, &rule.project_id, &order, None).await?;
     }
     get(ctx, projects, id).await
 }

@@ -82,9 +82,7 @@ pub(super) async fn remove<C: ConnectionTrait>(
     let mut wanted = Where::default();
     wanted.and("project_id = {}", project_id);
     wanted.and("kind = {}", kind.as_str());
-    if let Some(seen) = seen {
-        wanted.and("revision = {}", seen);
-    }
+    wanted.and_revision(seen);
     let text = format!("DELETE FROM mail_templates WHERE {}", wanted.text());
     Ok(on
         .execute_raw(sql(on, &text, wanted.values))

@@ -90,6 +90,16 @@ async fn again(world: &World, reply: &Value, code: &str) {
     world.rest.post(&path, &json!({})).await;
 }
 
+/// What the log says became of a reply.
+async fn told(world: &World, reply: &Value) -> Vec<String> {
+    let types = "ticket.reply_sent,ticket.reply_failed";
+    let all = world.rest.all(&format!("/api/v1/events?types={types}")).await;
+    let own = all
+        .iter()
+        .filter(|event| event["data"]["entryId"] == reply["entryId"]);
+    own.map(|event| text(event, "type")).collect()
+}
+
 fn outcomes(mail: &Value) -> Vec<&str> {
     let log = mail["attemptLog"].as_array().unwrap();
     log.iter()
@@ -253,6 +263,40 @@ async fn an_answer_goes_out_threaded_and_its_answer_comes_back(database: TestDat
         .map(|h| h.as_str().unwrap())
         .collect();
     assert!(!headers.contains("auto-submitted"), "a person wrote it");
+    what_the_relay_refuses_is_told(&world, &sink).await;
+}
+
+/// Dovecot hands on what the server behind it says.
+async fn what_the_relay_refuses_is_told(world: &World, sink: &SmtpSink) {
+    sink.then([Turn::RefuseRecipient("550 5.1.1 nobody here")]);
+    let reply = answer(world, json!({ "text": "Are you there?" })).await;
+    let failed = is(world, &reply, "failed").await;
+    assert_eq!(failed["error"]["code"], "recipient_unknown", "{failed}");
+    assert_eq!(outcomes(&failed), ["refused"]);
+    again(world, &reply, "recipient_unknown").await;
+    is(world, &reply, "sent").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_falls_silent_is_left_and_the_answer_waits_for_the_next_attempt() {
+    let database = TestDatabase::create(Kind::Sqlite).await;
+    let world = world(database, None).await;
+    let sink = SmtpSink::start_tls(&world.dovecot.ca).await;
+    ticket(&world, direct(&sink)).await;
+    sink.then([Turn::Silent]);
+    let reply = answer(&world, json!({ "text": "Hello?" })).await;
+    let path = format!("/api/v1/outgoing-mails/{}", text(&reply, "id"));
+    // An answer of a mail server is waited for a minute.
+    let patience = std::time::Duration::from_secs(90);
+    let waiting = eventually("the attempt ended", patience, async || {
+        let mail = world.rest.get(&path).await;
+        (mail["state"] == "queued" && mail["attempts"] == 1).then_some(mail)
+    })
+    .await;
+    assert_eq!(outcomes(&waiting), ["postponed"], "it was not handed over");
+    again(&world, &reply, text(&waiting["error"], "code").as_str()).await;
+    assert_eq!(outcomes(&is(&world, &reply, "sent").await), ["postponed", "sent"]);
+    assert_eq!(sink.taken().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -269,8 +313,13 @@ async fn what_a_server_refuses_is_told_with_a_remedy_and_can_be_tried_again() {
     assert_eq!(failed["error"]["code"], "policy");
     assert!(text(&failed["error"], "remedy").contains("SPF"), "{failed}");
     assert_eq!(outcomes(&failed), ["refused"]);
+    assert_eq!(told(&world, &reply).await, ["ticket.reply_failed"]);
     again(&world, &reply, "policy").await;
     is(&world, &reply, "sent").await;
+    assert_eq!(
+        told(&world, &reply).await,
+        ["ticket.reply_failed", "ticket.reply_sent"]
+    );
 
     // For now: it waits for another attempt.
     sink.then([Turn::RefuseRecipient("451 4.3.0 try later")]);
@@ -279,6 +328,11 @@ async fn what_a_server_refuses_is_told_with_a_remedy_and_can_be_tried_again() {
     assert!(waiting["nextAttemptAt"].is_string());
     again(&world, &reply, "refused_for_now").await;
     assert_eq!(outcomes(&is(&world, &reply, "sent").await), ["postponed", "sent"]);
+    assert_eq!(
+        told(&world, &reply).await,
+        ["ticket.reply_sent"],
+        "waiting is no end"
+    );
 
     // A token the server does not like is renewed once.
     let before = sink.sign_ins();

@@ -109,6 +109,13 @@ async fn a_changed_uidvalidity_neither_loses_nor_doubles(database: TestDatabase)
         .await;
     let after = world.ticketed(65).await;
     assert_eq!(after.len(), 65);
+    let told = world.rest.all("/api/v1/events?types=mailbox.*").await;
+    let of = |kind: &str| {
+        let own = told.iter().filter(|event| event["type"] == kind);
+        own.map(|event| text(event, "subjectId")).collect::<Vec<_>>()
+    };
+    assert_eq!(of("mailbox.connected"), [mailbox_id.as_str()]);
+    assert_eq!(of("mailbox.uidvalidity_changed"), [mailbox_id.as_str()]);
     assert_eq!(
         ids(&before).difference(&ids(&after)).count(),
         0,

@@ -250,6 +250,12 @@ async fn a_wrong_client_secret_is_the_integrations_fault_and_heals_when_it_is_sa
     })
     .await;
     assert_eq!(broken["lastError"]["code"], "invalid_client");
+    let told = world
+        .rest
+        .all("/api/v1/events?types=integration.misconfigured")
+        .await;
+    let told: Vec<_> = told.iter().map(|event| text(event, "subjectId")).collect();
+    assert_eq!(told, [id.as_str()], "said once");
     let grant = world
         .rest
         .get(&format!("/api/v1/grants/{}", world.grant_id))

@@ -153,9 +153,7 @@ pub(super) async fn count_change<C: ConnectionTrait>(
     let mut wanted = Where::default();
     let now = wanted.value(now);
     wanted.and("id = {}", id);
-    if let Some(seen) = seen {
-        wanted.and("revision = {}", seen);
-    }
+    wanted.and_revision(seen);
     let text = format!(
         "UPDATE queues SET revision = revision + 1, updated_at = {now} WHERE {}",
         wanted.text()

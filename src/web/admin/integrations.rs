@@ -709,10 +709,10 @@ async fn authorize(desk: Desk, id: web::Path<String>, data: FormData) -> Answer 
         return connect::leave(&desk, &found, return_to).await;
     }
     // Somebody who manages some projects connects for one of them, and goes on to its mailbox.
-    let listed = integration::projects_of(&desk.ctx, &desk.access().projects(), &id).await?;
+    let users = integration::users_of(&desk.ctx, &desk.access().projects(), &id).await?;
     let chosen = match data.text("project") {
-        "" => listed.first(),
-        named => listed.iter().find(|project| project.as_str() == named),
+        "" => users.listed.first(),
+        named => users.listed.iter().find(|project| project.as_str() == named),
     };
     let Some(project_id) = chosen else {
         return Err(Problem::not_found("project that may use this integration"));

@@ -9,7 +9,7 @@ use super::views::Section;
 use super::views::integrations::IntegrationReach;
 use super::views::parts::Choice;
 use crate::access::Role;
-use crate::integration::{self, Reach};
+use crate::integration::{self, Reach, Users};
 use crate::project;
 use crate::web::extract::FormData;
 use crate::web::route::{Guard, Route};
@@ -31,8 +31,7 @@ pub(super) const ROUTES: &[Route] = &[
 async fn form(desk: Desk, id: web::Path<String>) -> Answer {
     let mine = desk.access().projects();
     let found = integration::get(&desk.ctx, &mine, &id).await?;
-    let is_open = integration::is_open(&desk.ctx, &mine, &id).await?;
-    let listed = integration::projects_of(&desk.ctx, &mine, &id).await?;
+    let Users { listed, is_open } = integration::users_of(&desk.ctx, &mine, &id).await?;
     let projects = project::list(&desk.ctx, &mine).await?;
     desk.show(&IntegrationReach {
         page: desk
@@ -66,7 +65,7 @@ async fn save(desk: Desk, id: web::Path<String>, data: FormData) -> Answer {
         let listed = known.into_iter().map(|project| project.id);
         Reach::Listed(listed.filter(|id| ticked.contains(id.as_str())).collect())
     };
-    integration::set_projects(&desk.ctx, desk.actor(), &id, &reach).await?;
+    integration::set_projects(&desk.ctx, desk.actor(), &id, &reach, None).await?;
     desk.done("The projects are saved.", &format!("/integrations/{id}"))
         .await
 }

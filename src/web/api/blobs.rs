@@ -33,7 +33,6 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/api/v1/blobs/links", Guard::Scope(Scope::MessagesRead), || {
         web::to(link)
     })
-    .only_reads()
     .doc(|| {
         Doc::new("Make a link to a blob")
             .about(

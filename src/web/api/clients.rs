@@ -352,21 +352,25 @@ async fn update(
     access: Access,
     seen: IfMatch,
     id: web::Path<String>,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let old = find(&ctx, &access, &id).await?;
-    seen.check(old.revision)?;
-    let fields = read(&mut input, old.fields.clone());
-    check_reach(&access, &mut input, &fields, Some(&old));
-    input.finish()?;
-    // What is approved is what somebody read, not what a client that manages itself made of it since.
-    if fields.state == ClientState::Approved && old.state != ClientState::Approved {
-        seen.looked_at()?;
-    }
-    let new = oauth2_server::update(&ctx, access.actor(), &id, old.revision, fields)
-        .await
-        .map_err(refused)?;
-    Ok(output::tagged(new.revision, show(&new)))
+    seen.settle(async || {
+        let mut input = input.clone();
+        let old = find(&ctx, &access, &id).await?;
+        seen.check(old.revision)?;
+        let fields = read(&mut input, old.fields.clone());
+        check_reach(&access, &mut input, &fields, Some(&old));
+        input.finish()?;
+        // What is approved is what somebody read, not what a client that manages itself made of it since.
+        if fields.state == ClientState::Approved && old.state != ClientState::Approved {
+            seen.looked_at()?;
+        }
+        let new = oauth2_server::update(&ctx, access.actor(), &id, old.revision, fields)
+            .await
+            .map_err(refused)?;
+        Ok(output::tagged(new.revision, show(&new)))
+    })
+    .await
 }
 
 async fn delete(
@@ -375,12 +379,15 @@ async fn delete(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = find(&ctx, &access, &id).await?;
-    let seen = seen.seen(old.revision)?;
-    oauth2_server::delete(&ctx, access.actor(), &id, seen)
-        .await
-        .map_err(refused)?;
-    Ok(output::done())
+    seen.settle(async || {
+        let old = find(&ctx, &access, &id).await?;
+        let seen = seen.seen(old.revision)?;
+        oauth2_server::delete(&ctx, access.actor(), &id, seen)
+            .await
+            .map_err(refused)?;
+        Ok(output::done())
+    })
+    .await
 }
 
 async fn rotate(
@@ -388,22 +395,26 @@ async fn rotate(
     access: Access,
     seen: IfMatch,
     id: web::Path<String>,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let at_once = input.boolean("atOnce").unwrap_or(false);
-    input.finish()?;
-    let found = find(&ctx, &access, &id).await?;
-    let seen = seen.seen(found.revision)?;
-    if !access.has_site(Scope::ClientsManage) && oauth2_server::reaches_beyond(&found) {
-        return Err(Problem::forbidden(
-            "site_admin_only",
-            "this client has what only a site admin gives, so a new secret is a site admin's to make",
-        ));
-    }
-    let secret = oauth2_server::rotate_secret(&ctx, access.actor(), &found.id, seen, at_once)
-        .await
-        .map_err(refused)?;
-    Ok(HttpResponse::Created().json(json!({ "clientSecret": secret.expose_secret() })))
+    seen.settle(async || {
+        let mut input = input.clone();
+        let at_once = input.boolean("atOnce").unwrap_or(false);
+        input.finish()?;
+        let found = find(&ctx, &access, &id).await?;
+        let seen = seen.seen(found.revision)?;
+        if !access.has_site(Scope::ClientsManage) && oauth2_server::reaches_beyond(&found) {
+            return Err(Problem::forbidden(
+                "site_admin_only",
+                "this client has what only a site admin gives, so a new secret is a site admin's to make",
+            ));
+        }
+        let secret = oauth2_server::rotate_secret(&ctx, access.actor(), &found.id, seen, at_once)
+            .await
+            .map_err(refused)?;
+        Ok(HttpResponse::Created().json(json!({ "clientSecret": secret.expose_secret() })))
+    })
+    .await
 }
 
 async fn revoke(
@@ -412,12 +423,15 @@ async fn revoke(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let found = find(&ctx, &access, &id).await?;
-    let seen = seen.seen(found.revision)?;
-    oauth2_server::revoke_all(&ctx, access.actor(), &found.id, seen)
-        .await
-        .map_err(refused)?;
-    Ok(output::done())
+    seen.settle(async || {
+        let found = find(&ctx, &access, &id).await?;
+        let seen = seen.seen(found.revision)?;
+        oauth2_server::revoke_all(&ctx, access.actor(), &found.id, seen)
+            .await
+            .map_err(refused)?;
+        Ok(output::done())
+    })
+    .await
 }
 
 /// A session as [`show_session`] writes it.

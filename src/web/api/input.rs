@@ -21,7 +21,8 @@ pub(in crate::web) const DEFAULT_LIMIT: u64 = 50;
 /// Most items of a list.
 pub(in crate::web) const MAX_LIMIT: u64 = 200;
 
-/// A JSON object that was sent. Members are read one by one; [`Input::finish`] tells all mistakes at once.
+/// A JSON object that was sent. A change that is made once more reads a copy of it. Members are read one by one; [`Input::finish`] tells all mistakes at once.
+#[derive(Clone)]
 pub(super) struct Input {
     members: Map<String, Value>,
     problems: Vec<FieldProblem>,
@@ -347,7 +348,7 @@ impl Query {
                     .ok()
                     .and_then(|bytes| String::from_utf8(bytes).ok())
                     .filter(|text| !text.contains('\0'))
-                    .and_then(|text| place_in(&list_mark(request.path(), &pairs), text))
+                    .and_then(|text| place_in(request.path(), &pairs, text))
                     .ok_or_else(bad_cursor)?,
             ),
         };
@@ -381,13 +382,16 @@ fn list_mark(path: &str, pairs: &[(String, String)]) -> String {
     mark
 }
 
-/// The place a cursor names in the list with this mark. Places in the event log say themselves what they are, and are
-/// left to it: they are the same for every way to read it.
-fn place_in(mark: &str, text: String) -> Option<String> {
-    if text.starts_with("e1.") {
+/// Where the event log is read.
+const EVENTS: [&str; 2] = ["/api/v1/events", "/api/v1/events/stream"];
+
+/// The place a cursor names in a list. Places in the event log say themselves what they are, and are left to it: they are
+/// the same for every way to read it, and mean nothing elsewhere.
+fn place_in(path: &str, pairs: &[(String, String)], text: String) -> Option<String> {
+    if EVENTS.contains(&path) && text.starts_with("e1.") {
         return Some(text);
     }
-    text.strip_prefix(mark).map(str::to_owned)
+    text.strip_prefix(&list_mark(path, pairs)).map(str::to_owned)
 }
 
 /// 400: the cursor is not one a list gave out.

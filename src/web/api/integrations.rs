@@ -15,7 +15,7 @@ use crate::ctx::Ctx;
 use crate::grant::{self, Authorization, CallbackError, GrantError, StartAuthorization};
 use crate::integration::{
     self, AuthMethod, Cloud, Flow, Integration, IntegrationChange, IntegrationError, NewIntegration,
-    Provider, Reach,
+    Provider, Reach, Users,
 };
 use crate::project;
 use crate::web::error::Problem;
@@ -350,47 +350,51 @@ async fn update(
     access: Access,
     seen: IfMatch,
     id: web::Path<String>,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let old = integration::get(&ctx, &access.projects(), &id)
-        .await
-        .map_err(refused)?;
-    seen.check(old.revision)?;
-    if input
-        .text("provider")
-        .is_some_and(|provider| provider != old.provider.as_str())
-    {
-        input.problem(
-            "provider",
-            "fixed",
-            "the provider stays; make another integration for another one",
-        );
-    }
-    let change = IntegrationChange {
-        revision: old.revision,
-        name: input.text("name"),
-        description: input.text("description"),
-        tenant: input.text("tenant"),
-        cloud: input.word("cloud", Cloud::parse, CLOUDS),
-        client_id: input.text("clientId"),
-        client_secret: input.secret("clientSecret"),
-        secret_expires_at: match input.mentions("secretExpiresAt") {
-            true => Some(input.time("secretExpiresAt")),
-            false => None,
-        },
-        scopes: input.texts("scopes"),
-        issuer: input.text("issuer"),
-        authorization_endpoint: input.text("authorizationEndpoint"),
-        token_endpoint: input.text("tokenEndpoint"),
-        token_auth_method: input.word("tokenEndpointAuthMethod", AuthMethod::parse, AUTH_METHODS),
-        extra_auth_params: input.text_map("extraAuthorizationParameters"),
-        flow: input.word("flow", Flow::parse, FLOWS),
-    };
-    input.finish()?;
-    let new = integration::update(&ctx, access.actor(), &id, change)
-        .await
-        .map_err(refused)?;
-    Ok(output::tagged(new.revision, show(&ctx, &new)))
+    seen.settle(async || {
+        let mut input = input.clone();
+        let old = integration::get(&ctx, &access.projects(), &id)
+            .await
+            .map_err(refused)?;
+        seen.check(old.revision)?;
+        if input
+            .text("provider")
+            .is_some_and(|provider| provider != old.provider.as_str())
+        {
+            input.problem(
+                "provider",
+                "fixed",
+                "the provider stays; make another integration for another one",
+            );
+        }
+        let change = IntegrationChange {
+            revision: old.revision,
+            name: input.text("name"),
+            description: input.text("description"),
+            tenant: input.text("tenant"),
+            cloud: input.word("cloud", Cloud::parse, CLOUDS),
+            client_id: input.text("clientId"),
+            client_secret: input.secret("clientSecret"),
+            secret_expires_at: match input.mentions("secretExpiresAt") {
+                true => Some(input.time("secretExpiresAt")),
+                false => None,
+            },
+            scopes: input.texts("scopes"),
+            issuer: input.text("issuer"),
+            authorization_endpoint: input.text("authorizationEndpoint"),
+            token_endpoint: input.text("tokenEndpoint"),
+            token_auth_method: input.word("tokenEndpointAuthMethod", AuthMethod::parse, AUTH_METHODS),
+            extra_auth_params: input.text_map("extraAuthorizationParameters"),
+            flow: input.word("flow", Flow::parse, FLOWS),
+        };
+        input.finish()?;
+        let new = integration::update(&ctx, access.actor(), &id, change)
+            .await
+            .map_err(refused)?;
+        Ok(output::tagged(new.revision, show(&ctx, &new)))
+    })
+    .await
 }
 
 async fn delete(
@@ -399,14 +403,17 @@ async fn delete(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = integration::get(&ctx, &access.projects(), &id)
-        .await
-        .map_err(refused)?;
-    let seen = seen.seen(old.revision)?;
-    integration::delete(&ctx, access.actor(), &id, seen)
-        .await
-        .map_err(refused)?;
-    Ok(output::done())
+    seen.settle(async || {
+        let old = integration::get(&ctx, &access.projects(), &id)
+            .await
+            .map_err(refused)?;
+        let seen = seen.seen(old.revision)?;
+        integration::delete(&ctx, access.actor(), &id, seen)
+            .await
+            .map_err(refused)?;
+        Ok(output::done())
+    })
+    .await
 }
 
 /// Which projects may use it.
@@ -415,18 +422,15 @@ async fn projects(
     access: Access,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let shown = show_projects(&ctx, &access, &id).await?;
+    let users = integration::users_of(&ctx, &access.projects(), &id)
+        .await
+        .map_err(refused)?;
+    let shown = show_users(&users);
     Ok(output::tagged(Tag::of(&shown), shown))
 }
 
-async fn show_projects(ctx: &Ctx, access: &Access, id: &str) -> Result<Value, Problem> {
-    let listed = integration::projects_of(ctx, &access.projects(), id)
-        .await
-        .map_err(refused)?;
-    let is_open = integration::is_open(ctx, &access.projects(), id)
-        .await
-        .map_err(refused)?;
-    Ok(json!({ "projectIds": listed, "allProjects": is_open }))
+fn show_users(users: &Users) -> Value {
+    json!({ "projectIds": users.listed, "allProjects": users.is_open })
 }
 
 async fn set_projects(
@@ -434,33 +438,41 @@ async fn set_projects(
     access: Access,
     seen: IfMatch,
     id: web::Path<String>,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    seen.check(Tag::of(&show_projects(&ctx, &access, &id).await?))?;
-    let wanted: Option<BTreeSet<String>> = input.texts("projectIds").map(|ids| ids.into_iter().collect());
-    let is_open = input.boolean("allProjects").unwrap_or(false);
-    if wanted.is_none() && !is_open {
-        input.problem(
-            "projectIds",
-            "required",
-            "`projectIds` is required: a list, which may be empty; or send `allProjects`",
-        );
-    }
-    let wanted = wanted.unwrap_or_default();
-    for named in &wanted {
-        if project::get(&ctx, &access.projects(), named).await.is_err() {
-            input.problem("projectIds", "unknown", format!("there is no project {named}"));
+    seen.settle(async || {
+        let mut input = input.clone();
+        let users = integration::users_of(&ctx, &access.projects(), &id)
+            .await
+            .map_err(refused)?;
+        let seen = seen.seen_as(Tag::of(&show_users(&users)), users)?;
+        let wanted: Option<BTreeSet<String>> = input.texts("projectIds").map(|ids| ids.into_iter().collect());
+        let is_open = input.boolean("allProjects").unwrap_or(false);
+        if wanted.is_none() && !is_open {
+            input.problem(
+                "projectIds",
+                "required",
+                "`projectIds` is required: a list, which may be empty; or send `allProjects`",
+            );
         }
-    }
-    input.finish()?;
-    let reach = if is_open {
-        Reach::All
-    } else {
-        Reach::Listed(wanted)
-    };
-    integration::set_projects(&ctx, access.actor(), &id, &reach)
-        .await
-        .map_err(refused)?;
+        let wanted = wanted.unwrap_or_default();
+        for named in &wanted {
+            if project::get(&ctx, &access.projects(), named).await.is_err() {
+                input.problem("projectIds", "unknown", format!("there is no project {named}"));
+            }
+        }
+        input.finish()?;
+        let reach = if is_open {
+            Reach::All
+        } else {
+            Reach::Listed(wanted)
+        };
+        integration::set_projects(&ctx, access.actor(), &id, &reach, seen.as_ref())
+            .await
+            .map_err(refused)?;
+        Ok(())
+    })
+    .await?;
     projects(ctx, access, id).await
 }
 

@@ -340,25 +340,29 @@ async fn update(
     access: Access,
     seen: IfMatch,
     id: web::Path<String>,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let old = mailbox::get(&ctx, &access.projects(), &id)
+    seen.settle(async || {
+        let mut input = input.clone();
+        let old = mailbox::get(&ctx, &access.projects(), &id)
+            .await
+            .map_err(refused)?;
+        seen.check(old.revision)?;
+        let wanted = read(&mut input, MailboxInput::of(&old));
+        input.finish()?;
+        let new = mailbox::update(
+            &ctx,
+            &access.projects(),
+            access.actor(),
+            &id,
+            old.revision,
+            wanted,
+        )
         .await
         .map_err(refused)?;
-    seen.check(old.revision)?;
-    let wanted = read(&mut input, MailboxInput::of(&old));
-    input.finish()?;
-    let new = mailbox::update(
-        &ctx,
-        &access.projects(),
-        access.actor(),
-        &id,
-        old.revision,
-        wanted,
-    )
+        Ok(output::tagged(new.revision, show(&new)))
+    })
     .await
-    .map_err(refused)?;
-    Ok(output::tagged(new.revision, show(&new)))
 }
 
 async fn delete(
@@ -367,14 +371,17 @@ async fn delete(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = mailbox::get(&ctx, &access.projects(), &id)
-        .await
-        .map_err(refused)?;
-    let seen = seen.seen(old.revision)?;
-    mailbox::delete(&ctx, &access.projects(), access.actor(), &id, seen)
-        .await
-        .map_err(refused)?;
-    Ok(output::done())
+    seen.settle(async || {
+        let old = mailbox::get(&ctx, &access.projects(), &id)
+            .await
+            .map_err(refused)?;
+        let seen = seen.seen(old.revision)?;
+        mailbox::delete(&ctx, &access.projects(), access.actor(), &id, seen)
+            .await
+            .map_err(refused)?;
+        Ok(output::done())
+    })
+    .await
 }
 
 async fn test(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
@@ -397,13 +404,17 @@ async fn pause(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = mailbox::get(&ctx, &access.projects(), &id)
-        .await
-        .map_err(refused)?;
-    let seen = seen.seen(old.revision)?;
-    mailbox::pause(&ctx, &access.projects(), access.actor(), &id, seen)
-        .await
-        .map_err(refused)?;
+    seen.settle(async || {
+        let old = mailbox::get(&ctx, &access.projects(), &id)
+            .await
+            .map_err(refused)?;
+        let seen = seen.seen(old.revision)?;
+        mailbox::pause(&ctx, &access.projects(), access.actor(), &id, seen)
+            .await
+            .map_err(refused)?;
+        Ok(())
+    })
+    .await?;
     get(ctx, access, id).await
 }
 
@@ -413,12 +424,16 @@ async fn resume(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = mailbox::get(&ctx, &access.projects(), &id)
-        .await
-        .map_err(refused)?;
-    let seen = seen.seen(old.revision)?;
-    mailbox::resume(&ctx, &access.projects(), access.actor(), &id, seen)
-        .await
-        .map_err(refused)?;
+    seen.settle(async || {
+        let old = mailbox::get(&ctx, &access.projects(), &id)
+            .await
+            .map_err(refused)?;
+        let seen = seen.seen(old.revision)?;
+        mailbox::resume(&ctx, &access.projects(), access.actor(), &id, seen)
+            .await
+            .map_err(refused)?;
+        Ok(())
+    })
+    .await?;
     get(ctx, access, id).await
 }

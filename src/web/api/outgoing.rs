@@ -259,12 +259,15 @@ async fn retry(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = visible(&ctx, &access.projects(), &id).await?;
-    let seen = seen.seen(old.revision)?;
-    let mail = outbox::retry(&ctx, access.actor(), &id, seen)
-        .await
-        .map_err(refused)?;
-    Ok(output::tagged(mail.revision, show(&mail)))
+    seen.settle(async || {
+        let old = visible(&ctx, &access.projects(), &id).await?;
+        let seen = seen.seen(old.revision)?;
+        let mail = outbox::retry(&ctx, access.actor(), &id, seen)
+            .await
+            .map_err(refused)?;
+        Ok(output::tagged(mail.revision, show(&mail)))
+    })
+    .await
 }
 
 async fn cancel(
@@ -273,10 +276,13 @@ async fn cancel(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = visible(&ctx, &access.projects(), &id).await?;
-    let seen = seen.seen(old.revision)?;
-    let mail = outbox::cancel(&ctx, access.actor(), &id, seen)
-        .await
-        .map_err(refused)?;
-    Ok(output::tagged(mail.revision, show(&mail)))
+    seen.settle(async || {
+        let old = visible(&ctx, &access.projects(), &id).await?;
+        let seen = seen.seen(old.revision)?;
+        let mail = outbox::cancel(&ctx, access.actor(), &id, seen)
+            .await
+            .map_err(refused)?;
+        Ok(output::tagged(mail.revision, show(&mail)))
+    })
+    .await
 }

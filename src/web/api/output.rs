@@ -17,6 +17,15 @@ pub(super) fn tagged(tag: impl Into<Tag>, body: Value) -> HttpResponse {
         .json(body)
 }
 
+/// An answer, with the tag of what is in it.
+pub(super) fn with_tag(mut answer: HttpResponse, tag: impl Into<Tag>) -> HttpResponse {
+    let (name, value) = tag.into().into_header();
+    if let Ok(value) = header::HeaderValue::try_from(value) {
+        answer.headers_mut().insert(name, value);
+    }
+    answer
+}
+
 /// 201 with a new resource and its address.
 pub(super) fn created(path: &str, tag: impl Into<Tag>, body: Value) -> HttpResponse {
     HttpResponse::Created()

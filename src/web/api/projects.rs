@@ -130,26 +130,30 @@ async fn update(
     access: Access,
     seen: IfMatch,
     id: web::Path<String>,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let old = project::get(&ctx, &access.projects(), &id)
-        .await
-        .map_err(refused)?;
-    seen.check(old.revision)?;
-    let change = ProjectChange {
-        name: input.text("name").unwrap_or(old.name),
-        description: input.text("description").unwrap_or(old.description),
-    };
-    if input.text("key").is_some_and(|key| key != old.key) {
-        input.problem(
-            "key",
-            "fixed",
-            "the key stays: ticket keys were given out with it",
-        );
-    }
-    input.finish()?;
-    let project = project::update(&ctx, &access.projects(), &id, old.revision, change)
-        .await
-        .map_err(refused)?;
-    Ok(output::tagged(project.revision, show(&project)))
+    seen.settle(async || {
+        let mut input = input.clone();
+        let old = project::get(&ctx, &access.projects(), &id)
+            .await
+            .map_err(refused)?;
+        seen.check(old.revision)?;
+        let change = ProjectChange {
+            name: input.text("name").unwrap_or(old.name),
+            description: input.text("description").unwrap_or(old.description),
+        };
+        if input.text("key").is_some_and(|key| key != old.key) {
+            input.problem(
+                "key",
+                "fixed",
+                "the key stays: ticket keys were given out with it",
+            );
+        }
+        input.finish()?;
+        let project = project::update(&ctx, &access.projects(), &id, old.revision, change)
+            .await
+            .map_err(refused)?;
+        Ok(output::tagged(project.revision, show(&project)))
+    })
+    .await
 }

@@ -220,14 +220,18 @@ async fn update(
     access: Access,
     seen: IfMatch,
     id: web::Path<String>,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let old = find(&ctx, &access, &id).await?;
-    seen.check(old.revision)?;
-    let wanted = read(&access, &mut input, false);
-    input.finish()?;
-    let new = queue::update(&ctx, &old, wanted).await.map_err(refused)?;
-    Ok(output::tagged(new.revision, show(&ctx, &new).await?))
+    seen.settle(async || {
+        let mut input = input.clone();
+        let old = find(&ctx, &access, &id).await?;
+        seen.check(old.revision)?;
+        let wanted = read(&access, &mut input, false);
+        input.finish()?;
+        let new = queue::update(&ctx, &old, wanted).await.map_err(refused)?;
+        Ok(output::tagged(new.revision, show(&ctx, &new).await?))
+    })
+    .await
 }
 
 async fn delete(
@@ -236,10 +240,13 @@ async fn delete(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = find(&ctx, &access, &id).await?;
-    seen.check(old.revision)?;
-    queue::delete(&ctx, &old).await.map_err(refused)?;
-    Ok(output::done())
+    seen.settle(async || {
+        let old = find(&ctx, &access, &id).await?;
+        seen.check(old.revision)?;
+        queue::delete(&ctx, &old).await.map_err(refused)?;
+        Ok(output::done())
+    })
+    .await
 }
 
 async fn lease(
@@ -309,25 +316,29 @@ async fn seek(
     access: Access,
     seen: IfMatch,
     id: web::Path<String>,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let found = find(&ctx, &access, &id).await?;
-    let seen = seen.seen(found.revision)?;
-    let to = match input.required_text("to").as_str() {
-        "oldest" => Some(Seek::Oldest),
-        "latest" => Some(Seek::Latest),
-        text => Cursor::parse(text).map(Seek::After),
-    };
-    if to.is_none() {
-        input.problem(
-            "to",
-            "bad_cursor",
-            "`to` must be oldest, latest or the `cursor` of an event",
-        );
-    }
-    input.finish()?;
-    let cursor = queue::seek(&ctx, &found, to.unwrap_or(Seek::Oldest), seen)
-        .await
-        .map_err(refused)?;
-    Ok(HttpResponse::Ok().json(json!({ "cursor": cursor.to_string() })))
+    seen.settle(async || {
+        let mut input = input.clone();
+        let found = find(&ctx, &access, &id).await?;
+        let seen = seen.seen(found.revision)?;
+        let to = match input.required_text("to").as_str() {
+            "oldest" => Some(Seek::Oldest),
+            "latest" => Some(Seek::Latest),
+            text => Cursor::parse(text).map(Seek::After),
+        };
+        if to.is_none() {
+            input.problem(
+                "to",
+                "bad_cursor",
+                "`to` must be oldest, latest or the `cursor` of an event",
+            );
+        }
+        input.finish()?;
+        let cursor = queue::seek(&ctx, &found, to.unwrap_or(Seek::Oldest), seen)
+            .await
+            .map_err(refused)?;
+        Ok(HttpResponse::Ok().json(json!({ "cursor": cursor.to_string() })))
+    })
+    .await
 }

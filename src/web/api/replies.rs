@@ -324,12 +324,15 @@ async fn retry(
     seen: IfMatch,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let found = of_ticket(&ctx, &access, &path).await?;
-    let seen = seen.seen(found.revision)?;
-    let again = outbox::retry(&ctx, access.actor(), &found.id, seen)
-        .await
-        .map_err(refused)?;
-    Ok(output::tagged(again.revision, show(&again)))
+    seen.settle(async || {
+        let found = of_ticket(&ctx, &access, &path).await?;
+        let seen = seen.seen(found.revision)?;
+        let again = outbox::retry(&ctx, access.actor(), &found.id, seen)
+            .await
+            .map_err(refused)?;
+        Ok(output::tagged(again.revision, show(&again)))
+    })
+    .await
 }
 
 async fn cancel(
@@ -338,10 +341,13 @@ async fn cancel(
     seen: IfMatch,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
-    let found = of_ticket(&ctx, &access, &path).await?;
-    let seen = seen.seen(found.revision)?;
-    let gone = outbox::cancel(&ctx, access.actor(), &found.id, seen)
-        .await
-        .map_err(refused)?;
-    Ok(output::tagged(gone.revision, show(&gone)))
+    seen.settle(async || {
+        let found = of_ticket(&ctx, &access, &path).await?;
+        let seen = seen.seen(found.revision)?;
+        let gone = outbox::cancel(&ctx, access.actor(), &found.id, seen)
+            .await
+            .map_err(refused)?;
+        Ok(output::tagged(gone.revision, show(&gone)))
+    })
+    .await
 }

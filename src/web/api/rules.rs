@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::input::{Input, Query, bad_cursor};
 use super::output;
-use super::tag::{IfMatch, changed_meanwhile};
+use super::tag::{IfMatch, Tag, changed_meanwhile};
 use crate::access::{Access, Scope};
 use crate::clock::rfc3339;
 use crate::ctx::Ctx;
@@ -22,8 +22,9 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get("/api/v1/rules", READ, || web::to(list)).doc(|| {
         Doc::new("List rules")
             .about("Each project's rules in the order in which they are asked.")
-            .query("projectId", text(), "Only of this project")
+            .query("projectId", text(), "Only of this project; the `ETag` is then that of its order")
             .lists(rule_schema())
+            .tagged()
     }),
     Route::post("/api/v1/rules", WRITE, || web::to(create)).doc(|| {
         Doc::new("Make a rule")
@@ -34,7 +35,7 @@ pub(super) const ROUTES: &[Route] = &[
     }),
     Route::post("/api/v1/rules/order", WRITE, || web::to(reorder)).doc(|| {
         Doc::new("Reorder a project's rules")
-            .about("Name each of them once.")
+            .about("Name each of them once. `If-Match` takes the `ETag` of the project's list.")
             .takes(input(&["projectId", "order"], [("projectId", id("prj")), ("order", list_of(id("rul")))]))
             .answers(
                 200,
@@ -42,6 +43,8 @@ pub(super) const ROUTES: &[Route] = &[
                 object([("items", list_of(rule_schema())), ("next", text().or_null())]),
             )
             .fails(422, "The order does not name each rule of the project once")
+            .tagged()
+            .if_match()
     }),
     Route::post("/api/v1/rules/simulate", WRITE, || web::to(try_rules))
         .only_reads()
@@ -332,6 +335,7 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
         None => access.projects(),
     };
     let all = rule::list(&ctx, &projects).await.map_err(refused)?;
+    let tag = order_tag(&order_of(&all));
     // In their order, which is what a list of rules is for; `after` is the last id of the part before.
     let rest = match &query.after {
         Some(after) => {
@@ -341,7 +345,17 @@ async fn list(ctx: web::Data<Ctx>, access: Access, query: Query) -> Result<HttpR
         }
         None => all,
     };
-    Ok(output::list_of(&query, rest, |rule| &rule.id, show))
+    let answer = output::list_of(&query, rest, |rule| &rule.id, show);
+    Ok(output::with_tag(answer, tag))
+}
+
+fn order_of(rules: &[Rule]) -> Vec<String> {
+    rules.iter().map(|rule| rule.id.clone()).collect()
+}
+
+/// What an order of rules is told apart by from another: not what the rules say, which has tags of its own.
+fn order_tag(order: &[String]) -> Tag {
+    Tag::of(&json!(order))
 }
 
 /// Whoever may not read mail has none sent elsewhere by a rule.
@@ -381,27 +395,31 @@ async fn update(
     access: Access,
     seen: IfMatch,
     id: web::Path<String>,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let projects = access.projects();
-    let old = rule::get(&ctx, &projects, &id).await.map_err(refused)?;
-    seen.check(old.revision)?;
-    let change = read(&mut input, old.input());
-    if change.project_id != old.project_id {
-        input.problem(
-            "projectId",
-            "fixed",
-            "a rule stays in its project; make a new one in the other",
-        );
-    }
-    if change != old.input() {
-        check_forwards(&access, &change, &mut input);
-    }
-    input.finish()?;
-    let rule = rule::update(&ctx, &projects, &id, old.revision, change)
-        .await
-        .map_err(refused)?;
-    Ok(output::tagged(rule.revision, show(&rule)))
+    seen.settle(async || {
+        let mut input = input.clone();
+        let projects = access.projects();
+        let old = rule::get(&ctx, &projects, &id).await.map_err(refused)?;
+        seen.check(old.revision)?;
+        let change = read(&mut input, old.input());
+        if change.project_id != old.project_id {
+            input.problem(
+                "projectId",
+                "fixed",
+                "a rule stays in its project; make a new one in the other",
+            );
+        }
+        if change != old.input() {
+            check_forwards(&access, &change, &mut input);
+        }
+        input.finish()?;
+        let rule = rule::update(&ctx, &projects, &id, old.revision, change)
+            .await
+            .map_err(refused)?;
+        Ok(output::tagged(rule.revision, show(&rule)))
+    })
+    .await
 }
 
 async fn delete(
@@ -410,24 +428,42 @@ async fn delete(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let projects = access.projects();
-    let old = rule::get(&ctx, &projects, &id).await.map_err(refused)?;
-    seen.check(old.revision)?;
-    rule::delete(&ctx, &projects, &id, old.revision)
-        .await
-        .map_err(refused)?;
-    Ok(output::done())
+    seen.settle(async || {
+        let projects = access.projects();
+        let old = rule::get(&ctx, &projects, &id).await.map_err(refused)?;
+        seen.check(old.revision)?;
+        rule::delete(&ctx, &projects, &id, old.revision)
+            .await
+            .map_err(refused)?;
+        Ok(output::done())
+    })
+    .await
 }
 
-async fn reorder(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {
-    let project = input.required_text("projectId");
-    let order = input.texts("order").unwrap_or_default();
-    input.finish()?;
-    let rules = rule::reorder(&ctx, &access.projects(), &project, &order)
-        .await
-        .map_err(refused)?;
-    let items: Vec<Value> = rules.iter().map(show).collect();
-    Ok(HttpResponse::Ok().json(json!({ "items": items, "next": null })))
+async fn reorder(
+    ctx: web::Data<Ctx>,
+    access: Access,
+    seen: IfMatch,
+    input: Input,
+) -> Result<HttpResponse, Problem> {
+    seen.settle(async || {
+        let mut input = input.clone();
+        let project = input.required_text("projectId");
+        let order = input.texts("order").unwrap_or_default();
+        input.finish()?;
+        let present = rule::list(&ctx, &access.projects().only(&project))
+            .await
+            .map_err(refused)?;
+        let present = order_of(&present);
+        let seen = seen.seen_as(order_tag(&present), present)?;
+        let rules = rule::reorder(&ctx, &access.projects(), &project, &order, seen.as_deref())
+            .await
+            .map_err(refused)?;
+        let items: Vec<Value> = rules.iter().map(show).collect();
+        let shown = json!({ "items": items, "next": null });
+        Ok(output::tagged(order_tag(&order_of(&rules)), shown))
+    })
+    .await
 }
 
 async fn try_rules(ctx: web::Data<Ctx>, access: Access, mut input: Input) -> Result<HttpResponse, Problem> {

@@ -120,43 +120,49 @@ async fn get(ctx: web::Data<Ctx>) -> Result<HttpResponse, Problem> {
     Ok(output::tagged(settings.revision, shown(&ctx, &settings).await?))
 }
 
-async fn change(ctx: web::Data<Ctx>, seen: IfMatch, mut input: Input) -> Result<HttpResponse, Problem> {
-    let settings = outbox::site_settings(&ctx).await?;
-    seen.check(settings.revision)?;
-    let input_mailbox = settings.mailbox_id.clone();
-    let mailbox_id = if input.mentions("mailboxId") {
-        input.text("mailboxId").unwrap_or_default()
-    } else {
-        input_mailbox.clone()
-    };
-    let audience = input.word("alerts", Audience::parse, "admins, addresses, nobody");
-    let addresses = input.texts("alertAddresses");
-    for (position, address) in addresses.iter().flatten().enumerate() {
-        if let Err(error) = parse_address("alertAddresses", address) {
-            input.problem(&format!("alertAddresses/{position}"), error.code, error.message);
+async fn change(ctx: web::Data<Ctx>, seen: IfMatch, input: Input) -> Result<HttpResponse, Problem> {
+    seen.settle(async || {
+        let mut input = input.clone();
+        let settings = outbox::site_settings(&ctx).await?;
+        seen.check(settings.revision)?;
+        let input_mailbox = settings.mailbox_id.clone();
+        let mailbox_id = if input.mentions("mailboxId") {
+            input.text("mailboxId").unwrap_or_default()
+        } else {
+            input_mailbox.clone()
+        };
+        let audience = input.word("alerts", Audience::parse, "admins, addresses, nobody");
+        let addresses = input.texts("alertAddresses");
+        for (position, address) in addresses.iter().flatten().enumerate() {
+            if let Err(error) = parse_address("alertAddresses", address) {
+                input.problem(&format!("alertAddresses/{position}"), error.code, error.message);
+            }
         }
-    }
-    if addresses.as_ref().is_some_and(|all| all.len() > 50) {
-        input.problem("alertAddresses", "too_many", "name at most 50 addresses");
-    }
-    input.finish()?;
-    let mut settings = settings;
-    if input_mailbox != mailbox_id {
-        settings = outbox::choose_site_mailbox(&ctx, settings.revision, &mailbox_id)
-            .await
-            .map_err(refused)?;
-    }
-    if audience.is_some() || addresses.is_some() {
-        let mut alerts = alert::settings(ctx.db.read()).await?;
-        alerts.revision = settings.revision;
-        alerts.audience = audience.unwrap_or(alerts.audience);
-        alerts.addresses = addresses.unwrap_or(alerts.addresses);
-        if !alert::save(&ctx, &alerts).await? {
-            return Err(changed_meanwhile());
+        if addresses.as_ref().is_some_and(|all| all.len() > 50) {
+            input.problem("alertAddresses", "too_many", "name at most 50 addresses");
         }
-        settings = outbox::site_settings(&ctx).await?;
-    }
-    Ok(output::tagged(settings.revision, shown(&ctx, &settings).await?))
+        input.finish()?;
+        let mut settings = settings;
+        let txn = ctx.db.begin().await?;
+        if input_mailbox != mailbox_id {
+            settings = outbox::choose_site_mailbox_in(&txn, &ctx, settings.revision, &mailbox_id)
+                .await
+                .map_err(refused)?;
+        }
+        if audience.is_some() || addresses.is_some() {
+            let mut alerts = alert::settings(&txn).await?;
+            alerts.revision = settings.revision;
+            alerts.audience = audience.unwrap_or(alerts.audience);
+            alerts.addresses = addresses.unwrap_or(alerts.addresses);
+            if !alert::save_in(&txn, &ctx, &alerts).await? {
+                return Err(changed_meanwhile());
+            }
+            settings.revision += 1;
+        }
+        txn.commit().await?;
+        Ok(output::tagged(settings.revision, shown(&ctx, &settings).await?))
+    })
+    .await
 }
 
 fn owner(access: &Access) -> Result<&str, Problem> {

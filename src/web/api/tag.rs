@@ -47,6 +47,9 @@ impl Tag {
     }
 }
 
+/// How often a change is made before it is left to whoever asks: each try in vain is a change of somebody else.
+const MOST_TRIES: u32 = 16;
+
 /// What a change was made from, if whoever asks says so. Without `If-Match` the last change wins, except where the change
 /// says that somebody looked ([`IfMatch::looked_at`]).
 pub(super) struct IfMatch(Option<String>);
@@ -76,7 +79,32 @@ impl IfMatch {
         }
     }
 
-    /// The same, and the revision that must still be there when the change is written; none if the last change wins.
+    /// Makes a change that reads what is there and writes it if it is still there, once more if somebody else was faster.
+    /// What is gone is then not found; what was looked at before is refused; without `If-Match` the last change wins.
+    pub(super) async fn settle<T>(
+        &self,
+        mut change: impl AsyncFnMut() -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        for _ in 1..MOST_TRIES {
+            match change().await {
+                Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {}
+                done => return done,
+            }
+            if self.names_one() {
+                // A state that is over does not come back: one more look tells what became of it.
+                break;
+            }
+        }
+        change().await
+    }
+
+    /// Whether it says which state the change was made from.
+    fn names_one(&self) -> bool {
+        let is_any = |wanted: &String| wanted.split(',').any(|one| one.trim() == "*");
+        self.0.as_ref().is_some_and(|wanted| !is_any(wanted))
+    }
+
+    /// The same as [`IfMatch::check`], and the revision that must still be there when the change is written; none if the last change wins.
     pub(super) fn seen(&self, revision: i64) -> Result<Option<i64>, Problem> {
         self.seen_as(revision, revision)
     }
@@ -84,12 +112,7 @@ impl IfMatch {
     /// The same for what does not count its changes: what was read of it must still be there.
     pub(super) fn seen_as<T>(&self, present: impl Into<Tag>, read: T) -> Result<Option<T>, Problem> {
         self.check(present)?;
-        let is_any = |wanted: &String| wanted.split(',').any(|one| one.trim() == "*");
-        Ok(self
-            .0
-            .as_ref()
-            .is_some_and(|wanted| !is_any(wanted))
-            .then_some(read))
+        Ok(self.names_one().then_some(read))
     }
 }
 
@@ -151,5 +174,50 @@ mod tests {
         let tag = |role: &str, seen: &str| Tag::of(&json!({ "role": role, "lastSeenAt": seen }));
         assert_eq!(tag("agent", "today"), tag("agent", "tomorrow"));
         assert_ne!(tag("agent", "today"), tag("viewer", "today"));
+    }
+
+    async fn tries(wanted: Option<&str>, in_vain: u32) -> (u32, Option<StatusCode>) {
+        let mut tries = 0;
+        let done = IfMatch(wanted.map(str::to_owned))
+            .settle(async || {
+                tries += 1;
+                match tries > in_vain {
+                    true => Ok(()),
+                    false => Err(changed_meanwhile()),
+                }
+            })
+            .await;
+        (tries, done.err().map(|problem| problem.status()))
+    }
+
+    #[tokio::test]
+    async fn a_change_from_no_certain_state_is_made_once_more_if_somebody_was_faster() {
+        let refused = Some(StatusCode::PRECONDITION_FAILED);
+        for any in [None, Some("*")] {
+            assert_eq!(tries(any, 0).await, (1, None));
+            assert_eq!(tries(any, 3).await, (4, None));
+            assert_eq!(tries(any, 1_000).await, (MOST_TRIES, refused), "it ends");
+        }
+        assert_eq!(tries(Some("\"1\""), 1_000).await, (2, refused));
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_is_not_found_whoever_looked_before() {
+        for wanted in [None, Some("*"), Some("\"1\"")] {
+            let mut looks = 0;
+            let gone: Result<(), Problem> = IfMatch(wanted.map(str::to_owned))
+                .settle(async || {
+                    looks += 1;
+                    match looks {
+                        1 => Err(changed_meanwhile()),
+                        _ => Err(Problem::not_found("webhook")),
+                    }
+                })
+                .await;
+            assert_eq!(
+                gone.err().map(|problem| problem.status()),
+                Some(StatusCode::NOT_FOUND)
+            );
+        }
     }
 }

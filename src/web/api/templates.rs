@@ -207,18 +207,22 @@ async fn change(
     access: Access,
     seen: IfMatch,
     path: Where,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let projects = access.projects();
-    let saved = found(&ctx, &projects, &path).await?;
-    seen.check(saved.revision)?;
-    let (kind, revision) = (saved.kind, saved.revision);
-    let wanted = merged(&mut input, saved);
-    input.finish()?;
-    let template = template::save(&ctx, &projects, &path.0, kind, revision, &wanted)
-        .await
-        .map_err(refused)?;
-    Ok(output::tagged(template.revision, show(&template)))
+    seen.settle(async || {
+        let mut input = input.clone();
+        let projects = access.projects();
+        let saved = found(&ctx, &projects, &path).await?;
+        seen.check(saved.revision)?;
+        let (kind, revision) = (saved.kind, saved.revision);
+        let wanted = merged(&mut input, saved);
+        input.finish()?;
+        let template = template::save(&ctx, &projects, &path.0, kind, revision, &wanted)
+            .await
+            .map_err(refused)?;
+        Ok(output::tagged(template.revision, show(&template)))
+    })
+    .await
 }
 
 async fn restore(
@@ -227,13 +231,16 @@ async fn restore(
     seen: IfMatch,
     path: Where,
 ) -> Result<HttpResponse, Problem> {
-    let projects = access.projects();
-    let saved = found(&ctx, &projects, &path).await?;
-    let seen = seen.seen(saved.revision)?;
-    let template = template::restore(&ctx, &projects, &path.0, saved.kind, seen)
-        .await
-        .map_err(refused)?;
-    Ok(output::tagged(template.revision, show(&template)))
+    seen.settle(async || {
+        let projects = access.projects();
+        let saved = found(&ctx, &projects, &path).await?;
+        let seen = seen.seen(saved.revision)?;
+        let template = template::restore(&ctx, &projects, &path.0, saved.kind, seen)
+            .await
+            .map_err(refused)?;
+        Ok(output::tagged(template.revision, show(&template)))
+    })
+    .await
 }
 
 async fn rendered(

@@ -851,7 +851,14 @@ async fn a_cursor_of_another_list_is_refused() {
         api.get(&format!("/projects?after={cursor}")).await.0,
         StatusCode::OK
     );
+    let (status, log) = api.get("/events").await;
+    assert_eq!(status, StatusCode::OK);
+    let of_log = log["cursor"].as_str().unwrap();
     for foreign in [
+        format!("/projects?after={of_log}"),
+        format!("/audit-events?after={of_log}"),
+        format!("/event-types?after={of_log}"),
+        format!("/events?after={cursor}"),
         format!("/mailboxes?after={cursor}"),
         format!("/projects?after={cursor}&sort=name"),
         "/projects?after=cHJqXzAx".to_owned(),

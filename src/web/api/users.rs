@@ -270,22 +270,27 @@ async fn update(
     access: Access,
     seen: IfMatch,
     id: web::Path<String>,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let old = find(&ctx, &access.projects(), &id).await?;
-    let seen = seen.seen(old.revision)?;
-    let change = PersonChange {
-        name: input.text("name"),
-        email: input.text("email"),
-        phone: optional(&mut input, "phoneNumber"),
-        address: optional(&mut input, "address"),
-        is_site_admin: input.boolean("isSiteAdmin"),
-    };
-    let is_disabled = input.boolean("isDisabled");
-    input.finish()?;
-    people::change_all(&ctx, &id, seen, (&change, is_disabled), access.actor())
-        .await
-        .map_err(refused)?;
+    seen.settle(async || {
+        let mut input = input.clone();
+        let old = find(&ctx, &access.projects(), &id).await?;
+        let seen = seen.seen(old.revision)?;
+        let change = PersonChange {
+            name: input.text("name"),
+            email: input.text("email"),
+            phone: optional(&mut input, "phoneNumber"),
+            address: optional(&mut input, "address"),
+            is_site_admin: input.boolean("isSiteAdmin"),
+        };
+        let is_disabled = input.boolean("isDisabled");
+        input.finish()?;
+        people::change_all(&ctx, &id, seen, (&change, is_disabled), access.actor())
+            .await
+            .map_err(refused)?;
+        Ok(())
+    })
+    .await?;
     get(ctx, access, id).await
 }
 
@@ -307,12 +312,15 @@ async fn remove(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let found = find(&ctx, &access.projects(), &id).await?;
-    let seen = seen.seen(found.revision)?;
-    people::remove(&ctx, &found.id, seen, access.actor())
-        .await
-        .map_err(refused)?;
-    Ok(output::done())
+    seen.settle(async || {
+        let found = find(&ctx, &access.projects(), &id).await?;
+        let seen = seen.seen(found.revision)?;
+        people::remove(&ctx, &found.id, seen, access.actor())
+            .await
+            .map_err(refused)?;
+        Ok(output::done())
+    })
+    .await
 }
 
 async fn invite_again(

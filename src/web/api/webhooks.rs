@@ -436,15 +436,19 @@ async fn update(
     access: Access,
     seen: IfMatch,
     id: web::Path<String>,
-    mut input: Input,
+    input: Input,
 ) -> Result<HttpResponse, Problem> {
-    let old = find(&ctx, &access, &id).await?;
-    seen.check(old.revision)?;
-    let wanted = read(&access, &mut input, false);
-    check_mail(&access, Some(&old), &wanted, &mut input);
-    input.finish()?;
-    let new = delivery::update(&ctx, &old, wanted).await.map_err(refused)?;
-    Ok(output::tagged(new.revision, show(&ctx, &new)?))
+    seen.settle(async || {
+        let mut input = input.clone();
+        let old = find(&ctx, &access, &id).await?;
+        seen.check(old.revision)?;
+        let wanted = read(&access, &mut input, false);
+        check_mail(&access, Some(&old), &wanted, &mut input);
+        input.finish()?;
+        let new = delivery::update(&ctx, &old, wanted).await.map_err(refused)?;
+        Ok(output::tagged(new.revision, show(&ctx, &new)?))
+    })
+    .await
 }
 
 async fn delete(
@@ -453,10 +457,13 @@ async fn delete(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = find(&ctx, &access, &id).await?;
-    seen.check(old.revision)?;
-    delivery::delete(&ctx, &old).await.map_err(refused)?;
-    Ok(output::done())
+    seen.settle(async || {
+        let old = find(&ctx, &access, &id).await?;
+        seen.check(old.revision)?;
+        delivery::delete(&ctx, &old).await.map_err(refused)?;
+        Ok(output::done())
+    })
+    .await
 }
 
 async fn rotate(
@@ -465,10 +472,13 @@ async fn rotate(
     seen: IfMatch,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let old = find(&ctx, &access, &id).await?;
-    seen.check(old.revision)?;
-    let made = delivery::rotate(&ctx, &old).await.map_err(refused)?;
-    Ok(output::tagged(made.webhook.revision, told(&ctx, &made)?))
+    seen.settle(async || {
+        let old = find(&ctx, &access, &id).await?;
+        seen.check(old.revision)?;
+        let made = delivery::rotate(&ctx, &old).await.map_err(refused)?;
+        Ok(output::tagged(made.webhook.revision, told(&ctx, &made)?))
+    })
+    .await
 }
 
 async fn ping(ctx: web::Data<Ctx>, access: Access, id: web::Path<String>) -> Result<HttpResponse, Problem> {
@@ -505,10 +515,13 @@ async fn switch(
     id: &str,
     enabled: bool,
 ) -> Result<HttpResponse, Problem> {
-    let old = find(ctx, access, id).await?;
-    seen.check(old.revision)?;
-    let new = delivery::enable(ctx, &old, enabled).await.map_err(refused)?;
-    Ok(output::tagged(new.revision, show(ctx, &new)?))
+    seen.settle(async || {
+        let old = find(ctx, access, id).await?;
+        seen.check(old.revision)?;
+        let new = delivery::enable(ctx, &old, enabled).await.map_err(refused)?;
+        Ok(output::tagged(new.revision, show(ctx, &new)?))
+    })
+    .await
 }
 
 async fn deliveries(

@@ -74,6 +74,20 @@ async fn whatever_ends_a_fetch_every_mail_is_taken_exactly_once(database: TestDa
     .await;
     assert_eq!(mailbox["lastError"], Value::Null);
     assert_eq!(stage.refreshes(), 0, "none of this is the token's fault");
+    let told = stage.rest.all("/api/v1/events?types=mailbox.*").await;
+    let own = told.iter().filter(|event| event["subjectId"] == id.as_str());
+    let mut kinds: Vec<String> = own.map(|event| text(event, "type")).collect();
+    // How often it failed and came back depends on when it was read; one follows the other, and the end is good.
+    assert_eq!(
+        kinds.first().map(String::as_str),
+        Some("mailbox.failing"),
+        "{kinds:?}"
+    );
+    kinds.dedup();
+    assert_eq!(kinds.len() % 2, 0, "{kinds:?}");
+    for pair in kinds.chunks(2) {
+        assert_eq!(pair, ["mailbox.failing", "mailbox.recovered"], "{kinds:?}");
+    }
 }
 
 async fn a_server_that_wants_to_be_left_alone_is_left_alone_for_a_minute(database: TestDatabase) {

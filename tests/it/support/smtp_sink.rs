@@ -22,6 +22,8 @@ pub enum Turn {
     RefuseSender(&'static str),
     /// RCPT TO gets this answer.
     RefuseRecipient(&'static str),
+    /// RCPT TO gets no answer; the connection stays open until the other side leaves.
+    Silent,
     /// The whole mail gets this answer.
     RefuseMail(&'static str),
     /// It is taken, and the connection ends before that is said.
@@ -183,6 +185,10 @@ where
             {
                 say(&mut stream, answer).await?;
                 continue;
+            }
+            if turn(|turn| matches!(turn, Turn::Silent)).is_some() {
+                hear(&mut stream).await?;
+                return None;
             }
             to.push(address(&line));
             say(&mut stream, "250 2.1.5 fine").await?;

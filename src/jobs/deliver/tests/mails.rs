@@ -187,3 +187,31 @@ async fn a_receiver_made_for_postmark_gets_the_files_and_learns_what_the_mail_an
         );
     }
 }
+
+#[tokio::test]
+async fn a_full_body_holds_the_mail_and_a_thin_one_only_says_which_it_is() {
+    let desk = desk().await;
+    let ctx = desk.ctx();
+    let (full, thin) = (Receiver::start().await, Receiver::start().await);
+    for (receiver, payload) in [(&full, Payload::Full), (&thin, Payload::Thin)] {
+        let input = WebhookInput {
+            url: Some(receiver.url.clone()),
+            types: Some(vec!["message.received".into()]),
+            payload: Some(payload),
+            ..WebhookInput::default()
+        };
+        delivery::create(ctx, "cli", input).await.unwrap();
+    }
+    let message = desk.receive(&mail(0, "")).await;
+    round(ctx).await;
+    let (full, thin) = (full.got()[0].json(), thin.got()[0].json());
+    assert_eq!(full["data"]["message"]["subject"], "Printer");
+    assert!(full.to_string().contains("It burns, 0."), "{full}");
+    assert!(thin["data"].get("message").is_none(), "{thin}");
+    for told in [&full, &thin] {
+        assert_eq!(told["subjectId"], json!(message.id), "{told}");
+    }
+    // Who the mail is from and what it says is for those only who may read it.
+    let thin = thin.to_string();
+    assert!(!thin.contains("It burns"), "{thin}");
+}
