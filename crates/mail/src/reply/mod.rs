@@ -33,7 +33,8 @@ pub(crate) fn split(text: &str, marks: &[Mark], subject: &str) -> Reply {
     assemble(text, &work)
 }
 
-fn is_forward(subject: &str) -> bool {
+/// Whether a subject has a prefix of forwards.
+pub(crate) fn is_forward(subject: &str) -> bool {
     let lower = subject.trim_start().to_lowercase();
     words::FORWARD_PREFIXES.iter().any(|p| lower.starts_with(p))
 }
