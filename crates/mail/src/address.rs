@@ -55,11 +55,15 @@ fn parse_unfolded(raw: &[u8], hint: Option<&'static Encoding>) -> Vec<Address> {
                 p.angle = Some(inner);
                 i = if raw.get(end) == Some(&b'>') { end + 1 } else { end };
             }
+            b',' if is_inside_a_name(&p, &raw[i + 1..]) => {
+                p.phrase.push(b',');
+                i += 1;
+            }
             b',' | b';' => {
                 finish(&mut p, &mut out, hint);
                 i += 1;
             }
-            b':' if !p.phrase.contains(&b'@') && p.angle.is_none() => {
+            b':' if !p.phrase.contains(&b'@') && !p.phrase.ends_with(b"mailto") && p.angle.is_none() => {
                 // The name of a group; its members follow.
                 p = Pending::default();
                 i += 1;
@@ -77,6 +81,24 @@ fn parse_unfolded(raw: &[u8], hint: Option<&'static Encoding>) -> Vec<Address> {
     }
     finish(&mut p, &mut out, hint);
     out
+}
+
+/// `Lovelace, Ada <ada@example.org>` and `Ada Lovelace, Esq. <…>`: names with a comma that nobody quoted. One side has
+/// one word; two people of whom one has no address have two each.
+fn is_inside_a_name(p: &Pending, after: &[u8]) -> bool {
+    let window = &after[..after.len().min(200)];
+    let Some(open) = memchr::memchr3(b'<', b',', b';', window).filter(|&i| window[i] == b'<') else {
+        return false;
+    };
+    let words = |b: &[u8]| b.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).count();
+    let (before, behind) = (words(&p.phrase), words(&window[..open]));
+    p.angle.is_none()
+        && !p.quoted
+        && p.comment.is_empty()
+        && !p.phrase.contains(&b'@')
+        && !window[..open].iter().any(|b| b"@\":(".contains(b))
+        && before.min(behind) == 1
+        && window[open..].contains(&b'@')
 }
 
 /// End of the encoded word at `start`, so that a comma inside a broken one does not split it.
@@ -165,7 +187,12 @@ fn finish(p: &mut Pending, out: &mut Vec<Address>, hint: Option<&'static Encodin
         }
         None => from_parts(&phrase, &comment),
     };
-    let email = email.trim().trim_matches(['<', '>']).to_owned();
+    let email = email.trim().trim_matches(['<', '>']);
+    // Old programs print `Ada [ada@example.org]`; a bracket behind the sign belongs to the number of a host.
+    let bracketed = email.strip_prefix('[').map(|e| e.strip_suffix(']').unwrap_or(e));
+    let email = bracketed
+        .map_or(email, |e| e.strip_prefix("mailto:").unwrap_or(e))
+        .to_owned();
     if email.is_empty() && name.is_none() {
         return;
     }
@@ -285,6 +312,30 @@ mod tests {
             one("=?utf-8?Q?Ada,_Gr=C3=A4fin?= <ada@example.org>"),
             ada("Ada, Gräfin")
         );
+    }
+
+    #[test]
+    fn a_name_may_hold_a_comma_that_nobody_quoted() {
+        let ada = |n: &str| (n.to_owned(), "ada@example.org".to_owned());
+        assert_eq!(one("Lovelace, Ada <ada@example.org>"), ada("Lovelace, Ada"));
+        assert_eq!(
+            one("Ada Lovelace, Esq. <ada@example.org>"),
+            ada("Ada Lovelace, Esq.")
+        );
+        assert_eq!(pairs("a@example.org, Ada <ada@example.org>").len(), 2);
+        assert_eq!(
+            pairs("Bob <b@example.org>, Lovelace, Ada <ada@example.org>").len(),
+            2
+        );
+        assert_eq!(pairs("Ada Lovelace, Bob Babbage <b@example.org>").len(), 2);
+    }
+
+    #[test]
+    fn brackets_around_an_address_are_no_part_of_it() {
+        let ada = ("Ada".to_owned(), "ada@example.org".to_owned());
+        assert_eq!(one("Ada [ada@example.org]"), ada);
+        assert_eq!(one("Ada [mailto:ada@example.org]"), ada);
+        assert_eq!(one("ada@[192.0.2.1]").1, "ada@[192.0.2.1]");
     }
 
     #[test]

@@ -422,8 +422,31 @@ fn other_automatic_mail_is_told_apart() {
 }
 
 #[test]
+fn absence_notes_without_a_header_need_a_subject_and_a_text() {
+    let note = |subject: &str, text: &str| kind(&format!("From: a@x.example\nSubject: {subject}\n\n{text}"));
+    for (subject, text) in [
+        ("Away", "I will be back on Monday."),
+        ("Ada Lovelace is out of the office", "I am away until 9 March."),
+        ("Im Urlaub", "Ich bin bis Montag im Urlaub."),
+        ("Absent du bureau", "Je suis absente jusqu'à lundi."),
+        ("Ausente: impresora", "Estoy fuera de la oficina."),
+        ("Fuori ufficio", "Sono assente fino a lunedì."),
+        ("På semester: skrivare", "Jag är på semester."),
+        ("Nieobecność", "Jestem na urlopie."),
+        ("В отпуске", "Нахожусь в отпуске."),
+        ("外出中", "本日は外出しております。"),
+    ] {
+        assert_eq!(note(subject, text), Some(AutomatedKind::AutoReply), "{subject}");
+        assert_eq!(note(subject, "The printer is broken."), None, "{subject}");
+        assert_eq!(note(&format!("Re: {subject}"), text), None, "{subject}");
+    }
+    assert_eq!(note("Printer", "I am out of the office until Monday."), None);
+}
+
+#[test]
 fn people_are_not_taken_for_machines() {
     for raw in [
+        "From: Ada <ada@x.example>\nSubject: Fwd: Undelivered Mail Returned to Sender\n\nWhy?\n\nYour message could not be delivered:\n\n<a@b.example>: 550 5.1.1 unknown\n",
         "From: Ada <ada@x.example>\nSubject: Re: Undeliverable: hello\nIn-Reply-To: <a@b>\n\nWhy was this returned?\n> Your message could not be delivered\n> <a@b.example>: 550 5.1.1 unknown\n",
         "From: Ada <ada@x.example>\nSubject: My printer is out of office supplies\n\nHelp",
         "From: Ada <ada@x.example>\nSubject: Delivery failed\n\nThe parcel did not arrive.",

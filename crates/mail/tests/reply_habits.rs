@@ -242,6 +242,74 @@ fn signatures_and_footers_of_many_habits_are_left_out() {
     assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// What programs make of "wrote" in smaller languages, and in ones that nobody thought of.
+#[test]
+fn a_date_above_a_quote_introduces_it_in_any_language() {
+    let mut wrong = Vec::new();
+    for intro in [
+        "O 2026-03-02 10:05, Ada Lovelace escribiu:",
+        "Den 2026-03-02 10:05 skreiv Ada Lovelace:",
+        "Op Ma., 2026-03-02 om 10:05 +0100 skryf Ada Lovelace:",
+        "Je lu, 2026-03-02 je 10:05 +0100, Ada Lovelace skribis:",
+        "Ar Llun, 2026-03-02 am 10:05 +0100, ysgrifennodd Ada Lovelace:",
+        "Më 2026-03-02 10:05, Ada Lovelace shkroi:",
+        "2026-03-02 10:05-ში, Ada Lovelace დაწერა:",
+        "02.03.26 10:05 уақытында, Ada Lovelace жазған:",
+        "2026-03-02 10:05-ին, Ada Lovelace-ը գրեց.",
+        "កាលពីថ្ងៃ 2026-03-02 10:05, Ada Lovelace បានសរសេរ៖",
+        "ma, 2 maalis 2026 10:05:00 +0100\nAda Lovelace <ada@example.org> kirjoitti:",
+        "Pzt, 2 Mar 2026 10:05:00 +0100 tarihinde\nAda Lovelace <ada@example.org> yazdı:",
+        // No language at all.
+        "Qo 2/3/2026 10:05 vel, Ada Lovelace ghitlh:",
+        "Ada Lovelace ghitlhta' 2026-03-02 10:05:",
+        // The verb before the name, and both genders at once.
+        "skrev Ada Lovelace:",
+        "كتب Ada Lovelace:",
+        "Ysgrifennodd Ada Lovelace:",
+        "Ada Lovelace napísal/a:",
+        "Ada Lovelace je napisao/la:",
+    ] {
+        for quote in ["> Did you try?\n> Ada\n", "\n> Did you try?\n>\n> Ada\n"] {
+            let body = format!("It works again.\n\n{intro}\n{quote}");
+            if reply(&body) != "It works again." {
+                wrong.push(format!("{intro:?}: {:?}", reply(&body)));
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_shape_of_a_header_tells_it_where_its_words_do_not() {
+    let mut wrong = Vec::new();
+    for block in [
+        // A heading between dashes, or a rule, above fields in no known language.
+        "-------- bom QIn --------\nmIw: printer\njaj: Mon, 02 Mar 2026 10:05:00 +0100\nvo': Ada <ada@example.org>\nDaq: Bob <bob@example.com>",
+        "________________________________\nvo': Ada <ada@example.org>\njaj: 2026-03-02 10:05\nDaq: Bob\nmIw: printer",
+        "━━━bom QIn━━━\nmIw: printer\njaj: Mon, 02 Mar 2026 10:05:00 +0100\nvo': Ada <ada@example.org>",
+        // Line ends that were lost.
+        "From: Ada Lovelace Sent: Monday, March 2, 2026 10:00 AM To: Bob Subject: printer",
+        "Von: Ada Lovelace Gesendet: Montag, 2. März 2026 10:00 An: Bob Betreff: Drucker",
+        "De: Ada Enviado el: lunes 2 de marzo de 2026 10:00 Para: Bob Asunto: impresora",
+        "-------- Original message --------From: Ada <ada@example.org> Date: 3/2/26  10:00 AM  (GMT-05:00) To: Bob <bob@example.com> Subject: printer ",
+        // Rows of a table: Notes has the names above the values, NetEase bars around both.
+        "Ada Lovelace <ada@example.org> \n03/02/2026 10:00 AM\n\nTo\nBob Babbage <bob@example.com>\ncc\n\nSubject\nRe: printer\n",
+        "Ada Lovelace/ACME\n02.03.2026 10:00\n\nAn\nBob Babbage/ACME\nKopie\n\nThema\n\nBetreff\nDrucker\n",
+        "---- 回复的原邮件 ----\n| 发件人 | Ada<ada@example.org> |\n| 日期 | 2026年03月02日 10:00 |\n| 收件人 | Bob<bob@example.com> |\n| 主题 | printer |",
+        // Yandex puts recipient and subject between a rule and the introduction.
+        "----------------\nКому: Bob (bob@example.com);\nТема: x;\n02.03.2026, 10:00, \"Ada\" <ada@example.org>:",
+        "Beginn der weitergeleiteten Nachricht:\n\nDatum: Mon, 2 Mar 2026 10:05:00 +0100\nVon: Ada <ada@example.org>\nAn: bob@example.com\nBetreff: Drucker",
+        "開始轉寄郵件：\n\n日期： Mon, 2 Mar 2026 10:05:00 +0100\n寄件者： Ada <ada@example.org>\n收件者： bob@example.com\n主旨： printer",
+    ] {
+        let body = format!("It works again.\n\n{block}\n\nOld text\n\nMore old text\n");
+        if reply(&body) != "It works again." {
+            wrong.push(format!("{block:?}: {:?}", reply(&body)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
+}
+
 #[test]
 fn ordinary_writing_is_kept_whole() {
     let mut wrong = Vec::new();
@@ -266,6 +334,19 @@ fn ordinary_writing_is_kept_whole() {
         "Name: Bob\nEmail: bob@example.com\nSubject: help\nMessage: It is broken",
         "Von: Hamburg\nNach: Berlin\nWann: 2. März",
         "De: Paris\nPour: Lyon",
+        // Headings and forms that have the shape of a header, all but one sign of it.
+        "Options:\n\n--- Option A ---\nName: Ada\nDate: 2026-03-02 10:00\n\n--- Option B ---\nName: Bob\nDate: 2026-03-03 10:00",
+        "--- Contact form ---\nName: Ada Lovelace\nEmail: ada@example.org\nDate: 2026-03-02 10:00\nMessage: call me",
+        "------------------------------\nName: Ada\nPhone: 12345\nDate: 2026-03-02 10:00",
+        "Title: The printer\nAuthor: Ada\nDate: 2 March 2026\n\nis the book I mean.",
+        "From: Hamburg To: Berlin\n\nis the route.",
+        "The meeting is on 2026-03-02 10:00:\n\nbring cake.",
+        "2026-03-02 10:05 the lamp went red:\n\nis that bad?",
+        "It happened on 2026-03-02 at 10:05:\nfirst a noise,\nthen smoke.",
+        "Send it to\nada@example.org\n2 March 2026\n\nTo\nsave time, call.",
+        "Wrote Ada a letter:\nno answer.",
+        "On 2026-03-02 10:05 we saw this. Then at 10:06:\n\nnothing.",
+        "| Name | Ada |\n| Date | today |\n| From | here |\n\nis the table.",
     ] {
         if reply(body) != squash(body) {
             wrong.push(format!("{body:?}: {:?}", reply(body)));

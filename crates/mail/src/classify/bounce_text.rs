@@ -69,6 +69,10 @@ fn score(signs: &Signs, input: &Input<'_>, report: &str, lower: &str) -> i32 {
     let no_program = !matches!(signs.sender, Sender::Program);
     let person = matches!(signs.sender, Sender::Person);
     let is_answer = !input.mail.in_reply_to.is_empty() || !input.mail.references.is_empty();
+    // Somebody forwards a bounce and asks what it means.
+    let forwarded = person
+        && !signs.null_path
+        && crate::reply::is_forward(input.mail.subject.as_deref().unwrap_or_default());
     let list = input.headers().first("List-Unsubscribe").is_some() && person;
     let absence = auto_reply::subject_phrase(input.mail.subject.as_deref().unwrap_or_default()).is_some();
     let listed = signs.text.is_some() && bounce_recipients::is_listed(report, input);
@@ -84,8 +88,10 @@ fn score(signs: &Signs, input: &Input<'_>, report: &str, lower: &str) -> i32 {
         + 2 * i32::from(signs.text.is_some())
         + i32::from(code)
         + i32::from(listed);
-    let minus =
-        2 * i32::from(is_answer && no_program) + 2 * i32::from(list) + 3 * i32::from(absence && no_program);
+    let minus = 2 * i32::from(is_answer && no_program)
+        + 3 * i32::from(forwarded)
+        + 2 * i32::from(list)
+        + 3 * i32::from(absence && no_program);
     plus - minus
 }
 

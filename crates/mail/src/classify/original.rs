@@ -53,7 +53,9 @@ pub(super) fn report_end(text: &str) -> usize {
         ]
         .iter()
         .any(|h| lower.starts_with(h));
-        let marker = lower.len() < 120 && phrases::COPY_MARKERS.iter().any(|m| lower.contains(m));
+        // Tencent and NetEase head the facts about the returned mail like this, the recipient among them.
+        let facts = lower.contains("原邮件信息") || lower.contains("原郵件資訊");
+        let marker = !facts && lower.len() < 120 && phrases::COPY_MARKERS.iter().any(|m| lower.contains(m));
         if some_text && (copied_header || marker && !lower.ends_with("enclosed.")) {
             return offset;
         }

@@ -35,7 +35,10 @@ pub(super) fn find(lines: &[Line<'_>], fields: &[u8], at: usize) -> Option<Intro
     }
     groupwise(&lines[at], at)
         .or_else(|| delimiter(lines, fields, at))
+        .or_else(|| foreign_block(lines, at))
         .or_else(|| field_block(fields, at))
+        .or_else(|| one_line_block(&lines[at], at))
+        .or_else(|| stacked_block(lines, at))
         .or_else(|| wrote(lines, at))
 }
 
@@ -78,7 +81,7 @@ fn delimiter(lines: &[Line<'_>], fields: &[u8], at: usize) -> Option<Intro> {
     }
     let dashed = body.len() > core.len() + 3 && body.starts_with(|c: char| DASHES.contains(&c));
     let lower = core.trim_end_matches([':', '：', '.']).trim().to_lowercase();
-    let apple = core.ends_with(':');
+    let apple = core.ends_with([':', '：']);
     let is = |list: &[&str]| {
         list.iter()
             .any(|w| lower == *w || (dashed && lower.starts_with(w)))
@@ -109,7 +112,156 @@ fn delimiter(lines: &[Line<'_>], fields: &[u8], at: usize) -> Option<Intro> {
     })
 }
 
-const DASHES: [char; 8] = ['-', '*', '_', '=', '~', '—', '–', '\u{2010}'];
+const DASHES: [char; 10] = ['-', '*', '_', '=', '~', '—', '–', '\u{2010}', '─', '━'];
+
+/// What stands between two rows of dashes at the start of a line, and what follows them.
+///
+/// Telephones write the header of the quoted mail right behind: `-------- Original message --------From: Ada …`.
+fn between_dashes(body: &str) -> Option<(&str, &str)> {
+    let is_dash = |c: char| DASHES.contains(&c);
+    let inner = body.trim_start_matches(is_dash);
+    let row = |s: &str| s.chars().take_while(|&c| is_dash(c)).count();
+    if row(body) < 3 {
+        return None;
+    }
+    let mut from = 0;
+    while let Some(at) = inner[from..].find(is_dash).map(|i| from + i) {
+        let length = row(&inner[at..]);
+        if length >= 3 {
+            let after = inner[at..].trim_start_matches(is_dash);
+            return Some((inner[..at].trim(), after.trim()));
+        }
+        from = at
+            + inner[at..]
+                .chars()
+                .take(length)
+                .map(char::len_utf8)
+                .sum::<usize>();
+    }
+    None
+}
+
+/// A heading between dashes, or a rule, above fields in a language that nobody thought of here.
+///
+/// What makes them the header of a mail is their shape: three or more of them on end, one with an address in angle
+/// brackets, one with a date and a time.
+fn foreign_block(lines: &[Line<'_>], at: usize) -> Option<Intro> {
+    let body = lines[at].body;
+    let rule = body.len() >= 10 && body.chars().all(|c| DASHES.contains(&c));
+    let heading = body.len() <= 160
+        && between_dashes(body).is_some_and(|(title, after)| {
+            after.is_empty() && title.contains(char::is_alphabetic) && title.split_whitespace().count() <= 9
+        });
+    if !rule && !heading {
+        return None;
+    }
+    let first = (at + 1..lines.len().min(at + 4)).find(|&i| !lines[i].is_blank())?;
+    let (mut count, mut address, mut date) = (0, false, false);
+    for line in lines.iter().skip(first).take(10) {
+        let Some((name, value)) = any_field(line.body) else {
+            break;
+        };
+        if name.chars().any(char::is_numeric) {
+            return None;
+        }
+        count += 1;
+        address |= value.contains('@') && value.contains('<');
+        date |= has_date(value) && value.contains([':', '.']);
+    }
+    (count >= 3 && address && date).then_some(Intro {
+        start: at,
+        end: first + count,
+        block: true,
+        ..Intro::default()
+    })
+}
+
+/// `name: value` with a name of few words, whatever the language.
+fn any_field(body: &str) -> Option<(&str, &str)> {
+    let (at, colon) = body.char_indices().take(30).find(|(_, c)| COLONS.contains(c))?;
+    let name = body[..at].trim();
+    let value = body[at + colon.len_utf8()..].trim();
+    let few_words = !name.is_empty() && name.split_whitespace().count() <= 4;
+    (few_words && !value.is_empty()).then_some((name, value))
+}
+
+/// Colons of several scripts.
+const COLONS: [char; 4] = [':', '：', '៖', '։'];
+
+/// `From: Ada Sent: Monday To: Bob Subject: x` on one line, as it is left when line ends are lost.
+fn one_line_block(line: &Line<'_>, at: usize) -> Option<Intro> {
+    let (title, rest) = between_dashes(line.body).unwrap_or(("", line.body));
+    let known = title.is_empty() || {
+        let lower = title.to_lowercase();
+        words::ORIGINAL
+            .iter()
+            .chain(words::FORWARDED)
+            .any(|w| lower.starts_with(w))
+    };
+    if !known || line.body.len() > MAX_LEN || field_kind(rest) != Some(1) {
+        return None;
+    }
+    let mut seen = 0u8;
+    let tokens: Vec<&str> = rest.split_whitespace().collect();
+    for (i, token) in tokens.iter().enumerate() {
+        if !token.ends_with([':', '：']) {
+            continue;
+        }
+        // Names of two words as well: `Enviado el:`.
+        let pair = i
+            .checked_sub(1)
+            .map(|before| format!("{} {token}", tokens[before]));
+        let kind = field_kind(token).or_else(|| pair.as_deref().and_then(field_kind));
+        seen |= kind.unwrap_or(0);
+    }
+    (seen & 1 != 0 && seen.count_ones() >= 4).then_some(Intro {
+        start: at,
+        end: at + 1,
+        forward: !title.is_empty()
+            && words::FORWARDED
+                .iter()
+                .any(|w| title.to_lowercase().starts_with(w)),
+        block: true,
+        ..Intro::default()
+    })
+}
+
+/// Notes, whose header is a table: sender and date on lines of their own, then each name above its value.
+fn stacked_block(lines: &[Line<'_>], at: usize) -> Option<Intro> {
+    if !lines[at].body.contains('@') && !lines[at].body.contains('/') {
+        return None;
+    }
+    let (date, _) = next_text(lines, at + 1)?;
+    let dated = lines[date].body;
+    if date > at + 2 || dated.len() > 80 || !has_date(&dated.to_lowercase()) {
+        return None;
+    }
+    let (mut seen, mut end) = (0u8, date);
+    for i in date + 1..lines.len().min(date + 16) {
+        let name = lines[i].body.trim_end_matches([':', ' ']).to_lowercase();
+        let kind = name_kind(&name).unwrap_or(0) & (4 | 8);
+        if kind & !seen == 0 {
+            continue;
+        }
+        seen |= kind;
+        end = next_text(lines, i + 1).map_or(i, |(value, _)| value);
+        if seen == 4 | 8 {
+            break;
+        }
+    }
+    (seen == 4 | 8).then_some(Intro {
+        start: at,
+        end: end + 1,
+        block: true,
+        ..Intro::default()
+    })
+}
+
+/// The next line with text within the next three.
+fn next_text<'a>(lines: &'a [Line<'a>], from: usize) -> Option<(usize, &'a Line<'a>)> {
+    let found = lines.iter().enumerate().skip(from).take(3);
+    found.into_iter().find(|(_, l)| !l.is_blank())
+}
 
 /// Whether a helpdesk asks for answers above this line.
 fn above_this_line(body: &str) -> bool {
@@ -159,15 +311,23 @@ pub(super) fn fields(lines: &[Line<'_>]) -> Vec<u8> {
 
 /// Which field the line is, as a bit.
 fn field_kind(body: &str) -> Option<u8> {
+    // A row of a table has a bar where others have a colon.
+    let row = body.starts_with('|');
     let body = body.trim_start_matches(['*', '_', '|', ' ']);
     let colon = body
         .char_indices()
         .take(40)
-        .find(|(_, c)| matches!(c, ':' | '：'))?
+        .find(|(_, c)| COLONS.contains(c) || row && *c == '|')?
         .0;
-    let name = body[..colon]
-        .trim_matches(['*', '_', ' ', '\u{a0}'])
-        .to_lowercase();
+    name_kind(
+        &body[..colon]
+            .trim_matches(['*', '_', ' ', '\u{a0}'])
+            .to_lowercase(),
+    )
+}
+
+/// Which field has that name in lower case, as a bit.
+fn name_kind(name: &str) -> Option<u8> {
     let bits: [(&[&str], u8); 5] = [
         (words::FROM, 1),
         (words::SENT, 2),
@@ -176,7 +336,7 @@ fn field_kind(body: &str) -> Option<u8> {
         (words::REPLY_TO, 16),
     ];
     bits.iter()
-        .find(|(list, _)| list.contains(&name.as_str()))
+        .find(|(list, _)| list.contains(&name))
         .map(|(_, bit)| *bit)
 }
 
@@ -184,8 +344,13 @@ fn field_kind(body: &str) -> Option<u8> {
 fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
     let first = lines[at].body;
     let depth = lines[at].depth;
-    let closes = |l: &Line<'_>| l.body.ends_with([':', '：', '-', '_', '*']) || l.depth > depth;
-    if !lines.iter().skip(at).take(MAX_WRAP + 2).any(closes) || !could_start(first) {
+    let closes =
+        |l: &Line<'_>| l.body.ends_with(COLONS) || l.body.ends_with(['-', '_', '*']) || l.depth > depth;
+    if !lines.iter().skip(at).take(MAX_WRAP + 2).any(closes) {
+        return None;
+    }
+    let dated = opens_with_date(lines, at);
+    if !dated && !could_start(first) {
         return None;
     }
     let mut joined = String::new();
@@ -214,7 +379,8 @@ fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
         joined.push_str(line.body);
         // What ends like an introduction and is none will not become one by its next line.
         if ends_intro(&joined) {
-            let weak = judge(&joined)?;
+            // Whatever the language: a date and a few words with a colon, directly above a quote.
+            let weak = judge(&joined).or_else(|| (dated && !is_sentence(&joined)).then_some(true))?;
             return Some(Intro {
                 start: at,
                 end: i + 1,
@@ -224,7 +390,8 @@ fn wrote(lines: &[Line<'_>], at: usize) -> Option<Intro> {
         }
         // Some clients forget the colon; then only a quote directly below tells.
         if joined.rfind('<') <= joined.rfind('>') && quote_follows(lines, i + 1, depth) {
-            let sure = judge(&joined) == Some(false);
+            let judged = judge(&joined);
+            let sure = judged == Some(false) || judged.is_some() && dated;
             return sure.then_some(Intro {
                 start: at,
                 end: i + 1,
@@ -246,10 +413,45 @@ fn quote_follows(lines: &[Line<'_>], from: usize, depth: usize) -> bool {
         .is_some_and(|l| l.depth > depth)
 }
 
+/// Whether a paragraph begins here that is little more than a date with a time.
+fn opens_with_date(lines: &[Line<'_>], at: usize) -> bool {
+    let body = lines[at].body;
+    let opens = at == 0 || lines[at - 1].is_blank() || lines[at - 1].depth != lines[at].depth;
+    opens
+        && body.len() <= 200
+        && body.split_whitespace().count() <= 14
+        && !body.ends_with(['!', '?', ';'])
+        && has_date(&body.to_lowercase())
+        && has_time(body)
+}
+
+/// `10:05` or `10.05`.
+fn has_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let digit = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
+    (1..bytes.len()).any(|i| {
+        matches!(bytes[i], b':' | b'.')
+            && digit(i.checked_sub(1))
+            && digit(Some(i + 1))
+            && digit(Some(i + 2))
+            && !digit(Some(i + 3))
+    })
+}
+
+/// Something with a full stop or a colon inside it.
+fn is_sentence(joined: &str) -> bool {
+    let core = joined.trim_end_matches(COLONS).trim_end();
+    let stop = core
+        .split(". ")
+        .skip(1)
+        .any(|rest| rest.starts_with(char::is_uppercase) && rest.split_whitespace().count() > 4);
+    core.split_whitespace().count() > 16 || core.contains(": ") || stop
+}
+
 fn ends_intro(joined: &str) -> bool {
     let trimmed = joined.trim_end_matches(|c: char| "-_* \u{a0}".contains(c));
     // Zoho writes dashes instead of the colon.
-    trimmed.ends_with([':', '：']) || (trimmed.len() + 3 < joined.len() && joined.starts_with("--"))
+    trimmed.ends_with(COLONS) || (trimmed.len() + 3 < joined.len() && joined.starts_with("--"))
 }
 
 fn has_wrote(lower: &str) -> bool {
@@ -261,10 +463,22 @@ fn has_wrote(lower: &str) -> bool {
 
 /// `Ada <ada@example.org> wrote:`, as against "I wrote to ada@example.org and she said:".
 fn ends_with_wrote(lower: &str) -> bool {
-    let bare = lower.trim_end_matches([':', '：', ' ', '\u{a0}']);
-    words::WROTE
+    let bare = lower.trim_end_matches(|c: char| COLONS.contains(&c) || c.is_whitespace());
+    // Both genders at once: `napsal(a)`, `napísal/a`, `napisao/la`, `a écrit(e)`.
+    let bare = ["(a)", "/a", "/la", "(la)", "(e)", "(ла)", "/ла", "(а)"]
         .iter()
-        .any(|w| bare.ends_with(w) || bare.strip_suffix("(a)").is_some_and(|b| b.ends_with(w)))
+        .find_map(|end| bare.strip_suffix(end))
+        .unwrap_or(bare);
+    words::WROTE.iter().any(|w| bare.ends_with(w))
+}
+
+/// `skrev Ada Lovelace:`, as languages have it that put the verb first.
+fn starts_with_wrote(lower: &str) -> bool {
+    words::WROTE.iter().any(|w| {
+        lower
+            .strip_prefix(w)
+            .is_some_and(|rest| rest.starts_with(' ') && rest.len() > 3)
+    })
 }
 
 /// Whether the words introduce a quote, and if so whether they could be a sentence as well.
@@ -277,7 +491,7 @@ fn judge(joined: &str) -> Option<bool> {
     let wrote = has_wrote(&lower);
     let words = core.split_whitespace().count();
     // `: ` in the middle is a sentence or a header field; times (10:30) and `mailto:` are not meant.
-    let sentence = core.trim_end_matches([':', '：']).contains(": ");
+    let sentence = core.trim_end_matches(COLONS).contains(": ");
     if sentence && !(address && date && wrote) {
         return None;
     }
@@ -289,7 +503,7 @@ fn judge(joined: &str) -> Option<bool> {
                 || words <= 12 && ends_with_wrote(&lower))
             || date && starts;
         // "Ada Lovelace wrote:" could begin a story.
-        let name = words <= 6 && ends_with_wrote(&lower);
+        let name = words <= 6 && (ends_with_wrote(&lower) || starts_with_wrote(&lower));
         return (sure || name || date && words <= 14).then_some(!sure);
     }
     if address && words::QUOTING.iter().any(|q| lower.starts_with(q)) {
@@ -310,7 +524,8 @@ fn could_start(body: &str) -> bool {
     (starts_like_header(&lower) && (digits || core.contains('@') || lower.len() < 40))
         || core.contains('@')
         || core.contains('<')
-        || has_wrote(&lower) && (digits || core.len() < 80 && ends_with_wrote(&lower))
+        || has_wrote(&lower)
+            && (digits || core.len() < 80 && (ends_with_wrote(&lower) || starts_with_wrote(&lower)))
 }
 
 /// Whether a wrapped line is rather the first line of an introduction: the text above it is no part of it.

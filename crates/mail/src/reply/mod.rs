@@ -33,7 +33,8 @@ pub(crate) fn split(text: &str, marks: &[Mark], subject: &str) -> Reply {
     assemble(text, &work)
 }
 
-fn is_forward(subject: &str) -> bool {
+/// Whether a subject has a prefix of forwards.
+pub(crate) fn is_forward(subject: &str) -> bool {
     let lower = subject.trim_start().to_lowercase();
     words::FORWARD_PREFIXES.iter().any(|p| lower.starts_with(p))
 }
@@ -188,7 +189,8 @@ impl Work<'_> {
             }
             // Outlook has been seen to mark the first line of a quote and none of the rest.
             let quoted_already = quoted_already && !intro.unmarked && self.lines[intro.end - 1].depth > 0;
-            let start = self.absorb_rules(intro.start);
+            let start = self.absorb_fields(&fields, intro.start);
+            let start = self.absorb_rules(start);
             let forward = intro.forward || (intro.block && forward_subject);
             let kind = if forward {
                 SegmentKind::Forward
@@ -224,6 +226,15 @@ impl Work<'_> {
         (from..self.lines.len())
             .find(|&i| self.lines[i].depth == 0 && !self.lines[i].is_blank())
             .unwrap_or(self.lines.len())
+    }
+
+    /// Header fields between a rule and an introduction belong to it: Yandex names the recipient and the subject there.
+    fn absorb_fields(&self, fields: &[u8], at: usize) -> usize {
+        let first = (at.saturating_sub(4)..at)
+            .rev()
+            .take_while(|&i| fields[i] != 0)
+            .last();
+        first.filter(|&i| self.absorb_rules(i) < i).unwrap_or(at)
     }
 
     /// Rules of dashes directly above belong to the quote.

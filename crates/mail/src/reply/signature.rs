@@ -98,6 +98,8 @@ fn adds(bare: &str, lower: &str, start: &str) -> bool {
     let marker = !start.is_ascii() || start.contains("outlook") || start.contains("iphone") || at_start;
     let words = lower.split_whitespace().count();
     let limit = match (lower.contains("http") || lower.contains('<'), at_start) {
+        // "… smartphone on the network of …"
+        (_, true) if named => 16,
         (true, _) => 14,
         (false, true) => 12,
         (false, false) => 9,

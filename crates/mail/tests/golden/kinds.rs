@@ -173,6 +173,26 @@ fn bounces() -> Vec<Fixture> {
             ),
         ),
         (
+            "bounce-facts-above-the-reason",
+            report(
+                "系统退信",
+                "抱歉，您的邮件未能送达。\n\n原邮件信息：\n时间  2026-03-02 10:00\n主题  打印机\n收件人  ada@example.org\n\n退信原因： 收件人不存在。\n",
+            ),
+        ),
+        (
+            "bounce-swedish",
+            report(
+                "Går inte att leverera: skrivare",
+                "Leverans till följande mottagare eller grupper misslyckades:\n\nada@example.org\nAdressen hittades inte.\n",
+            ),
+        ),
+        (
+            "bounce-forwarded-by-person",
+            typed(
+                "From: Bob <bob@example.com>\nTo: help@desk.example\nSubject: Fwd: Undelivered Mail Returned to Sender\n\nWhat shall I do?\n\n---------- Forwarded message ---------\nFrom: Mail Delivery System <MAILER-DAEMON@mx.example.net>\nSubject: Undelivered Mail Returned to Sender\n\nYour message could not be delivered:\n\n<ada@example.org>: 550 5.1.1 User unknown\n",
+            ),
+        ),
+        (
             "bounce-list-manager",
             typed(
                 "From: printers-admin@lists.example\nTo: help@desk.example\nSubject: You help@desk.example are not member (printers ML)\nX-MLServer: fml 4\n\nYou are not a member of this mailing list <printers@lists.example>.\n",
@@ -287,6 +307,18 @@ fn auto_replies() -> Vec<Fixture> {
         (
             "absence-precedence",
             absence("Precedence: auto_reply\n", "Away", "I am away."),
+        ),
+        (
+            "absence-dutch-plain",
+            absence("", "Afwezig: printer", "Ik ben afwezig tot maandag 9 maart."),
+        ),
+        (
+            "absence-word-of-a-person",
+            absence(
+                "",
+                "Urlaub: Antrag",
+                "Bitte genehmigen Sie die Woche ab dem 9. März.",
+            ),
         ),
         (
             "absence-german",

@@ -6,7 +6,7 @@ mod senders;
 mod subjects;
 mod texts;
 
-pub(super) use auto_reply::SUBJECT_STARTS;
+pub(super) use auto_reply::{ABSENCE_INSIDE, ABSENCE_STARTS, ABSENCE_TEXTS, SUBJECT_STARTS};
 pub(super) use places::{COPY_MARKERS, RECIPIENT_WORDS};
 pub(super) use senders::{DAEMON_NAMES, DAEMONS, POSTMASTERS};
 pub(super) use subjects::BOUNCE_SUBJECTS;
