@@ -8,6 +8,7 @@ mod keycheck;
 mod listed;
 mod rows;
 mod together;
+mod version;
 mod within;
 
 pub use claim::{Claim, Lease, claim, claim_one, extend, release, release_claims_of};
@@ -16,7 +17,8 @@ pub use keycheck::{KeyCheckError, check_keys, has_key_checks};
 pub(crate) use listed::testkit::is_indexed;
 pub use listed::{Listed, Where};
 pub use rows::with_rows;
-pub use together::{Answers, ROUND, Together};
+pub use together::{Answers, Together};
+pub use version::Version;
 pub use within::{within, within_sql, within_table};
 
 use std::sync::Arc;
@@ -52,6 +54,8 @@ const STATEMENTS: usize = 1_000;
 struct Inner {
     write: DatabaseConnection,
     read: DatabaseConnection,
+    /// Of SQLite.
+    watch: Option<version::Watch>,
     backend: DbBackend,
 }
 
@@ -89,10 +93,12 @@ impl Db {
         let url = format!("sqlite://{path}?mode=rwc");
         let write = Database::connect(sqlite_options(&url, 1)).await?;
         let read = Database::connect(sqlite_options(&url, 4)).await?;
+        let watch = version::watch(&url).await?;
         Ok(Self {
             inner: Arc::new(Inner {
                 write,
                 read,
+                watch: Some(watch),
                 backend: DbBackend::Sqlite,
             }),
         })
@@ -116,6 +122,7 @@ impl Db {
             inner: Arc::new(Inner {
                 write: pool.clone(),
                 read: pool,
+                watch: None,
                 backend: DbBackend::Postgres,
             }),
         })
@@ -193,6 +200,9 @@ impl Db {
 
     /// Closes all connections; later calls fail.
     pub async fn close(&self) {
+        if let Some(watch) = &self.inner.watch {
+            watch.lock().await.take();
+        }
         let _ = self.inner.read.clone().close().await;
         let _ = self.inner.write.clone().close().await;
     }

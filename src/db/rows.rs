@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 use super::sql;
 
 /// The most rows of one statement.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// Runs a statement for many rows at once, in their order, and returns what it gives back. In the text `{rows}` stands
 /// for `($1, $2), ($3, $4)`: `INSERT … VALUES {rows}`, `… WHERE id IN (VALUES {rows})`, or

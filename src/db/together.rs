@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The largest round.
-pub const ROUND: usize = 16;
+/// The largest round: as many rows as one statement takes, so that a round is one.
+const ROUND: usize = super::rows::MOST;
 
 /// How a round is carried out: as many answers as questions, in their order.
 pub type Answers<A> = Pin<Box<dyn Future<Output = Vec<A>> + Send>>;

@@ -366,11 +366,9 @@ pub(super) fn hash(secret: &SecretString) -> String {
 }
 
 /// Whether a secret is one of a client's. Takes the same time for every wrong one.
-pub(super) fn is_secret(hashes: &[String], given: &SecretString) -> bool {
+pub(super) fn is_secret<'a>(hashes: impl Iterator<Item = &'a str>, given: &SecretString) -> bool {
     let given = hash(given);
-    hashes
-        .iter()
-        .fold(false, |found, known| crypto::same_secret(known, &given) | found)
+    hashes.fold(false, |found, known| crypto::same_secret(known, &given) | found)
 }
 
 fn is_client_id(text: &str) -> bool {

@@ -1,6 +1,8 @@
 //! Who sends a request to the token endpoint and its neighbours: a client with a secret, one that signs an assertion
 //! (RFC 7523, section 2.2), or one that can prove nothing.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::client::is_secret;
@@ -10,6 +12,7 @@ use super::store::{self, client_keys as seen};
 use super::{client_keys, metadata, rounds};
 use crate::crypto::{Unproven, sha256_hex};
 use crate::ctx::Ctx;
+use crate::db::Version;
 
 /// The one kind of assertion that authenticates a client.
 pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -58,11 +61,15 @@ fn wrong() -> OAuthError {
     OAuthError::invalid_client("the client is unknown, or its credentials are wrong")
 }
 
-/// The client a request comes from.
+/// The client a request comes from, as it is at this version of the database ([`super::version`]); with none it is read.
 ///
 /// # Errors
 /// `invalid_client` (401) if it does not prove that it is itself, `invalid_request` if it tries in two ways.
-pub async fn authenticate_client(ctx: &Ctx, credentials: &Credentials) -> Result<Client, OAuthError> {
+pub async fn authenticate_client(
+    ctx: &Ctx,
+    credentials: &Credentials,
+    at: Option<&Version>,
+) -> Result<Arc<Client>, OAuthError> {
     let ways = [
         credentials.basic.is_some(),
         credentials.body_secret.is_some(),
@@ -78,12 +85,12 @@ pub async fn authenticate_client(ctx: &Ctx, credentials: &Credentials) -> Result
             assertion_type: None,
             assertion: None,
             ..
-        } => by_secret(ctx, credentials).await?,
+        } => by_secret(ctx, credentials, at).await?,
         Credentials {
             assertion_type: Some(kind),
             assertion: Some(assertion),
             ..
-        } if kind == ASSERTION_TYPE => by_assertion(ctx, credentials, assertion).await?,
+        } if kind == ASSERTION_TYPE => by_assertion(ctx, credentials, assertion).await?.into(),
         _ => {
             return Err(OAuthError::invalid_client(
                 "client_assertion and client_assertion_type of the kind jwt-bearer go together",
@@ -96,7 +103,11 @@ pub async fn authenticate_client(ctx: &Ctx, credentials: &Credentials) -> Result
     Ok(client)
 }
 
-async fn by_secret(ctx: &Ctx, credentials: &Credentials) -> Result<Client, OAuthError> {
+async fn by_secret(
+    ctx: &Ctx,
+    credentials: &Credentials,
+    at: Option<&Version>,
+) -> Result<Arc<Client>, OAuthError> {
     let (client_id, secret, method) = match credentials {
         Credentials {
             basic: Some((id, secret)),
@@ -120,9 +131,10 @@ async fn by_secret(ctx: &Ctx, credentials: &Credentials) -> Result<Client, OAuth
         } => (id, None, ClientAuth::None),
         _ => return Err(OAuthError::invalid_client("the client does not say who it is")),
     };
-    let (client, hashes) = rounds::client(ctx, client_id).await?;
-    let proven = secret.is_some_and(|secret| is_secret(&hashes, secret));
-    let client = client.ok_or_else(wrong)?;
+    let found = rounds::client(ctx, at, client_id).await?;
+    let live = || found.live(ctx.clock.now_ms());
+    let proven = secret.is_some_and(|secret| is_secret(live(), secret));
+    let client = found.client.ok_or_else(wrong)?;
     let is_good = match client.auth_method {
         ClientAuth::None => method == ClientAuth::None,
         ClientAuth::PrivateKeyJwt => false,

@@ -286,8 +286,8 @@ pub async fn update(
     if let Some(secret) = sent.get("client_secret") {
         let secret = SecretString::from(secret.as_str().unwrap_or_default().to_owned());
         let live = store::live_secrets(ctx.db.read(), &client.id, ctx.clock.now_ms()).await?;
-        let hashes: Vec<String> = live.into_iter().map(|(_, hash)| hash).collect();
-        if !client::is_secret(&hashes, &secret) {
+        let hashes = live.iter().map(|(_, hash)| hash.as_str());
+        if !client::is_secret(hashes, &secret) {
             return Err(metadata_error("client_secret is not the one that was issued"));
         }
     }

@@ -1,5 +1,7 @@
 //! What a token is worth: for our own API, for resource servers (RFC 7662), and its end (RFC 7009).
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
@@ -13,6 +15,7 @@ use super::{keys, metadata, rounds, scope};
 use crate::account;
 use crate::crypto::{Unproven, is_prefixed, sha256_hex};
 use crate::ctx::Ctx;
+use crate::db::Version;
 
 /// Whether a text can be an access token of ours: shape and checksum, or a signed token.
 pub fn is_access_token(text: &str) -> bool {
@@ -21,8 +24,17 @@ pub fn is_access_token(text: &str) -> bool {
 
 /// Whom a live access token speaks for; `None` for everything else. Its first use is noted: from then on the refresh
 /// token that came with it counts as arrived.
-pub async fn authenticate(ctx: &Ctx, token: &SecretString) -> Result<Option<TokenUse>, sea_orm::DbErr> {
-    let text = token.expose_secret();
+pub async fn authenticate(ctx: &Ctx, token: &SecretString) -> Result<Option<Arc<TokenUse>>, sea_orm::DbErr> {
+    let at = rounds::version(ctx).await;
+    authenticate_at(ctx, at.as_ref(), token.expose_secret()).await
+}
+
+/// The same at a version of the database that this request was told.
+async fn authenticate_at(
+    ctx: &Ctx,
+    at: Option<&Version>,
+    text: &str,
+) -> Result<Option<Arc<TokenUse>>, sea_orm::DbErr> {
     if !is_access_token(text) {
         return Ok(None);
     }
@@ -34,15 +46,11 @@ pub async fn authenticate(ctx: &Ctx, token: &SecretString) -> Result<Option<Toke
         return Ok(None);
     }
     let hash = sha256_hex(text.as_bytes());
-    mark(ctx, &hash, rounds::access(ctx, &hash).await?).await
+    mark(ctx, &hash, rounds::access(ctx, at, &hash).await?).await
 }
 
 /// Notes the first use of a token, where somebody will ask for it.
-async fn mark(
-    ctx: &Ctx,
-    hash: &str,
-    found: Option<(TokenUse, bool)>,
-) -> Result<Option<TokenUse>, sea_orm::DbErr> {
+async fn mark<T>(ctx: &Ctx, hash: &str, found: Option<(T, bool)>) -> Result<Option<T>, sea_orm::DbErr> {
     let Some((found, is_first_use)) = found else {
         return Ok(None);
     };
@@ -93,8 +101,14 @@ pub fn is_for_api(ctx: &Ctx, token: &TokenUse) -> bool {
     token.family.audience == metadata::api(&ctx.config)
 }
 
-/// Answers an introspection. Whoever may not know gets the same answer as for a token that does not exist.
-pub async fn introspect(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<Value, OAuthError> {
+/// Answers an introspection, at the version of the database at which its client was found ([`super::version`]). Whoever
+/// may not know gets the same answer as for a token that does not exist.
+pub async fn introspect(
+    ctx: &Ctx,
+    client: &Client,
+    fields: &Fields,
+    at: Option<&Version>,
+) -> Result<Value, OAuthError> {
     let inactive = || json!({ "active": false });
     let token = fields
         .get("token")
@@ -107,7 +121,7 @@ pub async fn introspect(ctx: &Ctx, client: &Client, fields: &Fields) -> Result<V
     if is_prefixed(REFRESH_PREFIX, token) {
         return introspect_refresh(ctx, client, token).await;
     }
-    let Some(found) = authenticate(ctx, &SecretString::from(token.to_owned())).await? else {
+    let Some(found) = authenticate_at(ctx, at, token).await? else {
         return Ok(inactive());
     };
     if found.family.client != client.id && !client.may_introspect {

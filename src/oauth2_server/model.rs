@@ -279,6 +279,13 @@ pub struct TokenUse {
     pub expires_at: i64,
 }
 
+impl TokenUse {
+    /// Whether neither it nor its family is over. What else can end it is asked of the database.
+    pub(super) fn lives(&self, now: i64) -> bool {
+        self.expires_at > now && self.family.expires_at > now
+    }
+}
+
 /// A family as the admin of its client sees it: who, what for, since when, and what is alive of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSession {

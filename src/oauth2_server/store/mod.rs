@@ -365,22 +365,34 @@ pub(super) async fn live_secrets<C: ConnectionTrait>(
     rows.iter().map(secret).collect()
 }
 
-/// The hashes of the secrets of these clients that work, by client.
-pub(super) async fn live_hashes<C: ConnectionTrait>(
+/// A secret of a client as it is kept, and until when it works.
+#[derive(Clone, Debug)]
+pub(super) struct Hash {
+    pub(super) hash: String,
+    expires_at: Option<i64>,
+}
+
+impl Hash {
+    pub(super) fn is_live(&self, now: i64) -> bool {
+        self.expires_at.is_none_or(|at| at > now)
+    }
+}
+
+/// The secrets of clients, those that are over among them.
+pub(super) async fn hashes<C: ConnectionTrait>(
     on: &C,
     clients: &[&str],
-    now: i64,
-) -> Result<HashMap<String, Vec<String>>, DbErr> {
+) -> Result<HashMap<String, Vec<Hash>>, DbErr> {
     let text = "SELECT client, secret_hash, expires_at FROM oauth2_client_secrets WHERE client IN (VALUES {rows}) \
                 ORDER BY id";
     let rows = clients.iter().map(|client| [Value::from(*client)]);
-    let mut found: HashMap<String, Vec<String>> = HashMap::new();
+    let mut found: HashMap<String, Vec<Hash>> = HashMap::new();
     for row in with_rows(on, text, rows.collect()).await? {
-        let expires_at: Option<i64> = row.try_get("", "expires_at")?;
-        if expires_at.is_none_or(|at| at > now) {
-            let hash = row.try_get("", "secret_hash")?;
-            found.entry(row.try_get("", "client")?).or_default().push(hash);
-        }
+        let hash = Hash {
+            hash: row.try_get("", "secret_hash")?,
+            expires_at: row.try_get("", "expires_at")?,
+        };
+        found.entry(row.try_get("", "client")?).or_default().push(hash);
     }
     Ok(found)
 }

@@ -4,6 +4,8 @@
 //! What a person decided is kept here by a rule of its own, simpler than the server's: the last word on each scope, and the
 //! last word on the projects. A live token must be within both, and within what its client may have at the moment.
 
+use std::sync::Arc;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -487,7 +489,7 @@ impl Play {
                 .unwrap();
             assert!(as_access.is_none() || as_id.is_none(), "a token is of one kind");
             assert!(as_id.is_none() || client.may(Legacy::IdTokenAtApi), "{as_id:?}");
-            let Some(found) = as_access.or(as_id) else {
+            let Some(found) = as_access.or(as_id.map(Arc::new)) else {
                 continue;
             };
             assert_eq!(found.family.client, client.id, "a token changed its client");

@@ -285,7 +285,7 @@ async fn addresses_of_clients_are_no_way_into_the_networks_of_mail_servers() {
             assertion: Some(SecretString::from(assertion)),
             ..Credentials::default()
         };
-        oauth2_server::authenticate_client(&world.ctx, &credentials)
+        oauth2_server::authenticate_client(&world.ctx, &credentials, None)
             .await
             .is_ok()
     };
@@ -394,7 +394,7 @@ async fn a_consent_that_is_made_shorter_ends_what_was_given_before_with_it() {
     let refresh = given.refresh_token.unwrap();
     let introspect = async || {
         let fields = form(&[("token", refresh.expose_secret())]);
-        let answer = oauth2_server::introspect(&world.ctx, &client, &fields)
+        let answer = oauth2_server::introspect(&world.ctx, &client, &fields, None)
             .await
             .unwrap();
         answer["active"] == true

@@ -133,7 +133,7 @@ impl Key {
             assertion: Some(SecretString::from(assertion)),
             ..Credentials::default()
         };
-        authenticate_client(&world.ctx, &credentials).await.is_ok()
+        authenticate_client(&world.ctx, &credentials, None).await.is_ok()
     }
 }
 

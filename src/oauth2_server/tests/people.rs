@@ -247,7 +247,7 @@ async fn introspection_names_nobody_who_allowed_neither_their_profile_nor_their_
         let code = world.code(&client, scopes).await;
         let given = world.redeem(&client, &code).await.unwrap();
         let asked = form(&[("token", given.access_token.expose_secret())]);
-        let answer = crate::oauth2_server::introspect(&world.ctx, &client, &asked)
+        let answer = crate::oauth2_server::introspect(&world.ctx, &client, &asked, None)
             .await
             .unwrap();
         assert_eq!(answer["active"], true, "{answer}");

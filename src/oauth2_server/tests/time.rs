@@ -431,7 +431,7 @@ async fn a_new_key_of_a_client_is_looked_for_once_a_minute_and_an_old_set_bridge
             assertion: Some(SecretString::from(assertion)),
             ..Credentials::default()
         };
-        super::super::authenticate_client(&world.ctx, &credentials)
+        super::super::authenticate_client(&world.ctx, &credentials, None)
             .await
             .is_ok()
     };

@@ -1,6 +1,8 @@
 //! Who calls an endpoint for programs: the client with its credentials, or the holder of a token; the form they send; and
 //! how often they may.
 
+use std::sync::Arc;
+
 use actix_web::http::{Method, header};
 use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest, web};
@@ -10,6 +12,7 @@ use futures_util::StreamExt;
 use secrecy::SecretString;
 
 use crate::ctx::Ctx;
+use crate::db::Version;
 use crate::oauth2_server::{self, Client, Credentials, Fields, OAuthError};
 use crate::web::limit::Limiter;
 use crate::web::presented::{self, Presented};
@@ -68,12 +71,20 @@ const WRONG_PER_ADDRESS: u32 = 60;
 /// Devices and pushed requests that one address may begin with in a minute.
 const BEGUN_PER_ADDRESS: u32 = 60;
 
+/// A client that proved who it is, and what it sent.
+pub(super) struct Caller {
+    pub(super) client: Arc<Client>,
+    pub(super) fields: Fields,
+    /// The version of the database at which it was found, and at which it may be answered.
+    pub(super) at: Option<Version>,
+}
+
 /// The client that sends a form, and the form. Nobody may ask too often, and nobody may guess secrets.
 pub(super) async fn authenticated(
     ctx: &Ctx,
     request: &HttpRequest,
     body: Payload,
-) -> Result<(Client, Fields), OAuthError> {
+) -> Result<Caller, OAuthError> {
     let limiter = request.app_data::<web::Data<Limiter>>();
     let (now, route) = (ctx.clock.now_ms(), request.path());
     let address = respond::client_network(request);
@@ -107,10 +118,11 @@ pub(super) async fn authenticated(
             return Err(OAuthError::too_often(seconds));
         }
     }
-    match oauth2_server::authenticate_client(ctx, &credentials).await {
+    let at = oauth2_server::version(ctx).await;
+    match oauth2_server::authenticate_client(ctx, &credentials, at.as_ref()).await {
         Ok(client) => {
             count_client(ctx, request, &client.id)?;
-            Ok((client, fields))
+            Ok(Caller { client, fields, at })
         }
         Err(error) => {
             if error.status == 401 {

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::caller::{authenticated, count_address, count_client, token_of};
+use super::caller::{Caller, authenticated, count_address, count_client, token_of};
 use crate::ctx::Ctx;
 use crate::oauth2_server::{self, Client, DeviceFrom, OAuthError, UserInfo, dpop, metadata};
 use crate::web::error::{DRESSED, Problem};
@@ -235,7 +235,7 @@ fn with_nonce(ctx: &Ctx, request: &HttpRequest, mut response: HttpResponse, want
 
 async fn token(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) -> HttpResponse {
     let answer = async {
-        let (client, fields) = authenticated(&ctx, &request, body).await?;
+        let Caller { client, fields, .. } = authenticated(&ctx, &request, body).await?;
         let jkt = proof(&ctx, &request, &client).await?;
         oauth2_server::token(&ctx, &client, &fields, jkt).await
     };
@@ -248,7 +248,7 @@ async fn token(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) -> Http
 
 async fn push(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) -> HttpResponse {
     let answer = async {
-        let (client, fields) = authenticated(&ctx, &request, body).await?;
+        let Caller { client, fields, .. } = authenticated(&ctx, &request, body).await?;
         let jkt = proof(&ctx, &request, &client).await?;
         oauth2_server::push(&ctx, &client, &fields, jkt.as_deref()).await
     };
@@ -266,7 +266,7 @@ async fn push(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) -> HttpR
 
 async fn begin_device(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) -> HttpResponse {
     let answer = async {
-        let (client, fields) = authenticated(&ctx, &request, body).await?;
+        let Caller { client, fields, .. } = authenticated(&ctx, &request, body).await?;
         let agent = request.headers().get(header::USER_AGENT);
         let from = DeviceFrom {
             address: &respond::client_address(&request),
@@ -292,7 +292,7 @@ async fn begin_device(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) 
 
 async fn revoke(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) -> HttpResponse {
     let answer = async {
-        let (client, fields) = authenticated(&ctx, &request, body).await?;
+        let Caller { client, fields, .. } = authenticated(&ctx, &request, body).await?;
         oauth2_server::revoke(&ctx, &client, &fields).await
     };
     match answer.await {
@@ -310,8 +310,8 @@ async fn introspect(ctx: web::Data<Ctx>, request: HttpRequest, body: Payload) ->
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.to_ascii_lowercase().contains(INTROSPECTION_JWT));
     let answer = async {
-        let (client, fields) = authenticated(&ctx, &request, body).await?;
-        let answer = oauth2_server::introspect(&ctx, &client, &fields).await?;
+        let Caller { client, fields, at } = authenticated(&ctx, &request, body).await?;
+        let answer = oauth2_server::introspect(&ctx, &client, &fields, at.as_ref()).await?;
         match wants_signed {
             true => oauth2_server::sign_introspection(&ctx, &client, &answer)
                 .await
