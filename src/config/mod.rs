@@ -345,7 +345,7 @@ pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "requests_per_token",
         default: "3000",
-        about: "REST requests that one token may make in a minute, on each node; 0 is no limit.",
+        about: "REST requests that one token, or one application, may make of one route in a minute, on each node; 0 is no limit.",
         secret: false,
         list: false,
     },
