@@ -129,6 +129,19 @@ pub(super) async fn id_token(ctx: &Ctx, token: &str) -> Result<Option<Unproven>,
     Ok(Some(read).filter(|_| holds && is_ours))
 }
 
+/// A token that says it is an ID token of ours, by a key that is published no more: nobody can say whether it was one.
+pub(super) async fn outlived(ctx: &Ctx, token: &str) -> Result<Option<Unproven>, OAuthError> {
+    let Some(read) = Unproven::read(token).filter(|read| read.typ() == "jwt") else {
+        return Ok(None);
+    };
+    let is_ours = read.text("iss") == Some(metadata::issuer(&ctx.config).as_str());
+    let is_over = match read.kid() {
+        Some(kid) => !is_published(ctx, kid).await?,
+        None => false,
+    };
+    Ok(Some(read).filter(|_| is_ours && is_over))
+}
+
 /// Whether a key is still published.
 pub(super) async fn is_published(ctx: &Ctx, kid: &str) -> Result<bool, sea_orm::DbErr> {
     let found = keys::published(ctx.db.read(), ctx.clock.now_ms()).await?;
