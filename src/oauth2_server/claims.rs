@@ -61,6 +61,8 @@ pub(super) async fn of(
             continue;
         }
         let value: Value = match name {
+            // Whoever gave no name is called by their address, which is not their name.
+            "name" if user.name.eq_ignore_ascii_case(&user.email) && !has("email") => continue,
             "name" => user.name.clone().into(),
             USERNAME | "email" => user.email.clone().into(),
             // True only if its owner followed a link that was mailed there, or a provider vouched for it.

@@ -156,8 +156,8 @@ struct Hint {
     is_proven: bool,
 }
 
-/// An ID token of ours, however old. Where its key is gone it names the client, as `client_id` would, and proves nothing:
-/// an application may keep one for longer than we keep keys.
+/// An ID token of ours, however old. Where its key is published no more it names the client, as `client_id` would, and
+/// proves nothing.
 async fn hinted(ctx: &Ctx, token: &str) -> Result<Hint, OAuthError> {
     let wrong = || OAuthError::invalid_request("id_token_hint is not an ID token of this server");
     let proven = keys::id_token(ctx, token).await?;

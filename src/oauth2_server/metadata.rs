@@ -94,6 +94,8 @@ pub fn document(config: &Config) -> Value {
     });
     if let Some(members) = document.as_object_mut() {
         members.extend(registration_and_logout(config));
+        let links = config.oauth_links.iter();
+        members.extend(links.map(|(name, link)| ((*name).to_owned(), link.clone().into())));
     }
     document
 }

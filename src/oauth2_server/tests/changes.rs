@@ -282,9 +282,22 @@ async fn n56_an_id_token_is_a_hint_after_its_end_and_names_its_client_after_its_
     world.later(11 * 60);
     assert!(!hint(&id_token).await.unwrap(), "it ended a minute ago");
     assert_eq!(hint(&forged).await.unwrap_err().code, "invalid_request");
-    // Nobody can say any more whether it was ours: the person is asked.
+    // Somebody else may have had the key: the person is asked.
     oauth2_server::rotate_now(&world.ctx, "cli", true).await.unwrap();
-    assert!(hint(&id_token).await.unwrap(), "its key is gone");
+    assert!(hint(&id_token).await.unwrap(), "its key is published no more");
+    assert_eq!(hint(&forged).await.unwrap_err().code, "invalid_request");
+    for (days, is_known) in [(399, true), (2, false)] {
+        world.later(days * 86_400);
+        oauth2_server::rotate_when_due(&world.ctx).await.unwrap();
+        let text = "SELECT kid FROM oauth2_signing_keys WHERE published_until < $1 AND private_sealed <> ''";
+        let db = world.ctx.db.read();
+        let left = crate::db::sql(db, text, [world.ctx.clock.now_ms().into()]);
+        let left = sea_orm::ConnectionTrait::query_one_raw(db, left).await.unwrap();
+        assert!(left.is_none(), "its private half is forgotten at once");
+        let asked = hint(&id_token).await.map_err(|error| error.code);
+        let expected = is_known.then_some(true).ok_or("invalid_request");
+        assert_eq!(asked, expected, "{days} days more");
+    }
     // One of another server, by whatever key, is none at all.
     let pem = new_signing_key(SigningAlg::EdDsa).unwrap();
     let claims = json!({ "iss": "https://evil.example", "sub": world.user.id, "aud": client.client_id });
