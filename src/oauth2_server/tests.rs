@@ -9,6 +9,7 @@ mod limits;
 mod people;
 mod registering;
 mod rounds;
+mod rows;
 mod time;
 
 use secrecy::{ExposeSecret, SecretString};
