@@ -35,6 +35,7 @@ mod m0029_mailbox_lists;
 mod m0030_userinfo;
 mod m0031_signed_out;
 mod m0032_labels;
+mod m0033_gone_clients;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -74,6 +75,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0030_userinfo::Migration),
             Box::new(m0031_signed_out::Migration),
             Box::new(m0032_labels::Migration),
+            Box::new(m0033_gone_clients::Migration),
         ]
     }
 }

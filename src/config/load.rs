@@ -12,6 +12,13 @@ use super::{
     Config, KNOWN, Known, LogFormat, ProxyHeader, SECTIONS, SecondFactorFor, Setting, SiteSmtp, providers,
 };
 
+/// Settings whose addresses the discovery document names, each with its member there.
+const OAUTH_LINKS: [(&str, &str); 3] = [
+    ("oauth_policy_url", "op_policy_uri"),
+    ("oauth_terms_url", "op_tos_uri"),
+    ("oauth_documentation_url", "service_documentation"),
+];
+
 /// The variables of the process, as a value, so that tests bring their own.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -355,7 +362,19 @@ fn build(raw: BTreeMap<&'static str, Raw>) -> Result<Config, ConfigError> {
             ));
         }
     };
+    let mut oauth_links = Vec::new();
+    for (name, member) in OAUTH_LINKS {
+        let link = get(name);
+        if link.is_empty() {
+            continue;
+        }
+        if !url::Url::parse(&link).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {
+            return Err(bad(name, "expected an address that begins with https".into()));
+        }
+        oauth_links.push((member, link));
+    }
     let mut config = Config {
+        oauth_links,
         smtp: site_smtp(&get).map_err(|(name, reason)| bad(name, reason))?,
         require_second_factor,
         oauth_templates: Some(get("oauth_templates"))
@@ -510,12 +529,22 @@ fn shown(config: &Config, name: &str) -> String {
             .map(|path| path.display().to_string())
             .unwrap_or_default(),
         "open_registration" => config.open_registration.to_string(),
+        name if OAUTH_LINKS.iter().any(|(known, _)| *known == name) => oauth_link(config, name),
         "requests_per_token" => config.requests_per_token.to_string(),
         "requests_per_address" => config.requests_per_address.to_string(),
         "max_connections" => config.max_connections.to_string(),
         name if name.starts_with("smtp_") => shown_smtp(config.smtp.as_ref(), name),
         _ => String::new(),
     }
+}
+
+fn oauth_link(config: &Config, name: &str) -> String {
+    let member = OAUTH_LINKS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, member)| *member);
+    let link = config.oauth_links.iter().find(|(have, _)| Some(*have) == member);
+    link.map(|(_, link)| link.clone()).unwrap_or_default()
 }
 
 fn path_shown(path: Option<&Path>) -> String {

@@ -61,6 +61,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Folder with the operator's own pages of the authorization server.
     pub oauth_templates: Option<PathBuf>,
+    /// What the discovery document says of the operator: the members that are set, each with its address.
+    pub oauth_links: Vec<(&'static str, String)>,
     /// Whether applications may register themselves without an initial access token.
     pub open_registration: bool,
     /// REST requests of one token in a minute; 0 is no limit.
@@ -345,7 +347,7 @@ pub(crate) const KNOWN: &[Known] = &[
     Known {
         name: "requests_per_token",
         default: "3000",
-        about: "REST requests that one token may make in a minute, on each node; 0 is no limit.",
+        about: "REST requests that one token, or one application, may make of one route in a minute, on each node; 0 is no limit.",
         secret: false,
         list: false,
     },
@@ -361,6 +363,27 @@ pub(crate) const KNOWN: &[Known] = &[
         default: "",
         about: "Folder with pages of your own in the place of consent.html, device.html and device_done.html.\n\
                 Start from the originals in templates/oauth2; the policy that forbids scripts stays.",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "oauth_policy_url",
+        default: "",
+        about: "Address of your privacy policy, for the discovery document of the authorization server (op_policy_uri).",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "oauth_terms_url",
+        default: "",
+        about: "Address of your terms, for the same document (op_tos_uri).",
+        secret: false,
+        list: false,
+    },
+    Known {
+        name: "oauth_documentation_url",
+        default: "",
+        about: "Address of what you tell developers, for the same document (service_documentation).",
         secret: false,
         list: false,
     },

@@ -15,10 +15,11 @@ use crate::crypto::SigningAlg;
 use crate::ctx::Ctx;
 use crate::project;
 
-/// The claims we have, each with the scope that opens it.
+/// The claims we have, each with the scope that opens it. Names to sign in with are addresses here, so
+/// `preferred_username` is told to nobody who may not know the address: `profile` alone does not open it.
 const CLAIMS: [(&str, &str); 8] = [
     ("name", "profile"),
-    ("preferred_username", "profile"),
+    (USERNAME, "email"),
     ("email", "email"),
     ("email_verified", "email"),
     ("phone_number", "phone"),
@@ -26,6 +27,9 @@ const CLAIMS: [(&str, &str); 8] = [
     ("address", "address"),
     ("groups", "groups"),
 ];
+
+/// The claim that `profile` asks for and the address is said in.
+const USERNAME: &str = "preferred_username";
 
 /// Names of the claims about a person, `sub` apart.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -50,14 +54,17 @@ pub(super) async fn of(
     single: &[String],
 ) -> Result<Map<String, Value>, DbErr> {
     let mut claims = Map::new();
+    let has = |scope: &str| scopes.iter().any(|have| have == scope);
     for (name, scope) in CLAIMS {
-        let is_open = scopes.iter().any(|have| have == scope) || single.iter().any(|have| have == name);
-        if !is_open {
+        let is_asked = name != USERNAME || has("profile");
+        if !(has(scope) && is_asked) && !single.iter().any(|have| have == name) {
             continue;
         }
         let value: Value = match name {
+            // Whoever gave no name is called by their address, which is not their name.
+            "name" if user.name.eq_ignore_ascii_case(&user.email) && !has("email") => continue,
             "name" => user.name.clone().into(),
-            "preferred_username" | "email" => user.email.clone().into(),
+            USERNAME | "email" => user.email.clone().into(),
             // True only if its owner followed a link that was mailed there, or a provider vouched for it.
             "email_verified" => account::is_email_verified(&ctx.db, &user.id).await?.into(),
             // What somebody did not write is not said, rather than said to be nothing.

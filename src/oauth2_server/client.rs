@@ -152,6 +152,14 @@ pub(super) async fn insert(
         }
         return Err(error.into());
     }
+    // Asked once the id is ours: whoever removes a client of this id at the moment has finished by then.
+    if store::is_gone(txn, &client.client_id).await? {
+        return Err(ClientError::Invalid(vec![FieldError::new(
+            "clientId",
+            "gone",
+            "A client with this id was removed, and its id never comes back: tokens and logs name it. Choose another one.",
+        )]));
+    }
     if let Some(secret) = secret {
         let row = secret_row(ctx, secret, client.created_at);
         store::insert_secret(txn, &row, &client.id, &hash(secret)).await?;
@@ -268,6 +276,10 @@ pub async fn delete(ctx: &Ctx, actor: &str, id: &str, seen: Option<i64>) -> Resu
     store::revoke_families_of_client(&txn, id, ctx.clock.now_ms(), "client_deleted").await?;
     if !store::delete_client(&txn, id).await? {
         return Err(ClientError::Conflict);
+    }
+    // Those made here are random; a chosen one could be chosen again, and it is the `sub` of client credentials.
+    if !client.client_id.starts_with(CLIENT_ID_PREFIX) {
+        store::keep_gone(&txn, &client.client_id, ctx.clock.now_ms()).await?;
     }
     note(ctx, &txn, "client.deleted", actor, &client).await?;
     txn.commit().await?;

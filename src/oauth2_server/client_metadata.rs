@@ -36,7 +36,6 @@ fn invalid_uri(text: impl Into<String>) -> Invalid {
 pub(super) struct Asked {
     pub(super) scope: Option<String>,
     name: String,
-    description: String,
     pub(super) client_uri: String,
     pub(super) logo_uri: String,
     pub(super) policy_uri: String,
@@ -168,7 +167,6 @@ pub(super) fn read(sent: &Value) -> Result<Asked, Invalid> {
     Ok(Asked {
         scope: from.text("scope")?,
         name: name(&from, &redirect_uris)?,
-        description: String::new(),
         client_uri: from.plain("client_uri")?,
         logo_uri: from.plain("logo_uri")?,
         policy_uri: from.plain("policy_uri")?,
@@ -285,7 +283,6 @@ impl Asked {
     pub(super) fn onto(&self, fields: &mut ClientFields) {
         let asked = self.clone();
         fields.name = asked.name;
-        fields.description = asked.description;
         fields.client_uri = asked.client_uri;
         fields.logo_uri = asked.logo_uri;
         fields.policy_uri = asked.policy_uri;

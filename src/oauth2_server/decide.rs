@@ -207,7 +207,7 @@ pub async fn allow(
         .filter(|scope| allowed.scopes.contains(scope))
         .collect();
     if !request.scopes.iter().any(|scope| scopes.contains(scope)) {
-        deny_device(ctx, request, &user.id).await?;
+        refuse(ctx, pending, user).await?;
         return Err(Refused::Redirect(
             ReturnTo::of(request),
             OAuthError::new("access_denied", "nothing was allowed"),
@@ -217,41 +217,19 @@ pub async fn allow(
     let txn = ctx.db.begin().await?;
     still_signed_in(&txn, session, user).await?;
     let before = tokens::consent(&txn, &user.id, &pending.client.id, now).await?;
-    let mut remembered = scopes.clone();
-    // A narrower choice of projects replaces what was allowed before; more scopes in the same projects add to it.
-    if let Some(before) = before
-        .as_ref()
-        .filter(|before| before.projects == allowed.projects)
-    {
-        for scope in &before.scopes {
-            if !remembered.contains(scope) && !request.asked_scopes().contains(scope) {
-                remembered.push(scope.clone());
-            }
-        }
-    }
+    let consent = remembered(pending, user, &scopes, &allowed, before.as_ref(), now);
     // What was given before and goes beyond what is allowed from now on ends with this decision.
-    let is_narrower = before.as_ref().is_some_and(|before| {
-        !scope::covers(&remembered, &before.scopes)
-            || (!allowed.projects.is_empty()
-                && (before.projects.is_empty() || !scope::covers(&allowed.projects, &before.projects)))
-    });
-    if is_narrower {
+    if before
+        .as_ref()
+        .is_some_and(|before| is_narrower(before, &consent))
+    {
         end_given(&txn, &user.id, Some(&pending.client.id), now, "consent_narrowed").await?;
     }
-    let consent = Consent {
-        user_id: user.id.clone(),
-        client: pending.client.id.clone(),
-        scopes: remembered,
-        projects: allowed.projects.clone(),
-        granted_at: now,
-        last_used_at: now,
-        expires_at: allowed.seconds.map(|seconds| now + seconds * 1000),
-    };
     if let Some(end) = consent.expires_at {
         tokens::shorten_families(&txn, &user.id, &consent.client, end).await?;
     }
     tokens::put_consent(&txn, &consent).await?;
-    let grant = granted(request, session, scopes, allowed.projects);
+    let grant = granted(request, session, scopes, consent.projects.clone());
     let mut given = None;
     match &request.device {
         Some(device) => {
@@ -281,16 +259,75 @@ pub async fn allow(
     }
 }
 
-/// Tells a device that the person refused; of other requests nothing is kept.
-pub async fn refuse(ctx: &Ctx, pending: &Pending, user: &User) -> Result<(), Refused> {
-    Ok(deny_device(ctx, &pending.request, &user.id).await?)
+/// What is kept of a decision, beside what was decided before.
+fn remembered(
+    pending: &Pending,
+    user: &User,
+    scopes: &[String],
+    allowed: &Allowed,
+    before: Option<&Consent>,
+    now: i64,
+) -> Consent {
+    let asked = pending.request.asked_scopes();
+    let mut consent = Consent {
+        user_id: user.id.clone(),
+        client: pending.client.id.clone(),
+        scopes: scopes.to_vec(),
+        projects: allowed.projects.clone(),
+        granted_at: now,
+        last_used_at: now,
+        expires_at: allowed.seconds.map(|seconds| now + seconds * 1000),
+    };
+    let Some(before) = before else {
+        return consent;
+    };
+    // Where nothing reaches into projects nobody was asked into which: what was chosen before stays.
+    if !scope::reach_projects(&asked) {
+        consent.projects.clone_from(&before.projects);
+    }
+    // Another choice of projects replaces what was allowed before; more scopes in the same projects add to it.
+    if before.projects != consent.projects && scope::reach_projects(&before.scopes) {
+        return consent;
+    }
+    let not_asked: Vec<String> = before
+        .scopes
+        .iter()
+        .filter(|scope| !asked.contains(scope))
+        .cloned()
+        .collect();
+    if !not_asked.is_empty() {
+        // Nobody allowed it for longer than they said then.
+        consent.expires_at = match (consent.expires_at, before.expires_at) {
+            (Some(new), Some(old)) => Some(new.min(old)),
+            (new, old) => new.or(old),
+        };
+        consent.scopes.extend(not_asked);
+    }
+    consent
 }
 
-async fn deny_device(ctx: &Ctx, request: &AuthorizeRequest, user_id: &str) -> Result<(), sea_orm::DbErr> {
+/// Whether less is allowed now than before.
+fn is_narrower(before: &Consent, now: &Consent) -> bool {
+    let in_fewer_projects = scope::reach_projects(&before.scopes)
+        && !now.projects.is_empty()
+        && (before.projects.is_empty() || !scope::covers(&now.projects, &before.projects));
+    in_fewer_projects || !scope::covers(&now.scopes, &before.scopes)
+}
+
+/// Notes that the person refused, and tells a device; of other requests nothing is kept.
+pub async fn refuse(ctx: &Ctx, pending: &Pending, user: &User) -> Result<(), Refused> {
+    let (request, client) = (&pending.request, &pending.client);
+    let txn = ctx.db.begin().await?;
     if let Some(device) = &request.device {
         let now = ctx.clock.now_ms();
-        requests::decide_device(ctx.db.write(), &device.code_hash, user_id, None, now).await?;
+        requests::decide_device(&txn, &device.code_hash, &user.id, None, now).await?;
     }
+    let noted = NewAuditEvent::new("consent.refused", "client", &client.id)
+        .by(&user.id)
+        .in_project(&client.project_id)
+        .saying(json!({ "scopes": request.asked_scopes(), "device": request.device.is_some() }));
+    audit::append(&txn, &ctx.clock, noted).await?;
+    txn.commit().await?;
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use super::model::{Client, ClientAuth, ClientFields, ClientState};
 use super::store::{self, registrations};
 use crate::crypto::{is_prefixed, new_prefixed};
 use crate::ctx::Ctx;
+use crate::event::SYSTEM;
 
 /// Prefix of registration access tokens.
 pub const MANAGE_PREFIX: &str = "mg_rat_";
@@ -383,7 +384,11 @@ pub async fn remove(ctx: &Ctx, client_id: &str, token: Option<&SecretString>) ->
 
 /// Removes clients that nobody approved. For a daily job.
 pub async fn purge(ctx: &Ctx) -> Result<(), sea_orm::DbErr> {
-    registrations::purge(ctx.db.write(), ctx.clock.now_ms() - FORGOTTEN_MS).await
+    let txn = ctx.db.begin().await?;
+    for client in registrations::purge(&txn, ctx.clock.now_ms() - FORGOTTEN_MS).await? {
+        client::note(ctx, &txn, "client.deleted", SYSTEM, &client).await?;
+    }
+    txn.commit().await
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::error::OAuthError;
 use super::metadata;
 use super::store::keys::{self, StoredKey};
-use crate::crypto::{self, SigningAlg, Unproven};
+use crate::crypto::{self, ForeignAlg, SigningAlg, Unproven};
 use crate::ctx::Ctx;
 use crate::event::{self, NewEvent};
 
@@ -16,6 +16,8 @@ const SIGNS_MS: i64 = 30 * 86_400_000;
 const AHEAD_MS: i64 = 24 * 3_600_000;
 /// A key stays published so long after it signed last: twice the longest life of a token.
 const OVERLAP_MS: i64 = 2 * 24 * 3_600_000;
+/// Its public half is known so long after that: applications keep ID tokens to sign people out with.
+const KNOWN_MS: i64 = 400 * 86_400_000;
 
 /// A signing key as shown to an admin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,15 +120,30 @@ pub(super) async fn id_token(ctx: &Ctx, token: &str) -> Result<Option<Unproven>,
         return Ok(None);
     };
     let found = keys::published(ctx.db.read(), ctx.clock.now_ms()).await?;
-    let key = found
-        .iter()
-        .find(|key| read.kid() == Some(key.kid.as_str()) && key.alg == alg.as_str());
-    let holds = key.is_some_and(|key| {
-        let jwk: Value = serde_json::from_str(&key.public_jwk).unwrap_or_default();
-        read.is_signed_by(alg, &jwk)
-    });
+    let key = found.iter().find(|key| read.kid() == Some(key.kid.as_str()));
+    let holds = key.is_some_and(|key| signed(&read, alg, key));
     let is_ours = read.text("iss") == Some(metadata::issuer(&ctx.config).as_str());
     Ok(Some(read).filter(|_| holds && is_ours))
+}
+
+/// An ID token of ours whose key is published no more. It says who it was about, and proves nothing: the key may have been
+/// taken out because somebody else had it.
+pub(super) async fn outlived(ctx: &Ctx, token: &str) -> Result<Option<Unproven>, OAuthError> {
+    let Some(read) = Unproven::read(token).filter(|read| read.typ() == "jwt") else {
+        return Ok(None);
+    };
+    let Some(alg) = read.alg() else {
+        return Ok(None);
+    };
+    let known = keys::by_kid(ctx.db.read(), read.kid().unwrap_or_default()).await?;
+    let holds = known.is_some_and(|key| signed(&read, alg, &key));
+    let is_ours = read.text("iss") == Some(metadata::issuer(&ctx.config).as_str());
+    Ok(Some(read).filter(|_| holds && is_ours))
+}
+
+fn signed(read: &Unproven, alg: ForeignAlg, key: &StoredKey) -> bool {
+    let jwk: Value = serde_json::from_str(&key.public_jwk).unwrap_or_default();
+    key.alg == alg.as_str() && read.is_signed_by(alg, &jwk)
 }
 
 /// Whether a key is still published.
@@ -191,7 +208,7 @@ async fn make(ctx: &Ctx, alg: SigningAlg, now: i64) -> Result<StoredKey, OAuthEr
 /// Gives every algorithm whose key is old a successor: published now, signing a day later. For a daily job.
 pub async fn rotate_when_due(ctx: &Ctx) -> Result<(), OAuthError> {
     let now = ctx.clock.now_ms();
-    keys::purge(ctx.db.write(), now).await?;
+    keys::purge(ctx.db.write(), now, now - KNOWN_MS).await?;
     for alg in SigningAlg::ALL {
         let found = keys::published(ctx.db.read(), now).await?;
         let newest = found.iter().find(|key| key.alg == alg.as_str());

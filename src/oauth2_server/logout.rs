@@ -137,8 +137,8 @@ pub async fn check(
         }
     };
     let proves = match (&hint, session) {
-        (Some(hint), Some(session)) => hint.subject == session.user_id,
-        (Some(_), None) => true,
+        (Some(hint), Some(session)) => hint.is_proven && hint.subject == session.user_id,
+        (Some(hint), None) => hint.is_proven,
         (None, _) => false,
     };
     Ok(SignOut {
@@ -152,12 +152,20 @@ pub async fn check(
 struct Hint {
     subject: String,
     audience: Vec<String>,
+    /// Whether a published key of ours signed it.
+    is_proven: bool,
 }
 
-/// An ID token of ours, however old.
+/// An ID token of ours, however old. Where its key is published no more it names the client, as `client_id` would, and
+/// proves nothing.
 async fn hinted(ctx: &Ctx, token: &str) -> Result<Hint, OAuthError> {
     let wrong = || OAuthError::invalid_request("id_token_hint is not an ID token of this server");
-    let read = keys::id_token(ctx, token).await?.ok_or_else(wrong)?;
+    let proven = keys::id_token(ctx, token).await?;
+    let is_proven = proven.is_some();
+    let read = match proven {
+        Some(read) => read,
+        None => keys::outlived(ctx, token).await?.ok_or_else(wrong)?,
+    };
     let audience = match read.claim("aud") {
         Some(Value::String(one)) => vec![one.clone()],
         Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -166,6 +174,7 @@ async fn hinted(ctx: &Ctx, token: &str) -> Result<Hint, OAuthError> {
     Ok(Hint {
         subject: read.text("sub").map(str::to_owned).ok_or_else(wrong)?,
         audience,
+        is_proven,
     })
 }
 

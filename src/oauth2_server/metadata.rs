@@ -94,6 +94,8 @@ pub fn document(config: &Config) -> Value {
     });
     if let Some(members) = document.as_object_mut() {
         members.extend(registration_and_logout(config));
+        let links = config.oauth_links.iter();
+        members.extend(links.map(|(name, link)| ((*name).to_owned(), link.clone().into())));
     }
     document
 }
@@ -143,4 +145,33 @@ pub fn protected_resource(config: &Config) -> Value {
         "scopes_supported": scopes,
         "resource_name": "Mailgrant",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, load};
+
+    #[test]
+    fn the_document_names_the_pages_of_the_operator_that_are_set() {
+        let document_with = |variables: &[(&str, &str)]| {
+            let variables = Environment::of(variables);
+            load(&variables, None).map(|config| document(&config))
+        };
+        let none = document_with(&[]).unwrap();
+        let some = document_with(&[
+            ("MAILGRANT_OAUTH_POLICY_URL", "https://a.example/privacy"),
+            ("MAILGRANT_OAUTH_TERMS_URL", "https://a.example/terms"),
+        ])
+        .unwrap();
+        for (member, expected) in [
+            ("op_policy_uri", Some("https://a.example/privacy")),
+            ("op_tos_uri", Some("https://a.example/terms")),
+            ("service_documentation", None),
+        ] {
+            assert_eq!(none.get(member), None, "{member}");
+            assert_eq!(some.get(member).and_then(Value::as_str), expected, "{member}");
+        }
+        assert!(document_with(&[("MAILGRANT_OAUTH_DOCUMENTATION_URL", "javascript:x")]).is_err());
+    }
 }

@@ -89,7 +89,7 @@ pub use redirect::ApplicationType;
 pub use registration::ClientProtocol;
 pub use request::{Pushed, push};
 pub use rounds::{Rounds, version};
-pub use scope::{Scope, all as scopes, for_api, known as known_scope};
+pub use scope::{Scope, all as scopes, for_api, known as known_scope, reach_projects};
 pub use sessions::{end as end_client_session, list as client_sessions, one as client_session};
 pub use token::{Fields, token};
 pub use waiting::{Pending, pending, put_aside, take};

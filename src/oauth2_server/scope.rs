@@ -95,6 +95,14 @@ pub fn join(scopes: &[String]) -> String {
     scopes.join(" ")
 }
 
+/// Whether these reach into projects, so that a person is asked into which: what the REST API has lies in projects, and
+/// `groups` tells of them.
+pub fn reach_projects(scopes: &[String]) -> bool {
+    scopes
+        .iter()
+        .any(|value| value == "groups" || known(value).is_some_and(|scope| !scope.is_personal))
+}
+
 /// Whether every one of `asked` is among `given`.
 pub fn covers(given: &[String], asked: &[String]) -> bool {
     asked.iter().all(|scope| given.contains(scope))
@@ -127,6 +135,20 @@ mod tests {
         ] {
             assert_eq!(parse(bad, &given).unwrap_err().code, "invalid_scope", "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_speaks_of_the_person_alone_reaches_into_no_project() {
+        for scope in all() {
+            let expected = scope.value == "groups" || access::Scope::parse(scope.value).is_some();
+            assert_eq!(
+                reach_projects(&client(&["openid", scope.value])),
+                expected,
+                "{}",
+                scope.value
+            );
+        }
+        assert!(!reach_projects(&[]));
     }
 
     #[test]

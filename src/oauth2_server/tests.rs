@@ -9,6 +9,7 @@ mod limits;
 mod people;
 mod registering;
 mod rounds;
+mod rows;
 mod time;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -98,10 +99,21 @@ impl World {
     }
 
     async fn allow(&self, pending: &Pending, scopes: &str, projects: &[String]) -> Result<Given, OAuthError> {
+        self.allow_for(pending, scopes, projects, None).await
+    }
+
+    /// The same for so many seconds.
+    async fn allow_for(
+        &self,
+        pending: &Pending,
+        scopes: &str,
+        projects: &[String],
+        seconds: Option<i64>,
+    ) -> Result<Given, OAuthError> {
         let allowed = super::Allowed {
             scopes: words(scopes),
             projects: projects.to_vec(),
-            seconds: None,
+            seconds,
         };
         super::allow(&self.ctx, pending, &self.session, &self.user, allowed)
             .await

@@ -279,9 +279,15 @@ fn application(setup: &Setup<'_>) -> NewClient {
 
 /// What the application asks for: who somebody is, their mail, and to stay connected.
 pub(super) fn scopes() -> Vec<String> {
-    ["openid", "profile", MAIL_SCOPE.as_str(), "offline_access"]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "openid",
+        "profile",
+        "email",
+        MAIL_SCOPE.as_str(),
+        "offline_access",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// The mail server, which asks whose tokens are.

@@ -9,7 +9,7 @@ use crate::account::{self, User};
 use crate::crypto::Unproven;
 use crate::ctx::Ctx;
 
-/// How old an assertion without an end may be, seconds.
+/// How old an assertion without an end, an audience or an id may be, seconds.
 const YOUNG: i64 = 300;
 
 /// Types that an assertion may have; everything else is a token for another purpose.
@@ -75,19 +75,12 @@ async fn hold(
     if (has("aud") || !issuer.allow_incomplete) && !check::meant_for(claims, expected) {
         return Err(Refusal::Token("the assertion is meant for somebody else (aud)"));
     }
-    let end = if has("exp") || !issuer.allow_incomplete {
-        check::in_time(claims, issuer.max_life_seconds, now)?
-    } else {
-        let made = check::seconds(claims, "iat")?.ok_or(Refusal::Token(
-            "the assertion does not say when it was made (iat)",
-        ))?;
-        check::not_before(claims, now)?;
-        if now - made > YOUNG {
-            return Err(Refusal::Token("the assertion is more than five minutes old"));
-        }
-        made + YOUNG
-    };
     let jti = check::text(claims, "jti").filter(|jti| !jti.is_empty());
+    let is_whole = has("aud") && has("exp") && jti.is_some();
+    let end = match is_whole || !issuer.allow_incomplete {
+        true => check::in_time(claims, issuer.max_life_seconds, now)?,
+        false => young(claims, issuer.max_life_seconds, now)?,
+    };
     let name = match jti {
         Some(jti) => format!("jti {jti}"),
         None if issuer.allow_incomplete => {
@@ -108,6 +101,22 @@ async fn hold(
         user,
         issuer,
     })
+}
+
+/// The end of an assertion that leaves something out: it says when it was made, and counts for a few minutes only, or until
+/// the end that it names itself.
+fn young(claims: &serde_json::Value, max_life: i64, now: i64) -> Result<i64, Refusal> {
+    let made = check::seconds(claims, "iat")?.ok_or(Refusal::Token(
+        "the assertion does not say when it was made (iat)",
+    ))?;
+    check::not_before(claims, now)?;
+    if now - made > YOUNG {
+        return Err(Refusal::Token("the assertion is more than five minutes old"));
+    }
+    match claims.get("exp").is_some_and(|end| !end.is_null()) {
+        true => Ok(check::in_time(claims, max_life, now)?.min(made + YOUNG)),
+        false => Ok(made + YOUNG),
+    }
 }
 
 /// The person a subject is, if they may sign in.

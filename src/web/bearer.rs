@@ -61,7 +61,8 @@ async fn admitted(
     }
 }
 
-/// Who asks, unless they ask too often. The address is counted before the token is looked at.
+/// Who asks, unless they ask too often. The address is counted before the token is looked at, wherever it asks; whoever the
+/// token is of, for each route by itself: a program that runs wild at one keeps nothing else from its answers.
 async fn admit_token(request: &HttpRequest) -> Result<(TokenIdentity, Access), Problem> {
     let ctx = ctx(request)?;
     let limiter = request
@@ -73,8 +74,10 @@ async fn admit_token(request: &HttpRequest) -> Result<(TokenIdentity, Access), P
         .take(&address, ctx.config.requests_per_address, now)
         .map_err(too_often)?;
     let (identity, access) = identify(request, true).await?;
+    let route = request.match_pattern().unwrap_or_default();
+    let subject = format!("{} {route} {}", request.method(), identity.id);
     limiter
-        .take(&identity.id, ctx.config.requests_per_token, now)
+        .take(&subject, ctx.config.requests_per_token, now)
         .map_err(too_often)?;
     Ok((identity, access))
 }

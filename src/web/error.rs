@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::admin::views;
 use super::gate::Viewer;
+use super::presented::{self, Scheme};
 use super::problems;
 use super::respond;
 use super::shell::RequestId;
@@ -368,8 +369,10 @@ fn body(request: &HttpRequest, problem: &Problem) -> HttpResponse<BoxBody> {
             response.insert_header((header::WWW_AUTHENTICATE, challenge.as_str()));
         }
         if let Some(scope) = problem.0.scope {
-            let challenge =
-                format!("Bearer realm=\"mailgrant\", error=\"insufficient_scope\", scope=\"{scope}\"");
+            // By the scheme the token came with: one that is bound to a key would be refused as a bearer token.
+            let scheme = presented::presented(request.headers()).map_or(Scheme::Bearer, |sent| sent.scheme);
+            let challenge = presented::challenge(scheme, None);
+            let challenge = format!("{challenge}, error=\"insufficient_scope\", scope=\"{scope}\"");
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         return response

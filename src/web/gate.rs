@@ -349,18 +349,16 @@ pub(super) async fn require(
     }
 }
 
-/// A refusal in words. In the API it names the scope, so that a client knows what to ask for.
+/// A refusal in words. One for want of a scope names it in the API, so that a client knows what to ask for; of the others a
+/// token with more scopes would be of no use.
 fn refused(refusal: Refusal, need: Need) -> Problem {
-    let scope = match need {
-        Need::Scope(scope) | Need::Site(scope) | Need::Own(scope) => Some(scope),
-        Need::Known | Need::Role(_) => None,
-    };
-    let problem = match (refusal, need) {
+    match (refusal, need) {
         (Refusal::Scope(scope), _) => Problem::forbidden(
             "insufficient_scope",
             format!("this token does not carry the scope `{scope}`"),
         )
-        .with_remedy(format!("Make a token with the scope {scope}.")),
+        .with_remedy(format!("Make a token with the scope {scope}."))
+        .needs_scope(scope),
         (Refusal::Site, _) => Problem::forbidden(
             "site_admin_only",
             "only a site admin may do this, with nothing narrowing it to projects",
@@ -380,10 +378,6 @@ fn refused(refusal: Refusal, need: Need) -> Problem {
             "there is no project in which the owner of this token may do this with it",
         )
         .with_remedy("Ask a project admin for another role, or use a token that reaches that project."),
-    };
-    match scope {
-        Some(scope) => problem.needs_scope(scope),
-        None => problem,
     }
 }
 

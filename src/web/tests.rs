@@ -306,6 +306,35 @@ async fn a_missing_scope_is_named_before_the_body_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_lacks_a_role_is_not_told_to_ask_for_a_scope_that_their_token_has() {
+    let site = site().await;
+    let ctx = site.ctx();
+    let new = account::NewUser {
+        is_site_admin: false,
+        ..account::tests::ada()
+    };
+    let bob = account::create(&ctx.db, &ctx.clock, &new, "cli").await.unwrap();
+    let (_, token) = account::create_token(&ctx.db, &ctx.clock, "all", &bob.id)
+        .await
+        .unwrap();
+    for (method, path, code) in [
+        (Method::GET, "/api/v1/tickets", "insufficient_role"),
+        (Method::POST, "/api/v1/projects", "site_admin_only"),
+    ] {
+        let answer = site.ask(method, path).bearer_auth(token.expose_secret());
+        let answer = answer.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{path}");
+        assert_eq!(answer.headers().get(header::WWW_AUTHENTICATE), None, "{path}");
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(
+            (&body["code"], &body["scope"]),
+            (&code.into(), &Value::Null),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unknown_addresses_and_methods_are_problems_in_the_api_and_pages_elsewhere() {
     let site = site().await;
     let token = site.token().await;

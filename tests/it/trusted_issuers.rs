@@ -428,6 +428,21 @@ async fn n42_an_assertion_counts_once_and_only_as_agreed(database: TestDatabase)
             "over",
             json!({ "iss": "nuxeo", "sub": "ada", "iat": now() - 200, "exp": now() - 100 }),
         ),
+        (
+            "with an end, and without a time",
+            json!({ "iss": "nuxeo", "sub": "ada", "exp": now() + 100 }),
+        ),
+        (
+            "with an end, and old",
+            json!({ "iss": "nuxeo", "sub": "ada", "iat": now() - 400, "exp": now() + 100 }),
+        ),
+        (
+            "without an id alone, and old",
+            json!({
+                "iss": "nuxeo", "sub": "ada", "iat": now() - 400, "exp": now() + 100,
+                "aud": place.mailgrant.base_url,
+            }),
+        ),
     ] {
         assert_eq!(place.redeem(&shared(&claims)).await.0, 400, "{what}");
     }

@@ -91,6 +91,14 @@ pub(crate) async fn published<C: ConnectionTrait>(on: &C, now: i64) -> Result<Ve
     rows.iter().map(key).collect()
 }
 
+/// The key of this name, published or not.
+pub(crate) async fn by_kid<C: ConnectionTrait>(on: &C, kid: &str) -> Result<Option<StoredKey>, DbErr> {
+    let text = "SELECT kid, alg, private_sealed, public_jwk, created_at, signs_from, signs_until, published_until \
+                FROM oauth2_signing_keys WHERE kid = $1";
+    let row = on.query_one_raw(sql(on, text, [kid.into()])).await?;
+    row.as_ref().map(key).transpose()
+}
+
 fn key(row: &QueryResult) -> Result<StoredKey, DbErr> {
     Ok(StoredKey {
         kid: row.try_get("", "kid")?,
@@ -132,8 +140,10 @@ pub(crate) async fn discard<C: ConnectionTrait>(on: &C, alg: &str, now: i64) -> 
         .map(|_| ())
 }
 
-/// Removes keys that are published no more.
-pub(crate) async fn purge<C: ConnectionTrait>(on: &C, now: i64) -> Result<(), DbErr> {
+/// Forgets the private half of keys that are published no more, and all of those that were last published `before`.
+pub(crate) async fn purge<C: ConnectionTrait>(on: &C, now: i64, before: i64) -> Result<(), DbErr> {
+    let text = "UPDATE oauth2_signing_keys SET private_sealed = '' WHERE published_until <= $1 AND private_sealed <> ''";
+    on.execute_raw(sql(on, text, [now.into()])).await?;
     let text = "DELETE FROM oauth2_signing_keys WHERE published_until <= $1";
-    on.execute_raw(sql(on, text, [now.into()])).await.map(|_| ())
+    on.execute_raw(sql(on, text, [before.into()])).await.map(|_| ())
 }

@@ -278,6 +278,23 @@ pub(super) async fn delete_client<C: ConnectionTrait>(on: &C, id: &str) -> Resul
     Ok(done.rows_affected == 1)
 }
 
+/// Remembers the id of a client that was removed, so that nobody chooses it again.
+pub(super) async fn keep_gone<C: ConnectionTrait>(on: &C, client_id: &str, now: i64) -> Result<(), DbErr> {
+    let text = "INSERT INTO oauth2_gone_clients (client_id, gone_at) VALUES ($1, $2) ON CONFLICT (client_id) DO NOTHING";
+    on.execute_raw(sql(on, text, [client_id.into(), now.into()]))
+        .await
+        .map(|_| ())
+}
+
+/// Whether a client with this id was removed.
+pub(super) async fn is_gone<C: ConnectionTrait>(on: &C, client_id: &str) -> Result<bool, DbErr> {
+    let text = "SELECT 1 AS found FROM oauth2_gone_clients WHERE client_id = $1";
+    Ok(on
+        .query_one_raw(sql(on, text, [client_id.into()]))
+        .await?
+        .is_some())
+}
+
 pub(super) async fn client<C: ConnectionTrait>(on: &C, id: &str) -> Result<Option<Client>, DbErr> {
     Ok(clients::Entity::find_by_id(id).one(on).await?.map(Client::from))
 }

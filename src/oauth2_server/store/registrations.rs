@@ -1,11 +1,12 @@
 //! Queries for clients that register themselves: initial access tokens, and the tokens they manage themselves with.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult};
 
-use super::{from_list, to_list};
+use super::{clients, from_list, to_list};
 use crate::access::Projects;
 use crate::db::{sql, within_sql};
 use crate::oauth2_server::initial_tokens::InitialToken;
+use crate::oauth2_server::model::Client;
 
 const TOKEN: &str = "id, hint, name, project_id, scopes, approves, uses_left, uses, created_by, created_at, expires_at, \
                      revoked_at, last_used_at";
@@ -199,11 +200,14 @@ pub(crate) async fn waiting<C: ConnectionTrait>(on: &C) -> Result<i64, DbErr> {
     }
 }
 
-/// Removes clients that anybody could register and nobody approved.
-pub(crate) async fn purge<C: ConnectionTrait>(on: &C, before: i64) -> Result<(), DbErr> {
+/// Removes clients that anybody could register and nobody approved, and returns them.
+pub(crate) async fn purge<C: ConnectionTrait>(on: &C, before: i64) -> Result<Vec<Client>, DbErr> {
     let text = "DELETE FROM oauth2_clients WHERE state = 'pending' AND id IN \
-                (SELECT client FROM oauth2_registrations WHERE initial_token = '' AND created_at < $1)";
-    on.execute_raw(sql(on, text, [before.into()])).await.map(|_| ())
+                (SELECT client FROM oauth2_registrations WHERE initial_token = '' AND created_at < $1) RETURNING *";
+    let rows = on.query_all_raw(sql(on, text, [before.into()])).await?;
+    rows.iter()
+        .map(|row| clients::Model::from_query_result(row, "").map(Client::from))
+        .collect()
 }
 
 /// The token with this hash, whatever became of it.

@@ -717,8 +717,11 @@ pub(crate) async fn mark_used<C: ConnectionTrait>(on: &C, hash: &str, now: i64) 
     run(on, text, [now.into(), hash.into()]).await.map(|_| ())
 }
 
+/// Ends an access token, and the ID token that came with it, where that opens the API as well.
 pub(crate) async fn revoke_access<C: ConnectionTrait>(on: &C, hash: &str, now: i64) -> Result<(), DbErr> {
-    let text = "UPDATE oauth2_access_tokens SET revoked_at = $1 WHERE token_hash = $2 AND revoked_at IS NULL";
+    let text = "UPDATE oauth2_access_tokens SET revoked_at = $1 WHERE revoked_at IS NULL AND (token_hash = $2 OR \
+                (kind = 'id' AND (family_id, refresh_hash) IN \
+                (SELECT family_id, refresh_hash FROM oauth2_access_tokens WHERE token_hash = $2)))";
     run(on, text, [now.into(), hash.into()]).await.map(|_| ())
 }
 

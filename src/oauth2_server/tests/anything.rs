@@ -1,12 +1,12 @@
 //! Whatever is asked in whatever order, by a browser, a device, a pushed request, a refresh token or an assertion: no token
 //! has a scope, a project, an audience or a client that the person, or who trusts the issuer, did not decide for.
 //!
-//! What a person decided is kept here by a rule of its own, simpler than the server's: the last word on each scope, and the
-//! last word on the projects. A live token must be within both, and within what its client may have at the moment.
+//! What a person decided is kept here by a rule of its own, simpler than the server's: the last word on each scope and until
+//! when it holds, and the last word on the projects. A live token must be within all of it, and within what its client may
+//! have at the moment.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -17,14 +17,17 @@ use crate::oauth2_server::{DeviceFrom, Legacy, ReturnTo, metadata, push, update}
 use crate::project::{self, NewProject};
 use crate::trusted_issuer;
 
-const SCOPES: [&str; 6] = [
+const SCOPES: [&str; 7] = [
     "openid",
     "profile",
     "offline_access",
     "tickets:read",
     "tickets:write",
     "projects:read",
+    "groups",
 ];
+/// Those that say nothing of projects.
+const OF_THE_PERSON: [&str; 3] = ["openid", "profile", "offline_access"];
 const PROJECTS: [&str; 3] = ["prj_1", "prj_2", "prj_3"];
 /// What the issuer may give at most.
 const AGREED: &str = "openid tickets:read projects:read";
@@ -92,7 +95,8 @@ fn recent(which: usize, len: usize) -> usize {
 /// The last word of the person about one client.
 #[derive(Default)]
 struct Word {
-    allowed: BTreeSet<String>,
+    /// Each with its end, milliseconds since 1970.
+    allowed: BTreeMap<String, i64>,
     /// Empty for all.
     projects: Vec<String>,
 }
@@ -123,6 +127,7 @@ impl Play {
             clients.push(
                 world
                     .client(|fields| {
+                        fields.scopes.push("groups".into());
                         if at != 1 {
                             fields.grant_types.push(GrantType::JwtBearer);
                         }
@@ -204,19 +209,37 @@ impl Play {
         made
     }
 
-    fn decided(&mut self, client: &Client, pending: &Pending, ticked: &str, projects: &[String]) {
+    fn decided(
+        &mut self,
+        client: &Client,
+        pending: &Pending,
+        ticked: &str,
+        projects: &[String],
+        seconds: Option<i64>,
+    ) {
+        let now = self.world.ctx.clock.now_ms();
         let word = self.word.entry(client.id.clone()).or_default();
-        let ticked = words(ticked);
-        if word.projects != projects {
-            word.allowed.clear();
+        // What is over leaves nothing behind, the choice of projects neither.
+        word.allowed.retain(|_, end| *end > now);
+        if word.allowed.is_empty() {
+            word.projects.clear();
         }
-        for scope in pending.request.asked_scopes() {
+        let ticked = words(ticked);
+        let asked = pending.request.asked_scopes();
+        let reach = |scope: &String| !OF_THE_PERSON.contains(&scope.as_str());
+        if asked.iter().any(reach) {
+            if word.projects != projects && word.allowed.keys().any(reach) {
+                word.allowed.clear();
+            }
+            word.projects = projects.to_vec();
+        }
+        let end = seconds.map_or(i64::MAX, |seconds| now + seconds * 1000);
+        for scope in asked {
             match ticked.contains(&scope) {
-                true => drop(word.allowed.insert(scope)),
+                true => drop(word.allowed.insert(scope, end)),
                 false => drop(word.allowed.remove(&scope)),
             }
         }
-        word.projects = projects.to_vec();
     }
 
     fn got(&mut self, client: usize, result: Result<Issued, OAuthError>) {
@@ -258,9 +281,12 @@ impl Play {
                 // The form may send more than the page offered.
                 let ticked = scopes(deed.ticked).join(" ");
                 let chosen = projects(deed.projects);
-                match self.world.allow(&pending, &ticked, &chosen).await {
+                let seconds = (deed.which / 5)
+                    .is_multiple_of(4)
+                    .then_some(5 + i64::from(deed.other) * 20);
+                match self.world.allow_for(&pending, &ticked, &chosen, seconds).await {
                     Ok(given) => {
-                        self.decided(&client, &pending, &ticked, &chosen);
+                        self.decided(&client, &pending, &ticked, &chosen, seconds);
                         if let Given::Reply(reply) = given {
                             self.codes.push((at, reply.code));
                         }
@@ -500,14 +526,16 @@ impl Play {
             );
             if found.family.user_id.is_empty() {
                 let is_personal =
-                    |scope: &String| ["openid", "profile", "offline_access"].contains(&scope.as_str());
+                    |scope: &String| scope == "groups" || OF_THE_PERSON.contains(&scope.as_str());
                 assert!(!found.scopes.iter().any(is_personal), "{found:?}");
                 continue;
             }
             let word = self.word.get(&client.id).expect("a token without a decision");
+            let now = ctx.clock.now_ms();
+            let is_allowed = |scope: &String| word.allowed.get(scope).is_some_and(|end| *end > now);
             assert!(
-                found.scopes.iter().all(|scope| word.allowed.contains(scope)),
-                "{:?} beyond {:?}",
+                found.scopes.iter().all(is_allowed),
+                "{:?} beyond {:?} at {now}",
                 found.scopes,
                 word.allowed
             );

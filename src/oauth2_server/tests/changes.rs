@@ -258,6 +258,114 @@ async fn n57_only_an_id_token_is_a_hint_for_signing_out() {
 }
 
 #[tokio::test]
+async fn n56_an_id_token_is_a_hint_after_its_end_and_names_its_client_after_its_key() {
+    let world = World::new().await;
+    let bye = "https://app.example/bye";
+    let client = world
+        .client(|fields| fields.protocol.post_logout_redirect_uris = vec![bye.into()])
+        .await;
+    let code = world.code(&client, "openid").await;
+    let id_token = world.redeem(&client, &code).await.unwrap().id_token.unwrap();
+    let hint = async |token: &str| {
+        let params = [("id_token_hint", token), ("post_logout_redirect_uri", bye)];
+        let params = params.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let here = check_sign_out(&world.ctx, &params, Some(&world.session)).await;
+        let nobody = check_sign_out(&world.ctx, &params, None).await;
+        let (here, nobody) = (here?, nobody?);
+        assert_eq!(here.then.as_deref(), Some(bye));
+        assert_eq!(here.client.as_deref(), Some(client.id.as_str()));
+        assert_eq!(here.must_ask, nobody.must_ask);
+        Ok::<bool, OAuthError>(here.must_ask)
+    };
+    let (signed, signature) = id_token.rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+    world.later(11 * 60);
+    assert!(!hint(&id_token).await.unwrap(), "it ended a minute ago");
+    assert_eq!(hint(&forged).await.unwrap_err().code, "invalid_request");
+    // Somebody else may have had the key: the person is asked.
+    oauth2_server::rotate_now(&world.ctx, "cli", true).await.unwrap();
+    assert!(hint(&id_token).await.unwrap(), "its key is published no more");
+    assert_eq!(hint(&forged).await.unwrap_err().code, "invalid_request");
+    for (days, is_known) in [(399, true), (2, false)] {
+        world.later(days * 86_400);
+        oauth2_server::rotate_when_due(&world.ctx).await.unwrap();
+        let text = "SELECT kid FROM oauth2_signing_keys WHERE published_until < $1 AND private_sealed <> ''";
+        let db = world.ctx.db.read();
+        let left = crate::db::sql(db, text, [world.ctx.clock.now_ms().into()]);
+        let left = sea_orm::ConnectionTrait::query_one_raw(db, left).await.unwrap();
+        assert!(left.is_none(), "its private half is forgotten at once");
+        let asked = hint(&id_token).await.map_err(|error| error.code);
+        let expected = is_known.then_some(true).ok_or("invalid_request");
+        assert_eq!(asked, expected, "{days} days more");
+    }
+    // One of another server, by whatever key, is none at all.
+    let pem = new_signing_key(SigningAlg::EdDsa).unwrap();
+    let claims = json!({ "iss": "https://evil.example", "sub": world.user.id, "aud": client.client_id });
+    let foreign = sign_jwt(SigningAlg::EdDsa, "k", "JWT", &pem, &claims).unwrap();
+    assert_eq!(hint(&foreign).await.unwrap_err().code, "invalid_request");
+}
+
+#[tokio::test]
+async fn an_id_token_that_opens_the_api_ends_with_the_access_token_beside_it() {
+    let world = World::new().await;
+    let client = world
+        .client(|fields| fields.legacy = vec![oauth2_server::Legacy::IdTokenAtApi])
+        .await;
+    for scopes in ["openid tickets:read", "openid tickets:read offline_access"] {
+        let mut given = Vec::new();
+        for _ in 0..2 {
+            let code = world.code(&client, scopes).await;
+            let issued = world.redeem(&client, &code).await.unwrap();
+            given.push((issued.access_token, SecretString::from(issued.id_token.unwrap())));
+        }
+        let opens = async |at: usize| {
+            let found = oauth2_server::authenticate_id_token(&world.ctx, &given[at].1).await;
+            found.unwrap().is_some()
+        };
+        assert!(opens(0).await && opens(1).await, "{scopes}");
+        let revoked = form(&[("token", given[0].0.expose_secret())]);
+        oauth2_server::revoke(&world.ctx, &client, &revoked)
+            .await
+            .unwrap();
+        assert!(!opens(0).await, "{scopes}");
+        assert!(opens(1).await, "of another sign-in: {scopes}");
+        // Nor for another audience, whoever signed it (N48).
+        let moved = "UPDATE oauth2_families SET audience = 'https://other.example'";
+        sea_orm::ConnectionTrait::execute_unprepared(world.ctx.db.write(), moved)
+            .await
+            .unwrap();
+        assert!(!opens(1).await, "{scopes}");
+    }
+}
+
+#[tokio::test]
+async fn the_id_of_a_client_that_was_removed_never_names_another_one() {
+    let world = World::new().await;
+    let fields = world.client(|_| {}).await.fields;
+    let create = async |client_id: &str| {
+        let new = NewClient {
+            client_id: client_id.into(),
+            fields: fields.clone(),
+            ..NewClient::default()
+        };
+        oauth2_server::create(&world.ctx, "cli", new).await
+    };
+    let first = create("desk-app").await.unwrap().client;
+    oauth2_server::delete(&world.ctx, "cli", &first.id, None)
+        .await
+        .unwrap();
+    let again = create("desk-app").await.unwrap_err();
+    assert!(again.to_string().contains("its id never comes back"), "{again}");
+    assert!(
+        oauth2_server::by_client_id(&world.ctx, "desk-app")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    create("desk-app-2").await.unwrap();
+}
+
+#[tokio::test]
 async fn addresses_of_clients_are_no_way_into_the_networks_of_mail_servers() {
     let mut world = World::new().await;
     let pem = new_signing_key(SigningAlg::EdDsa).unwrap();

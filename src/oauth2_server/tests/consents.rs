@@ -1,8 +1,10 @@
 //! What a person allows is for what was asked and for whom it was asked.
 
 use super::*;
+use crate::access::Projects;
+use crate::audit::{self, Filter};
 use crate::oauth2_server::{
-    ClientState, connected_apps, disconnect, give_code, next_step, pending, store, take,
+    ClientState, Consent, connected_apps, disconnect, give_code, next_step, pending, refuse, store, take,
 };
 
 const ALL: &str = "openid offline_access tickets:read";
@@ -138,4 +140,132 @@ async fn a_code_without_a_question_never_exceeds_what_is_allowed_by_then() {
         assert_eq!(told, expected, "{way}");
         disconnect(ctx, &user.id, &client.id).await.unwrap();
     }
+}
+
+/// Asks and allows all of it, in these projects and for so long, and redeems the code.
+async fn allowed(
+    world: &World,
+    client: &Client,
+    asked: &str,
+    projects: &str,
+    seconds: Option<i64>,
+) -> Issued {
+    let pending = world.ask(client, &[("scope", asked)]).await.unwrap();
+    let given = world.allow_for(&pending, asked, &words(projects), seconds).await;
+    let Given::Reply(reply) = given.unwrap() else {
+        panic!("no device asked");
+    };
+    world.redeem(client, &reply.code).await.unwrap()
+}
+
+/// What the person allowed the one client they allowed anything.
+async fn kept(world: &World) -> Consent {
+    let mut apps = connected_apps(&world.ctx, &world.user.id).await.unwrap();
+    assert_eq!(apps.len(), 1);
+    apps.remove(0).allowed
+}
+
+#[tokio::test]
+async fn a_longer_consent_prolongs_nothing_that_was_allowed_for_a_shorter_time() {
+    for (first, second) in [
+        (Some(3_600), None),
+        (None, Some(3_600)),
+        (Some(3_600), Some(7_200)),
+    ] {
+        let world = World::new().await;
+        let client = world.client(|_| {}).await;
+        let begun = world.ctx.clock.now_ms();
+        allowed(&world, &client, "openid tickets:read", "", first).await;
+        allowed(&world, &client, "openid profile", "", second).await;
+        let consent = kept(&world).await;
+        assert_eq!(consent.scopes, words("openid profile tickets:read"));
+        assert_eq!(
+            consent.expires_at,
+            Some(begun + 3_600_000),
+            "{first:?} {second:?}"
+        );
+        world.later(3_601);
+        let later = world.ask(&client, &[("scope", "tickets:read")]).await.unwrap();
+        let who = Some((&world.session, &world.user));
+        let step = next_step(&world.ctx, &client, &later.request, who, None).await;
+        assert_eq!(step.unwrap(), Step::Consent, "{first:?} {second:?}");
+    }
+    // What is asked once more is allowed for as long as they say now.
+    let world = World::new().await;
+    let client = world.client(|_| {}).await;
+    allowed(&world, &client, "openid tickets:read", "", Some(3_600)).await;
+    allowed(&world, &client, "openid tickets:read", "", None).await;
+    assert_eq!(kept(&world).await.expires_at, None);
+}
+
+#[tokio::test]
+async fn what_reaches_into_no_project_leaves_the_choice_of_projects_alone() {
+    let of_all = "openid profile email groups tickets:read";
+    let world = World::new().await;
+    let client = world.client(|fields| fields.scopes = words(of_all)).await;
+    // More about the person, whose page asks for no project.
+    let before = allowed(&world, &client, "openid tickets:read", "prj_1", None).await;
+    allowed(&world, &client, "openid email", "", None).await;
+    let consent = kept(&world).await;
+    assert_eq!(consent.scopes, words("openid email tickets:read"));
+    assert_eq!(consent.projects, ["prj_1"]);
+    assert!(
+        world.is_live(&before.access_token).await,
+        "nothing was taken back"
+    );
+    // The other way round, nothing had been chosen yet.
+    let world = World::new().await;
+    let client = world.client(|fields| fields.scopes = words(of_all)).await;
+    let before = allowed(&world, &client, "openid email", "", None).await;
+    allowed(&world, &client, "openid tickets:read", "prj_1", None).await;
+    let consent = kept(&world).await;
+    assert_eq!(consent.scopes, words("openid tickets:read email"));
+    assert_eq!(consent.projects, ["prj_1"]);
+    assert!(
+        world.is_live(&before.access_token).await,
+        "nothing was taken back"
+    );
+    // `groups` tells of projects, and is asked about like what opens them.
+    let told = allowed(&world, &client, "openid groups", "prj_2", None).await;
+    let consent = kept(&world).await;
+    assert_eq!(
+        (consent.scopes, consent.projects),
+        (words("openid groups"), words("prj_2"))
+    );
+    assert!(
+        !world.is_live(&before.access_token).await,
+        "other projects replace them"
+    );
+    let found = crate::oauth2_server::authenticate(&world.ctx, &told.access_token).await;
+    assert_eq!(found.unwrap().unwrap().family.projects, ["prj_2"]);
+}
+
+#[tokio::test]
+async fn who_refuses_is_in_the_audit_log_and_so_is_who_allows_nothing() {
+    let world = World::new().await;
+    let client = world.client(|_| {}).await;
+    let asked = "openid tickets:read";
+    let pending = world.ask(&client, &[("scope", asked)]).await.unwrap();
+    refuse(&world.ctx, &pending, &world.user).await.unwrap();
+    let pending = world.ask(&client, &[("scope", asked)]).await.unwrap();
+    assert!(world.allow(&pending, "", &[]).await.is_err());
+    let filter = Filter {
+        projects: Projects::All,
+        action: Some("consent.*".into()),
+        ..Filter::default()
+    };
+    let log = audit::list(world.ctx.db.read(), &filter, None, 10).await.unwrap();
+    let seen: Vec<_> = log
+        .iter()
+        .map(|event| {
+            (
+                event.action.as_str(),
+                event.actor.as_str(),
+                event.target_id.as_str(),
+            )
+        })
+        .collect();
+    let refused = ("consent.refused", world.user.id.as_str(), client.id.as_str());
+    assert_eq!(seen, [refused, refused]);
+    assert_eq!(log[0].summary["scopes"], serde_json::json!(words(asked)));
 }

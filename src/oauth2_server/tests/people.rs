@@ -491,3 +491,45 @@ async fn who_was_let_through_by_a_provider_has_a_new_session_and_no_new_sign_in(
         "and no token says when"
     );
 }
+
+#[tokio::test]
+async fn the_address_is_told_to_nobody_who_may_know_the_name_alone() {
+    let world = World::new().await;
+    let client = world
+        .client(|fields| fields.scopes = words("openid profile email"))
+        .await;
+    let email = world.user.email.as_str();
+    let single = r#"{"userinfo":{"preferred_username":null}}"#;
+    for (asked, single, ticked, told) in [
+        ("openid profile", "", "openid profile", false),
+        ("openid email", "", "openid email", false),
+        ("openid profile email", "", "openid profile email", true),
+        // Unticked, what was asked for is not said in other words.
+        ("openid profile email", "", "openid profile", false),
+        // One by one it is asked for as the address that it is.
+        ("openid", single, "openid profile", false),
+        ("openid", single, "openid email", true),
+    ] {
+        let pending = world
+            .ask(&client, &[("scope", asked), ("claims", single)])
+            .await
+            .unwrap();
+        let Given::Reply(reply) = world.allow(&pending, ticked, &[]).await.unwrap() else {
+            panic!("no device asked");
+        };
+        let issued = world.redeem(&client, &reply.code).await.unwrap();
+        let token = crate::oauth2_server::authenticate(&world.ctx, &issued.access_token).await;
+        let said = world.told(&token.unwrap().unwrap()).await;
+        let expected = told.then_some(email);
+        assert_eq!(
+            said["preferred_username"].as_str(),
+            expected,
+            "{asked} {single} {ticked}: {said}"
+        );
+        let knows = ticked.contains("email") && asked.contains("email");
+        assert!(
+            told || knows || !said.to_string().contains(email),
+            "{asked} {ticked}: {said}"
+        );
+    }
+}

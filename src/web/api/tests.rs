@@ -883,7 +883,7 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     let site = crate::web::tests::site_with(|ctx| {
         let mut config = (*ctx.config).clone();
         config.requests_per_token = 3;
-        config.requests_per_address = 6;
+        config.requests_per_address = 8;
         ctx.config = config.into();
     })
     .await;
@@ -895,6 +895,11 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     let refused = ask(token.clone()).await.unwrap();
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(refused.headers()["retry-after"], "20");
+    // Of other routes it has not asked too often.
+    for path in ["/api/v1/tickets", "/api/v1/rules"] {
+        let other = site.get(path).bearer_auth(&token).send().await.unwrap();
+        assert_eq!(other.status(), StatusCode::OK, "{path}");
+    }
     assert_eq!(
         ask("wrong".into()).await.unwrap().status(),
         StatusCode::UNAUTHORIZED
@@ -905,5 +910,28 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     );
     let refused = ask("wrong".into()).await.unwrap();
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(refused.headers()["retry-after"], "10");
+    assert_eq!(refused.headers()["retry-after"], "8");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_counted_for_each_route_whatever_id_stands_in_the_address() {
+    let site = crate::web::tests::site_with(|ctx| {
+        let mut config = (*ctx.config).clone();
+        config.requests_per_token = 3;
+        ctx.config = config.into();
+    })
+    .await;
+    let token = site.token().await;
+    let mut seen = Vec::new();
+    for path in [
+        "tickets/tic_1",
+        "tickets/tic_2",
+        "tickets/tic_3",
+        "tickets/tic_4",
+        "tickets",
+    ] {
+        let request = site.get(&format!("/api/v1/{path}")).bearer_auth(&token);
+        seen.push(request.send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(seen, [404, 404, 404, 429, 200]);
 }

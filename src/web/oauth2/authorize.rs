@@ -314,11 +314,7 @@ impl Drawing<'_> {
 
     async fn consent(&self, id: &str, pending: &Pending, current: &Current) -> Result<HttpResponse, Problem> {
         let client = &pending.client;
-        let reaches_projects = pending
-            .request
-            .scopes
-            .iter()
-            .any(|value| oauth2_server::known_scope(value).is_some_and(|scope| !scope.is_personal));
+        let reaches_projects = oauth2_server::reach_projects(&pending.request.asked_scopes());
         // Of a project's application there is nothing to choose.
         let projects = match reaches_projects && client.project_id.is_empty() {
             true => self.projects(&current.user).await?,

@@ -349,6 +349,58 @@ async fn the_application_of_a_project_stays_in_it_whoever_uses_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_asked_about_projects_chooses_them_and_nobody_else() {
+    let site = site().await;
+    let help = new_project(&site, "HELP").await;
+    let ada = person(&site, "ada@example.org", true).await;
+    let app = client(&site, "", |fields| {
+        fields.scopes = words("openid email groups projects:read")
+    })
+    .await;
+    let single = r#"{"userinfo":{"groups":null}}"#;
+    for (scopes, claims, is_asked) in [
+        ("openid email", "", false),
+        ("openid projects:read", "", true),
+        ("openid groups", "", true),
+        ("openid", single, true),
+    ] {
+        let id = ask(&site, &app, &[("scope", scopes), ("claims", claims)]).await;
+        let page = site
+            .get(&format!("/oauth2/interactions/{id}"))
+            .header("cookie", &ada.cookie);
+        let page = page.send().await.unwrap().text().await.unwrap();
+        assert!(page.contains("name=\"decision\""), "{page}");
+        let offered = page.contains("name=\"reach\"") && page.contains(&help);
+        assert_eq!(offered, is_asked, "{scopes} {claims}: {page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n48_a_token_for_another_audience_opens_nothing() {
+    let site = site().await;
+    let ada = person(&site, "ada@example.org", true).await;
+    let app = client(&site, "", |_| {}).await;
+    let token = given(&site, &app, &ada, "openid projects:read").await;
+    let status = async || {
+        let request = site.get("/api/v1/projects").bearer_auth(token.expose_secret());
+        let answer = request.send().await.unwrap();
+        let demand = answer.headers().get("www-authenticate").cloned();
+        (
+            answer.status().as_u16(),
+            demand.map(|value| value.to_str().unwrap().to_owned()),
+        )
+    };
+    assert_eq!(status().await, (200, None));
+    let moved = "UPDATE oauth2_families SET audience = 'https://other.example'";
+    sea_orm::ConnectionTrait::execute_unprepared(site.ctx().db.write(), moved)
+        .await
+        .unwrap();
+    let (refused, demand) = status().await;
+    assert_eq!(refused, 401);
+    assert!(demand.unwrap().contains("error=\"invalid_token\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn people_see_and_end_what_applications_do_in_their_name_and_nobody_elses() {
     let site = site().await;
     let ctx = site.ctx();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{EMAIL, PASSWORD, Server};
-use crate::support::process::http;
+use crate::support::process::{Mailgrant, Settings, http};
 use crate::support::visitor::{Seen, Visitor};
 use crate::world::text;
 
@@ -79,5 +79,48 @@ async fn cb_11_what_is_registered_of_an_application_is_kept_and_shown_before_any
     let body = consent.body.replace("&#x2F;", "/");
     for (name, value) in shown.as_object().unwrap() {
         assert!(body.contains(value.as_str().unwrap()), "{name}: {body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nx_4_a_folder_of_pages_takes_the_place_of_ours_and_a_broken_one_is_told_before_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("consent.html");
+    let page = include_str!("../../../templates/oauth2/consent.html");
+    std::fs::write(
+        &file,
+        page.replace("wants access", "knocks at the house of Example"),
+    )
+    .unwrap();
+    let named = folder.path().display().to_string();
+    let settings = || Settings::new().set("MAILGRANT_OAUTH_TEMPLATES", &named);
+    let server = Server::start_with(settings(), None).await;
+    server.mailgrant.run_ok(&["config", "check"]);
+    let visitor = Visitor::new(&server.mailgrant);
+    let (path, consent) = asked(&server, &server.client, &visitor).await;
+    assert!(
+        consent.body.contains("knocks at the house of Example"),
+        "{}",
+        consent.body
+    );
+    let allow = [
+        ("decision", "allow"),
+        ("scope", "openid"),
+        ("reach", "all"),
+        ("lasts", ""),
+    ];
+    let allowed = visitor.submit(&consent, &path, &allow).await;
+    assert!(allowed.param("code").is_some(), "{}", allowed.body);
+    // A word that no page of ours has, on the third line.
+    std::fs::write(&file, "<p>\n</p>\n{{ nobody.knows }}\n").unwrap();
+    let broken = Mailgrant::prepare(settings());
+    for command in [["config", "check"].as_slice(), &["serve"]] {
+        let out = broken.run(command);
+        let told = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!out.status.success(), "{command:?}: {told}");
+        assert!(
+            told.contains("consent.html") && told.contains('3'),
+            "{command:?}: {told}"
+        );
     }
 }

@@ -217,6 +217,17 @@ async fn n50_a_bound_token_opens_nothing_without_a_fresh_proof_of_its_key(databa
             );
         }
     }
+    // What it lacks is told by the scheme it came with.
+    let mailboxes = server.endpoint("/api/v1/mailboxes");
+    let proof = key.proof("GET", &mailboxes, Some(&token), &json!({}));
+    let (status, demand) = server
+        .resource("/api/v1/mailboxes", "DPoP", &token, Some(&proof))
+        .await;
+    assert_eq!(status, 403);
+    assert!(
+        demand.starts_with("DPoP") && demand.contains("algs=") && demand.contains("scope=\"mailboxes:read\""),
+        "{demand}"
+    );
     // Two proofs are none.
     let (one, two) = (
         key.proof("GET", &api_url, Some(&token), &json!({})),

@@ -62,7 +62,11 @@ impl Server {
     }
 
     async fn start_on(database: Option<TestDatabase>) -> Self {
-        let mut settings = Settings::new().set("MAILGRANT_ALLOW_WEBHOOK_NETWORKS", "127.0.0.0/8");
+        Self::start_with(Settings::new(), database).await
+    }
+
+    async fn start_with(settings: Settings, database: Option<TestDatabase>) -> Self {
+        let mut settings = settings.set("MAILGRANT_ALLOW_WEBHOOK_NETWORKS", "127.0.0.0/8");
         if let Some(database) = &database {
             settings = settings.database(&database.url);
         }

@@ -4,6 +4,7 @@ use actix_web::web;
 
 use super::{ADMIN, find, refused, shown_once};
 use crate::access::{Role, Scope};
+use crate::crypto::ForeignAlg;
 use crate::oauth2_server::{
     self, ApplicationType, Client, ClientAuth, ClientError, ClientFields, ClientProtocol, GrantType, Legacy,
     NewClient, TokenFormat,
@@ -86,6 +87,7 @@ impl Typed {
             frontchannel_logout_uri: fields.protocol.frontchannel_logout_uri.clone(),
             frontchannel_session: fields.protocol.frontchannel_logout_session_required,
             backchannel_logout_uri: fields.protocol.backchannel_logout_uri.clone(),
+            backchannel_session: fields.protocol.backchannel_logout_session_required,
             initiate_login_uri: fields.protocol.initiate_login_uri.clone(),
             relax_pkce: !fields.require_pkce,
             auto_grant: fields.auto_grant,
@@ -127,6 +129,7 @@ impl Typed {
             frontchannel_logout_uri: text("frontchannel_logout_uri"),
             frontchannel_session: form.is_checked("frontchannel_session"),
             backchannel_logout_uri: text("backchannel_logout_uri"),
+            backchannel_session: form.is_checked("backchannel_session"),
             initiate_login_uri: text("initiate_login_uri"),
             relax_pkce: form.is_checked("relax_pkce"),
             auto_grant: form.is_checked("auto_grant"),
@@ -159,7 +162,14 @@ impl Typed {
             "" => fields.id_token_alg,
             alg => alg.to_owned(),
         };
-        fields.protocol.userinfo_alg = form.text("userinfo_alg").to_owned();
+        for (name, alg) in [
+            ("userinfo_alg", &mut fields.protocol.userinfo_alg),
+            ("introspection_alg", &mut fields.protocol.introspection_alg),
+            ("auth_signing_alg", &mut fields.protocol.auth_signing_alg),
+            ("request_object_alg", &mut fields.protocol.request_object_alg),
+        ] {
+            form.text(name).clone_into(alg);
+        }
         fields.grant_types = form.all("grant_type").filter_map(GrantType::parse).collect();
         fields.scopes = form.all("scope").map(str::to_owned).collect();
         for (name, text, field) in [
@@ -221,14 +231,19 @@ impl Typed {
                 Choice::new("opaque", "Opaque", fields.token_format == TokenFormat::Opaque),
                 Choice::new("jwt", "Signed (JWT)", fields.token_format == TokenFormat::Jwt),
             ],
-            algs: signed_with(&fields.id_token_alg).collect(),
-            userinfo_algs: std::iter::once(Choice::new(
-                "",
-                "Not signed",
-                fields.protocol.userinfo_alg.is_empty(),
-            ))
-            .chain(signed_with(&fields.protocol.userinfo_alg))
-            .collect(),
+            algs: signed_with(&OURS, &fields.id_token_alg).collect(),
+            userinfo_algs: one_of("Not signed", &OURS, &fields.protocol.userinfo_alg),
+            introspection_algs: one_of("RS256", &["ES256", "EdDSA"], &fields.protocol.introspection_alg),
+            auth_algs: one_of(
+                "Any",
+                &ForeignAlg::CLIENT.map(ForeignAlg::as_str),
+                &fields.protocol.auth_signing_alg,
+            ),
+            request_algs: one_of(
+                "Any",
+                &ForeignAlg::CLIENT.map(ForeignAlg::as_str),
+                &fields.protocol.request_object_alg,
+            ),
             legacy: Legacy::ALL
                 .into_iter()
                 .map(|switch| {
@@ -242,10 +257,21 @@ impl Typed {
     }
 }
 
+/// Algorithms that we sign with.
+const OURS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
+
 /// Algorithms to choose from.
-fn signed_with(chosen: &str) -> impl Iterator<Item = Choice> {
-    let known = ["RS256", "ES256", "EdDSA"].into_iter();
-    known.map(move |alg| Choice::new(alg, alg, alg == chosen))
+fn signed_with(known: &[&'static str], chosen: &str) -> impl Iterator<Item = Choice> {
+    known
+        .iter()
+        .map(move |alg| Choice::new(*alg, *alg, *alg == chosen))
+}
+
+/// The same behind a choice of none.
+fn one_of(none: &str, known: &[&'static str], chosen: &str) -> Vec<Choice> {
+    std::iter::once(Choice::new("", none, chosen.is_empty()))
+        .chain(signed_with(known, chosen))
+        .collect()
 }
 
 fn read_protocol(protocol: &mut ClientProtocol, values: &ClientValues, errors: &mut FormErrors) {
@@ -262,6 +288,7 @@ fn read_protocol(protocol: &mut ClientProtocol, values: &ClientValues, errors: &
     protocol
         .backchannel_logout_uri
         .clone_from(&values.backchannel_logout_uri);
+    protocol.backchannel_logout_session_required = values.backchannel_session;
     protocol.initiate_login_uri.clone_from(&values.initiate_login_uri);
     protocol.default_max_age = match values.default_max_age.as_str() {
         "" => None,
@@ -312,11 +339,13 @@ fn open(exists: bool, values: &ClientValues, errors: &FormErrors) -> Open {
             "token_format",
             "id_token_alg",
             "userinfo_alg",
+            "introspection_alg",
+            "auth_signing_alg",
             "access",
             "refresh_idle",
             "refresh_absolute",
         ]),
-        keys: wrong(&["jwks", "jwks_uri"])
+        keys: wrong(&["jwks", "jwks_uri", "request_object_alg"])
             || !values.jwks.is_empty()
             || !values.jwks_uri.is_empty()
             || values.dpop_bound,
@@ -451,6 +480,9 @@ fn form_name(field: &'static str) -> &'static str {
         "requirePushedAuthorizationRequests" => "require_pushed_request",
         "idTokenAlg" => "id_token_alg",
         "userinfoSignedResponseAlg" => "userinfo_alg",
+        "introspectionSignedResponseAlg" => "introspection_alg",
+        "tokenEndpointAuthSigningAlg" => "auth_signing_alg",
+        "requestObjectSigningAlg" => "request_object_alg",
         "jwksUri" => "jwks_uri",
         "postLogoutRedirectUris" => "post_logout_redirect_uris",
         "frontchannelLogoutUri" => "frontchannel_logout_uri",

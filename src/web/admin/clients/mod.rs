@@ -197,6 +197,7 @@ async fn detail(desk: Desk, id: web::Path<String>, part: web::Query<Part>) -> An
         discovery: discovery(&desk),
         facts: facts(&desk, &client, now).await,
         redirect_uris: client.redirect_uris.clone(),
+        post_logout_redirect_uris: client.protocol.post_logout_redirect_uris.clone(),
         scopes: client
             .scopes
             .iter()
@@ -243,21 +244,7 @@ async fn facts(desk: &Desk, client: &Client, now: i64) -> Vec<Fact> {
                 .map_or("Never".to_owned(), |at| words::relative(now, at)),
         ),
     ];
-    if !client.client_uri.is_empty() {
-        facts.push(Fact::exact("Homepage", client.client_uri.clone()));
-    }
-    if !client.contacts.is_empty() {
-        facts.push(Fact::exact("Contacts", client.contacts.join(", ")));
-    }
-    let signs_out = [
-        (&client.protocol.backchannel_logout_uri, "Told by a call"),
-        (&client.protocol.frontchannel_logout_uri, "Told in the browser"),
-    ];
-    for (uri, how) in signs_out {
-        if !uri.is_empty() {
-            facts.push(Fact::exact(how, uri.clone()));
-        }
-    }
+    facts.extend(said_of_itself(client));
     if oauth2_server::registered_itself(&desk.ctx, &client.id)
         .await
         .unwrap_or(false)
@@ -271,6 +258,51 @@ async fn facts(desk: &Desk, client: &Client, now: i64) -> Vec<Fact> {
         ));
     }
     facts
+}
+
+/// Everything else that somebody who approves a client has to have seen: changing it makes one wait again.
+fn said_of_itself(client: &Client) -> Vec<Fact> {
+    let protocol = &client.protocol;
+    let demands: Vec<&str> = [
+        (protocol.dpop_bound, "tokens bound to a key"),
+        (protocol.require_signed_request, "signed requests"),
+        (protocol.require_pushed_request, "pushed requests"),
+    ]
+    .into_iter()
+    .filter_map(|(is_on, what)| is_on.then_some(what))
+    .collect();
+    [
+        ("Homepage", client.client_uri.clone()),
+        ("Logo", client.logo_uri.clone()),
+        ("Privacy policy", client.policy_uri.clone()),
+        ("Terms", client.tos_uri.clone()),
+        ("Contacts", client.contacts.join(", ")),
+        ("Address of its keys", protocol.jwks_uri.clone()),
+        ("Keys", names_of_keys(&protocol.jwks)),
+        ("Demands", demands.join(", ")),
+        ("A sign-in begins at", protocol.initiate_login_uri.clone()),
+        ("Told by a call", protocol.backchannel_logout_uri.clone()),
+        ("Told in the browser", protocol.frontchannel_logout_uri.clone()),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(label, value)| Fact::exact(label, value))
+    .collect()
+}
+
+/// The keys of a set by name and kind: "2026 (EC), backup (RSA)".
+fn names_of_keys(jwks: &str) -> String {
+    let set: serde_json::Value = serde_json::from_str(jwks).unwrap_or_default();
+    let keys = set.get("keys").and_then(serde_json::Value::as_array);
+    let names = keys.into_iter().flatten().map(|key| {
+        let text = |name| key.get(name).and_then(serde_json::Value::as_str);
+        format!(
+            "{} ({})",
+            text("kid").unwrap_or("unnamed"),
+            text("kty").unwrap_or("?")
+        )
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 async fn session_row(desk: &Desk, session: &ClientSession, now: i64) -> SessionRow {

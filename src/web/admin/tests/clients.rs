@@ -332,3 +332,88 @@ async fn what_a_client_became_after_the_page_was_drawn_is_not_approved_by_it() {
     let client = oauth2_server::get(ctx, &client.id).await.unwrap();
     assert_eq!(client.state, ClientState::Disabled);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_approves_a_client_has_seen_all_that_would_make_it_wait_again() {
+    let (admin, _) = with_project().await;
+    let ctx = admin.site.ctx();
+    let mut fields = oauth2_server::ClientFields {
+        name: "Portal".into(),
+        grant_types: vec![oauth2_server::GrantType::AuthorizationCode],
+        redirect_uris: vec!["https://a.example/cb".into()],
+        client_uri: "https://a.example/home".into(),
+        logo_uri: "https://a.example/logo.png".into(),
+        policy_uri: "https://a.example/privacy".into(),
+        tos_uri: "https://a.example/terms".into(),
+        contacts: vec!["desk@a.example".into()],
+        state: ClientState::Pending,
+        ..oauth2_server::ClientFields::default()
+    };
+    let protocol = &mut fields.protocol;
+    protocol.jwks_uri = "https://a.example/keys".into();
+    protocol.post_logout_redirect_uris = vec!["https://a.example/bye".into()];
+    protocol.initiate_login_uri = "https://a.example/begin".into();
+    protocol.backchannel_logout_uri = "https://a.example/back".into();
+    protocol.frontchannel_logout_uri = "https://a.example/front".into();
+    protocol.dpop_bound = true;
+    let shown = async |fields: &oauth2_server::ClientFields| {
+        let new = NewClient {
+            fields: fields.clone(),
+            ..NewClient::default()
+        };
+        let client = oauth2_server::create(ctx, "cli", new).await.unwrap().client;
+        let page = admin.get(&format!("/clients/{}", client.id)).await.text;
+        (client.id.clone(), page.replace("&#x2F;", "/"))
+    };
+    let (id, page) = shown(&fields).await;
+    for end in [
+        "cb", "home", "logo.png", "privacy", "terms", "keys", "bye", "begin", "back", "front",
+    ] {
+        assert!(
+            page.contains(&format!("https://a.example/{end}<")),
+            "{end}: {page}"
+        );
+    }
+    assert!(
+        page.contains("desk@a.example") && page.contains("tokens bound to a key"),
+        "{page}"
+    );
+    let keys = r#"{"keys":[{"kty":"EC","kid":"spring"},{"kty":"RSA"}]}"#;
+    fields.protocol.jwks_uri.clear();
+    fields.protocol.jwks = keys.into();
+    assert!(shown(&fields).await.1.contains("spring (EC), unnamed (RSA)"));
+    // Its form has what the rest of the protocol is about, and shows it again.
+    let form = admin.get(&format!("/clients/{id}/edit")).await.text;
+    let mut change = FIELDS.to_vec();
+    change.extend([
+        ("revision", "1"),
+        ("auth_signing_alg", "PS256"),
+        ("request_object_alg", "ES384"),
+        ("introspection_alg", "EdDSA"),
+        ("userinfo_alg", "ES256"),
+        ("backchannel_session", "true"),
+    ]);
+    for (name, _) in &change {
+        assert!(form.contains(&format!("name=\"{name}\"")), "{name}: {form}");
+    }
+    let saved = admin.post(&format!("/clients/{id}"), &change).await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.text);
+    let protocol = oauth2_server::get(ctx, &id).await.unwrap().fields.protocol;
+    assert!(protocol.backchannel_logout_session_required);
+    assert_eq!(
+        [
+            protocol.auth_signing_alg.as_str(),
+            &protocol.request_object_alg,
+            &protocol.introspection_alg,
+            &protocol.userinfo_alg,
+        ],
+        ["PS256", "ES384", "EdDSA", "ES256"]
+    );
+    let form = admin.get(&format!("/clients/{id}/edit")).await.text;
+    for alg in ["PS256", "ES384"] {
+        assert!(
+            form.contains(&format!("value=\"{alg}\" selected")),
+            "{alg}: {form}"
+        );
+    }
+}

@@ -97,6 +97,12 @@ pub struct ClientForm {
     pub algs: Vec<Choice>,
     /// Algorithms of its answers of userinfo, and none.
     pub userinfo_algs: Vec<Choice>,
+    /// Algorithms of signed answers of introspection, where it asks for them.
+    pub introspection_algs: Vec<Choice>,
+    /// Algorithms of its assertions, and any.
+    pub auth_algs: Vec<Choice>,
+    /// Algorithms of its request objects, and any.
+    pub request_algs: Vec<Choice>,
     /// What of older protocols it may do.
     pub legacy: Vec<Choice>,
     /// Whether what reaches beyond a project may be given.
@@ -173,6 +179,8 @@ pub struct ClientValues {
     pub frontchannel_session: bool,
     /// Called when somebody signs out.
     pub backchannel_logout_uri: String,
+    /// Whether it cannot do without `sid` there.
+    pub backchannel_session: bool,
     /// Where a sign-in can be begun.
     pub initiate_login_uri: String,
     /// Whether PKCE may be left out.
@@ -210,6 +218,9 @@ impl View for ClientForm {
             formats: vec![Choice::new("opaque", "Opaque", true)],
             algs: vec![Choice::new("RS256", "RS256", true)],
             userinfo_algs: vec![Choice::new("", "Not signed", true)],
+            introspection_algs: vec![Choice::new("", "RS256", true)],
+            auth_algs: vec![Choice::new("", "Any", true)],
+            request_algs: vec![Choice::new("", "Any", true)],
             legacy: vec![
                 Choice::new("pkce_plain", "PKCE with the method plain", false).with_hint("Why not."),
             ],
@@ -253,6 +264,8 @@ pub struct ClientDetail {
     pub facts: Vec<Fact>,
     /// Where codes may be sent.
     pub redirect_uris: Vec<String>,
+    /// Where browsers may be sent after signing out.
+    pub post_logout_redirect_uris: Vec<String>,
     /// What it may ask for.
     pub scopes: Vec<Choice>,
     /// What is laxer than it should be, in sentences.
@@ -314,6 +327,11 @@ impl View for ClientDetail {
             discovery: "https://mailgrant.example.org/.well-known/openid-configuration".to_owned(),
             facts: vec![Fact::new("Belongs to", "HELP · Helpdesk")],
             redirect_uris: vec!["https://desk.example/callback".to_owned()],
+            post_logout_redirect_uris: if full {
+                vec!["https://desk.example/bye".to_owned()]
+            } else {
+                vec![]
+            },
             scopes: vec![Choice::new("tickets:read", "Read tickets", true)],
             relaxed: if full {
                 vec!["PKCE may be left out.".to_owned()]

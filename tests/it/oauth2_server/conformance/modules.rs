@@ -165,7 +165,8 @@ async fn scope_tells(plan: Plan, scope: &str, told: &[&str]) {
 }
 
 pub(super) async fn oidcc_scope_profile(plan: Plan) {
-    scope_tells(plan, "openid profile", &["name", "preferred_username"]).await;
+    // The name to sign in with is the address, which this scope does not open.
+    scope_tells(plan, "openid profile", &["name"]).await;
 }
 
 pub(super) async fn oidcc_scope_email(plan: Plan) {
@@ -187,6 +188,7 @@ pub(super) async fn oidcc_scope_all(plan: Plan) {
         .await;
     let said = plan.told(&flow).await;
     assert_eq!((&said["name"], &said["email"]), (&json!("Ada"), &json!(EMAIL)));
+    assert_eq!(said["preferred_username"], EMAIL);
     assert_eq!(said["phone_number"], "+49 30 1234567");
     assert_eq!(said["address"], json!({ "formatted": "Example Street 1" }));
 }
