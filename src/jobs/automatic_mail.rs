@@ -79,6 +79,21 @@ impl Automatic<'_> {
         Ok(all)
     }
 
+    /// Whether every copy that the rules ask for was sent before, as a whole.
+    pub(super) async fn was_forwarded(
+        &self,
+        txn: &DatabaseTransaction,
+        decision: &Decision,
+    ) -> Result<bool, DbErr> {
+        for to in &decision.forward_to {
+            let once = self.once("forward", to);
+            if outbox::sent_once(txn, once.as_deref()).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Answers the sender. `ticket` is the id and the key of the message's ticket.
     pub(super) async fn answer(
         &self,

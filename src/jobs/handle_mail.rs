@@ -137,12 +137,20 @@ impl<'a> Handling<'a> {
         // Sent before the mail's place is final: if a copy cannot go out, the mail is not dropped either.
         let forwarded = match self.cause {
             Cause::Ingest => automatic.forward(txn, &decision, &mut log.automatic).await?,
-            Cause::Again | Cause::Release => true,
+            Cause::Again => automatic.was_forwarded(txn, &decision).await?,
+            // Nothing is dropped then.
+            Cause::Release => true,
         };
         let place = match decision.place() {
             Place::Drop if !forwarded => {
-                log.fallback =
-                    "A copy of the whole mail could not be sent, so it was not dropped.".to_owned();
+                log.fallback = match self.cause {
+                    Cause::Ingest => "A copy of the whole mail could not be sent, so it was not dropped.",
+                    Cause::Again | Cause::Release => {
+                        "Processing a mail again sends nothing, and not every copy was sent before, so it was not \
+                         dropped."
+                    }
+                }
+                .to_owned();
                 Place::Default
             }
             place => place,

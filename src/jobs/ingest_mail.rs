@@ -9,7 +9,6 @@
 //! mailbox's lease commits nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sea_orm::DbErr;
@@ -119,6 +118,10 @@ const PROCESS_BYTES: i64 = 16 * 1024 * 1024;
 /// Turns every waiting message of a mailbox into a ticket or an entry of one. An error means that the database is out
 /// of reach; a mail it refuses is set aside after some attempts and delays no other.
 pub async fn process(ctx: &Ctx, mailbox_id: &str) -> Result<(), DbErr> {
+    process_with(ctx, mailbox_id, OURS).await
+}
+
+async fn process_with(ctx: &Ctx, mailbox_id: &str, reader: Reader) -> Result<(), DbErr> {
     loop {
         let waiting = message::pending(ctx.db.read(), mailbox_id, PROCESS_AT_ONCE).await?;
         if waiting.is_empty() {
@@ -127,12 +130,12 @@ pub async fn process(ctx: &Ctx, mailbox_id: &str) -> Result<(), DbErr> {
         // Who was begun before may be what ended the process, or what the database refused: alone, it takes nobody
         // with it.
         let (fresh, suspects): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|mail| mail.attempts == 0);
-        attempt(ctx, mailbox_id, &handful(fresh)).await?;
+        attempt(ctx, mailbox_id, &handful(fresh), reader).await?;
         for suspect in suspects {
             if suspect.attempts >= MAX_ATTEMPTS {
                 give_up(ctx, &suspect.id).await?;
             } else {
-                attempt(ctx, mailbox_id, &[suspect.id]).await?;
+                attempt(ctx, mailbox_id, &[suspect.id], reader).await?;
             }
         }
     }
@@ -154,8 +157,8 @@ fn handful(mails: Vec<Waiting>) -> Vec<String> {
 
 /// Processes some mails together. What the database refuses counts as an attempt, so that each comes alone next time;
 /// a database that is out of reach does not.
-async fn attempt(ctx: &Ctx, mailbox_id: &str, ids: &[String]) -> Result<(), DbErr> {
-    match process_together(ctx, mailbox_id, ids).await {
+async fn attempt(ctx: &Ctx, mailbox_id: &str, ids: &[String], reader: Reader) -> Result<(), DbErr> {
+    match process_together(ctx, mailbox_id, ids, reader).await {
         Err(error) if db::is_outage(&error) => {
             if let Err(error) = message::forget_attempt(ctx.db.write(), ids).await {
                 tracing::debug!("an attempt was not taken back: {error}");
@@ -183,7 +186,7 @@ pub async fn process_waiting(ctx: &Ctx) -> Result<(), DbErr> {
     Ok(())
 }
 
-async fn process_together(ctx: &Ctx, mailbox_id: &str, ids: &[String]) -> Result<(), DbErr> {
+async fn process_together(ctx: &Ctx, mailbox_id: &str, ids: &[String], reader: Reader) -> Result<(), DbErr> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -192,14 +195,22 @@ async fn process_together(ctx: &Ctx, mailbox_id: &str, ids: &[String]) -> Result
     let raws = message::raw_bytes_of(ctx.db.read(), ids).await?;
     let known = Known::read(ctx).await?;
     let trusted = mailbox::trusted_servers(ctx.db.read(), mailbox_id).await?;
-    let parsed = parse_all(raws, trusted).await;
+    let parsed = parse_all(raws, trusted, reader).await;
     let parsed_at = ctx.clock.now_ms();
     crash_point!("parsed");
-    // Without: the parser gave up on it; the attempt is counted, and the next round sees to it.
+    // Without: it could not be read, or not in time; the attempt is counted, and the next round sees to it.
     let understood: Vec<(&str, &Understood)> = parsed
         .iter()
         .filter_map(|mail| Some((mail.id.as_str(), mail.understood.as_ref()?)))
         .collect();
+    if understood.len() < ids.len() {
+        tracing::warn!(
+            first = ids.first(),
+            mails = ids.len(),
+            unread = ids.len() - understood.len(),
+            "mails could not be read"
+        );
+    }
     // A mailbox that was moved has mails of several.
     let projects = message::projects_of(ctx.db.read(), ids).await?;
     let txn = ctx.db.begin().await?;
@@ -224,48 +235,44 @@ async fn process_together(ctx: &Ctx, mailbox_id: &str, ids: &[String]) -> Result
     Ok(())
 }
 
-/// One mail with what was read out of it; nothing if the parser gave up on it.
+/// One mail with what was read out of it; nothing if that could not be done.
 struct ParsedMail {
     id: String,
     raw: Vec<u8>,
     understood: Option<Understood>,
 }
 
-/// Parses on a thread of its own with a large stack: what a mail can do to a stack stays bounded by the pre-scan, and
-/// this is the second line. A machine that has no thread to spare is not the mails' fault: it is asked again.
-async fn parse_all(raws: Vec<(String, Vec<u8>)>, trusted: Vec<String>) -> Vec<ParsedMail> {
-    const STACK: usize = 32 * 1024 * 1024;
-    // In a place that both sides reach: a thread that could not be started gives nothing back.
-    let given = Arc::new(Mutex::new(Some((raws, trusted))));
-    loop {
-        let (done, result) = tokio::sync::oneshot::channel();
-        let given = Arc::clone(&given);
-        let worker = std::thread::Builder::new()
-            .name("parse".into())
-            .stack_size(STACK)
-            .spawn(move || {
-                let taken = given.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let (raws, trusted) = taken.unwrap_or_default();
-                let parse =
-                    |raw: &[u8]| catch_unwind(AssertUnwindSafe(|| message::understand(raw, &trusted))).ok();
-                let all = raws.into_iter().map(|(id, raw)| ParsedMail {
-                    understood: parse(&raw),
-                    id,
-                    raw,
-                });
-                let _ = done.send(all.collect());
-            });
-        match worker {
-            Ok(_) => return result.await.unwrap_or_default(),
-            Err(error) => tracing::error!("no thread for parsing, trying again: {error}"),
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+/// What reads mails, and how long it may take for those that come together.
+#[derive(Clone, Copy)]
+struct Reader {
+    parser: fn(&[u8], &[String]) -> Understood,
+    patience: Duration,
 }
 
-/// The same for one mail, whose bytes come back.
+/// The one outside of tests.
+const OURS: Reader = Reader {
+    parser: message::understand,
+    patience: message::LONGEST_READING,
+};
+
+/// Parses apart from everything else. Mails that could not be read are among them without what they say; if reading takes
+/// too long, none are.
+async fn parse_all(raws: Vec<(String, Vec<u8>)>, trusted: Vec<String>, reader: Reader) -> Vec<ParsedMail> {
+    let work = move || {
+        let parse = |raw: &[u8]| catch_unwind(AssertUnwindSafe(|| (reader.parser)(raw, &trusted))).ok();
+        let all = raws.into_iter().map(|(id, raw)| ParsedMail {
+            understood: parse(&raw).filter(|understood| !understood.parser_failed),
+            id,
+            raw,
+        });
+        all.collect()
+    };
+    message::apart(reader.patience, work).await.unwrap_or_default()
+}
+
+/// The same for one mail, whose bytes come back; without them if reading takes too long.
 pub(super) async fn parse_one(raw: Vec<u8>, trusted: Vec<String>) -> (Vec<u8>, Option<Understood>) {
-    let parsed = parse_all(vec![(String::new(), raw)], trusted).await;
+    let parsed = parse_all(vec![(String::new(), raw)], trusted, OURS).await;
     parsed
         .into_iter()
         .next()
@@ -307,6 +314,7 @@ async fn set_aside(ctx: &Ctx, id: &str, problem: &str) -> Result<(), DbErr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::tests::rules::{Desk, MAILBOX};
 
     #[test]
     fn mails_are_parsed_together_only_as_far_as_they_fit_into_memory() {
@@ -319,5 +327,74 @@ mod tests {
         assert_eq!(handful(vec![mail(large), mail(1)]), [large.to_string()]);
         assert_eq!(handful(vec![mail(1), mail(2), mail(large)]), ["1", "2"]);
         assert!(handful(Vec::new()).is_empty());
+    }
+
+    /// Panics, fails in the parser's own way, or never ends, as the subject says.
+    fn spoilt(raw: &[u8], trusted: &[String]) -> Understood {
+        let read = message::understand(raw, trusted);
+        match read.subject.as_str() {
+            "Panic" => panic!("a defect"),
+            "Failed" => Understood {
+                parser_failed: true,
+                ..read
+            },
+            "Slow" => loop {
+                std::thread::park();
+            },
+            _ => read,
+        }
+    }
+
+    fn mail(subject: &str) -> Vec<u8> {
+        format!("From: ada@x.test\r\nSubject: {subject}\r\n\r\nHello.\r\n").into_bytes()
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_is_read_for_ever_is_in_quarantine_and_blocks_nothing() {
+        let desk = Desk::open("desk@a.test").await;
+        let raw = mail("Slow");
+        desk.store(&[(raw.as_slice(), false)]).await;
+        let impatient = Reader {
+            parser: spoilt,
+            patience: Duration::ZERO,
+        };
+        process_with(desk.ctx(), MAILBOX, impatient).await.unwrap();
+        let count = desk.count("messages WHERE quarantine_reason = 'unreadable' AND attempts = 3");
+        assert_eq!(count.await, 1);
+        assert_eq!(desk.receive(&mail("Fine")).await.state, "ticketed");
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_ends_the_parser_three_times_is_in_quarantine_and_delays_no_other() {
+        let desk = Desk::open("desk@a.test").await;
+        let subjects = ["One", "Panic", "Two", "Failed", "Three"];
+        let mails = subjects.map(mail);
+        let stored = desk
+            .store(&mails.each_ref().map(|raw| (raw.as_slice(), false)))
+            .await;
+        let reader = Reader {
+            parser: spoilt,
+            ..OURS
+        };
+        process_with(desk.ctx(), MAILBOX, reader).await.unwrap();
+        for (subject, stored) in subjects.iter().zip(&stored) {
+            let Stored::New(id) = stored else {
+                panic!("the same mail twice");
+            };
+            let message = message::get_in(desk.ctx().db.read(), id).await.unwrap();
+            let seen = (
+                message.state.as_str(),
+                message.quarantine_reason.as_str(),
+                message.attempts,
+            );
+            let is_bad = ["Panic", "Failed"].contains(subject);
+            let expected = if is_bad {
+                ("quarantined", "unreadable", MAX_ATTEMPTS)
+            } else {
+                ("ticketed", "", 1)
+            };
+            assert_eq!(seen, expected, "{subject}");
+            assert!(!message.ticket_id.is_empty(), "{subject} has a ticket");
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::ctx::Ctx;
 use crate::db::Lease;
 use crate::event::{self, NewEvent, SYSTEM};
 use crate::mailbox::imap::{self, Fetched, IdleOutcome, ImapError, Meta};
-use crate::mailbox::{self, Mailbox, OpenError, OpenSession, Plan};
+use crate::mailbox::{self, Mailbox, OpenError, OpenSession};
 use crate::trouble::Trouble;
 use crate::{grant, schedule};
 
@@ -316,11 +316,27 @@ async fn take_what_is_new(
         .await
         .map_err(sync_failed)?;
     let mut batches = imap::batches(&plan.mails, BATCH_MAILS, BATCH_BYTES).peekable();
+    // The first mail that the server has and does not give: no later batch moves the cursor past it.
+    let mut withheld = None;
     while let Some(metas) = batches.next() {
-        let last = batches.peek().is_none();
-        let batch = fetch(session, metas, last, &plan)
-            .await
-            .map_err(|error| imap_failed(&error))?;
+        let fetched = fetch(session, metas).await.map_err(|error| imap_failed(&error))?;
+        let (mut batch, unreadable) = fetched;
+        if let Some(first) = unreadable.into_iter().min() {
+            tracing::warn!(
+                mailbox = mailbox.id,
+                uid = first,
+                "the server lists a mail and does not give it; it is asked for again at each visit"
+            );
+            withheld = withheld.or(Some(first));
+        }
+        let read_up_to = match batches.peek() {
+            None => plan.done_up_to,
+            Some(_) => metas.last().map_or(0, |meta| meta.uid),
+        };
+        batch.done_up_to = match withheld {
+            Some(first) => first.saturating_sub(1).max(plan.cursor.last_uid),
+            None => read_up_to,
+        };
         ingest_mail::store_batch(ctx, lease, mailbox, &plan.cursor, &batch).await?;
         mailbox::tell(ctx, session, mailbox, &plan.cursor)
             .await
@@ -349,15 +365,13 @@ fn sync_failed(error: mailbox::SyncError) -> VisitError {
     }
 }
 
-async fn fetch(
-    session: &mut OpenSession,
-    metas: &[Meta],
-    last: bool,
-    plan: &Plan,
-) -> Result<Batch, ImapError> {
+/// Fetches some mails; also returns the UIDs that the server has and gives nothing of. The caller says how far the
+/// cursor may go.
+async fn fetch(session: &mut OpenSession, metas: &[Meta]) -> Result<(Batch, Vec<u32>), ImapError> {
     let mut batch = Batch::default();
-    let report = session.fetch_raw(metas, |mail| batch.mails.push(mail)).await?;
-    for uid in report.too_large {
+    let mut report = session.fetch_raw(metas, |mail| batch.mails.push(mail)).await?;
+    let mut headerless = Vec::new();
+    for uid in std::mem::take(&mut report.too_large) {
         let Some(meta) = metas.iter().find(|meta| meta.uid == uid) else {
             continue;
         };
@@ -369,18 +383,12 @@ async fn fetch(
                 flags: meta.flags.clone(),
                 raw,
             }),
-            None => batch.vanished.push(uid),
+            None => headerless.push(uid),
         }
     }
-    batch.vanished.extend(report.vanished);
-    let read_up_to = metas.last().map_or(0, |meta| meta.uid);
-    // A mail the server has but does not give: the cursor stops before it, and it is asked for again next time.
-    batch.done_up_to = match report.unreadable.iter().min() {
-        Some(first) => first.saturating_sub(1).max(plan.cursor.last_uid),
-        None if last => plan.done_up_to,
-        None => read_up_to,
-    };
-    Ok(batch)
+    session.explain(headerless, &mut report).await?;
+    batch.vanished = report.vanished;
+    Ok((batch, report.unreadable))
 }
 
 async fn succeed(ctx: &Ctx, lease: &Lease, mailbox: &Mailbox) -> Result<(), VisitError> {

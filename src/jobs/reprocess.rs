@@ -46,44 +46,80 @@ pub enum ReprocessError {
 
 /// Processes a message again. `cause` is [`Cause::Again`] or [`Cause::Release`].
 pub async fn reprocess(ctx: &Ctx, id: &str, cause: Cause, actor: &str) -> Result<Message, ReprocessError> {
-    let stored = read(ctx, id).await?;
-    let began_at = ctx.clock.now_ms();
-    let raw = message::raw_bytes(ctx.db.read(), id).await?;
-    let trusted = mailbox::trusted_servers(ctx.db.read(), &stored.mailbox_id).await?;
-    let (raw, understood) = ingest_mail::parse_one(raw, trusted).await;
-    let parsed_at = ctx.clock.now_ms();
-    let known = Known::read(ctx).await?;
-    let txn = ctx.db.begin().await?;
-    // Whoever else is at it waits here, and finds it done.
-    project::lock(&txn, &stored.project_id).await?;
-    let Some(understood) = understood else {
-        let run = run(ctx, cause, actor, began_at, None, "failed");
-        message::record_run(&txn, id, &run).await?;
-        txn.commit().await?;
-        return Err(ReprocessError::Unreadable);
-    };
-    message::save_parsed_again(&txn, id, &understood).await?;
-    // As it was understood just now.
-    let message = message::get_in(&txn, id).await?;
-    let subject = Subject {
-        raw: &raw,
-        understood: &understood,
-        began_at,
-        parsed_at,
-    };
-    if message.ticket_id.is_empty() {
-        let mut handling = Handling::new(ctx, &known, cause, actor);
-        handling.handle(&txn, message.clone(), &subject).await?;
-        handling.finish(&txn).await?;
-    } else {
-        stay(ctx, &txn, &message, &understood, &known).await?;
-        let outcome = message::get_in(&txn, id).await?.state;
-        let run = run(ctx, cause, actor, began_at, Some(parsed_at), &outcome);
-        message::record_run(&txn, id, &run).await?;
+    loop {
+        let read = ReadAgain::read(ctx, id).await?;
+        if let Some(message) = read.place(ctx, cause, actor).await? {
+            return Ok(message);
+        }
     }
-    note(ctx, &txn, actor, &format!("message.{}", cause.as_str()), &message).await?;
-    txn.commit().await?;
-    read_any(ctx, id).await
+}
+
+/// A message as it was read before its project was locked: no transaction waits for the parser.
+struct ReadAgain {
+    stored: Message,
+    raw: Vec<u8>,
+    understood: Option<Understood>,
+    began_at: i64,
+    parsed_at: i64,
+}
+
+impl ReadAgain {
+    async fn read(ctx: &Ctx, id: &str) -> Result<Self, ReprocessError> {
+        let stored = read(ctx, id).await?;
+        let began_at = ctx.clock.now_ms();
+        let raw = message::raw_bytes(ctx.db.read(), id).await?;
+        let trusted = mailbox::trusted_servers(ctx.db.read(), &stored.mailbox_id).await?;
+        let (raw, understood) = ingest_mail::parse_one(raw, trusted).await;
+        Ok(Self {
+            stored,
+            raw,
+            understood,
+            began_at,
+            parsed_at: ctx.clock.now_ms(),
+        })
+    }
+
+    /// Writes what was read. None if the message has got other bytes meanwhile: then it has to be read again.
+    async fn place(&self, ctx: &Ctx, cause: Cause, actor: &str) -> Result<Option<Message>, ReprocessError> {
+        let id = self.stored.id.as_str();
+        let known = Known::read(ctx).await?;
+        let txn = ctx.db.begin().await?;
+        // Whoever else is at it waits here, and finds it done.
+        project::lock(&txn, &self.stored.project_id).await?;
+        let now = message::get_in(&txn, id).await?;
+        if (now.is_partial, now.size) != (self.stored.is_partial, self.stored.size) {
+            txn.rollback().await?;
+            return Ok(None);
+        }
+        let Some(understood) = &self.understood else {
+            let run = run(ctx, cause, actor, self.began_at, None, "failed");
+            message::record_run(&txn, id, &run).await?;
+            txn.commit().await?;
+            return Err(ReprocessError::Unreadable);
+        };
+        message::save_parsed_again(&txn, id, understood).await?;
+        // As it was understood just now.
+        let message = message::get_in(&txn, id).await?;
+        let subject = Subject {
+            raw: &self.raw,
+            understood,
+            began_at: self.began_at,
+            parsed_at: self.parsed_at,
+        };
+        if message.ticket_id.is_empty() {
+            let mut handling = Handling::new(ctx, &known, cause, actor);
+            handling.handle(&txn, message.clone(), &subject).await?;
+            handling.finish(&txn).await?;
+        } else {
+            stay(ctx, &txn, &message, understood, &known).await?;
+            let outcome = message::get_in(&txn, id).await?.state;
+            let run = run(ctx, cause, actor, self.began_at, Some(self.parsed_at), &outcome);
+            message::record_run(&txn, id, &run).await?;
+        }
+        note(ctx, &txn, actor, &format!("message.{}", cause.as_str()), &message).await?;
+        txn.commit().await?;
+        read_any(ctx, id).await.map(Some)
+    }
 }
 
 /// Notes what somebody decided about a message.
@@ -245,5 +281,34 @@ async fn read_any(ctx: &Ctx, id: &str) -> Result<Message, ReprocessError> {
     match message::get_in(ctx.db.read(), id).await {
         Err(DbErr::RecordNotFound(_)) => Err(ReprocessError::NotFound),
         other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::tests::rules::Desk;
+
+    #[tokio::test]
+    async fn what_was_read_of_a_header_is_not_written_over_the_whole_mail() {
+        let desk = Desk::open("desk@a.test").await;
+        let ctx = desk.ctx();
+        let header = b"From: ada@x.test\r\nSubject: Pictures\r\n\r\n";
+        let large = desk.receive_as(header, true).await;
+        let early = ReadAgain::read(ctx, &large.id).await.unwrap();
+        let whole = [&header[..], b"Here they are."].concat();
+        assert!(
+            message::complete(ctx.db.write(), &large.id, &whole)
+                .await
+                .unwrap()
+        );
+        reprocess(ctx, &large.id, Cause::Again, "usr_1").await.unwrap();
+        let late = early.place(ctx, Cause::Again, "usr_2").await.unwrap();
+        assert!(late.is_none(), "it has to be read again");
+        let message = read(ctx, &large.id).await.unwrap();
+        assert_eq!(
+            (message.state.as_str(), message.preview.as_str()),
+            ("ticketed", "Here they are.")
+        );
     }
 }

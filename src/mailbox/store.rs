@@ -1,5 +1,7 @@
 //! All queries on mailboxes, cursors and ingestion rows.
 
+use std::collections::HashSet;
+
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder, Value};
 
@@ -501,6 +503,23 @@ pub async fn insert_ingestions<C: ConnectionTrait>(
     let text = "INSERT INTO ingestions (mailbox_id, folder, uid_validity, uid, outcome, message_id, tell, created_at) \
                 VALUES {rows} ON CONFLICT DO NOTHING";
     with_rows(on, text, rows.collect()).await.map(drop)
+}
+
+/// UIDs behind the cursor of whose mails the bytes are here already: those that came after a mail which the server
+/// withholds.
+pub(super) async fn taken<C: ConnectionTrait>(on: &C, cursor: &Cursor) -> Result<HashSet<u32>, DbErr> {
+    let text = "SELECT uid FROM ingestions WHERE mailbox_id = $1 AND folder = $2 AND uid_validity = $3 AND uid > $4 \
+                AND message_id <> ''";
+    let values: [Value; 4] = [
+        cursor.mailbox_id.clone().into(),
+        cursor.folder.clone().into(),
+        i64::from(cursor.uid_validity).into(),
+        i64::from(cursor.last_uid).into(),
+    ];
+    let rows = on.query_all_raw(sql(on, text, values)).await?;
+    rows.iter()
+        .map(|row| Ok(u32::try_from(row.try_get::<i64>("", "uid")?).unwrap_or(0)))
+        .collect()
 }
 
 /// UIDs of an epoch that the server is still to be told about.

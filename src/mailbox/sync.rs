@@ -49,7 +49,12 @@ pub async fn plan(ctx: &Ctx, session: &mut OpenSession, mailbox: &Mailbox) -> Re
         .uid_validity
         .ok_or(ImapError::Protocol("the folder has no UIDVALIDITY"))?;
     let cursor = cursor_of(ctx, session, mailbox, &selected, uid_validity).await?;
-    new_mails(session, cursor, selected.uid_next).await
+    let mut plan = new_mails(session, cursor, selected.uid_next).await?;
+    if !plan.mails.is_empty() {
+        let taken = store::taken(ctx.db.read(), &plan.cursor).await?;
+        plan.mails.retain(|mail| !taken.contains(&mail.uid));
+    }
+    Ok(plan)
 }
 
 /// A folder that is not there is told with those that are; everything else stays what it is.

@@ -3,6 +3,7 @@
 //! Storing raw bytes and reading them back is here; which mails are fetched is `mailbox`'s business, what becomes of
 //! them is `ticket`'s, and the order of it all is in `jobs/ingest_mail.rs`.
 
+mod apart;
 mod list_store;
 mod model;
 mod outline;
@@ -15,6 +16,7 @@ mod store;
 mod thread;
 mod thread_store;
 
+pub use apart::{LONGEST_READING, apart};
 pub use list_store::quarantined;
 pub use model::{MessageState, NewRaw, Stored};
 pub use outline::{File, Kind, Outline};

@@ -1,10 +1,11 @@
 //! What rules and the guard against loops look at of a mail: sender, recipients, header, kind, attachments, verdicts.
 //! Pure; made while the mail is parsed, and made again from what is stored.
 
+use std::collections::HashSet;
+
 use mailgrant_mail::{Address, AutomatedKind, HeaderField, ParsedMail};
 
-/// Header fields that are kept, and bytes of each.
-const MAX_FIELDS: usize = 500;
+/// Bytes of a header field that are kept; there are no more fields than the parser reads.
 const MAX_VALUE: usize = 2_048;
 /// Recipients and attachments that are kept.
 const MAX_ITEMS: usize = 200;
@@ -97,19 +98,7 @@ impl Outline {
     /// From the parsed mail and its header fields.
     pub fn of(mail: &ParsedMail, mut fields: Vec<HeaderField>) -> Self {
         let received = count(&fields, "Received");
-        let mut recipients: Vec<String> = addresses(&mail.to).chain(addresses(&mail.cc)).collect();
-        for name in ENVELOPE_RECIPIENT {
-            for field in fields
-                .iter()
-                .filter(|field| field.name.eq_ignore_ascii_case(name))
-            {
-                recipients.push(field.value.trim_matches(['<', '>', ' ']).to_lowercase());
-            }
-        }
-        recipients.sort();
-        recipients.dedup();
-        recipients.truncate(MAX_ITEMS);
-        fields.truncate(MAX_FIELDS);
+        let recipients = recipients(mail, &fields);
         for field in &mut fields {
             field.value.truncate(field.value.floor_char_boundary(MAX_VALUE));
         }
@@ -163,6 +152,23 @@ impl Outline {
     }
 }
 
+/// Each once, those of the envelope first: of a mail to very many people, the one that it was for here is kept.
+fn recipients(mail: &ParsedMail, fields: &[HeaderField]) -> Vec<String> {
+    let envelope = ENVELOPE_RECIPIENT.iter().flat_map(|name| {
+        fields
+            .iter()
+            .filter(|field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value.trim_matches(['<', '>', ' ']).to_lowercase())
+    });
+    let mut seen = HashSet::new();
+    envelope
+        .chain(addresses(&mail.to))
+        .chain(addresses(&mail.cc))
+        .filter(|address| seen.insert(address.clone()))
+        .take(MAX_ITEMS)
+        .collect()
+}
+
 fn count(fields: &[HeaderField], name: &str) -> usize {
     fields
         .iter()
@@ -193,6 +199,23 @@ mod tests {
         assert!(!outline.is_verified());
         let stored = serde_json::to_string(&mail).unwrap();
         assert_eq!(Outline::of_stored(&stored, raw), outline);
+    }
+
+    #[test]
+    fn of_a_mail_to_very_many_the_recipient_here_and_the_last_header_field_are_seen() {
+        let many: Vec<String> = (0..MAX_ITEMS + 50)
+            .map(|n| format!("a{n:03}@example.test"))
+            .collect();
+        let stamps = "X-Stamp: 1\r\n".repeat(1_900);
+        let raw = format!(
+            "Delivered-To: zoe@example.test\r\nFrom: ada@example.test\r\nTo: {}\r\n{stamps}List-Id: <l.example.test>\r\n\r\nx",
+            many.join(",\r\n ")
+        );
+        let mail = mailgrant_mail::parse(raw.as_bytes());
+        let outline = Outline::of(&mail, mailgrant_mail::header_fields(raw.as_bytes()));
+        assert_eq!(outline.recipients.len(), MAX_ITEMS);
+        assert_eq!(outline.recipients[..2], ["zoe@example.test", "a000@example.test"]);
+        assert_eq!(outline.values("List-Id").count(), 1);
     }
 
     #[test]

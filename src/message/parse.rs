@@ -42,6 +42,8 @@ pub struct Understood {
     pub thread_ids: Vec<String>,
     /// What rules and the guard against loops look at.
     pub outline: Outline,
+    /// The parser failed and only the header could be read: such a mail is not taken for read.
+    pub parser_failed: bool,
 }
 
 /// The addresses of a mail. Names and claims: text to look up, never authority.
@@ -85,7 +87,7 @@ impl SenderVerdict {
 
     /// Of a parsed mail.
     pub fn of(mail: &ParsedMail) -> Self {
-        let assumed = mail.mailgrant.problems.iter().any(|p| p.code == "from_assumed");
+        let assumed = has_problem(mail, "from_assumed");
         let Authentication {
             dmarc,
             trusted_server: Some(_),
@@ -124,6 +126,7 @@ impl Understood {
             people: People::default(),
             thread_ids: Vec::new(),
             outline: Outline::default(),
+            parser_failed: true,
         }
     }
 }
@@ -140,7 +143,10 @@ pub fn understand(raw: &[u8], trusted: &[String]) -> Understood {
     let options = Options {
         trusted_authserv_ids: trusted.to_vec(),
     };
-    let mail = mailgrant_mail::parse_with(raw, &options);
+    of_mail(mailgrant_mail::parse_with(raw, &options), raw)
+}
+
+fn of_mail(mail: ParsedMail, raw: &[u8]) -> Understood {
     let json = serde_json::to_string(&mail).unwrap_or_else(|_| "{}".to_owned());
     let json = without_nul(json);
     let from = mail.from.first();
@@ -160,9 +166,14 @@ pub fn understand(raw: &[u8], trusted: &[String]) -> Understood {
         thread_ids: thread::identifiers(&mail, || sha256_hex(raw)),
         outline: Outline::of(&mail, mailgrant_mail::header_fields(raw)),
         sent_hash: sent_hash(&mail, raw),
+        parser_failed: has_problem(&mail, "parser_failed"),
         message_ids: mail.message_id,
         json,
     }
+}
+
+fn has_problem(mail: &ParsedMail, code: &str) -> bool {
+    mail.mailgrant.problems.iter().any(|problem| problem.code == code)
 }
 
 /// The words of a stored message, for the search.
@@ -199,7 +210,7 @@ fn document(mail: &ParsedMail) -> Document {
 }
 
 fn people(mail: &ParsedMail, raw: &[u8]) -> People {
-    let assumed = mail.mailgrant.problems.iter().any(|p| p.code == "from_assumed");
+    let assumed = has_problem(mail, "from_assumed");
     let of = |list: &[mailgrant_mail::Address]| addresses(list.iter().map(|one| one.email.as_str()));
     let bounced = mail
         .mailgrant
@@ -330,6 +341,18 @@ mod tests {
         let understood = understand(raw, &[]);
         assert_eq!(understood.people.bounced, ["ada@x.test"]);
         assert_eq!(understood.answers, ["out@desk.example"]);
+    }
+
+    #[test]
+    fn a_mail_that_ended_the_parser_is_not_taken_for_read() {
+        let raw = b"Subject: Printer\r\n\r\nx";
+        let mut mail = mailgrant_mail::parse(raw);
+        assert!(!of_mail(mail.clone(), raw).parser_failed);
+        let problem = |code: &str| serde_json::json!({ "code": code, "detail": "" });
+        for (code, failed) in [("too_complex", false), ("parser_failed", true)] {
+            mail.mailgrant.problems = vec![serde_json::from_value(problem(code)).unwrap()];
+            assert_eq!(of_mail(mail.clone(), raw).parser_failed, failed, "{code}");
+        }
     }
 
     #[test]

@@ -147,9 +147,16 @@ async fn check_references(
             errors.push(FieldError::new("actions/ticketKey", "unknown", text));
         }
     }
-    if !actions.assignee_id.is_empty() && !store::exists(on, "users", &actions.assignee_id, None).await? {
-        let text = format!("There is no user {}.", actions.assignee_id);
-        errors.push(FieldError::new("actions/assigneeId", "unknown", text));
+    let assignee = actions.assignee_id.as_str();
+    if !assignee.is_empty() {
+        if !store::exists(on, "users", assignee, None).await? {
+            let text = format!("There is no user {assignee}.");
+            errors.push(FieldError::new("actions/assigneeId", "unknown", text));
+        } else if !store::may_work(on, assignee, &input.project_id).await? {
+            let text = "This person may not work in the project: choose an agent or an admin of it, or a site admin, \
+                        or make them a member first.";
+            errors.push(FieldError::new("actions/assigneeId", "not_assignable", text));
+        }
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::model::Rule;
-use crate::access::Projects;
+use crate::access::{Projects, Role};
 use crate::db::{sql, within_sql};
 
 /// A row of `rules`; conditions and actions still as JSON.
@@ -143,6 +143,24 @@ pub(super) async fn exists<C: ConnectionTrait>(
         values.push(project_id.into());
     }
     Ok(on.query_one_raw(sql(on, &text, values)).await?.is_some())
+}
+
+/// Whether somebody who can sign in may work in a project: as a member from agents on, or as a site admin.
+pub(super) async fn may_work<C: ConnectionTrait>(
+    on: &C,
+    user_id: &str,
+    project_id: &str,
+) -> Result<bool, DbErr> {
+    let text = "SELECT 1 AS found FROM users u WHERE u.id = $1 AND u.disabled_at IS NULL AND (u.site_admin OR EXISTS \
+                (SELECT 1 FROM project_members m WHERE m.user_id = u.id AND m.project_id = $2 \
+                AND m.role IN ($3, $4)))";
+    let values: [Value; 4] = [
+        user_id.into(),
+        project_id.into(),
+        Role::Agent.as_str().into(),
+        Role::ProjectAdmin.as_str().into(),
+    ];
+    Ok(on.query_one_raw(sql(on, text, values)).await?.is_some())
 }
 
 /// At most `slots` mails within `window_ms`, over any stretch of that length.

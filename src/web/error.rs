@@ -85,6 +85,15 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("no such {what}"))
     }
 
+    /// 422: reading a mail took too long, or ended in a defect of ours.
+    pub fn unreadable_mail() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "message_unreadable",
+            "the mail could not be read within a minute; look at its bytes with another program",
+        )
+    }
+
     /// 409.
     pub fn conflict(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)

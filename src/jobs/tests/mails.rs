@@ -198,7 +198,7 @@ async fn body(ctx: &Ctx, mail: &Outgoing) -> String {
     text_of(&outbox::raw(ctx, &mail.id).await.unwrap())
 }
 
-async fn person(ctx: &Ctx, name: &str, is_admin: bool) -> String {
+pub(super) async fn person(ctx: &Ctx, name: &str, is_admin: bool) -> String {
     let email = format!("{name}@desk.test");
     account::invite(&ctx.db, &ctx.clock, &email, name, is_admin, "cli")
         .await

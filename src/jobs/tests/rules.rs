@@ -3,7 +3,8 @@
 use sea_orm::{ConnectionTrait, Value as SqlValue};
 use serde_json::{Value, json};
 
-use crate::access::Projects;
+use super::mails::person;
+use crate::access::{Projects, Role};
 use crate::audit::{self, Filter};
 use crate::ctx::Ctx;
 use crate::db::sql;
@@ -11,7 +12,7 @@ use crate::grant::testkit::{Place, place};
 use crate::jobs::{self, Cause, ReprocessError, ingest_mail};
 use crate::message::{self, Message, NewRaw, Stored};
 use crate::project::{self, NewProject};
-use crate::rule::{self, RuleInput, Trial, definition, loop_guard};
+use crate::rule::{self, RuleError, RuleInput, Trial, definition, loop_guard};
 use crate::ticket::TicketFilter;
 use crate::{outbox, ticket};
 
@@ -21,7 +22,7 @@ pub(in crate::jobs) struct Desk {
     pub(super) project: String,
 }
 
-pub(super) const MAILBOX: &str = "mbx_1";
+pub(in crate::jobs) const MAILBOX: &str = "mbx_1";
 
 impl Desk {
     pub(in crate::jobs) async fn open(address: &str) -> Self {
@@ -136,7 +137,7 @@ impl Desk {
         rows.iter().map(|row| row.try_get("", "bytes").unwrap()).collect()
     }
 
-    pub(super) async fn count(&self, table: &str) -> i64 {
+    pub(in crate::jobs) async fn count(&self, table: &str) -> i64 {
         let on = self.ctx().db.read();
         let text = format!("SELECT COUNT(*) AS n FROM {table}");
         let row = on.query_one_raw(sql(on, &text, [])).await.unwrap().unwrap();
@@ -218,6 +219,41 @@ async fn a_rule_whose_ticket_is_gone_falls_back_and_says_so() {
         .await
         .unwrap();
     assert_eq!(found.ticket.priority, "high", "the rest of the rule still counts");
+}
+
+#[tokio::test]
+async fn a_rule_assigns_only_to_who_may_work_in_its_project() {
+    let desk = Desk::open("desk@a.test").await;
+    let ctx = desk.ctx();
+    let try_with = async |user: &str| {
+        let mut errors = Vec::new();
+        let input = RuleInput {
+            project_id: desk.project.clone(),
+            name: "Give it away".into(),
+            enabled: true,
+            stop: false,
+            matches: definition::read_matches(&json!({}), &mut errors),
+            actions: definition::read_actions(&json!({ "assigneeId": user }), &mut errors),
+        };
+        match rule::create(ctx, &Projects::All, input).await {
+            Ok(_) => String::new(),
+            Err(RuleError::Invalid(errors)) => errors[0].code.to_string(),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let (grace, admin) = (
+        person(ctx, "Grace", false).await,
+        person(ctx, "Admin", true).await,
+    );
+    assert_eq!(try_with("usr_nobody").await, "unknown");
+    assert_eq!(try_with(&grace).await, "not_assignable");
+    for (role, expected) in [(Role::Viewer, "not_assignable"), (Role::Agent, "")] {
+        project::set_member(&ctx.db, &ctx.clock, &desk.project, &grace, role, "cli")
+            .await
+            .unwrap();
+        assert_eq!(try_with(&grace).await, expected, "{role:?}");
+    }
+    assert_eq!(try_with(&admin).await, "");
 }
 
 #[tokio::test]
@@ -698,6 +734,41 @@ async fn a_mail_that_is_processed_again_is_not_answered_again() {
     }
     assert_eq!(desk.message(&held.id).await.state, "ticketed");
     assert_eq!(desk.outbox().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_that_is_processed_again_is_dropped_only_if_its_copies_went_out_before() {
+    let desk = Desk::open("desk@a.test").await;
+    let away = json!({ "place": "drop", "forwardTo": ["boss@x.test"] });
+    desk.rule("Away", json!({ "sender": ["x.test"] }), away.clone())
+        .await;
+    let passed_on = desk.receive(&mail("ada@x.test", "Passed on", "")).await;
+    desk.rule("Off", json!({ "sender": ["y.test"] }), json!({ "place": "drop" }))
+        .await;
+    let only_dropped = desk.receive(&mail("ada@y.test", "Only dropped", "")).await;
+    let later = desk.rule("Later", json!({ "sender": ["y.test"] }), away).await;
+    let rules = rule::list(desk.ctx(), &Projects::All).await.unwrap();
+    let first = std::iter::once(later.clone());
+    let order: Vec<String> = first
+        .chain(rules.into_iter().map(|rule| rule.id).filter(|id| *id != later))
+        .collect();
+    rule::reorder(desk.ctx(), &Projects::All, &desk.project, &order)
+        .await
+        .unwrap();
+    for message in [&passed_on, &only_dropped] {
+        assert_eq!(message.state, "dropped");
+        jobs::reprocess(desk.ctx(), &message.id, Cause::Again, "usr_1")
+            .await
+            .unwrap();
+    }
+    assert_eq!(desk.message(&passed_on.id).await.state, "dropped");
+    assert_eq!(desk.message(&only_dropped.id).await.state, "ticketed");
+    let detail = desk.last_run(&only_dropped).await;
+    assert!(
+        detail["fallback"].as_str().unwrap().contains("not every copy"),
+        "{detail}"
+    );
+    assert_eq!(desk.outbox().await.len(), 1, "nothing is sent again");
 }
 
 #[tokio::test]

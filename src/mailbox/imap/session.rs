@@ -506,8 +506,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Ok(Large::Whole(Partial::from(meta).fetched(uid, raw)))
     }
 
-    /// Tells mails that are gone from mails the server will not give.
-    async fn explain(&mut self, missing: Vec<u32>, report: &mut FetchReport) -> Result<(), ImapError> {
+    /// Tells mails that are gone from mails the server will not give, and adds them to the report.
+    ///
+    /// # Errors
+    /// When the server refuses or the connection fails.
+    pub async fn explain(&mut self, missing: Vec<u32>, report: &mut FetchReport) -> Result<(), ImapError> {
         if missing.is_empty() {
             return Ok(());
         }
@@ -517,7 +520,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             .into_iter()
             .map(|m| m.uid)
             .collect();
-        (report.unreadable, report.vanished) = missing.into_iter().partition(|uid| still.contains(uid));
+        let (unreadable, vanished): (Vec<u32>, Vec<u32>) =
+            missing.into_iter().partition(|uid| still.contains(uid));
+        report.unreadable.extend(unreadable);
+        report.vanished.extend(vanished);
         Ok(())
     }
 
@@ -540,7 +546,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             .await
     }
 
-    /// The header of one mail, at most 1 MiB of it, for a mail that is too large to fetch; `None` when it is gone.
+    /// The header of one mail, at most 1 MiB of it, for a mail that is too large to fetch; `None` when the server gives
+    /// none, and [`Self::explain`] tells why.
     ///
     /// # Errors
     /// When the server refuses or the connection fails.

@@ -56,9 +56,10 @@ async fn open(desk: Desk, path: web::Path<(String, String)>) -> Answer {
     if !is_mail(&found.content_type) {
         return Err(Problem::conflict("not_a_mail", "this attachment is no mail"));
     }
-    let mail = tokio::task::spawn_blocking(move || mailgrant_mail::parse(&found.bytes))
+    let parse = move || mailgrant_mail::parse(&found.bytes);
+    let mail = message::apart(message::LONGEST_READING, parse)
         .await
-        .map_err(|error| Problem::internal(&error))?;
+        .ok_or_else(Problem::unreadable_mail)?;
     let (back, back_label) = match ticket::key_of(desk.ctx.db.read(), &outer.ticket_id).await? {
         Some(key) => (format!("/tickets/{key}"), key),
         None => (format!("/messages/{id}"), "The mail".to_owned()),

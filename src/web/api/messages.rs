@@ -266,8 +266,9 @@ async fn attached_mail(
 }
 
 async fn parsed(raw: impl AsRef<[u8]> + Send + 'static) -> Result<HttpResponse, Problem> {
-    let parsed = tokio::task::spawn_blocking(move || mailgrant_mail::parse(raw.as_ref())).await;
-    let parsed = parsed.map_err(|error| Problem::internal(&error))?;
+    let parse = move || mailgrant_mail::parse(raw.as_ref());
+    let parsed = message::apart(message::LONGEST_READING, parse).await;
+    let parsed = parsed.ok_or_else(Problem::unreadable_mail)?;
     Ok(HttpResponse::Ok().json(parsed))
 }
 

@@ -1,5 +1,8 @@
 //! A mail server that ends in the middle, leaves things out, or wants to be left alone.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::on_each_database;
 use crate::support::database::Kind;
@@ -8,6 +11,7 @@ use crate::support::scripted_imap::{Connection, Ended, Script, ScriptedImap, Sec
 on_each_database!(
     whatever_ends_a_fetch_every_mail_is_taken_exactly_once,
     a_server_that_wants_to_be_left_alone_is_left_alone_for_a_minute,
+    a_mail_that_the_server_withholds_is_taken_once_it_is_given,
 );
 
 /// Every way to spoil a FETCH of three mails, one per connection; later connections behave.
@@ -120,7 +124,8 @@ async fn a_server_that_wants_to_be_left_alone_is_left_alone_for_a_minute(databas
             let mailbox = stage.rest.get(&path).await;
             let failed = at(&mailbox, "lastErrorAt");
             let wait = (at(&mailbox, "retryAt") - failed).num_seconds();
-            (wait > 0).then_some(wait)
+            // Until the failed visit is over, the next one is that of the schedule.
+            (0 < wait && wait < 86_400).then_some(wait)
         })
         .await;
         assert!((60..=900).contains(&wait), "{place}: {wait} s");
@@ -272,6 +277,69 @@ async fn a_mail_over_the_limit_becomes_a_ticket_with_its_header_and_one_that_is_
     })
     .await;
     assert_eq!(mailbox["lastError"], Value::Null);
+}
+
+/// Lists every mail, one of them with 60 MB, and gives nothing of two of them until it is told to.
+async fn withhold(mut c: Connection, inbox: Inbox, gives_all: Arc<AtomicBool>) -> Script {
+    c.greet().await?;
+    loop {
+        let fetch = c.behave_until(&inbox, "UID FETCH").await?;
+        if fetch.line.contains("BODY.PEEK[") {
+            let mut given = inbox.clone();
+            if !gives_all.load(Ordering::SeqCst) {
+                c.send("* 2 FETCH (UID 2 BODY[] NIL)").await?;
+                c.send("* 120 FETCH (UID 120 BODY[HEADER] NIL)").await?;
+                given.mails.retain(|(uid, _)| ![2, 120].contains(uid));
+            }
+            c.behave(&given, &fetch).await?;
+            continue;
+        }
+        // Of whatever it was asked: the client looks for what it wants to know.
+        for (uid, raw) in &inbox.mails {
+            let size = if *uid == 120 { 60 * 1024 * 1024 } else { raw.len() };
+            let date = "01-Jan-2026 00:00:00 +0000";
+            c.send(&format!(
+                "* {uid} FETCH (UID {uid} FLAGS () INTERNALDATE \"{date}\" RFC822.SIZE {size})"
+            ))
+            .await?;
+        }
+        c.reply("OK done").await?;
+    }
+}
+
+async fn a_mail_that_the_server_withholds_is_taken_once_it_is_given(database: TestDatabase) {
+    let stage = Stage::start(database).await;
+    // More than one batch: the withheld ones lie in two.
+    let inbox = Inbox::with(1..=130);
+    let (script, gives_all) = (inbox.clone(), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&gives_all);
+    let server = ScriptedImap::start(Security::None, move |c| {
+        withhold(c, script.clone(), Arc::clone(&told))
+    })
+    .await;
+    let id = stage.add_mailbox(server.port, json!({})).await;
+    let uids = async || {
+        let path = format!("/api/v1/messages?limit=200&mailboxId={id}");
+        let all = stage.rest.all(&path).await;
+        let uids = all.iter().map(|m| m["mailgrant"]["uid"].as_i64().unwrap());
+        uids.collect::<BTreeSet<i64>>()
+    };
+    let without: BTreeSet<i64> = (1..=130).filter(|uid| ![2, 120].contains(uid)).collect();
+    polled_until(
+        &stage.rest,
+        &id,
+        "the others are there, and were asked for again",
+        async || {
+            let asked = server.commands("UID FETCH 2 (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])");
+            (!asked.is_empty() && uids().await == without).then_some(())
+        },
+    )
+    .await;
+    gives_all.store(true, Ordering::SeqCst);
+    polled_until(&stage.rest, &id, "the withheld ones are there", async || {
+        (uids().await == (1..=130).collect()).then_some(())
+    })
+    .await;
 }
 
 /// The subject as Mailgrant's own parser reads it from the whole mail.
