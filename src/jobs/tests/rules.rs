@@ -752,7 +752,7 @@ async fn a_mail_that_is_processed_again_is_dropped_only_if_its_copies_went_out_b
     let order: Vec<String> = first
         .chain(rules.into_iter().map(|rule| rule.id).filter(|id| *id != later))
         .collect();
-    rule::reorder(desk.ctx(), &Projects::All, &desk.project, &order)
+    rule::reorder(desk.ctx(), &Projects::All, &desk.project, &order, None)
         .await
         .unwrap();
     for message in [&passed_on, &only_dropped] {
