@@ -111,7 +111,9 @@ async fn still_may(
     now: i64,
 ) -> Result<bool, OAuthError> {
     match tokens::assertion_holds(txn, &family.id).await? {
-        None => Ok(allowed_until(txn, client, &family.user_id, now).await?.is_some()),
+        None => Ok(allowed_until(txn, client, &family.user_id, now, None)
+            .await?
+            .is_some()),
         Some(is_trusted) => {
             let user = account::read_in(txn, &family.user_id).await?;
             Ok(is_trusted && user.is_some_and(|user| user.is_active()))

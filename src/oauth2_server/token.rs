@@ -8,7 +8,7 @@ use super::authorize::is_verifier;
 use super::device::DEVICE_PREFIX;
 use super::error::OAuthError;
 use super::issue::{Issued, Issuer};
-use super::model::{AuthorizeRequest, Client, Family, GrantType, Legacy, SignIn};
+use super::model::{AuthorizeRequest, Client, Consent, Family, GrantType, Legacy, SignIn};
 use super::store::tokens::CodeGrant;
 use super::store::{self, requests, tokens};
 use super::{logout, metadata, scope};
@@ -240,7 +240,7 @@ impl Issuer<'_> {
     ) -> Result<Option<Family>, OAuthError> {
         let (ctx, client) = (self.ctx, self.client);
         let now = ctx.clock.now_ms();
-        let Some(until) = allowed_until(txn, client, user_id, now).await? else {
+        let Some(until) = allowed_until(txn, client, user_id, now, Some(grant)).await? else {
             return Ok(None);
         };
         // What the client lost since it was allowed is not given any more.
@@ -325,6 +325,21 @@ impl Issuer<'_> {
 }
 
 impl CodeGrant {
+    /// Whether a consent covers it.
+    fn is_within(&self, consent: &Consent) -> bool {
+        let of_claims = self.claims.names().filter_map(super::claims::scope_of);
+        let scopes: Vec<String> = self
+            .scopes
+            .iter()
+            .cloned()
+            .chain(of_claims.map(str::to_owned))
+            .collect();
+        let in_projects = consent.projects.is_empty()
+            || !scope::reach_projects(&scopes)
+            || (!self.projects.is_empty() && scope::covers(&consent.projects, &self.projects));
+        in_projects && scope::covers(&consent.scopes, &scopes)
+    }
+
     /// The family that begins with what was granted: its id, and whose it is. `until` is when the consent ends.
     pub(super) fn family(
         &self,
@@ -374,13 +389,14 @@ fn fits(client: &Client, request: &AuthorizeRequest, fields: &Fields) -> bool {
     redirect_fits && verifier_fits
 }
 
-/// Until when a person's consent holds; `None` if there is none (any more) and one is needed, or if the person may not
+/// Until when a person's consent holds, and covers the grant that is about to begin; `None` if there is none (any more) and one is needed, or if the person may not
 /// sign in any more.
 pub(super) async fn allowed_until(
     txn: &DatabaseTransaction,
     client: &Client,
     user_id: &str,
     now: i64,
+    grant: Option<&CodeGrant>,
 ) -> Result<Option<i64>, OAuthError> {
     let user = account::read_in(txn, user_id).await?;
     if !user.is_some_and(|user| user.is_active()) {
@@ -389,7 +405,9 @@ pub(super) async fn allowed_until(
     if client.auto_grant {
         return Ok(Some(i64::MAX));
     }
-    let Some(consent) = tokens::consent(txn, user_id, &client.id, now).await? else {
+    // A code may be of a consent that ended since, and another one be there by now.
+    let consent = tokens::consent(txn, user_id, &client.id, now).await?;
+    let Some(consent) = consent.filter(|consent| grant.is_none_or(|grant| grant.is_within(consent))) else {
         return Ok(None);
     };
     if !tokens::touch_consent(txn, user_id, &client.id, now).await? {

@@ -199,6 +199,25 @@ async fn a_longer_consent_prolongs_nothing_that_was_allowed_for_a_shorter_time()
 }
 
 #[tokio::test]
+async fn a_code_of_a_consent_that_ended_is_not_revived_by_another_one() {
+    let world = World::new().await;
+    let client = world.client(|_| {}).await;
+    let asked = "openid tickets:read";
+    let mut codes = Vec::new();
+    for _ in 0..2 {
+        let pending = world.ask(&client, &[("scope", asked)]).await.unwrap();
+        let Given::Reply(reply) = world.allow_for(&pending, asked, &[], Some(10)).await.unwrap() else {
+            panic!("no device asked");
+        };
+        codes.push(reply.code);
+    }
+    world.later(11);
+    assert_eq!(code_of(world.redeem(&client, &codes[0]).await), "invalid_grant");
+    allowed(&world, &client, "openid profile", "", None).await;
+    assert_eq!(code_of(world.redeem(&client, &codes[1]).await), "invalid_grant");
+}
+
+#[tokio::test]
 async fn what_reaches_into_no_project_leaves_the_choice_of_projects_alone() {
     let of_all = "openid profile email groups tickets:read";
     let world = World::new().await;

@@ -101,6 +101,10 @@ async fn single_claims_are_asked_for_like_their_scope_and_given_only_if_they_wer
         .await;
     let asked =
         r#"{"userinfo":{"name":{"essential":true}},"id_token":{"email":null,"nonsense":null,"groups":null}}"#;
+    let named = "UPDATE users SET name = 'Ada'";
+    sea_orm::ConnectionTrait::execute_unprepared(world.ctx.db.write(), named)
+        .await
+        .unwrap();
     let request = [("scope", "openid"), ("claims", asked)];
     for (ticked, name, email) in [
         ("openid", false, false),
