@@ -57,7 +57,9 @@ pub(super) async fn of(
     let has = |scope: &str| scopes.iter().any(|have| have == scope);
     for (name, scope) in CLAIMS {
         let is_asked = name != USERNAME || has("profile");
-        if !(has(scope) && is_asked) && !single.iter().any(|have| have == name) {
+        let is_single = single.iter().any(|have| have == name);
+        let is_told = is_single || (is_asked && has(scope));
+        if !is_told {
             continue;
         }
         let value: Value = match name {
