@@ -148,12 +148,8 @@ pub async fn introspect(
     if !found.family.user_id.is_empty()
         && let Some(user) = account::get(&ctx.db, &found.family.user_id).await?
     {
-        // Their name here is their address: said only where they allowed one of the two.
-        if found
-            .scopes
-            .iter()
-            .any(|scope| scope == "email" || scope == "profile")
-        {
+        // Their name here is their address: said only where they allowed that.
+        if found.scopes.iter().any(|scope| scope == "email") {
             answer.insert("username".into(), user.email.into());
         }
         if let Some(at) = found.family.sign_in.seconds() {

@@ -14,6 +14,8 @@ const MAX_ADDRESSES: usize = 5_000;
 #[derive(Default)]
 struct Pending {
     phrase: Vec<u8>,
+    /// Whether an at sign is in the phrase: asked at every colon, so it is not looked for again.
+    has_at: bool,
     quoted: bool,
     angle: Option<Vec<u8>>,
     comment: Vec<u8>,
@@ -63,17 +65,19 @@ fn parse_unfolded(raw: &[u8], hint: Option<&'static Encoding>) -> Vec<Address> {
                 finish(&mut p, &mut out, hint);
                 i += 1;
             }
-            b':' if !p.phrase.contains(&b'@') && !p.phrase.ends_with(b"mailto") && p.angle.is_none() => {
+            b':' if !p.has_at && !p.phrase.ends_with(b"mailto") && p.angle.is_none() => {
                 // The name of a group; its members follow.
                 p = Pending::default();
                 i += 1;
             }
             b'=' if raw[i..].starts_with(b"=?") => {
                 let end = word_end(raw, i);
+                p.has_at |= raw[i..end].contains(&b'@');
                 p.phrase.extend_from_slice(&raw[i..end]);
                 i = end;
             }
             b => {
+                p.has_at |= b == b'@';
                 p.phrase.push(b);
                 i += 1;
             }
@@ -118,11 +122,13 @@ fn read_quoted(raw: &[u8], mut i: usize, p: &mut Pending) -> usize {
     while i < raw.len() {
         match raw[i] {
             b'\\' if i + 1 < raw.len() => {
+                p.has_at |= raw[i + 1] == b'@';
                 p.phrase.push(raw[i + 1]);
                 i += 2;
             }
             b'"' => return i + 1,
             b => {
+                p.has_at |= b == b'@';
                 p.phrase.push(b);
                 i += 1;
             }

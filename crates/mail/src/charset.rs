@@ -124,7 +124,24 @@ fn has_escape(bytes: &[u8]) -> bool {
         .any(|i| matches!(bytes.get(i + 1..i + 3), Some(b"$B" | b"$@" | b"(J" | b"(I")))
 }
 
+/// ISO-2022-JP that says something else of itself. All its bytes are ASCII, so any other charset seems to fit; but no
+/// text has the control characters that its escapes are made of.
+fn undeclared_iso_2022_jp(bytes: &[u8]) -> Option<Decoded> {
+    if !bytes.is_ascii() || !has_escape(bytes) {
+        return None;
+    }
+    let (text, lossy) = ISO_2022_JP.decode_without_bom_handling(bytes);
+    mostly_valid(&text).then(|| Decoded {
+        text: text.into_owned(),
+        guessed: Some(ISO_2022_JP.name()),
+        lossy,
+    })
+}
+
 fn utf8_or_guess(bytes: &[u8], hint: Option<&'static Encoding>) -> Decoded {
+    if let Some(decoded) = undeclared_iso_2022_jp(bytes) {
+        return decoded;
+    }
     if !has_escape(bytes)
         && let Ok(text) = std::str::from_utf8(bytes)
     {
@@ -171,6 +188,11 @@ fn mostly_valid(text: &str) -> bool {
 }
 
 fn declared_or_better(bytes: &[u8], encoding: &'static Encoding) -> Decoded {
+    if encoding.is_ascii_compatible()
+        && let Some(decoded) = undeclared_iso_2022_jp(bytes)
+    {
+        return decoded;
+    }
     let strict = encoding.decode_without_bom_handling_and_without_replacement(bytes);
     if encoding.is_ascii_compatible() && looks_utf8(bytes, encoding, strict.is_none()) {
         let text = String::from_utf8_lossy(bytes).into_owned();
@@ -229,4 +251,33 @@ pub(crate) fn guess(bytes: &[u8]) -> &'static Encoding {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
     detector.feed(sample, true);
     detector.guess(None, Utf8Detection::Allow)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+
+    #[test]
+    fn iso_2022_jp_is_read_whatever_it_is_declared_as() {
+        let bytes = b"\x1b$B$3$s$K$A$O\x1b(B\n";
+        for label in [
+            None,
+            Some("us-ascii"),
+            Some("utf-8"),
+            Some("iso-8859-1"),
+            Some("x-nobody-knows"),
+        ] {
+            let decoded = decode(bytes, label);
+            assert_eq!(decoded.text, "こんにちは\n", "{label:?}");
+            assert_eq!(decoded.guessed, Some("ISO-2022-JP"), "{label:?}");
+        }
+        assert_eq!(decode(bytes, Some("iso-2022-jp")).guessed, None);
+    }
+
+    #[test]
+    fn colours_of_a_terminal_and_utf8_with_an_escape_stay_what_they_are() {
+        assert_eq!(decode(b"\x1b[31mred\x1b[0m", None).text, "\u{1b}[31mred\u{1b}[0m");
+        let mixed = "grün \u{1b}$B ist grün".as_bytes();
+        assert_eq!(decode(mixed, Some("utf-8")).text.as_bytes(), mixed);
+    }
 }

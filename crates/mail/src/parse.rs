@@ -42,11 +42,13 @@ pub fn parse_with(raw: &[u8], options: &Options) -> ParsedMail {
         Ok(found) => std::panic::catch_unwind(|| whole(raw, &found, options)).unwrap_or_else(|_| {
             headers_only(
                 raw,
+                options,
                 Problem::new(PARSER_FAILED, "Only the headers were read: the parser failed."),
             )
         }),
         Err(limit) => headers_only(
             raw,
+            options,
             Problem::new(TOO_COMPLEX, format!("Only the headers were read: {limit}.")),
         ),
     };
@@ -63,11 +65,26 @@ pub fn is_placeholder(mail: &ParsedMail) -> bool {
         .any(|p| p.code == TOO_COMPLEX || p.code == PARSER_FAILED)
 }
 
-fn headers_only(raw: &[u8], problem: Problem) -> ParsedMail {
-    let (headers, _) = header::read(raw, 0..raw.len());
+/// What the headers alone say. Whoever makes a mail too complex must not escape the verdict of the server that took it
+/// in, nor have an automatic mail answered.
+fn headers_only(raw: &[u8], options: &Options, problem: Problem) -> ParsedMail {
+    let found = prescan::header_only(raw);
     let mut mail = ParsedMail::default();
     mail.mailgrant.problems.push(problem);
-    read_headers(&mut mail, &headers, None);
+    read_headers(&mut mail, &found.parts[0].headers, None);
+    // This is also what is left when a parser failed, so it must not fail itself.
+    let classified = std::panic::catch_unwind(|| {
+        classify::classify(&classify::Input {
+            raw,
+            found: &found,
+            mail: &mail,
+        })
+    })
+    .unwrap_or_default();
+    mail.mailgrant.automated = classified.automated;
+    mail.mailgrant.bounce = classified.bounce;
+    mail.mailgrant.authentication =
+        classify::authentication(&found.parts[0].headers, &options.trusted_authserv_ids);
     mail
 }
 

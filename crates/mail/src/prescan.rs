@@ -106,6 +106,17 @@ pub(crate) fn scan(raw: &[u8]) -> Result<Structure<'_>, TooComplex> {
     .run()
 }
 
+/// The mail as one part without a body, for one that exceeds a limit.
+pub(crate) fn header_only(raw: &[u8]) -> Structure<'_> {
+    let (headers, _) = header::read(raw, 0..raw.len());
+    let mut part = describe(headers, None);
+    part.is_multipart = false;
+    Structure {
+        parts: vec![part],
+        ..Structure::default()
+    }
+}
+
 struct Scan<'a> {
     raw: &'a [u8],
     found: Structure<'a>,

@@ -1,5 +1,7 @@
 //! Parts with a meaning of their own: calendar objects, signed and encrypted bodies, winmail.dat, enclosed mails.
 
+use mail_parser::DateTime;
+
 use crate::model::{Calendar, NotablePart};
 use crate::prescan::{Part, Structure};
 use crate::{charset, tnef, transfer};
@@ -88,6 +90,7 @@ fn calendar(raw: &[u8], part: &Part<'_>) -> Calendar {
         ..Calendar::default()
     };
     let mut inside = Vec::new();
+    let (mut start, mut lasts) = (None, None);
     for line in unfold(&text) {
         let Some((name, params, value)) = property(&line) else {
             continue;
@@ -111,13 +114,81 @@ fn calendar(raw: &[u8], part: &Part<'_>) -> Calendar {
                 };
                 out.organizer = Some(email.to_owned());
             }
-            "DTSTART" => out.start = Some(time(&value, &params)),
+            "DTSTART" => {
+                out.start = Some(time(&value, &params));
+                start = Some((value, params));
+            }
+            "DURATION" => lasts = duration(&value),
             "DTEND" | "DUE" => out.end = Some(time(&value, &params)),
             "SUMMARY" => out.summary = Some(unescape(&value)),
             _ => {}
         }
     }
+    if out.end.is_none()
+        && let (Some((value, params)), Some(seconds)) = (start, lasts)
+    {
+        out.end = later(&value, seconds).map(|end| time(&end, &params));
+    }
     out
+}
+
+/// Seconds in a duration such as `P1DT2H30M` (RFC 5545, section 3.3.6).
+fn duration(value: &str) -> Option<i64> {
+    let value = value.trim().to_ascii_uppercase();
+    let value = value.strip_prefix('+').unwrap_or(&value).strip_prefix('P')?;
+    let mut total = 0i64;
+    let mut number = None;
+    for c in value.chars() {
+        let unit = match c {
+            'T' if number.is_none() => continue,
+            'W' => 604_800,
+            'D' => 86_400,
+            'H' => 3_600,
+            'M' => 60,
+            'S' => 1,
+            c => {
+                let digit = i64::from(c.to_digit(10)?);
+                number = Some(number.unwrap_or(0i64).checked_mul(10)?.checked_add(digit)?);
+                continue;
+            }
+        };
+        total = total.checked_add(number.take()?.checked_mul(unit)?)?;
+    }
+    number.is_none().then_some(total)
+}
+
+/// The moment that many seconds after a basic date or time, in its own form. In a zone it is what the clock on the wall
+/// would show if it were not changed in between.
+fn later(value: &str, seconds: i64) -> Option<String> {
+    const DAY: i64 = 86_400;
+    let (date, clock) = value.split_once('T').unwrap_or((value, ""));
+    let pair = |text: &str, at: usize| text.get(at..at + 2)?.parse::<u8>().ok();
+    let has_clock = clock.len() >= 6;
+    let start = DateTime {
+        year: date.get(..4)?.parse().ok()?,
+        month: pair(date, 4)?,
+        day: pair(date, 6)?,
+        hour: if has_clock { pair(clock, 0)? } else { 0 },
+        minute: if has_clock { pair(clock, 2)? } else { 0 },
+        second: if has_clock { pair(clock, 4)? } else { 0 },
+        tz_before_gmt: false,
+        tz_hour: 0,
+        tz_minute: 0,
+    };
+    // Ten thousand years are enough for any meeting.
+    if !start.is_valid() || seconds > 3_650_000 * DAY {
+        return None;
+    }
+    let end = DateTime::from_timestamp(start.to_timestamp() + seconds);
+    let day = format!("{:04}{:02}{:02}", end.year, end.month, end.day);
+    if !has_clock && seconds % DAY == 0 {
+        return Some(day);
+    }
+    let zone = if value.ends_with('Z') { "Z" } else { "" };
+    Some(format!(
+        "{day}T{:02}{:02}{:02}{zone}",
+        end.hour, end.minute, end.second
+    ))
 }
 
 /// Content lines with their continuations joined (RFC 5545, section 3.1).
@@ -199,6 +270,42 @@ mod tests {
         );
         assert_eq!(calendar.end.as_deref(), Some("2026-03-02T10:00:00Z"));
         assert_eq!(calendar.summary.as_deref(), Some("Tea, and cake"));
+    }
+
+    #[test]
+    fn an_event_that_says_how_long_it_lasts_has_an_end() {
+        let end = |start: &str, lasts: &str| {
+            let raw = format!(
+                "Content-Type: text/calendar\n\nBEGIN:VEVENT\nDURATION:{lasts}\nDTSTART{start}\nEND:VEVENT\n"
+            );
+            let found = prescan::scan(raw.as_bytes()).expect("small");
+            let calendar = find(raw.as_bytes(), &found).remove(0).calendar;
+            calendar.and_then(|c| c.end)
+        };
+        let some = |s: &str| Some(s.to_owned());
+        assert_eq!(end(":20261231T233000Z", "PT1H15M"), some("2027-01-01T00:45:00Z"));
+        assert_eq!(end(";VALUE=DATE:20260227", "P1W"), some("2026-03-06"));
+        assert_eq!(
+            end(";TZID=Europe/Berlin:20260302T100000", "+P1DT30S"),
+            some("2026-03-03T10:00:30[EUROPE/BERLIN]")
+        );
+        for odd in [
+            "",
+            "P",
+            "1H",
+            "PT",
+            "PH",
+            "-PT1H",
+            "PT99999999999999999999S",
+            "P9999999W",
+            "PT1é",
+        ] {
+            assert!(
+                end(":20260302T100000Z", odd).is_none_or(|e| e == "2026-03-02T10:00:00Z"),
+                "{odd}"
+            );
+        }
+        assert_eq!(end(":soon", "PT1H"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 )]
 
 use encoding_rs::Encoding;
-use mailgrant_mail::{AutomatedKind, ParsedMail, attachment, is_placeholder, parse, parse_with};
+use mailgrant_mail::{AutomatedKind, Options, ParsedMail, attachment, is_placeholder, parse, parse_with};
 
 fn codes(mail: &ParsedMail) -> Vec<&str> {
     mail.mailgrant.problems.iter().map(|p| p.code.as_str()).collect()
@@ -267,6 +267,47 @@ fn a_mail_over_a_limit_keeps_its_headers() {
         (Some("deep"), "a@example.org")
     );
     assert!(!is_placeholder(&parse(b"Subject: x\n\n")));
+}
+
+#[test]
+fn a_mail_over_a_limit_cannot_hide_a_verdict_or_a_machine() {
+    let options = Options {
+        trusted_authserv_ids: vec!["mx.desk.example".to_owned()],
+    };
+    let complex = |headers: &str| {
+        let mut raw = format!("Authentication-Results: mx.desk.example; dmarc=fail\n{headers}").into_bytes();
+        for i in 0..34 {
+            raw.extend(format!("Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n").bytes());
+        }
+        let mail = parse_with(&raw, &options);
+        assert!(is_placeholder(&mail));
+        assert_eq!(mail.mailgrant.authentication.dmarc, "fail");
+        mail.mailgrant.automated.map(|a| a.kind)
+    };
+    assert_eq!(complex("From: a@example.org\n"), None);
+    assert_eq!(
+        complex("From: a@example.org\nAuto-Submitted: auto-replied\n"),
+        Some(AutomatedKind::AutoReply)
+    );
+    assert_eq!(
+        complex("From: a@example.org\nList-Id: <x.example.org>\n"),
+        Some(AutomatedKind::Bulk)
+    );
+    assert_eq!(
+        complex(
+            "From: MAILER-DAEMON@example.org\nSubject: Undelivered Mail Returned to Sender\nReturn-Path: <>\n"
+        ),
+        Some(AutomatedKind::Bounce)
+    );
+}
+
+#[test]
+fn a_subject_in_undeclared_iso_2022_jp_is_read() {
+    let mail = parse(b"From: a@example.org\nSubject: \x1b$B$3$s$K$A$O\x1b(B\n\nx");
+    assert_eq!(
+        mail.subject.as_deref(),
+        Some("\u{3053}\u{3093}\u{306b}\u{3061}\u{306f}")
+    );
 }
 
 #[test]

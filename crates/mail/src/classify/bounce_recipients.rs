@@ -3,6 +3,8 @@
 //! Every address in the report is ranked by where it stands; the best-ranked ones are the recipients. What the remote
 //! server answered is looked for beside them, below them, and at last anywhere in the report.
 
+use std::collections::HashSet;
+
 use super::addresses::{self, Found};
 use super::original::report_end;
 use super::{Input, phrases};
@@ -14,6 +16,10 @@ const MAX_RECIPIENTS: usize = 200;
 const MAX_DIAGNOSTIC: usize = 500;
 /// Lines below a recipient that may hold the answer.
 const DIAGNOSTIC_LINES: usize = 6;
+/// Bytes of a line that are looked at: everything before an address is asked for each address.
+const MAX_LINE: usize = 2_000;
+/// Bytes behind a reply code in which the enhanced one is looked for.
+const CODE_WINDOW: usize = 40;
 
 /// The recipients that the text of a report names.
 pub(super) fn find(input: &Input<'_>) -> Vec<BounceRecipient> {
@@ -28,7 +34,7 @@ pub(super) fn find(input: &Input<'_>) -> Vec<BounceRecipient> {
     if let Some(value) = input.header("X-Failed-Recipients") {
         // The header is sure of who; the text says why.
         let said = std::mem::take(&mut found);
-        for address in addresses::find(&value) {
+        for address in addresses::find(&value).into_iter().take(MAX_RECIPIENTS) {
             let why = said.iter().find(|(e, _)| e.eq_ignore_ascii_case(&address.email));
             found.push((address.email, why.and_then(|(_, d)| d.clone())));
         }
@@ -105,7 +111,7 @@ fn has_refusal(line: &str) -> bool {
             && matches!(bytes[i + 3], b' ' | b'-')
             && boundary(i)
             // "500 lines" and "550 users" are no answers; a code is followed by another code or by a word of a server.
-            && (enhanced_code(&line[i..].to_lowercase()).is_some()
+            && (enhanced_code(&line[i..line.floor_char_boundary(i + CODE_WINDOW)]).is_some()
                 || i == 0
                 || bytes[..i].ends_with(b": ")
                 || bytes[..i].ends_with(b"=")
@@ -130,17 +136,20 @@ pub(super) fn is_listed(report: &str, input: &Input<'_>) -> bool {
 /// The best-ranked addresses of a report with what is said about them.
 fn in_report(report: &str, input: &Input<'_>) -> (Option<Rank>, Vec<(String, Option<String>)>) {
     let mail = input.mail;
-    let own: Vec<String> = mail
+    let own: HashSet<String> = mail
         .to
         .iter()
         .chain(&mail.from)
         .chain(&mail.sender)
         .map(|a| a.email.to_lowercase())
         .collect();
-    let lines: Vec<&str> = report.lines().collect();
+    let lines: Vec<&str> = report
+        .lines()
+        .map(|l| &l[..l.floor_char_boundary(MAX_LINE)])
+        .collect();
     let mut ranked: Vec<(Rank, String, Option<String>)> = Vec::new();
     let mut heading = String::new();
-    for (i, line) in lines.iter().enumerate() {
+    'lines: for (i, line) in lines.iter().enumerate() {
         for f in &addresses::find(line) {
             let email = f.email.trim_matches('\'').to_owned();
             let lower = email.to_lowercase();
@@ -153,12 +162,12 @@ fn in_report(report: &str, input: &Input<'_>) -> (Option<Rank>, Vec<(String, Opt
                 rank(line, f, &heading)
             };
             ranked.push((rank, email, diagnostic(&lines, i, f)));
+            if ranked.len() > 4 * MAX_RECIPIENTS {
+                break 'lines;
+            }
         }
         if !line.trim().is_empty() {
             heading = line.to_lowercase();
-        }
-        if ranked.len() > 4 * MAX_RECIPIENTS {
-            break;
         }
     }
     // Our own address is mentioned by most reports; another one goes before it.
@@ -329,7 +338,38 @@ fn copied_to(input: &Input<'_>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{enhanced_code, has_refusal};
+    use super::{MAX_LINE, MAX_RECIPIENTS, diagnostic, enhanced_code, has_refusal, in_report};
+    use crate::classify::Input;
+    use crate::classify::addresses;
+    use crate::model::ParsedMail;
+    use crate::prescan;
+
+    #[test]
+    fn a_report_full_of_addresses_is_not_looked_through_to_its_end() {
+        let raw = b"Subject: x\n\n";
+        let found = prescan::scan(raw).expect("small");
+        let mail = ParsedMail::default();
+        let input = Input {
+            raw,
+            found: &found,
+            mail: &mail,
+        };
+        let line: String = (0..5_000).map(|i| format!("{i:x}@b.c ")).collect();
+        let one = in_report(&line, &input).1.len();
+        assert!((1..MAX_LINE / 6).contains(&one), "{one}");
+        let lines = format!("{line}\n").repeat(100);
+        assert!(in_report(&lines, &input).1.len() <= 4 * MAX_RECIPIENTS + 1);
+    }
+
+    #[test]
+    fn what_follows_a_reply_code_at_a_distance_is_not_looked_at() {
+        let line = format!("x 550 {} 5.1.1", "y".repeat(60));
+        assert!(!has_refusal(&line));
+        assert!(has_refusal("x 550 yyyy 5.1.1"));
+        let lines = ["a@b.example: 550 no"];
+        let address = addresses::find(lines[0]).remove(0);
+        assert_eq!(diagnostic(&lines, 0, &address).as_deref(), Some("550 no"));
+    }
 
     #[test]
     fn refusals_are_told_from_numbers() {

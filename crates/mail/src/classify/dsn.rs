@@ -1,5 +1,7 @@
 //! Delivery reports in the form of RFC 3464 (and its fields where a server puts them into plain text).
 
+use std::collections::HashSet;
+
 use super::{Input, addresses};
 use crate::model::BounceRecipient;
 
@@ -64,10 +66,11 @@ pub(super) fn find(input: &Input<'_>) -> Option<Report> {
 /// Reads the per-recipient groups.
 fn read(text: &str) -> Vec<BounceRecipient> {
     let mut out: Vec<BounceRecipient> = Vec::new();
+    let mut seen = HashSet::new();
     let mut group = Group::default();
     for (name, value) in fields(text) {
         match name.as_str() {
-            "" => std::mem::take(&mut group).finish(&mut out),
+            "" => std::mem::take(&mut group).finish(&mut seen, &mut out),
             "final-recipient" => group.final_recipient = Some(value),
             "original-recipient" => group.original = Some(value),
             "x-actual-recipient" => group.actual = Some(value),
@@ -80,7 +83,7 @@ fn read(text: &str) -> Vec<BounceRecipient> {
             break;
         }
     }
-    group.finish(&mut out);
+    group.finish(&mut seen, &mut out);
     out
 }
 
@@ -118,7 +121,7 @@ struct Group {
 impl Group {
     /// Adds the group when it names a recipient. The original one is the address that the sender knows; the final one
     /// may be an alias behind it or an internal form (`x400;…`).
-    fn finish(self, out: &mut Vec<BounceRecipient>) {
+    fn finish(self, seen: &mut HashSet<String>, out: &mut Vec<BounceRecipient>) {
         let choices = [&self.original, &self.final_recipient, &self.actual];
         let email = choices
             .into_iter()
@@ -132,7 +135,7 @@ impl Group {
                     .map(str::to_owned)
             });
         let Some(email) = email else { return };
-        if out.iter().any(|r| r.email.eq_ignore_ascii_case(&email)) {
+        if !seen.insert(email.to_ascii_lowercase()) {
             return;
         }
         let word = |v: &Option<String>| {

@@ -1,6 +1,8 @@
 //! The text form of HTML: lines as a reader sees them, block quotes marked with `> `, and marks for what mail clients
 //! label in their markup (quotes, signatures).
 
+use std::collections::HashMap;
+
 use super::entity;
 use super::tokenizer::{Token, Tokenizer, attribute};
 
@@ -70,7 +72,11 @@ struct Writer {
     marks: Vec<Mark>,
     /// Marks opened since the last text; they start with the next.
     starting: Vec<usize>,
+    /// The mark among them that everything below is quoted: one is enough.
+    rest_starting: Option<usize>,
     open: Vec<Open>,
+    /// How many elements of each name are open, so that a stray end tag need not look through all of them.
+    open_names: HashMap<String, usize>,
     quote: usize,
     hidden: usize,
     pre: usize,
@@ -135,6 +141,7 @@ impl Writer {
         for mark in self.starting.drain(..) {
             self.marks[mark].start = self.out.len();
         }
+        self.rest_starting = None;
         if due > 0 || first {
             self.out.push_str(&"> ".repeat(self.quote));
             self.last_quote = self.quote;
@@ -196,6 +203,7 @@ impl Writer {
         self.hidden += usize::from(hidden);
         self.pre += usize::from(pre);
         let mark = kind.map(|k| self.mark(k));
+        *self.open_names.entry(name.to_owned()).or_default() += 1;
         self.open.push(Open {
             name: name.to_owned(),
             quote,
@@ -207,13 +215,21 @@ impl Writer {
     }
 
     fn mark(&mut self, kind: MarkKind) -> usize {
+        let is_rest = kind == MarkKind::RestIsQuote;
+        if let Some(same) = self.rest_starting.filter(|_| is_rest) {
+            return same;
+        }
         self.marks.push(Mark {
             kind,
             start: usize::MAX,
             end: usize::MAX,
         });
-        self.starting.push(self.marks.len() - 1);
-        self.marks.len() - 1
+        let mark = self.marks.len() - 1;
+        self.starting.push(mark);
+        if is_rest {
+            self.rest_starting = Some(mark);
+        }
+        mark
     }
 
     fn close(&mut self, name: &str) {
@@ -225,6 +241,9 @@ impl Writer {
             name if is_block(name) => self.line(1),
             _ => {}
         }
+        if self.open_names.get(name).is_none_or(|&open| open == 0) {
+            return;
+        }
         let Some(at) = self.open.iter().rposition(|o| o.name == name) else {
             return;
         };
@@ -235,6 +254,9 @@ impl Writer {
     }
 
     fn end_element(&mut self, open: &Open) {
+        if let Some(count) = self.open_names.get_mut(&open.name) {
+            *count -= 1;
+        }
         self.quote -= usize::from(open.quote);
         self.hidden -= usize::from(open.hidden);
         self.pre -= usize::from(open.pre);
@@ -442,6 +464,14 @@ mod tests {
             &found.text[found.marks[0].start..found.marks[0].end],
             "> old\n> er\n> > x"
         );
+    }
+
+    #[test]
+    fn marks_that_begin_with_the_same_text_are_one() {
+        let found = to_text(&format!("x{}y", "<hr id=zwchr>".repeat(1_000)));
+        assert_eq!((found.text.as_str(), found.marks.len()), ("x\ny", 1));
+        let found = to_text("x<hr id=zwchr>y<hr id=zwchr>z");
+        assert_eq!(found.marks.len(), 2);
     }
 
     #[test]

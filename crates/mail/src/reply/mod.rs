@@ -42,6 +42,11 @@ pub(crate) fn is_forward(subject: &str) -> bool {
 /// Lines below a quote, with others above it, that make the quote part of the answer rather than its cause.
 const LONG_ANSWER: usize = 7;
 
+/// Lines between a rule of dashes and the quote that it belongs to, and one more.
+const MAX_GAP: usize = 4;
+/// Bytes of a line of dashes; longer ones are no rule.
+const MAX_RULE: usize = 1_000;
+
 /// The introductions of all quotes, so arranged that asking about one quote does not look at all of them: a mail may
 /// hold tens of thousands.
 struct Introductions {
@@ -129,7 +134,12 @@ impl Work<'_> {
         } else {
             SegmentKind::Quote
         };
+        let mut rest_taken = false;
         for mark in marks {
+            // Once the rest is quoted there is nothing left for another such mark.
+            if mark.kind == MarkKind::RestIsQuote && rest_taken {
+                continue;
+            }
             let Some((from, to)) = self.line_range(mark) else {
                 continue;
             };
@@ -146,6 +156,7 @@ impl Work<'_> {
                         self.fill(start, self.kinds.len(), rest);
                         self.intros.push((start, from + 1));
                         self.html = true;
+                        rest_taken = true;
                     }
                 }
                 MarkKind::Quote => {
@@ -241,17 +252,17 @@ impl Work<'_> {
     fn absorb_rules(&self, at: usize) -> usize {
         let mut start = at;
         let mut i = at;
-        while i > 0 {
+        while i > 0 && at - i <= MAX_GAP {
             i -= 1;
             let line = &self.lines[i];
             if line.is_blank() {
                 continue;
             }
             let body = line.body;
-            let rule = body.len() >= 5 && body.chars().all(|c| "-_=*~ \u{2014}\u{2500}".contains(c))
+            let rule = (5..=MAX_RULE).contains(&body.len()) && body.chars().all(|c| "-_=*~ \u{2014}\u{2500}".contains(c))
                 // Notes: `-----Ada Lovelace/ACME wrote: -----`.
                 || body.starts_with("---") && body.ends_with("---") && body.len() < 150;
-            if !rule || at - i > 4 {
+            if !rule || at - i > MAX_GAP {
                 break;
             }
             start = i;
@@ -314,7 +325,7 @@ impl Work<'_> {
             return false;
         }
         let end = (first..self.lines.len())
-            .find(|&i| !self.lines[i].is_blank() && self.kinds[i] != SegmentKind::Reply)
+            .find(|&i| !self.lines[i].is_empty() && self.kinds[i] != SegmentKind::Reply)
             .unwrap_or(self.lines.len());
         signature::find(self.lines, first, end).is_none_or(|s| s > first)
     }
@@ -448,4 +459,59 @@ fn trim_block(block: &str) -> &str {
     let lead = end.len() - end.trim_start().len();
     let start = end[..lead].rfind('\n').map_or(0, |i| i + 1);
     &end[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_RULE, Work, lines};
+    use crate::html::{Mark, MarkKind};
+    use crate::model::SegmentKind;
+
+    fn work<'a>(lines: &'a [lines::Line<'a>]) -> Work<'a> {
+        let mut work = Work {
+            lines,
+            kinds: vec![SegmentKind::Reply; lines.len()],
+            intros: Vec::new(),
+            html: false,
+            first_new: 0,
+        };
+        work.quote_lines();
+        work
+    }
+
+    #[test]
+    fn only_the_first_mark_that_the_rest_is_quoted_is_acted_on() {
+        let text = "x\n".repeat(1_000);
+        let lines = lines::split(&text);
+        let marks: Vec<Mark> = (1..1_000)
+            .map(|i| Mark {
+                kind: MarkKind::RestIsQuote,
+                start: 2 * i,
+                end: text.len(),
+            })
+            .collect();
+        let mut work = work(&lines);
+        work.html_marks(&marks, false);
+        assert_eq!(work.intros, [(1, 2)]);
+        assert_eq!(work.kinds[0], SegmentKind::Reply);
+        assert!(work.kinds[1..].iter().all(|k| *k == SegmentKind::Quote));
+    }
+
+    #[test]
+    fn a_line_of_dashes_without_end_is_no_rule() {
+        for (dashes, start) in [(MAX_RULE, 1), (MAX_RULE + 1, 2)] {
+            let text = format!("x\n{}\ny\n", "-".repeat(dashes));
+            let lines = lines::split(&text);
+            assert_eq!(work(&lines).absorb_rules(2), start, "{dashes}");
+        }
+    }
+
+    #[test]
+    fn the_text_below_a_quote_ends_at_the_next_one_even_if_that_is_empty() {
+        // The signature below the second quote is none of the first answer.
+        let text = "> a\n>\n-- \nb\n>\nc\n";
+        let lines = lines::split(text);
+        assert!(!work(&lines).tail_is_new(2));
+        assert!(work(&lines).tail_is_new(5));
+    }
 }
