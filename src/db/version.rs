@@ -1,11 +1,13 @@
 //! Whether anything was committed since: what was read may be used again for as long as nothing was.
 
-use sea_orm::sqlx::pool::PoolConnection;
-use sea_orm::sqlx::{self, Sqlite};
-use sea_orm::{ConnectionTrait, Database, DbErr, RuntimeErr};
+use std::str::FromStr;
+
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sea_orm::sqlx::{self, ConnectOptions};
+use sea_orm::{ConnectionTrait, DbErr, RuntimeErr};
 use tokio::sync::Mutex;
 
-use super::{Db, sqlite_options};
+use super::Db;
 
 /// What the database held at one moment. Two that are equal held the same, whoever writes: this process, another node
 /// or a command on the machine.
@@ -20,14 +22,14 @@ enum Held {
     Postgres(String),
 }
 
-/// The connection that SQLite's versions are asked on. Its numbers mean something only beside its own, so it is never
-/// replaced: once it breaks there are no versions any more, and everybody reads afresh.
-pub(super) type Watch = Mutex<Option<PoolConnection<Sqlite>>>;
+/// The connection that SQLite's versions are asked on. Its numbers mean something only beside its own, so it comes from
+/// no pool and is never replaced: once it breaks there are no versions any more, and everybody reads afresh.
+pub(super) type Watch = Mutex<Option<SqliteConnection>>;
 
 pub(super) async fn watch(url: &str) -> Result<Watch, DbErr> {
-    let pool = Database::connect(sqlite_options(url, 1)).await?;
-    let connection = pool.get_sqlite_connection_pool().acquire().await;
-    Ok(Mutex::new(Some(connection.map_err(failed)?)))
+    let options = SqliteConnectOptions::from_str(url).map_err(failed)?;
+    let options = options.create_if_missing(false).disable_statement_logging();
+    Ok(Mutex::new(Some(options.connect().await.map_err(failed)?)))
 }
 
 fn failed(error: sqlx::Error) -> DbErr {
@@ -59,7 +61,7 @@ async fn data_version(watch: &Watch) -> Result<i64, DbErr> {
             "the connection that watches for changes broke".to_owned(),
         )));
     };
-    let asked = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *connection);
+    let asked = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut connection);
     let version = asked.await.map_err(failed)?;
     *held = Some(connection);
     Ok(version)
