@@ -138,44 +138,49 @@ fn set_headers(headers: &mut HeaderMap, https: bool, request_id: &str) {
     if let Some(policy) = unframed(headers) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
-    default(headers, header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
-    default(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    let said = header::HeaderValue::from_static;
+    default(
+        headers,
+        header::CONTENT_SECURITY_POLICY,
+        said(CONTENT_SECURITY_POLICY),
+    );
+    default(headers, header::X_CONTENT_TYPE_OPTIONS, said("nosniff"));
     if is_unframed(headers) {
         // The same for browsers and scanners that do not read the policy.
-        headers.insert(header::X_FRAME_OPTIONS, header::HeaderValue::from_static("DENY"));
+        headers.insert(header::X_FRAME_OPTIONS, said("DENY"));
     }
     // Not `no-referrer`: with it browsers send `Origin: null` with our own forms, and the Origin check would be blind.
-    default(headers, header::REFERRER_POLICY, "same-origin");
-    default(headers, header::CACHE_CONTROL, "no-store");
+    default(headers, header::REFERRER_POLICY, said("same-origin"));
+    default(headers, header::CACHE_CONTROL, said("no-store"));
     default(
         headers,
         header::HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
+        said("same-origin"),
     );
     default(
         headers,
         header::HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
+        said("same-origin"),
     );
     default(
         headers,
         header::HeaderName::from_static("permissions-policy"),
-        "camera=(), geolocation=(), microphone=()",
+        said("camera=(), geolocation=(), microphone=()"),
     );
-    default(
-        headers,
-        header::HeaderName::from_static("x-request-id"),
-        request_id,
-    );
+    if let Ok(id) = header::HeaderValue::from_str(request_id) {
+        default(headers, header::HeaderName::from_static("x-request-id"), id);
+    }
     if https {
-        default(headers, header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+        default(
+            headers,
+            header::STRICT_TRANSPORT_SECURITY,
+            said("max-age=63072000"),
+        );
     }
 }
 
-fn default(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
-    if !headers.contains_key(&name)
-        && let Ok(value) = header::HeaderValue::from_str(value)
-    {
+fn default(headers: &mut HeaderMap, name: header::HeaderName, value: header::HeaderValue) {
+    if !headers.contains_key(&name) {
         headers.insert(name, value);
     }
 }

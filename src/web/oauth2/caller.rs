@@ -108,7 +108,8 @@ pub(super) async fn authenticated(
     }
     let fields = Fields::new(read(body).await?)?;
     let credentials = credentials(ctx, request, &fields)?;
-    let claimed: String = credentials.claimed_id().chars().take(100).collect();
+    let mut claimed = credentials.claimed_id();
+    claimed.truncate(claimed.floor_char_boundary(100));
     let guesses = [
         (format!("wrong {address} {claimed}"), WRONG_PER_CLIENT),
         (format!("wrong {address}"), WRONG_PER_ADDRESS),
