@@ -111,7 +111,10 @@ test('a webhook is made, its deliveries are read by loading again, and the log p
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByText('Shown only now').waitFor();
   await page.getByRole('link', { name: 'I have copied it' }).click();
+  // The answer first: to load again while the form is on its way is to load nothing.
+  const pinged = page.waitForEvent('load');
   await page.getByRole('button', { name: 'Ping', exact: true }).first().click();
+  await pinged;
   await eventually('the failed attempt is shown', async () => {
     await page.reload();
     return await page.getByText('The receiver was not reached.').count() > 0;
